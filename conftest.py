@@ -1,0 +1,3 @@
+"""What every pytest run from this checkout shares."""
+
+pytest_plugins = ["pytester"]
