@@ -1,0 +1,1 @@
+"""The tests users run. Each reads as a test plan: Steps, Verify."""

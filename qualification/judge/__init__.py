@@ -1,0 +1,1 @@
+"""Evidence -> verdict. Pure: a stored run can be judged again."""

@@ -1,0 +1,1 @@
+"""Hosts over SSH: connecting, shipping the agent and talking to it, a pair at work."""

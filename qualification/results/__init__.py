@@ -1,0 +1,1 @@
+"""Results are rows; every report here is a view of them."""

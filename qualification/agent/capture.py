@@ -1,0 +1,189 @@
+"""Watching a flow: the peer judges every frame of it, the sender counts what its kernel hands over.
+
+Both read the same ring on a thread of their own, so that a burst of any length needs one ring's
+worth of memory. The ring only ever loses frames loudly.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections import Counter
+
+from qualification.wire.dissect import Layout, dissect
+from qualification.wire.packet import TCP
+from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
+
+from .bpf import sender_filter
+from .messages import BadFrame, CaptureOrder, Handed, Seen
+from .ring import Ring, RingFrame
+
+_OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
+
+
+def _whose(order: CaptureOrder, layout: Layout | None) -> str:
+    """Whether a frame belongs to the burst, to an earlier one of ours, or to somebody else."""
+    if layout is None:
+        return _FOREIGN
+    packet = layout.outer if order.vni is None else layout.inner
+    if layout.vni != order.vni or packet is None:
+        return _LATE if layout.vni in order.our_vnis and packet is not None else _FOREIGN
+    return _OURS if packet.destination_port == order.flow_port else _LATE
+
+
+def _names(layers: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in LAYERS.items() if layers & bit)
+
+
+class _Capture:
+    """A ring read on a thread until it is closed."""
+
+    def __init__(self, order: CaptureOrder) -> None:
+        self._order = order
+        self._ports = frozenset({order.vxlan_port})
+        program = sender_filter(order.source_mac, order.protocols, order.port, order.snap)
+        self._ring = Ring(order.interface, program, order.ring)
+        self._closing = threading.Event()
+        self._failure: BaseException | None = None
+        self._last_arrival = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    def quiet_for(self) -> float:
+        """Seconds since the last frame came, or since the start."""
+        return time.monotonic() - self._last_arrival
+
+    def _run(self) -> None:
+        try:
+            while True:
+                closing = self._closing.is_set()  # looked at first: what came before it is read
+                self._ring.wait(0.0 if closing else 0.02)
+                for frame in self._ring.frames():
+                    self._take(frame)
+                    self._last_arrival = time.monotonic()
+                if closing:
+                    return
+        except BaseException as error:
+            self._failure = error
+
+    def _take(self, frame: RingFrame) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> int:
+        """Ends the capture; gives the number of frames that were lost."""
+        time.sleep(0.012)  # the kernel hands a block that is not full over after 10 ms
+        self._closing.set()
+        self._thread.join()
+        drops = self._ring.drops()
+        self._ring.close()
+        if self._failure is not None:
+            raise self._failure
+        return drops
+
+
+class PeerCapture(_Capture):
+    """Judges every frame of a flow, in full, on the NIC it arrives at."""
+
+    def __init__(self, order: CaptureOrder) -> None:
+        self.arrived = 0
+        self._frames = self._bad = self._unasked = self._late = self._foreign = 0
+        self._bad_layers: Counter[str] = Counter()
+        self._unjudged: Counter[str] = Counter()
+        self._samples: list[BadFrame] = []
+        # A checksum of zero means "none", which is wrong where one was asked for. The kernel's own
+        # sockets always ask for the innermost one.
+        if order.vni is None:
+            self._must_have = OUTER_L4
+        else:
+            self._must_have = INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
+        self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
+        super().__init__(order)
+
+    def _take(self, frame: RingFrame) -> None:
+        data = bytes(frame.data)
+        checked = check(data, frame.wire_length, self._ports)
+        whose = _whose(self._order, checked.layout)
+        bad = checked.bad | (checked.absent & self._must_have)
+        if whose == _LATE:
+            self._late += 1
+            return
+        if whose == _FOREIGN and not bad:
+            self._foreign += 1
+            return
+        # Wrong, and no longer saying whose it is: it came from this NIC to our port all the same.
+        self.arrived += 1
+        if self._must_not_have & ~checked.absent & (checked.good | checked.bad):
+            self._unasked += 1
+        if bad:
+            self._frames += 1
+            self._bad += 1
+            names = _names(bad)
+            self._bad_layers.update(names)
+            if len(self._samples) < self._order.keep:
+                self._samples.append(self._sample(frame, data, names, checked.absent & bad))
+        elif checked.unjudged:
+            self._unjudged[checked.reason or "unknown"] += 1
+        else:
+            self._frames += 1
+
+    def _sample(
+        self, frame: RingFrame, data: bytes, names: tuple[str, ...], absent: int
+    ) -> BadFrame:
+        findings = list(explain(data, frame.wire_length, self._ports))
+        findings += [name + " is 0, meaning none, though one was due" for name in _names(absent)]
+        if frame.vlan is not None:
+            data = data[:12] + frame.vlan + data[12:]
+        return BadFrame(base64.b64encode(data).decode("ascii"), names, tuple(findings))
+
+    def finish(self) -> Seen:
+        """Ends the capture and says what was seen."""
+        drops = self._close()
+        return Seen(
+            frames=self._frames,
+            bad=self._bad,
+            bad_layers=dict(self._bad_layers),
+            unasked=self._unasked,
+            unjudged=dict(self._unjudged),
+            late=self._late,
+            foreign=self._foreign,
+            drops=drops,
+            samples=tuple(self._samples),
+        )
+
+
+class SenderCapture(_Capture):
+    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets."""
+
+    def __init__(self, order: CaptureOrder) -> None:
+        self._sizes: Counter[tuple[int, bool]] = Counter()
+        super().__init__(order)
+
+    def _take(self, frame: RingFrame) -> None:
+        data = bytes(frame.data)
+        layout = dissect(data, frame.wire_length, self._ports)
+        if layout is None or _whose(self._order, layout) != _OURS:
+            return
+        packet = layout.outer if self._order.vni is None else layout.inner
+        if packet is None:
+            return
+        header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
+        self._sizes[packet.l4_length - header, frame.unfinished] += 1
+
+    def finish(self, segment: int) -> Handed:
+        """Ends the capture and says what was handed over.
+
+        Args:
+            segment: Largest payload of one frame, bytes: what super-packets are cut by.
+        """
+        drops = self._close()
+        packets = frames = unfinished = super_packets = segments = 0
+        for (payload, partial), count in self._sizes.items():
+            pieces = max(1, -(-payload // segment))
+            packets += count
+            frames += pieces * count
+            unfinished += pieces * count if partial else 0
+            if pieces > 1:
+                super_packets += count
+                segments += pieces * count
+        return Handed(packets, frames, unfinished, super_packets, segments, drops)

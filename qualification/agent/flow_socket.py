@@ -1,0 +1,19 @@
+"""The sockets of a burst: made inside the tunnel namespace, and staying in it."""
+
+from __future__ import annotations
+
+import socket
+
+from . import namespaces
+from .messages import FlowOrder
+
+BUFFER = 64 << 20
+"""Socket buffers as large as a burst, bytes: what is lost must be lost by the NIC, not by us."""
+
+
+def flow_socket(order: FlowOrder, namespace: int | None) -> socket.socket:
+    """A socket of the flow's family and protocol; a namespace of None is the one we are in."""
+    family = socket.AF_INET6 if ":" in order.source else socket.AF_INET
+    kind = socket.SOCK_STREAM if order.protocol == "tcp" else socket.SOCK_DGRAM
+    with namespaces.inside(namespace):
+        return socket.socket(family, kind)

@@ -1,0 +1,258 @@
+"""The underlay interface: brought up, given its addresses, and shown to reach its partner."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from .protocol import AgentProblem
+
+_IFF_UP = 1
+_IFF_LOWER_UP = 1 << 16
+_IFA_F_DADFAILED = 0x08
+_IFA_F_TENTATIVE = 0x40
+_NUD_VALID = (
+    0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+)  # reachable … permanent, include/net/neighbour.h
+_ETH_P_ARP = 0x0806
+
+CARRIER_SECONDS = 20.0
+"""A real link is down for seconds after a reset: igb 3 s, some 100G optics 10 s."""
+
+
+def find(interface: str) -> Any:
+    """The link message of an interface.
+
+    Raises:
+        AgentProblem: There is none of that name; says which there are.
+    """
+    with IPRoute() as route:
+        links = {link.get("ifname"): link for link in route.get_links()}
+    if interface not in links:
+        there = sorted(name for name in links if name != "lo")
+        raise AgentProblem(
+            "no-such-interface",
+            f"there is no interface {interface!r}",
+            hint="this host has: {}".format(", ".join(there) or "none but lo"),
+            interfaces=there,
+        )
+    return links[interface]
+
+
+def addresses(index: int) -> list[str]:
+    """The interface addresses of a link, "198.18.0.1/24"."""
+    with IPRoute() as route:
+        return [
+            "{}/{}".format(message.get("address"), message["prefixlen"])
+            for message in route.get_addr(index=index)
+        ]
+
+
+def owner_of(address: str) -> str | None:
+    """The name of the interface of this host that carries an address, if one does."""
+    wanted = ipaddress.ip_address(address)
+    with IPRoute() as route:
+        for message in route.get_addr():
+            if ipaddress.ip_address(message.get("address")) == wanted:
+                name = route.get_links(message["index"])[0].get("ifname")
+                return str(name)
+    return None
+
+
+def await_condition(
+    condition: Callable[[], bool], seconds: float, stop: Callable[[], bool]
+) -> bool:
+    """Looks until a condition holds, time is over or we are told to stop; says whether it held."""
+    end = time.monotonic() + seconds
+    pause = 0.001
+    while not condition():
+        if stop() or time.monotonic() > end:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+    return True
+
+
+def has_carrier(interface: str) -> bool:
+    """Whether the link is up at both ends."""
+    return bool(find(interface)["flags"] & _IFF_LOWER_UP)
+
+
+def await_carrier(interface: str, stop: Callable[[], bool]) -> None:
+    """Waits for the link, which a change of features may have reset.
+
+    Raises:
+        AgentProblem: It does not come.
+    """
+    if not await_condition(lambda: has_carrier(interface), CARRIER_SECONDS, stop):
+        raise AgentProblem(
+            "no-link",
+            f"{interface} has no link after {CARRIER_SECONDS:.0f} s",
+            hint="check the cable, the peer's port and the switch between them",
+        )
+
+
+def set_up(interface: str, up: bool) -> None:
+    """Sets an interface administratively up or down."""
+    index = find(interface)["index"]
+    with IPRoute() as route:
+        route.link("set", index=index, state="up" if up else "down")
+
+
+def add_address(interface: str, address: str) -> None:
+    """Adds an interface address and, for IPv6, waits until the kernel has found it free.
+
+    Raises:
+        AgentProblem: Another host on the link has it.
+    """
+    index = find(interface)["index"]
+    parsed = ipaddress.ip_interface(address)
+    with IPRoute() as route:
+        route.addr("add", index=index, address=str(parsed.ip), prefixlen=parsed.network.prefixlen)
+
+        def settled() -> bool:
+            flags = _address_flags(route, index, str(parsed.ip))
+            if flags & _IFA_F_DADFAILED:
+                raise _taken(address, "another host on the link answers for it")
+            return not flags & _IFA_F_TENTATIVE
+
+        if parsed.version == 6 and not await_condition(settled, 5.0, lambda: False):
+            raise AgentProblem("address-tentative", f"{address} stays tentative")
+
+
+def remove_address(interface: str, address: str) -> None:
+    """Removes an interface address; it may be gone already."""
+    index = find(interface)["index"]
+    parsed = ipaddress.ip_interface(address)
+    with IPRoute() as route:
+        try:
+            route.addr(
+                "del", index=index, address=str(parsed.ip), prefixlen=parsed.network.prefixlen
+            )
+        except NetlinkError as error:
+            if error.code != errno.EADDRNOTAVAIL:
+                raise
+
+
+def _address_flags(route: IPRoute, index: int, address: str) -> int:
+    for message in route.get_addr(index=index):
+        if ipaddress.ip_address(message.get("address")) == ipaddress.ip_address(address):
+            return int(message.get("flags") or 0)
+    return 0
+
+
+def _taken(address: str, why: str) -> AgentProblem:
+    return AgentProblem(
+        "address-taken",
+        f"underlay address {address} is taken: {why}",
+        hint="give this NIC another underlay address in the topology",
+    )
+
+
+def check_address_free(interface: str, address: str) -> None:
+    """Refuses an address that another interface of this host carries, or another host answers for.
+
+    IPv4 is asked for by ARP probes (RFC 5227, section 2.1.1); IPv6 is probed by the kernel itself
+    when the address is added.
+
+    Raises:
+        AgentProblem: It is taken.
+    """
+    parsed = ipaddress.ip_interface(address)
+    owner = owner_of(str(parsed.ip))
+    if owner is not None and owner != interface:
+        raise _taken(address, f"{owner} of this host carries it")
+    if owner is None and parsed.version == 4 and has_carrier(interface):
+        mac = _arp_probe(interface, parsed.ip.packed)
+        if mac is not None:
+            raise _taken(address, f"{mac} answers for it")
+
+
+def _arp_probe(interface: str, target: bytes) -> str | None:
+    """The MAC address that answers an ARP probe for an IPv4 address within 0.4 s, if one does."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
+        probe.bind((interface, _ETH_P_ARP))
+        mac = probe.getsockname()[4]
+        request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, bytes(4), bytes(6), target)
+        frame = b"\xff" * 6 + mac + struct.pack("!H", _ETH_P_ARP) + request
+        for _ in range(2):
+            probe.send(frame)
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                probe.settimeout(max(0.001, end - time.monotonic()))
+                try:
+                    answer = probe.recv(128)
+                except TimeoutError:
+                    break
+                sender_mac, sender = answer[22:28], answer[28:32]
+                if sender == target and sender_mac != mac:
+                    return sender_mac.hex(":")
+    return None
+
+
+def reach(interface: str, address: str, stop: Callable[[], bool]) -> None:
+    """Makes the kernel resolve the partner's underlay address, so that no burst waits for it.
+
+    Raises:
+        AgentProblem: Nobody answers: cable, VLAN or peer.
+    """
+    index = find(interface)["index"]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with IPRoute() as route, socket.socket(family, socket.SOCK_DGRAM) as knock:
+
+        def resolved() -> bool:
+            with contextlib.suppress(OSError):  # an unreachable notice of an earlier knock
+                knock.sendto(b"", (address, 9))  # discard, RFC 863
+            return any(
+                message.get("dst") == address and message["state"] & _NUD_VALID
+                for message in route.get_neighbours(family=family, ifindex=index)
+            )
+
+        if not await_condition(resolved, 5.0, stop):
+            raise AgentProblem(
+                "peer-unreachable",
+                f"nobody answers for {address} on {interface}",
+                hint="check the cable, the VLAN and that the peer's NIC is the one named",
+            )
+
+
+def carries_ssh(interface: str) -> str | None:
+    """The address of our own SSH session, when it arrives on this interface or on one above it.
+
+    SSH_CONNECTION is "client-ip client-port server-ip server-port" (sshd(8)); behind a proxy
+    command it may be "UNKNOWN", and then no interface carries the session.
+    """
+    parts = os.environ.get("VXQUAL_SSH_CONNECTION", "").split()
+    if len(parts) != 4:
+        return None
+    try:
+        ipaddress.ip_address(parts[2])
+    except ValueError:
+        return None
+    name = owner_of(parts[2])
+    with IPRoute() as route:
+        links = {link["index"]: link for link in route.get_links()}
+    by_name = {link.get("ifname"): link for link in links.values()}
+    todo, below = [name], set()
+    while todo:  # down from a bridge, bond or VLAN to the ports that carry it
+        upper = todo.pop()
+        if upper is None or upper in below or upper not in by_name:
+            continue
+        below.add(upper)
+        link = by_name[upper]
+        lower = links.get(link.get("link")) if link.get("link") else None
+        todo.append(lower.get("ifname") if lower else None)
+        todo += [
+            port.get("ifname") for port in links.values() if port.get("master") == link["index"]
+        ]
+    return parts[2] if interface in below else None

@@ -1,0 +1,287 @@
+"""What crosses between the controller and a host: orders down, evidence up.
+
+Pure data: frozen dataclasses of JSON types, so that a stored run can be read again years later.
+Python 3.9 reads this module on the hosts; the controller parses the same classes with pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Family = Literal[4, 6]
+Protocol = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True)
+class FlowOrder:
+    """One burst of one flow.
+
+    Attributes:
+        vni: VXLAN network identifier, or None for plain traffic on the underlay.
+        protocol: "tcp" or "udp".
+        segmented: UDP only: let the kernel build super-packets with UDP_SEGMENT.
+        source: Address of the sender.
+        destination: Address of the receiver.
+        port: Destination port; unique per burst, so that a late frame of an earlier burst is known.
+        frames: Frames wanted on the wire.
+        payload: Largest payload of one frame, bytes.
+        streams: Sockets to spread over, so that outer source ports and queues spread too.
+        seed: Determines every payload byte.
+        pace: Frames per second at most (UDP).
+        deadline: Seconds after which what has been sent is all there is.
+    """
+
+    vni: int | None
+    protocol: Protocol
+    segmented: bool
+    source: str
+    destination: str
+    port: int
+    frames: int
+    payload: int
+    streams: int
+    seed: int
+    pace: int
+    deadline: float
+
+
+@dataclass(frozen=True)
+class CaptureOrder:
+    """What to watch on a NIC.
+
+    Attributes:
+        interface: Where.
+        source_mac: Only frames from this address, "02:00:…".
+        protocols: IP protocol numbers of the outermost transport, such as (17,).
+        port: Its destination port.
+        vxlan_port: The port whose payload is VXLAN.
+        vni: The flow's VNI, or None for plain traffic.
+        flow_port: The flow's own destination port (inner, in a tunnel).
+        our_vnis: Every VNI of this run: frames of these on other ports are late, not foreign.
+        outer_checksum: Whether the outer UDP checksum was asked for.
+        keep: Bad frames kept as bytes.
+        snap: Bytes kept of each frame; 0 for all of it.
+        ring: Ring size, bytes.
+    """
+
+    interface: str
+    source_mac: str
+    protocols: tuple[int, ...]
+    port: int
+    vxlan_port: int
+    vni: int | None
+    flow_port: int
+    our_vnis: tuple[int, ...]
+    outer_checksum: bool
+    keep: int = 64
+    snap: int = 0
+    ring: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class TunnelOrder:
+    """One VXLAN device, made on the underlay into the tunnel namespace.
+
+    Attributes:
+        name: Device name inside the namespace.
+        vni: VXLAN network identifier.
+        link: The underlay interface.
+        local: Own underlay address; its family is the outer family.
+        remote: The other end's underlay address.
+        port: UDP destination port.
+        checksum: Whether the kernel is to ask for an outer UDP checksum.
+        mac: Own inner MAC address.
+        remote_mac: The other end's.
+        addresses: Own inner interface addresses, "10.18.1.1/24".
+        neighbours: The other end's inner addresses.
+        mtu: Inner MTU, bytes.
+    """
+
+    name: str
+    vni: int
+    link: str
+    local: str
+    remote: str
+    port: int
+    checksum: bool
+    mac: str
+    remote_mac: str
+    addresses: tuple[str, ...]
+    neighbours: tuple[str, ...]
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One ethtool feature as the kernel sees it (net/core/dev.c, hw_features and features).
+
+    Attributes:
+        hw: It can be switched.
+        wanted: It was asked for.
+        active: It is in effect.
+    """
+
+    hw: bool
+    wanted: bool
+    active: bool
+
+
+@dataclass(frozen=True)
+class NicFacts:
+    """What a host says about one of its interfaces; None where it does not say."""
+
+    interface: str
+    mac: str
+    mtu: int
+    up: bool
+    carrier: bool
+    driver: str | None
+    driver_version: str | None
+    firmware: str | None
+    bus: str | None
+    pci_id: str | None
+    speed_mbps: int | None
+    queues: dict[str, int]
+    rings: dict[str, int]
+    devlink: dict[str, str]
+    addresses: tuple[str, ...]
+    features: dict[str, Feature]
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What a host says about itself."""
+
+    hostname: str
+    kernel: str
+    os: str
+    cpu: str
+    cpus: int
+    python: str
+    namespace: int
+    interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What the sending kernel handed to its NIC, read off a capture on the sender.
+
+    There, checksums are not yet filled in and super-packets are not yet cut: exactly that is the
+    proof that hardware has work to do.
+
+    Attributes:
+        packets: Buffers handed over.
+        frames: Frames they make on the wire.
+        unfinished: Of those, frames whose checksum is left to the NIC.
+        super_packets: Buffers to be cut.
+        segments: Frames that come from super-packets.
+        drops: Buffers the capture lost.
+    """
+
+    packets: int = 0
+    frames: int = 0
+    unfinished: int = 0
+    super_packets: int = 0
+    segments: int = 0
+    drops: int = 0
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """A frame that is wrong, as it was on the wire.
+
+    Attributes:
+        data: The bytes, base64; a VLAN tag that the NIC had stripped is put back.
+        layers: Names of the layers that are wrong.
+        findings: A sentence each, with the value found and the right one.
+    """
+
+    data: str
+    layers: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the peer saw on the wire.
+
+    Attributes:
+        frames: Frames of the flow that were judged in every layer asked for.
+        bad: Of those, wrong in at least one layer.
+        bad_layers: Wrong frames by layer.
+        unasked: Frames with an outer checksum where none was asked for.
+        unjudged: Frames of the flow that could not be judged in full, by reason.
+        late: Frames of an earlier burst; not judged.
+        foreign: Frames that are not ours; not judged.
+        drops: Frames the capture lost.
+        samples: The first wrong frames.
+    """
+
+    frames: int = 0
+    bad: int = 0
+    bad_layers: dict[str, int] = field(default_factory=dict)
+    unasked: int = 0
+    unjudged: dict[str, int] = field(default_factory=dict)
+    late: int = 0
+    foreign: int = 0
+    drops: int = 0
+    samples: tuple[BadFrame, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What the application on the peer received.
+
+    Attributes:
+        received: Datagrams, or payload bytes of a stream.
+        corrupt: Datagrams (or stream chunks) whose bytes are not those that were sent.
+        duplicates: Datagrams that came again.
+        complete: Every stream was read to its end, or every datagram came.
+    """
+
+    received: int = 0
+    corrupt: int = 0
+    duplicates: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the sender did.
+
+    Attributes:
+        handed: The kernel's hand-over to the NIC.
+        written: Datagrams, or payload bytes of streams, given to the kernel.
+        complete: Everything asked for was sent before the deadline.
+        seconds: How long it took.
+        counters: NIC and kernel counters that moved, by name.
+        kernel_log: Lines the kernel logged meanwhile that speak of checksums or offloads.
+    """
+
+    handed: Handed
+    written: int
+    complete: bool
+    seconds: float
+    counters: dict[str, int]
+    kernel_log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Received:
+    """What the peer has to say about one burst; see `Seen` and `Delivered`."""
+
+    seen: Seen
+    delivered: Delivered
+    counters: dict[str, int]
+    kernel_log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way, found before anything was changed."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)

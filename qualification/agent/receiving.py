@@ -1,0 +1,145 @@
+"""Receives one burst on a thread and holds every byte against what was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+
+from .flow_socket import BUFFER, flow_socket
+from .messages import Delivered, FlowOrder
+from .payload import CHUNK, PREFACE, Datagrams, Stream, mark
+
+_SO_RCVBUFFORCE = 33
+
+
+class Receiver:
+    """Receives one burst on a thread and holds every byte against what was sent."""
+
+    def __init__(self, order: FlowOrder, namespace: int | None) -> None:
+        self._order = order
+        self.received = self._corrupt = self._duplicates = 0
+        self._complete = False
+        self._closing = threading.Event()
+        self._failure: BaseException | None = None
+        self._socket = flow_socket(order, namespace)
+        try:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.setblocking(False)
+            self._socket.bind((order.destination, order.port))
+            if order.protocol == "tcp":
+                self._socket.listen(order.streams)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+        self._thread.start()
+
+    @property
+    def complete(self) -> bool:
+        """Everything has come; no need to wait longer."""
+        return self._complete
+
+    def _run(self) -> None:
+        try:
+            if self._order.protocol == "tcp":
+                self._receive_streams()
+            else:
+                self._receive_datagrams()
+        except BaseException as error:
+            self._failure = error
+
+    def _receive_datagrams(self) -> None:
+        sequence_of = Datagrams(self._order.seed).sequence_of
+        here = bytearray(self._order.frames + 64)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            while not self._closing.is_set():
+                selector.select(0.02)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        sequence = sequence_of(self._socket.recv(65536))
+                        self.received += 1
+                        if sequence is None or sequence >= len(here):
+                            self._corrupt += 1
+                        elif here[sequence]:
+                            self._duplicates += 1
+                        else:
+                            here[sequence] = 1
+                self._complete = here.count(1) >= self._order.frames
+
+    def _receive_streams(self) -> None:
+        order = self._order
+        ended = 0
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as sockets:
+            selector.register(self._socket, selectors.EVENT_READ)
+            while not self._closing.is_set():
+                for key, _events in selector.select(0.02):
+                    sock = key.fileobj
+                    assert isinstance(sock, socket.socket)
+                    if key.data is None:
+                        stream_socket, _peer = sock.accept()
+                        sockets.enter_context(stream_socket)
+                        stream_socket.setblocking(False)
+                        selector.register(stream_socket, selectors.EVENT_READ, _StreamReader(order))
+                    elif not self._read(sock, key.data):
+                        selector.unregister(sock)
+                        sock.close()
+                        ended += 1
+                self._complete = ended >= order.streams
+
+    def _read(self, sock: socket.socket, reader: _StreamReader) -> bool:
+        """Reads what is there; False at the stream's end."""
+        try:
+            while True:
+                data = sock.recv(1 << 18)
+                if not data:
+                    return False
+                self.received += len(data)
+                self._corrupt += not reader.fits(data)
+        except BlockingIOError:
+            return True
+        except OSError:  # reset: the sender gave up at its deadline
+            return False
+
+    def finish(self) -> Delivered:
+        """Ends the burst and says what was delivered."""
+        self._closing.set()
+        self._thread.join()
+        self._socket.close()
+        if self._failure is not None:
+            raise self._failure
+        return Delivered(self.received, self._corrupt, self._duplicates, self._complete)
+
+
+class _StreamReader:
+    """Follows one stream by position."""
+
+    def __init__(self, order: FlowOrder) -> None:
+        self._order = order
+        self._preface = b""
+        self._stream: Stream | None = None
+        self._position = 0
+
+    def fits(self, data: bytes) -> bool:
+        """Whether the next bytes of the stream are those that were sent."""
+        if self._stream is None:
+            need = PREFACE.size - len(self._preface)
+            self._preface, data = self._preface + data[:need], data[need:]
+            if len(self._preface) < PREFACE.size:
+                return True
+            whose, number = PREFACE.unpack(self._preface)
+            if whose != mark(self._order.seed):
+                number = 0
+            self._stream = Stream(self._order.seed, number)
+        view = memoryview(data)
+        good = True
+        while view:
+            piece = view[:CHUNK]
+            good = good and piece == self._stream.at(self._position, len(piece))
+            self._position += len(piece)
+            view = view[CHUNK:]
+        return good

@@ -1,0 +1,134 @@
+"""A TPACKET_V3 receive ring: the kernel writes, we read in place.
+
+Source: Documentation/networking/packet_mmap.rst and include/uapi/linux/if_packet.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_SOL_PACKET = 263
+_PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION = 5, 6, 10
+_TPACKET_V3 = 2
+_ETH_P_ALL = 0x0003
+_SO_ATTACH_FILTER = 26
+_TP_STATUS_USER = 1
+_TP_STATUS_LOSING = 1 << 2
+_TP_STATUS_CSUMNOTREADY = 1 << 3
+_TP_STATUS_VLAN_VALID = 1 << 4
+_TP_STATUS_VLAN_TPID_VALID = 1 << 6
+
+_BLOCK = struct.Struct(
+    "=8xIII"
+)  # struct tpacket_block_desc: block_status, num_pkts, offset_to_first_pkt
+_FRAME = struct.Struct("=IIIIIIHH4xIH")  # struct tpacket3_hdr
+_STATUS_AT = 8
+_RETIRE_MS = 10
+"""A block that is not full is handed over after this long."""
+
+
+class RingFrame(NamedTuple):
+    """One captured frame, valid until the next block is asked for.
+
+    Attributes:
+        data: Its bytes, in place in the ring.
+        wire_length: Its length before the snap length cut it, bytes.
+        unfinished: Its checksum is left to the NIC (CHECKSUM_PARTIAL).
+        vlan: The tag the NIC or the kernel took off, as the 4 bytes to put back, or None.
+    """
+
+    data: memoryview
+    wire_length: int
+    unfinished: bool
+    vlan: bytes | None
+
+
+class Ring:
+    """Captures on one interface from construction on.
+
+    Args:
+        interface: Where.
+        program: Classic BPF instructions; applied before the first frame can arrive.
+        size: Ring size, bytes; a multiple of the block size, 1 MiB.
+    """
+
+    BLOCK = 1 << 20
+
+    def __init__(self, interface: str, program: bytes, size: int) -> None:
+        blocks = max(2, size // self.BLOCK)
+        # Protocol 0 receives nothing until bind: no frame slips in before the filter.
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
+            code = ctypes.create_string_buffer(program, len(program))
+            self._socket.setsockopt(
+                socket.SOL_SOCKET,
+                _SO_ATTACH_FILTER,
+                struct.pack("@HP", len(program) // 8, ctypes.addressof(code)),
+            )
+            frames = blocks * self.BLOCK // 2048
+            self._socket.setsockopt(
+                _SOL_PACKET,
+                _PACKET_RX_RING,
+                struct.pack("=7I", self.BLOCK, blocks, 2048, frames, _RETIRE_MS, 0, 0),
+            )
+            self._memory = mmap.mmap(self._socket.fileno(), blocks * self.BLOCK)
+            self._socket.bind((interface, _ETH_P_ALL))
+        except BaseException:
+            self._socket.close()
+            raise
+        self._view = memoryview(self._memory)
+        self._blocks = blocks
+        self._next = 0
+        self._drops = 0
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until a block is ready, that long at most; says whether one is."""
+        return self._ready() or bool(select.select([self._socket], [], [], seconds)[0])
+
+    def _ready(self) -> bool:
+        start = self._next * self.BLOCK
+        return bool(_BLOCK.unpack_from(self._view, start)[0] & _TP_STATUS_USER)
+
+    def frames(self) -> Iterator[RingFrame]:
+        """The frames of every block that is ready now; each block goes back when it is done."""
+        view = self._view
+        unpack = _FRAME.unpack_from
+        while self._ready():
+            start = self._next * self.BLOCK
+            _status, count, first = _BLOCK.unpack_from(view, start)
+            at = start + first
+            for _ in range(count):
+                step, _sec, _nsec, kept, length, status, mac, _net, tci, tpid = unpack(view, at)
+                tag = None
+                if status & _TP_STATUS_VLAN_VALID:
+                    kind = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
+                    tag = struct.pack("!HH", kind, tci)
+                yield RingFrame(
+                    view[at + mac : at + mac + kept],
+                    length,
+                    bool(status & _TP_STATUS_CSUMNOTREADY),
+                    tag,
+                )
+                at += step
+            struct.pack_into("=I", view, start + _STATUS_AT, 0)
+            self._next = (self._next + 1) % self._blocks
+
+    def drops(self) -> int:
+        """Frames the ring had no room for, since it was made."""
+        # The kernel resets its counters on each read.
+        stats = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
+        self._drops += struct.unpack("=3I", stats)[1]
+        return self._drops
+
+    def close(self) -> None:
+        """Ends the capture and gives the memory back."""
+        self._view.release()
+        self._memory.close()
+        self._socket.close()

@@ -1,0 +1,192 @@
+"""Sends one burst. Traffic is the kernel's own: plain sockets, UDP_SEGMENT and bulk TCP.
+
+So the stack hands the NIC partial checksums and super-packets exactly as it does for users.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+from .flow_socket import BUFFER, flow_socket
+from .messages import FlowOrder
+from .payload import CHUNK, HEADER, PREFACE, Datagrams, Stream, mark, small_size
+from .protocol import AgentProblem
+
+_SOL_UDP, _UDP_SEGMENT = 17, 103
+_SO_SNDBUFFORCE = 32
+_UDP_MAX = (
+    65507 - 40
+)  # of payload, beside any IP header; include/uapi/linux/udp.h allows 64 segments
+
+
+class _Pace:
+    """Keeps a sender at a number of frames per second, in steps of at least two milliseconds."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._start = time.monotonic()
+
+    def after(self, frames: int) -> None:
+        ahead = frames / self._rate - (time.monotonic() - self._start)
+        if ahead > 0.002:
+            time.sleep(ahead)
+
+
+class Sending:
+    """What came of a burst on the sending side.
+
+    Attributes:
+        written: Datagrams, or payload bytes of streams, given to the kernel.
+        complete: All of it went out before the deadline.
+        segment: Largest payload of one frame, bytes.
+        seconds: How long it took.
+    """
+
+    def __init__(self, segment: int) -> None:
+        self.written = 0
+        self.complete = False
+        self.segment = segment
+        self.seconds = 0.0
+
+
+def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> Sending:
+    """Sends one burst.
+
+    Args:
+        order: The burst.
+        namespace: Where its sockets are made; None for here.
+        stop: Whether to give up.
+    """
+    result = Sending(order.payload)
+    start = time.monotonic()
+    end = start + order.deadline
+
+    def over() -> bool:
+        return stop() or time.monotonic() > end
+
+    with contextlib.ExitStack() as sockets:
+        if order.protocol == "tcp":
+            _send_streams(order, namespace, sockets, over, result)
+        else:
+            _send_datagrams(order, namespace, sockets, over, result)
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def _datagram_bursts(order: FlowOrder) -> Iterator[tuple[int, bytes]]:
+    """What each send call carries: number of datagrams, bytes."""
+    make = Datagrams(order.seed).make
+    sequence = 0
+    if not order.segmented:
+        for sequence in range(order.frames):
+            yield 1, make(sequence, small_size(sequence))
+        return
+    most = min(64, _UDP_MAX // order.payload) - 1
+    turn = 0
+    while sequence < order.frames:
+        # Different numbers of full segments, and a last one of every length, odd and even.
+        full = 1 + turn * 7 % most
+        last = HEADER.size + turn * 131 % (order.payload - HEADER.size)
+        parts = [make(sequence + i, order.payload) for i in range(full)]
+        parts.append(make(sequence + full, last))
+        yield full + 1, b"".join(parts)
+        sequence += full + 1
+        turn += 1
+
+
+def _send_datagrams(
+    order: FlowOrder,
+    namespace: int | None,
+    sockets: contextlib.ExitStack,
+    over: Callable[[], bool],
+    result: Sending,
+) -> None:
+    out: list[socket.socket] = []
+    for _ in range(order.streams):
+        sock = sockets.enter_context(flow_socket(order, namespace))
+        with contextlib.suppress(OSError):  # needs CAP_NET_ADMIN of the initial namespace
+            sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 1, 0))
+        if order.segmented:
+            try:
+                sock.setsockopt(_SOL_UDP, _UDP_SEGMENT, order.payload)
+            except OSError as error:
+                raise AgentProblem(
+                    "no-udp-segment", "this kernel has no UDP_SEGMENT (4.18 and later do)"
+                ) from error
+        sock.connect((order.destination, order.port))
+        out.append(sock)
+    pace = _Pace(order.pace)
+    for turn, (count, data) in enumerate(_datagram_bursts(order)):
+        if turn % 64 == 0 and over():
+            return
+        sock = out[turn % len(out)]
+        try:
+            sock.send(data)
+        except OSError as error:
+            if (
+                error.errno == errno.ECONNREFUSED
+            ):  # a notice about an earlier one; this one is unsent
+                sock.send(data)
+            elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
+                return
+            else:
+                raise
+        result.written += count
+        pace.after(result.written)
+    result.complete = True
+
+
+def _send_streams(
+    order: FlowOrder,
+    namespace: int | None,
+    sockets: contextlib.ExitStack,
+    over: Callable[[], bool],
+    result: Sending,
+) -> None:
+    selector = sockets.enter_context(selectors.DefaultSelector())
+    for number in range(order.streams):
+        sock = sockets.enter_context(flow_socket(order, namespace))
+        sock.setblocking(False)
+        # A stream that its deadline cuts off must not go on retransmitting into the next burst.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
+        sock.connect_ex((order.destination, order.port))
+        stream = Stream(order.seed, number)
+        selector.register(sock, selectors.EVENT_WRITE, (number, sock, stream))
+    share = -(-order.frames * order.payload // order.streams)
+    position = [-1] * order.streams  # -1: not connected yet
+    open_streams = order.streams
+    while open_streams and not over():
+        for key, events in selector.select(0.05):
+            number, sock, stream = key.data
+            if events & selectors.EVENT_READ:  # the receiver has read to our end and closed
+                selector.unregister(sock)
+                open_streams -= 1
+                continue
+            try:
+                if position[number] < 0:
+                    sock.send(PREFACE.pack(mark(order.seed), number))
+                    result.segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+                    position[number] = 0
+                at = position[number]
+                written = sock.send(stream.at(at, min(CHUNK, share - at)))
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                selector.unregister(sock)
+                if error.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ETIMEDOUT):
+                    return
+                open_streams -= 1
+                continue
+            position[number] += written
+            result.written += written
+            if position[number] >= share:
+                sock.shutdown(socket.SHUT_WR)
+                selector.modify(sock, selectors.EVENT_READ, key.data)
+    result.complete = open_streams == 0 and result.written >= share * order.streams

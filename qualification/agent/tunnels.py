@@ -1,0 +1,132 @@
+"""The tunnel namespace, as a pod's: VXLAN devices whose outer socket stays on the underlay.
+
+A device made with both a link (its underlay, here) and a target namespace is born in the target
+while its UDP socket stays here (drivers/net/vxlan/vxlan_core.c, vxlan_newlink: src_net). It is
+never seen on the host, collides with nothing there, and goes when the agent's descriptor of the
+namespace goes, even by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from . import links, namespaces
+from .messages import TunnelOrder
+from .protocol import AgentProblem
+
+_SYSCTLS = {
+    "ipv6/conf/all/disable_ipv6": "0",
+    "ipv6/conf/default/disable_ipv6": "0",
+    # Nothing but our own packets: no solicitations, no waiting for duplicates.
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv6/conf/default/router_solicitations": "0",
+    "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    # Restarted bursts must start at full speed and forget the losses of a faulty cell.
+    "ipv4/tcp_no_metrics_save": "1",
+    "ipv4/tcp_slow_start_after_idle": "0",
+}
+
+
+class Tunnels:
+    """The tunnel namespace of one agent and the devices in it."""
+
+    def __init__(self) -> None:
+        self._namespace = namespaces.new()
+        with namespaces.inside(self._namespace):
+            for key, value in _SYSCTLS.items():
+                namespaces.write_sysctl(key, value)
+            links.set_up("lo", True)
+
+    @property
+    def namespace(self) -> int:
+        """Descriptor of the namespace."""
+        return self._namespace
+
+    def make(self, orders: Sequence[TunnelOrder]) -> None:
+        """Makes VXLAN devices.
+
+        Raises:
+            AgentProblem: The port is taken on this host, or the kernel cannot do VXLAN.
+        """
+        for order in orders:
+            self._make_device(order)
+            with namespaces.inside(self._namespace):
+                self._configure(order)
+
+    def _make_device(self, order: TunnelOrder) -> None:
+        six = ":" in order.local
+        # Devices that share a port share its socket only if they agree on accepting zero checksums
+        # (vxlan_find_sock compares flags), so both IPv6 devices accept them.
+        outer = {
+            "vxlan_local6" if six else "vxlan_local": order.local,
+            "vxlan_group6" if six else "vxlan_group": order.remote,
+        }
+        outer_checksum = (
+            {"vxlan_udp_zero_csum6_rx": 1, "vxlan_udp_zero_csum6_tx": int(not order.checksum)}
+            if six
+            else {"vxlan_udp_csum": int(order.checksum)}
+        )
+        link = links.find(order.link)["index"]
+        try:
+            with IPRoute() as route:
+                route.link(
+                    "add",
+                    ifname=order.name,
+                    kind="vxlan",
+                    net_ns_fd=self._namespace,
+                    address=order.mac,
+                    mtu=order.mtu,
+                    vxlan_id=order.vni,
+                    vxlan_link=link,
+                    vxlan_port=order.port,
+                    vxlan_learning=0,
+                    **outer,
+                    **outer_checksum,
+                )
+        except NetlinkError as error:
+            if error.code == errno.EOPNOTSUPP:
+                raise AgentProblem(
+                    "no-vxlan", "this kernel cannot make VXLAN devices", hint="modprobe vxlan"
+                ) from error
+            if error.code in (errno.EEXIST, errno.EADDRINUSE):
+                raise AgentProblem(
+                    "port-taken",
+                    f"VNI {order.vni} or UDP port {order.port} is in use on this host",
+                    hint="stop the other tunnel, or give the pair another port in the topology",
+                ) from error
+            raise
+
+    @staticmethod
+    def _configure(order: TunnelOrder) -> None:
+        index = links.find(order.name)["index"]
+        with IPRoute() as route:
+            route.link("set", index=index, state="up")
+            for address in order.addresses:
+                host, prefix = address.split("/")
+                try:
+                    route.addr("add", index=index, address=host, prefixlen=int(prefix))
+                except NetlinkError as error:
+                    if error.code == errno.EADDRINUSE:
+                        raise AgentProblem(
+                            "port-taken",
+                            f"UDP port {order.port} is in use on this host",
+                            hint="give the pair another port in the topology",
+                        ) from error
+                    raise
+            for neighbour in order.neighbours:
+                route.neigh(
+                    "add", dst=neighbour, lladdr=order.remote_mac, ifindex=index, state="permanent"
+                )
+
+    def close(self) -> None:
+        """Lets the namespace go, and with it every device and connection."""
+        if self._namespace >= 0:
+            os.close(self._namespace)
+            self._namespace = -1

@@ -1,0 +1,103 @@
+"""One run: what was asked, what was found, and the cells that follow from both.
+
+The controller makes it once; every worker gets it as JSON and comes to the same cells, so that
+workers never look at hardware to know what there is to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from qualification import topology
+from qualification.inventory import Ends, Inventory
+from qualification.judge.verdict import Demand
+from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells
+from qualification.plan.features import RULES, FeatureSpace
+from qualification.plan.flows import Flow, all_flows
+from qualification.topology import Topology
+
+_FRAMES_PER_SECOND = 25_000
+_CELL_SECONDS = 0.15
+_TOGGLE_SECONDS = 0.3
+"""For estimates, measured on the loopback lab with two cores; real links come back later."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One run.
+
+    Attributes:
+        run_id: Unique; names the run in reports.
+        started: ISO 8601 time, with zone.
+        seed: Determines every payload.
+        version: Of vxqual.
+        source: The topology file, as the user named it.
+        plan: How many offload sets.
+        demand: What a PASS has to exclude.
+        topology: Resolved: every host has SSH settings, whoever made it.
+        inventory: What hosts and NICs turned out to be.
+        pairs: Names of the pairs to qualify.
+    """
+
+    run_id: str
+    started: str
+    seed: int
+    version: str
+    source: str
+    plan: PlanName
+    demand: Demand
+    topology: Topology
+    inventory: Inventory
+    pairs: tuple[str, ...]
+
+    def ends(self, pair: str) -> Ends:
+        """The two NICs of a pair."""
+        named = self.topology.pairs[pair]
+        nics = self.inventory.nics
+        return Ends(nics[named.dut], nics[named.peer], named.port)
+
+    def flows(self, pair: str) -> tuple[Flow, ...]:
+        """What may be sent on a pair."""
+        ends = self.ends(pair)
+        return all_flows(ends.families, ends.port)
+
+    def cells(self, pair: str) -> tuple[Cell, ...]:
+        """The cells of a pair, in the order they run."""
+        dut = self.ends(pair).dut
+        features = {n: f for n, f in dut.facts.features.items() if n in RULES}
+        space = FeatureSpace(
+            frozenset(name for name, feature in features.items() if feature.hw),
+            frozenset(n for n, feature in features.items() if feature.active and not feature.hw),
+            dut.driver,
+        )
+        return plan_cells(pair, space, self.flows(pair), self.plan)
+
+    def controls(self, pair: str) -> tuple[str, ...]:
+        """Ids of a pair's controls."""
+        return tuple(f"{pair}/{name}" for name in CONTROLS)
+
+    def seconds(self, pair: str) -> float:
+        """How long a pair will take, roughly."""
+        cells = [cell for cell in self.cells(pair) if not cell.unsupported]
+        sets = len({cell.set_id for cell in cells})
+        frames = (len(cells) + len(CONTROLS)) * self.demand.frames
+        return (
+            frames / _FRAMES_PER_SECOND + len(cells) * _CELL_SECONDS + (sets + 1) * _TOGGLE_SECONDS
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON types. The topology goes as YAML, which names passwords and never tells them."""
+        dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"topology"})
+        return {**dumped, "topology": topology.dump(self.topology)}
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Campaign:
+        """The inverse of `dump`, in the same environment."""
+        resolved = topology.parse(data["topology"], data["source"])
+        return _ADAPTER.validate_python({**data, "topology": resolved})
+
+
+_ADAPTER = TypeAdapter(Campaign)

@@ -1,0 +1,262 @@
+"""The `vxqual` command: thin, each command a few lines over the package.
+
+What a command needs is imported inside it: `vxqual verify` is a tool that people wait for.
+"""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qualification import __version__
+from qualification.errors import EXIT_LAB, EXIT_USAGE, VxqualError
+
+if TYPE_CHECKING:
+    from qualification.lab.standing import StandingLab
+    from qualification.plan.cells import PlanName
+
+_EXIT_CODES = """\b
+Exit codes:
+  0   qualified: every exercised cell passed (verify: every checksum is right)
+  1   not qualified: the NIC put wrong frames on the wire, or lost some
+  2   interrupted
+  3   an error of vxqual's own; please report it
+  4   what was given cannot be used: topology, option or file
+  5   nothing was selected
+  10  the lab could not judge: a host, a control, too few frames
+"""
+
+
+class _Group(click.Group):
+    """Turns our errors into their exit codes, and never into a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VxqualError as error:
+            click.echo(f"vxqual: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            error.show()
+            ctx.exit(EXIT_USAGE)
+
+
+_topology = click.option(
+    "--topology", "-t", required=True, metavar="FILE", help="The lab: hosts and pairs, as YAML."
+)
+_pair = click.option("--pair", multiple=True, metavar="NAME", help="Only this pair; repeatable.")
+_plan = click.option(
+    "--plan",
+    type=click.Choice(["quick", "standard", "full"]),
+    default="standard",
+    show_default=True,
+    help="How many offload sets.",
+)
+_share = click.FloatRange(0, 1, min_open=True, max_open=True)
+_rate = click.option(
+    "--rate", type=_share, default=1e-3, show_default=True, help="Corruption rate a PASS excludes."
+)
+_confidence = click.option(
+    "--confidence", type=_share, default=0.999, show_default=True, help="With which confidence."
+)
+
+
+@click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="vxqual")
+def main() -> None:
+    """Qualify a NIC's VXLAN checksum offloads before it goes into production."""
+
+
+@main.command(
+    epilog=_EXIT_CODES, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)
+@_topology
+@_pair
+@_plan
+@_rate
+@_confidence
+@click.option("--seed", type=int, metavar="N", help="Seed of every payload; a new one if absent.")
+@click.option("--out", default="out", show_default=True, metavar="DIR", help="Where results go.")
+@click.option(
+    "-n",
+    "--parallel",
+    default="auto",
+    show_default=True,
+    metavar="N",
+    help="Pairs to run at the same time; those that share a NIC never do.",
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    topology: str,
+    pair: tuple[str, ...],
+    plan: str,
+    rate: float,
+    confidence: float,
+    seed: int | None,
+    out: str,
+    parallel: str,
+) -> None:
+    """Qualify every pair of a topology and print the matrix.
+
+    It is pytest underneath: further options are pytest's own, such as -k, --junitxml=FILE,
+    --alluredir=DIR or -v for a line per cell.
+    """
+    import pytest
+
+    from qualification import cases
+
+    chosen = [f"--vx-pair={name}" for name in pair]
+    chosen += [f"--vx-seed={seed}"] if seed is not None else []
+    ctx.exit(
+        int(
+            pytest.main(
+                [
+                    str(Path(cases.__file__).parent),
+                    f"--vx-topology={topology}",
+                    f"--vx-plan={plan}",
+                    f"--vx-rate={rate}",
+                    f"--vx-confidence={confidence}",
+                    f"--vx-out={out}",
+                    f"--numprocesses={_workers(topology, pair, parallel)}",
+                    *chosen,
+                    *ctx.args,
+                ]
+            )
+        )
+    )
+
+
+def _workers(topology: str, pairs: tuple[str, ...], wanted: str) -> str:
+    """Workers are worth their start only where there is something to do side by side."""
+    if wanted != "auto":
+        return wanted
+    from qualification.topology import load
+
+    groups = {
+        group for name, group in load(topology).groups().items() if name in pairs or not pairs
+    }
+    return "auto" if len(groups) > 1 else "0"
+
+
+@main.command()
+@click.argument("topology", metavar="TOPOLOGY")
+@_pair
+def check(topology: str, pair: tuple[str, ...]) -> None:
+    """Say whether a lab is ready. Changes nothing on its hosts.
+
+    The agent is stored in the login user's cache on each host, where a run would store it too.
+    """
+    from qualification.run.prepare import check_lab
+
+    sys.exit(check_lab(topology, list(pair), click.echo))
+
+
+@main.command()
+@_topology
+@_pair
+@_plan
+@_rate
+@_confidence
+@click.option("--cells", is_flag=True, help="List every cell.")
+def plan(
+    topology: str,
+    pair: tuple[str, ...],
+    plan: PlanName,
+    rate: float,
+    confidence: float,
+    cells: bool,
+) -> None:
+    """Say what would run: cells, how many, about how long. Sends nothing."""
+    from qualification.run.prepare import show_plan
+
+    show_plan(topology, list(pair), plan, rate, confidence, cells, click.echo)
+
+
+@main.command()
+@click.argument("capture", type=click.Path(path_type=Path), metavar="CAPTURE")
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    default=(4789,),
+    show_default=True,
+    help="UDP port that means VXLAN; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
+@click.option("--frames", is_flag=True, help="A line for each frame, to compare with other tools.")
+def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -> None:
+    """Check every checksum in a capture (pcap or pcapng), inside and outside of VXLAN.
+
+    Capture on the receiver: on the sender the NIC has not filled the checksums in yet.
+    """
+    from qualification.offline import verify_file
+
+    sys.exit(verify_file(capture, ports=ports, as_json=as_json, frames=frames, echo=click.echo))
+
+
+@main.group()
+def lab() -> None:
+    """Keep a loopback lab standing, to play with."""
+
+
+def _lab_command(name: str) -> Callable[[Callable[[Path], None]], click.Command]:
+    argument = click.argument("topology", type=click.Path(path_type=Path), metavar="TOPOLOGY")
+    return lambda function: lab.command(name)(argument(function))
+
+
+@_lab_command("up")
+def lab_up(topology: Path) -> None:
+    """Build a topology's lab and leave it standing."""
+    from qualification.lab import standing
+    from qualification.topology import load
+
+    built = standing.up(load(topology), topology)
+    click.echo(f"the lab of {topology} {'stands already' if built.stood else 'stands'}")
+    _show(built)
+    click.echo(f"\nqualify it:  vxqual run --topology {built.topology}")
+    click.echo(f"take it away:  vxqual lab down {topology}")
+
+
+@_lab_command("down")
+def lab_down(topology: Path) -> None:
+    """Take a standing lab away; harmless where there is none."""
+    from qualification.lab import standing
+
+    gone = standing.down(topology)
+    click.echo(f"the lab of {topology} {'is gone' if gone else 'did not stand'}")
+
+
+@_lab_command("status")
+def lab_status(topology: Path) -> None:
+    """Show a standing lab: hosts, how to log in, NICs and what they have counted."""
+    from qualification.lab import standing
+
+    found = standing.status(topology)
+    if found is None:
+        click.echo(f"the lab of {topology} does not stand; vxqual lab up {topology}")
+        sys.exit(EXIT_LAB)
+    click.echo(f"the lab of {topology} stands")
+    _show(found)
+
+
+def _show(found: StandingLab) -> None:
+    for host in found.hosts:
+        click.echo(f"\nhost {host.name}: namespace {host.namespace}\n  {host.ssh}")
+    for nic in found.nics:
+        counted = ", ".join(f"{count:,} {name}" for name, count in nic.counters.items() if count)
+        alive = f"pid {nic.pid}" if nic.pid else "not running"
+        click.echo(f"\nNIC {nic.name}: {nic.interface}, firmware {nic.firmware}, {alive}")
+        click.echo(f"  {counted or 'nothing counted yet'}")
+    for sentence in found.missing:
+        click.echo(f"\nnote: {sentence}")
+
+
+if __name__ == "__main__":
+    main()

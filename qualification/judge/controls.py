@@ -1,0 +1,124 @@
+"""Controls before trust: runs that must come out one way for the others to mean anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qualification.agent.messages import Seen
+from qualification.plan.cells import CONTROLS
+
+from .evidence import Burst, total
+from .verdict import Demand
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """How one control came out.
+
+    Attributes:
+        name: One of `qualification.plan.cells.CONTROLS`.
+        trusted: It came out the one way it must.
+        reason: A sentence for people.
+        frames: Frames judged.
+        bad: Wrong ones among them.
+        lost: Frames that never arrived.
+    """
+
+    name: str
+    trusted: bool
+    reason: str
+    frames: int = 0
+    bad: int = 0
+    lost: int = 0
+
+
+def judge_traffic(
+    name: str, bursts: dict[str, Burst], demand: Demand, *, port: int | None = None
+) -> ControlResult:
+    """A control of traffic: clean, and enough of it to notice what the cells are to exclude.
+
+    Args:
+        name: The control.
+        bursts: One for each flow, by its id.
+        demand: What the cells are to exclude; over all flows together the control must, too.
+        port: The tunnel's UDP port, for the hint when nothing comes through.
+    """
+    sums = total(tuple(bursts.values()))
+
+    def ends(trusted: bool, reason: str) -> ControlResult:
+        return ControlResult(name, trusted, reason, sums.frames, sums.bad, sums.lost)
+
+    if sums.bad:
+        dirty = [flow for flow, burst in bursts.items() if burst.received.seen.bad]
+        return ends(
+            False,
+            f"{sums.bad:,} of {sums.frames:,} frames are wrong with every offload off "
+            f"({', '.join(dirty)}): the path or the peer corrupts, or the NIC does unasked",
+        )
+    if sums.corrupt:
+        return ends(False, f"{sums.corrupt:,} payloads arrived changed with every offload off")
+    for flow, burst in bursts.items():
+        handed = burst.sent.handed.frames
+        arrived = burst.received.seen.frames
+        if handed == 0:
+            return ends(False, f"nothing of {flow} left the sender")
+        if arrived * 2 < handed:
+            hint = (
+                f"is UDP port {port} filtered on the way, or by a firewall on the peer?"
+                if port
+                else "is it filtered on the way, or by a firewall on the peer?"
+            )
+            return ends(
+                False, f"{handed - arrived:,} of {handed:,} frames of {flow} are lost: {hint}"
+            )
+    if sums.drops:
+        return ends(False, f"the capture lost {sums.drops:,} frames")
+    if sums.unjudged:
+        return ends(False, f"{sum(sums.unjudged.values()):,} frames cannot be judged")
+    if sums.frames < demand.frames:
+        return ends(
+            False,
+            f"{sums.frames:,} frames are too few to trust the path: it takes {demand.frames:,}",
+        )
+    lost = f"; {sums.lost:,} lost on the way" if sums.lost else ""
+    return ends(True, f"{sums.frames:,} frames, all right{lost}")
+
+
+def judge_injected(expected: dict[str, int], good: int, seen: Seen) -> ControlResult:
+    """The control that shows the capture sees what is wrong, and only that.
+
+    Args:
+        expected: Frames made bad on purpose, by the one layer that is wrong in them.
+        good: Frames made right.
+        seen: What the capture made of them.
+    """
+    bad = sum(expected.values())
+
+    def ends(trusted: bool, reason: str) -> ControlResult:
+        lost = max(0, bad + good - seen.frames)
+        return ControlResult("injected", trusted, reason, seen.frames, seen.bad, lost)
+
+    if seen.frames < bad + good:
+        return ends(False, f"{seen.frames} of {bad + good} injected frames arrived")
+    missed = [layer for layer, count in expected.items() if seen.bad_layers.get(layer, 0) < count]
+    if missed:
+        return ends(
+            False,
+            f"frames made wrong on purpose were not seen as wrong: {', '.join(missed)}; "
+            "something between sender and capture repairs checksums",
+        )
+    if seen.bad != bad:
+        return ends(False, f"{seen.bad} frames are called wrong where {bad} were made so")
+    return ends(
+        True, f"{bad} frames made wrong on purpose, and {good} right ones, all seen as such"
+    )
+
+
+def first_untrusted(controls: Mapping[str, ControlResult]) -> ControlResult | None:
+    """The first control that did not come out the one way it must; one that was not run did not."""
+    for name in CONTROLS:
+        result = controls.get(name, ControlResult(name, False, "it was not run"))
+        if not result.trusted:
+            return result
+    return None

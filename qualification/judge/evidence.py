@@ -1,0 +1,87 @@
+"""What a verdict is computed from: all of it, and nothing else. Stored, it can be judged again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qualification.agent.messages import Received, Sent
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One burst as both ends saw it."""
+
+    sent: Sent
+    received: Received
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything gathered for one cell.
+
+    Attributes:
+        effective: Features of the table in effect while it ran, by kernel name.
+        refused: Features that the driver refused, by kernel name, with nothing to explain it.
+        bursts: What was sent and what was seen.
+        verifier: Which verifier judged the frames.
+    """
+
+    effective: dict[str, bool]
+    refused: tuple[str, ...] = ()
+    bursts: tuple[Burst, ...] = ()
+    verifier: str = "python"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The sums over the bursts of a cell; the names are those of the messages."""
+
+    frames: int = 0
+    bad: int = 0
+    bad_layers: dict[str, int] = field(default_factory=dict)
+    unasked: int = 0
+    unjudged: dict[str, int] = field(default_factory=dict)
+    drops: int = 0
+    foreign: int = 0
+    handed: int = 0
+    unfinished: int = 0
+    segments: int = 0
+    lost: int = 0
+    corrupt: int = 0
+    duplicates: int = 0
+    inner_csum_errors: int = 0
+
+
+def total(bursts: tuple[Burst, ...]) -> Totals:
+    """Adds bursts up. `lost` is what was handed to the NIC and not seen by the peer."""
+    layers: dict[str, int] = {}
+    unjudged: dict[str, int] = {}
+    for burst in bursts:
+        for name, count in burst.received.seen.bad_layers.items():
+            layers[name] = layers.get(name, 0) + count
+        for name, count in burst.received.seen.unjudged.items():
+            unjudged[name] = unjudged.get(name, 0) + count
+    seen = [burst.received.seen for burst in bursts]
+    handed = [burst.sent.handed for burst in bursts]
+    arrived = sum(s.frames for s in seen) + sum(unjudged.values())
+    return Totals(
+        frames=sum(s.frames for s in seen),
+        bad=sum(s.bad for s in seen),
+        bad_layers=layers,
+        unasked=sum(s.unasked for s in seen),
+        unjudged=unjudged,
+        drops=sum(s.drops for s in seen) + sum(h.drops for h in handed),
+        foreign=sum(s.foreign for s in seen),
+        handed=sum(h.frames for h in handed),
+        unfinished=sum(h.unfinished for h in handed),
+        segments=sum(h.segments for h in handed),
+        lost=max(0, sum(h.frames for h in handed) - arrived),
+        corrupt=sum(burst.received.delivered.corrupt for burst in bursts),
+        duplicates=sum(burst.received.delivered.duplicates for burst in bursts),
+        inner_csum_errors=sum(
+            value
+            for burst in bursts
+            for name, value in burst.received.counters.items()
+            if name.startswith("inner.") and name.endswith("InCsumErrors")
+        ),
+    )

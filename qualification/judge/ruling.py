@@ -1,0 +1,93 @@
+"""A cell's row: what was asked, what was in effect, how it ended. JSON types, for every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qualification.plan.cells import Cell
+
+from .evidence import Evidence
+from .verdict import Judgement, Verdict
+
+
+@dataclass(frozen=True)
+class FlowRow:
+    """See `qualification.plan.flows.Flow`."""
+
+    id: str
+    outer: int
+    outer_checksum: bool
+    inner: int
+    l4: str
+    segmentation: bool
+    port: int
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """One cell of `matrix.json`.
+
+    Attributes:
+        id: "pair/set/flow", stable between runs.
+        pair: Name of the pair.
+        requested: Features asked for, by kernel name.
+        effective: Those in effect while it ran; empty if it did not run.
+        flow: What was sent.
+        verdict: One of `Verdict`.
+        frames: Frames judged, of those that the NIC had its part in.
+        bad: Wrong ones among them.
+        lost: Frames handed to the NIC that the peer never saw.
+        rate: bad / frames; null of no frames.
+        rate_low: Lower bound of the rate at the run's confidence.
+        rate_high: Upper bound; for a PASS, the rate it excludes.
+        signature: What the hardware did, where that is known.
+        culprit: The fewest features whose turning off heals the flow, where that is known.
+        reason: A sentence for people.
+    """
+
+    id: str
+    pair: str
+    requested: dict[str, bool]
+    effective: dict[str, bool]
+    flow: FlowRow
+    verdict: Verdict
+    frames: int
+    bad: int
+    lost: int
+    rate: float | None
+    rate_low: float
+    rate_high: float
+    signature: str | None
+    culprit: list[str] | None
+    reason: str
+
+
+def row(cell: Cell, judgement: Judgement, evidence: Evidence | None = None) -> CellRow:
+    """The row of a judged cell; without evidence, of one that never got so far."""
+    flow = cell.flow
+    requested = cell.offloads.requested | dict.fromkeys(cell.unsupported, True)
+    return CellRow(
+        id=cell.id,
+        pair=cell.pair,
+        requested=requested,
+        effective=evidence.effective if evidence else {},
+        flow=FlowRow(
+            flow.id,
+            flow.outer,
+            flow.outer_checksum,
+            flow.inner,
+            flow.l4,
+            flow.segmentation,
+            flow.port,
+        ),
+        verdict=judgement.verdict,
+        frames=judgement.frames,
+        bad=judgement.bad,
+        lost=judgement.lost,
+        rate=judgement.rate.value,
+        rate_low=judgement.rate.low,
+        rate_high=judgement.rate.high,
+        signature=None,
+        culprit=None,
+        reason=judgement.reason,
+    )

@@ -1,0 +1,173 @@
+"""Evidence -> verdict. Pure: the same evidence gives the same verdict, today and next year."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qualification.plan.cells import Cell, frames_needed
+
+from .evidence import Evidence, Totals, total
+from .statistics import UNKNOWN, Rate, rate
+
+
+class Verdict(StrEnum):
+    """How a cell ends."""
+
+    PASS = "PASS"  # noqa: S105
+    FAIL = "FAIL"
+    LOSS = "LOSS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_EXERCISED = "NOT EXERCISED"
+    UNSUPPORTED = "UNSUPPORTED"
+    UNTRUSTED = "UNTRUSTED"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a PASS has to exclude.
+
+    Attributes:
+        rate: Share of corrupted frames.
+        confidence: With which it is to be excluded.
+    """
+
+    rate: float = 1e-3
+    confidence: float = 0.999
+
+    @property
+    def frames(self) -> int:
+        """Frames without a fault that it takes."""
+        return frames_needed(self.rate, self.confidence)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what it rests on.
+
+    Attributes:
+        verdict: The verdict.
+        reason: A sentence for people.
+        frames: Frames judged, of those that the NIC had its part in.
+        bad: Wrong ones among them.
+        lost: Frames handed to the NIC that the peer never saw.
+        rate: Share of wrong frames, with its interval.
+    """
+
+    verdict: Verdict
+    reason: str
+    frames: int = 0
+    bad: int = 0
+    lost: int = 0
+    rate: Rate = UNKNOWN
+
+
+def judge(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
+    """The verdict on one cell of a pair that its controls have shown to be trusted.
+
+    The order of the questions matters. A wrong frame is wrong whatever else went wrong, so FAIL
+    comes first. A PASS has to survive all of them.
+    """
+    if cell.unsupported:
+        names = ", ".join(cell.unsupported)
+        return Judgement(Verdict.UNSUPPORTED, f"the NIC has no {names}, or has it fixed off")
+    if evidence.refused:
+        names = ", ".join(evidence.refused)
+        return Judgement(Verdict.UNSUPPORTED, f"the driver refused to switch {names}")
+
+    sums = total(evidence.bursts)
+    worked = exercised(cell, evidence)
+    # Retransmissions and handshakes pass the NIC finished: they would dilute the rate of what it
+    # did. Only where more is wrong than it had to do, all frames count.
+    frames = worked.frames if sums.bad <= worked.frames else sums.frames
+    measured = rate(sums.bad, frames, demand.confidence)
+
+    def ends(verdict: Verdict, reason: str) -> Judgement:
+        return Judgement(verdict, reason, frames, sums.bad, sums.lost, measured)
+
+    if sums.bad:
+        return ends(Verdict.FAIL, _failure(cell, sums, frames, measured, demand))
+    if sums.corrupt:
+        return ends(
+            Verdict.FAIL,
+            f"{sums.corrupt:,} of the payloads delivered are not those sent, under valid checksums",
+        )
+    if sums.drops:
+        return ends(Verdict.INCONCLUSIVE, f"the capture lost {sums.drops:,} frames")
+    if sums.inner_csum_errors:
+        return ends(
+            Verdict.INCONCLUSIVE,
+            f"the peer's kernel refused {sums.inner_csum_errors:,} inner checksums, "
+            "and the capture saw none wrong",
+        )
+    if sums.unjudged:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.unjudged.items()))
+        return ends(Verdict.INCONCLUSIVE, f"frames that cannot be judged: {why}")
+    if sums.lost:
+        return ends(
+            Verdict.LOSS,
+            f"{sums.lost:,} of {sums.handed:,} frames handed to the NIC never reached the peer; "
+            "those that did are right",
+        )
+    if worked.work and not worked.frames:
+        return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.said}")
+    if worked.frames < demand.frames:
+        return ends(
+            Verdict.INCONCLUSIVE,
+            f"{worked.frames:,} of the {demand.frames:,} frames it takes to exclude "
+            f"{percent(demand.rate)} at {demand.confidence:.1%}: {worked.said}",
+        )
+    return ends(
+        Verdict.PASS,
+        f"none wrong of {worked.said}: a rate of {percent(measured.high)} or more is excluded "
+        f"at {demand.confidence:.1%}",
+    )
+
+
+@dataclass(frozen=True)
+class Exercised:
+    """How much the hardware had to do.
+
+    Attributes:
+        work: What the features in effect would have it do for this flow.
+        frames: Frames it did the most demanding part of that for, and that were judged; all that
+            were judged where there is nothing for it to do.
+        said: The same in words.
+    """
+
+    work: frozenset[str]
+    frames: int
+    said: str
+
+
+def exercised(cell: Cell, evidence: Evidence) -> Exercised:
+    """What the sender's capture proves of the hardware's part."""
+    sums = total(evidence.bursts)
+    on = cell.offloads.space.settle(name for name, active in evidence.effective.items() if active)
+    work = cell.flow.work(on)
+    if "segmentation" in work:
+        count, said = sums.segments, "frames cut by the NIC"
+    elif "checksum" in work:
+        count, said = sums.unfinished, "frames whose checksum was left to the NIC"
+    else:
+        count, said = sums.frames, "frames handed over finished"
+    count = min(count, sums.frames)
+    return Exercised(work, count, f"{count:,} {said}")
+
+
+def _failure(cell: Cell, sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
+    layers = ", ".join(
+        f"{name} ({count:,})"
+        for name, count in sorted(sums.bad_layers.items(), key=lambda x: -x[1])
+    )
+    return (
+        f"{sums.bad:,} of {frames:,} frames are wrong "
+        f"({percent(measured.value or 0)}, {percent(measured.low)} to {percent(measured.high)} "
+        f"at {demand.confidence:.1%}): {layers}; {cell.flow.id} under {cell.set_id}"
+    )
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with three digits that mean something."""
+    return f"{share * 100:.3g} %"

@@ -1,0 +1,150 @@
+"""TAP devices whose hardware is whoever holds the file descriptor.
+
+Sources: Documentation/networking/tuntap.rst, include/uapi/linux/if_tun.h and virtio_net.h,
+drivers/net/tun.c, include/linux/virtio_net.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qualification.errors import LabError
+
+CLONE_NEWNET = 0x40000000
+
+_TUNSETIFF = 0x400454CA
+_TUNSETOFFLOAD = 0x400454D0
+_TUNSETVNETHDRSZ = 0x400454D8
+
+_IFF_TAP = 0x0002
+_IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+_IFF_TUN_EXCL = 0x8000
+_IFF_FLAGS = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL
+
+_F_CSUM_TSO = 0x01 | 0x02 | 0x04 | 0x08  # CSUM, TSO4, TSO6, TSO_ECN
+_F_USO = 0x20 | 0x40
+_F_TUNNEL = 0x80 | 0x100
+
+_HEADER_PLAIN = 10  # struct virtio_net_hdr
+_HEADER_TUNNEL = 24  # struct virtio_net_hdr_v1_hash_tunnel
+
+# From the most a kernel may grant to the least: offload bits, header size in bytes, and what
+# a kernel that grants no more lacks.
+_GRANTS = (
+    (_F_CSUM_TSO | _F_USO | _F_TUNNEL, _HEADER_TUNNEL, ()),
+    (
+        _F_CSUM_TSO | _F_USO,
+        _HEADER_PLAIN,
+        ("this kernel's TUN cannot offload tunnel segmentation (6.17 and later can)",),
+    ),
+    (
+        _F_CSUM_TSO,
+        _HEADER_PLAIN,
+        (
+            "this kernel's TUN cannot offload tunnel segmentation (6.17 and later can)",
+            "this kernel's TUN cannot offload UDP segmentation (6.2 and later can)",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """An open TAP device.
+
+    Attributes:
+        fd: Non-blocking; one frame with its vnet header to each read and write. Closing it
+            removes the device.
+        header_size: Bytes of vnet header before each frame.
+        missing: Sentences on what this kernel cannot offload to a TAP.
+    """
+
+    fd: int
+    header_size: int
+    missing: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Put the calling thread into a named network namespace, and back again.
+
+    Args:
+        namespace: A name that `ip netns` knows.
+
+    Raises:
+        LabError: There is no such namespace, or it may not be entered.
+    """
+    with contextlib.ExitStack() as files:
+        try:
+            home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            files.callback(os.close, home)
+            away = os.open(Path("/run/netns", namespace), os.O_RDONLY | os.O_CLOEXEC)
+            files.callback(os.close, away)
+            _setns(away)
+        except OSError as error:
+            what = f"cannot enter the namespace: {error.strerror}"
+            raise LabError(what, where=namespace) from error
+        try:
+            yield
+        finally:
+            _setns(home)
+
+
+def _setns(fd: int) -> None:
+    """Join a network namespace (`os.setns` came with Python 3.12)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(fd, CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def open_tap(namespace: str, interface: str) -> Tap:
+    """Make a TAP in a namespace with every offload that this kernel grants.
+
+    Args:
+        namespace: A name that `ip netns` knows.
+        interface: The device's name; it must not exist there yet.
+
+    Raises:
+        LabError: The device cannot be made.
+    """
+    try:
+        with inside(namespace):
+            # The device is born in the namespace of whoever opens this file (tun_chr_open).
+            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise LabError(
+            f"cannot open /dev/net/tun: {error.strerror}", hint="run as root, with `modprobe tun`"
+        ) from error
+    try:
+        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), _IFF_FLAGS))
+        return _negotiate(fd)
+    except OSError as error:
+        os.close(fd)
+        raise LabError(
+            f"cannot make the TAP {interface}: {error.strerror}", where=namespace
+        ) from error
+
+
+def _negotiate(fd: int) -> Tap:
+    """Take the largest of `_GRANTS` that the kernel agrees to."""
+    for bits, header_size, missing in _GRANTS:
+        try:
+            # The size first: the kernel grants tunnel bits only to a header that can tell of them.
+            fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", header_size))
+            fcntl.ioctl(fd, _TUNSETOFFLOAD, bits)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        else:
+            return Tap(fd, header_size, missing)
+    raise OSError(errno.EOPNOTSUPP, "this kernel's TUN grants not even TSO")

@@ -1,0 +1,141 @@
+"""Plans: which cells are run, chosen before any packet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from covertable import make, sorters
+
+from .features import RULES, VARIED, FeatureSpace, OffloadSet
+from .flows import Flow
+
+PlanName = Literal["quick", "standard", "full"]
+PLANS: dict[PlanName, str] = {
+    "quick": "all on, all off, each feature off alone, each on alone",
+    "standard": "quick, and every pair of features in each of its combinations",
+    "full": "every set there is",
+}
+
+CONTROLS = {
+    "plain": "plain traffic without a tunnel is clean",
+    "all-off": "the tunnel with all offloads off is clean",
+    "injected": "a frame made bad on purpose is seen as bad",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Cell:
+    """DUT × offload set × flow.
+
+    Attributes:
+        pair: Name of the pair.
+        offloads: What is asked of the DUT.
+        flow: What is sent.
+        unsupported: Features this cell is about and the NIC lacks; such a cell is not run.
+    """
+
+    pair: str
+    offloads: OffloadSet
+    flow: Flow
+    unsupported: tuple[str, ...] = ()
+
+    @property
+    def set_id(self) -> str:
+        """The row of the matrix."""
+        if self.unsupported:
+            return "+".join(RULES[name].short for name in self.unsupported)
+        return self.offloads.id
+
+    @property
+    def id(self) -> str:
+        """Such as "x710/tnl-csum-seg+tso/outer4-csum/inner6/tcp"."""
+        return f"{self.pair}/{self.set_id}/{self.flow.id}"
+
+    def __repr__(self) -> str:
+        # Allure hashes this into a test's history: it must not change with firmware.
+        return self.id
+
+
+def frames_needed(rate: float, confidence: float) -> int:
+    """Frames without a fault that exclude a corruption rate: ln(1 - c) / ln(1 - p).
+
+    Args:
+        rate: Share of frames corrupted, 0 to 1, exclusive.
+        confidence: 0 to 1, exclusive.
+    """
+    return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
+
+
+def offload_sets(space: FeatureSpace, plan: PlanName) -> tuple[OffloadSet, ...]:
+    """The plan's sets over what a NIC lets us vary, each once; all off first, all on second.
+
+    Sets that settle to the same come to the same, so one of them is run.
+    """
+    switchable = [rule.name for rule in VARIED if rule.name in space.switchable]
+
+    def effect(on: Iterable[str]) -> frozenset[str]:
+        return space.settle(on) & space.switchable
+
+    everything = effect(switchable)
+    wanted = [frozenset[str](), everything]
+    if plan == "full":
+        sizes = range(1, len(switchable))
+        wanted += (frozenset(some) for size in sizes for some in combinations(switchable, size))
+    else:
+        wanted += (everything - {name} for name in switchable)
+        wanted += (space.close({name}) for name in switchable)
+    if plan == "standard":
+        wanted += _pairwise(switchable, space, [on for on in wanted if effect(on) == on])
+    return tuple(OffloadSet(on, space) for on in dict.fromkeys(map(effect, wanted)))
+
+
+def _pairwise(
+    names: Sequence[str], space: FeatureSpace, done: Sequence[frozenset[str]]
+) -> list[frozenset[str]]:
+    """Sets so that, with those done, each two features occur in all combinations that can be."""
+    if len(names) < 2:
+        return []
+    needs = [
+        {
+            "operator": "or",
+            "conditions": [
+                {"operator": "eq", "left": name, "value": False},
+                *({"operator": "eq", "left": other, "value": True} for other in group),
+            ],
+        }
+        for name in names
+        for group in space.needs(name)
+        if not space.fixed_on & set(group)
+    ]
+    rows = make(
+        {name: [True, False] for name in names},
+        strength=2,
+        sorter=sorters.hash,
+        salt="vxqual",  # the same plan on every machine
+        constraints=needs,
+        presets=[{name: name in on for name in names} for on in done],
+    )
+    return [frozenset(name for name, value in row.items() if value) for row in rows]
+
+
+def plan_cells(
+    pair: str, space: FeatureSpace, flows: Sequence[Flow], plan: PlanName
+) -> tuple[Cell, ...]:
+    """The cells of one pair, all flows of a set together.
+
+    Args:
+        pair: Name of the pair.
+        space: What the DUT lets us vary.
+        flows: What to send under each set.
+        plan: How many sets.
+    """
+    cells = [Cell(pair, offloads, flow) for offloads in offload_sets(space, plan) for flow in flows]
+    nothing = OffloadSet(frozenset(), space)
+    for rule in VARIED:
+        if rule.expected and rule.name not in space.switchable | space.fixed_on:
+            cells += (Cell(pair, nothing, flow, unsupported=(rule.name,)) for flow in flows)
+    return tuple(cells)

@@ -1,0 +1,166 @@
+"""The ethtool features vxqual may touch, what depends on what, and offload sets made of them.
+
+The table is an allow-list: `loopback`, `rx-fcs`, `rx-all` and their like break links and are never
+touched. Dependencies are those the kernel itself enforces or acts by: net/core/dev.c,
+netdev_fix_features, and include/linux/netdevice.h, skb_gso_ok (a super-packet goes to the NIC only
+if every one of its GSO types is a feature in effect).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class FeatureRule:
+    """One feature that plans vary.
+
+    Attributes:
+        name: The kernel's name.
+        short: The name in ids.
+        needs: Without one of each of these groups it is off, or on without any effect.
+        needs_on: The same, further, for single drivers.
+        expected: Its absence on a NIC is worth a line in the matrix.
+    """
+
+    name: str
+    short: str
+    needs: tuple[tuple[str, ...], ...] = ()
+    needs_on: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    expected: bool = True
+
+
+CSUM, CSUM4, CSUM6 = "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksum-ipv6"
+TSO, TSO6, USO = "tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-udp-segmentation"
+PARTIAL = "tx-gso-partial"
+TNL, TNL_CSUM = "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation"
+
+VARIED = (
+    FeatureRule(
+        TNL_CSUM,
+        "tnl-csum-seg",
+        needs=((TSO, TSO6, USO),),
+        # drivers/net/tun_vnet.h, tun_vnet_hdr_tnl_from_skb: with tnl-seg off, tun takes such a
+        # super-packet and then drops it with EINVAL when it is read.
+        needs_on={"tun": ((TNL,),)},
+    ),
+    FeatureRule(TNL, "tnl-seg", needs=((TSO, TSO6, USO),)),
+    FeatureRule(TSO, "tso", needs=((CSUM, CSUM4),)),
+    FeatureRule(TSO6, "tso6", needs=((CSUM, CSUM6),)),
+    FeatureRule(USO, "uso", needs=((CSUM, CSUM4, CSUM6),)),
+    # A driver uses it for what its hardware does only in part; most lack it, and need not have it.
+    FeatureRule(PARTIAL, "gso-partial", needs=((TNL, TNL_CSUM),), expected=False),
+    # A driver has the generic one, or one per family.
+    FeatureRule(CSUM, "csum", expected=False),
+    FeatureRule(CSUM4, "csum4", expected=False),
+    FeatureRule(CSUM6, "csum6", expected=False),
+)
+"""In the order in which ids name them."""
+
+RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in VARIED}
+
+SUPPORT = ("tx-scatter-gather", "tx-generic-segmentation")
+"""On in every set where they can be switched: without them there are no super-packets at all."""
+
+PEER_OFF = (
+    *(rule.name for rule in VARIED),
+    "rx-gro", "rx-lro", "rx-gro-hw", "rx-gro-list", "rx-udp-gro-forwarding", "rx-checksum",
+)  # fmt: skip
+"""Off on the peer: what it answers cannot be to blame, what it captures is what was on the wire.
+
+With rx-checksum off its kernel verifies everything itself and counts what is wrong."""
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """What one NIC lets us vary, and what depends on what there.
+
+    Attributes:
+        switchable: Kernel names of features of the table.
+        fixed_on: Features of the table that are on in every set, like it or not.
+        driver: The NIC's driver.
+    """
+
+    switchable: frozenset[str]
+    fixed_on: frozenset[str] = frozenset()
+    driver: str = ""
+
+    def needs(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Groups of features of which a feature needs one each; empty groups are left out."""
+        rule = RULES[name]
+        groups = rule.needs + rule.needs_on.get(self.driver, ())
+        there = self.switchable | self.fixed_on
+        return tuple(some for group in groups if (some := tuple(n for n in group if n in there)))
+
+    def settle(self, on: Iterable[str]) -> frozenset[str]:
+        """What is left of some features once those without what they need have gone.
+
+        Two sets that settle to the same come to the same on the wire.
+        """
+        left = (frozenset(on) & self.switchable) | self.fixed_on
+        while True:
+            kept = frozenset(
+                name for name in left if all(left & set(group) for group in self.needs(name))
+            )
+            if kept == left:
+                return left
+            left = kept
+
+    def close(self, on: Iterable[str]) -> frozenset[str]:
+        """Some features and everything they need to have any effect."""
+        wanted = set(on)
+        todo = list(wanted)
+        while todo:
+            for group in self.needs(todo.pop()):
+                if not (wanted | self.fixed_on) & set(group):
+                    added = set(group) - wanted
+                    wanted |= added
+                    todo += sorted(added)
+        return frozenset(wanted)
+
+
+@dataclass(frozen=True)
+class OffloadSet:
+    """Features to switch on; what else can be switched is to be off.
+
+    Attributes:
+        on: Kernel names, all of them switchable.
+        space: What the NIC lets us vary.
+    """
+
+    on: frozenset[str]
+    space: FeatureSpace
+
+    @cached_property
+    def id(self) -> str:
+        """Readable and stable: what is on, less what that cannot do without.
+
+        "all-on", "all-off", "all-but-tnl-csum-seg", or "tnl-csum-seg+tso", which has the checksum
+        offload that TSO needs.
+        """
+        off = self.space.switchable - self.on
+        if not self.on:
+            return "all-off"
+        if not off:
+            return "all-on"
+        implied = {
+            group[0] for name in self.on for group in self.space.needs(name) if len(group) == 1
+        }
+        said = short_names(self.on - implied)
+        if len(said) > len(off):
+            return "all-but-" + "+".join(short_names(off))
+        return "+".join(said)
+
+    @property
+    def requested(self) -> dict[str, bool]:
+        """Kernel feature name to on or off, in the table's order."""
+        switchable = self.space.switchable
+        return {rule.name: rule.name in self.on for rule in VARIED if rule.name in switchable}
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Short names in the table's order."""
+    wanted = set(names)
+    return [rule.short for rule in VARIED if rule.name in wanted]

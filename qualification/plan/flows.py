@@ -1,0 +1,86 @@
+"""Flows: the shapes of traffic that a cell sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
+
+Family = Literal[4, 6]
+Protocol = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One shape of traffic through the tunnel.
+
+    Attributes:
+        outer: IP version of the underlay.
+        outer_checksum: The kernel asks for an outer UDP checksum.
+        inner: IP version inside the tunnel.
+        l4: Inner protocol.
+        segmentation: Super-packets are made: always of bulk TCP, of UDP with UDP_SEGMENT.
+        port: The tunnel's UDP port.
+    """
+
+    outer: Family
+    outer_checksum: bool
+    inner: Family
+    l4: Protocol
+    segmentation: bool
+    port: int = 4789
+
+    @property
+    def id(self) -> str:
+        """Such as "outer4-csum/inner6/tcp"; the port is named where it is not the standard's."""
+        traffic = self.l4 if self.l4 == "tcp" or not self.segmentation else "udp-seg"
+        port = "" if self.port == 4789 else f"-port{self.port}"
+        return f"{self.outer_id}{port}/inner{self.inner}/{traffic}"
+
+    @property
+    def outer_id(self) -> str:
+        """The outer variant, which has a VNI of its own: "outer4-csum"."""
+        return f"outer{self.outer}-{'csum' if self.outer_checksum else 'nocsum'}"
+
+    @property
+    def vni(self) -> int:
+        """The VXLAN network identifier of the outer variant."""
+        return 0x5650 + 2 * (self.outer == 6) + self.outer_checksum
+
+    @property
+    def overhead(self) -> int:
+        """Bytes between the underlay's MTU and the inner one (RFC 7348): 50, or 70 over IPv6."""
+        return 50 if self.outer == 4 else 70
+
+    def work(self, on: frozenset[str]) -> frozenset[str]:
+        """What these features would have the hardware do for this flow.
+
+        Args:
+            on: Settled features in effect.
+
+        Returns:
+            Some of "checksum" and "segmentation".
+        """
+        family_sum = CSUM4 if self.inner == 4 else CSUM6
+        work = set()
+        if on & {CSUM, family_sum}:
+            work.add("checksum")
+        cutter = USO if self.l4 == "udp" else TSO if self.inner == 4 else TSO6
+        tunnel = TNL_CSUM if self.outer_checksum else TNL
+        if self.segmentation and {cutter, tunnel} <= on:
+            work.add("segmentation")
+        return frozenset(work)
+
+
+def all_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
+    """Every flow over the underlay's families, in the order they run: 12 for each family."""
+    versions: tuple[Family, ...] = (4, 6)
+    traffic: tuple[tuple[Protocol, bool], ...] = (("tcp", True), ("udp", False), ("udp", True))
+    return tuple(
+        Flow(outer, checksum, inner, l4, segmentation, port)
+        for outer, checksum, inner, (l4, segmentation) in product(
+            sorted(families), (True, False), versions, traffic
+        )
+    )

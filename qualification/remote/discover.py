@@ -1,0 +1,120 @@
+"""Topology -> inventory: asks every host once what it and its NICs are. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from qualification.agent.messages import HostFacts, NicFacts, Problem
+from qualification.errors import LabError, VxqualError
+from qualification.inventory import Inventory, Nic
+from qualification.topology import Topology
+
+from .host import RemoteHost
+
+Say = Callable[[str], object]
+
+T = TypeVar("T")
+
+_MOST_AT_ONCE = 16
+_FACTS = TypeAdapter(HostFacts)
+_NIC = TypeAdapter(NicFacts)
+_PROBLEMS = TypeAdapter(list[Problem])
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What stands in the way on one host.
+
+    Attributes:
+        host: Its name.
+        error: It could not be asked at all.
+        problems: By NIC; none is good news.
+    """
+
+    host: str
+    error: VxqualError | None
+    problems: dict[str, list[Problem]]
+
+
+def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
+    """The NICs of some pairs, by host: {"alpha": ["alpha.port0"]}."""
+    named = [topology.pairs[pair] for pair in pairs]
+    nics = dict.fromkeys(nic for pair in named for nic in (pair.dut, pair.peer))
+    hosts: dict[str, list[str]] = {}
+    for nic in nics:
+        hosts.setdefault(topology.host_of(nic), []).append(nic)
+    return hosts
+
+
+def discover(topology: Topology, pairs: Iterable[str], say: Say) -> Inventory:
+    """The inventory of some pairs.
+
+    Raises:
+        HostError: A host cannot take part.
+        LabError: An interface is not there; all such are told at once.
+    """
+    hosts = nics_of(topology, pairs)
+    say(f"asking {len(hosts)} hosts what they are")
+
+    def ask(host: str) -> Any:
+        with RemoteHost(topology, host) as agent:
+            interfaces = [topology.nic(nic).interface for nic in hosts[host]]
+            return agent.call("facts", timeout=60.0, interfaces=interfaces)
+
+    found: dict[str, Nic] = {}
+    missing = []
+    for host, answer in _on_all(hosts, ask):
+        for name in hosts[host]:
+            nic = topology.nic(name)
+            if nic.interface in answer["problems"]:
+                problem = Problem(**answer["problems"][nic.interface])
+                missing.append(LabError(problem.message, where=name, hint=problem.hint))
+                continue
+            found[name] = Nic(
+                name,
+                _FACTS.validate_python(answer["host"]),
+                _NIC.validate_python(answer["nics"][nic.interface]),
+                nic.firmware,
+                tuple(str(address) for address in nic.underlay),
+            )
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        raise LabError("\n".join(map(str, missing)))
+    return Inventory(found)
+
+
+def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
+    """Whether every host could start right now; one host's error does not hide another's."""
+    hosts = nics_of(topology, pairs)
+
+    def ask(host: str) -> Readiness:
+        problems = {}
+        try:
+            with RemoteHost(topology, host) as agent:
+                for name in hosts[host]:
+                    nic = topology.nic(name)
+                    answer = agent.call(
+                        "preflight",
+                        timeout=60.0,
+                        interface=nic.interface,
+                        addresses=[str(address) for address in nic.underlay],
+                        allow_management=nic.allow_management,
+                    )
+                    problems[name] = _PROBLEMS.validate_python(answer)
+        except VxqualError as error:
+            return Readiness(host, error, problems)
+        return Readiness(host, None, problems)
+
+    return [answer for _host, answer in _on_all(hosts, ask)]
+
+
+def _on_all(hosts: Iterable[str], ask: Callable[[str], T]) -> list[tuple[str, T]]:
+    names = list(hosts)
+    with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
+        return list(zip(names, pool.map(ask, names), strict=True))

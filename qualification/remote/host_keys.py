@@ -1,0 +1,141 @@
+"""Is this the host we know? Reads known_hosts as OpenSSH does.
+
+paramiko's own reader knows no patterns and no second key of one type, and stumbles over
+`@cert-authority` lines.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from qualification.errors import HostError
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from qualification.topology import Ssh
+
+
+class _Key(NamedTuple):
+    kind: str
+    base64: str
+
+    def __str__(self) -> str:
+        digest = hashlib.sha256(base64.b64decode(self.base64)).digest()
+        return f"{self.kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+class HostKeys:
+    """The keys that a known_hosts file holds for one host.
+
+    Args:
+        where: The host's name in the topology, for errors.
+        ssh: How it is reached.
+
+    Raises:
+        HostError: The file is missing or cannot be read.
+    """
+
+    def __init__(self, where: str, ssh: Ssh) -> None:
+        self._where, self._ssh = where, ssh
+        self._path = ssh.known_hosts_file
+        address = ssh.address.lower()
+        self._name = address if ssh.port == 22 else f"[{address}]:{ssh.port}"
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            raise HostError(
+                f"the known_hosts file {self._path} does not exist",
+                where=where,
+                hint=f"make it with `{self._keyscan()}`, then compare the fingerprints that "
+                f"`ssh-keygen -lf {self._path}` shows with the host's own",
+            ) from None
+        except OSError as error:
+            raise HostError(
+                f"the known_hosts file {self._path} cannot be read: {error.strerror}",
+                where=where,
+            ) from None
+        entries = list(_entries(text, self._name))
+        self._known = [key for marker, key in entries if not marker]
+        self._revoked = [key for marker, key in entries if marker == "@revoked"]
+
+    def preferred(self, offered: Sequence[str]) -> list[str]:
+        """The algorithms to ask for, those whose key we know first.
+
+        A host has keys of several types, and shows the one that is asked for first.
+        """
+        known = {key.kind for key in self._known}
+        if "ssh-rsa" in known:
+            known |= {"rsa-sha2-512", "rsa-sha2-256"}
+        return sorted(offered, key=lambda algorithm: algorithm not in known)
+
+    def check(self, shown: paramiko.PKey) -> None:
+        """Accept the key that the host shows, or refuse to talk to it.
+
+        Raises:
+            HostError: It is unknown, revoked, or another one than the file holds.
+        """
+        key = _Key(shown.get_name(), shown.get_base64())
+        if key in self._revoked:
+            raise HostError(f"host key {key} is revoked in {self._path}", where=self._where)
+        if key in self._known:
+            return
+        if self._known:
+            held = ", ".join(str(known) for known in self._known)
+            name, path = shlex.quote(self._name), shlex.quote(str(self._path))
+            raise HostError(
+                f"host key changed: it shows {key}, but {self._path} holds {held}",
+                where=self._where,
+                hint="reinstalled, or somebody in between? If the new fingerprint is the "
+                f"host's own: ssh-keygen -R {name} -f {path}, then {self._add(key)}",
+            )
+        raise HostError(
+            f"unknown host key {key}: {self._path} holds none for {self._name}",
+            where=self._where,
+            hint="compare the fingerprint with the host's own (on its console: ssh-keygen -lf "
+            f"/etc/ssh/ssh_host_*_key.pub); if it is the same: {self._add(key)}",
+        )
+
+    def _add(self, key: _Key) -> str:
+        if self._ssh.proxy_command is None:
+            return self._keyscan()
+        line = f"{self._name} {key.kind} {key.base64}"  # ssh-keyscan knows no proxies
+        return f"echo {shlex.quote(line)} >> {shlex.quote(str(self._path))}"
+
+    def _keyscan(self) -> str:
+        address, path = shlex.quote(self._ssh.address), shlex.quote(str(self._path))
+        return f"ssh-keyscan -p {self._ssh.port} {address} >> {path}"
+
+
+def _entries(text: str, name: str) -> Iterator[tuple[str, _Key]]:
+    """The keys for a name, each with its marker, such as "@revoked", or ""."""
+    for line in text.splitlines():
+        fields = line.split()
+        marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+        if len(fields) >= 3 and not fields[0].startswith("#") and _matches(fields[0], name):
+            yield marker, _Key(fields[1], fields[2])
+
+
+def _matches(names: str, name: str) -> bool:
+    """Whether the first field of a line means this host: hashed, or patterns, some negated."""
+    if names.startswith("|1|"):
+        try:
+            salt, digest = (base64.b64decode(part) for part in names[3:].split("|"))
+        except ValueError:
+            return False
+        return hmac.digest(salt, name.encode(), "sha1") == digest
+    found = False
+    for pattern in names.lower().split(","):
+        # Not fnmatch, to which the brackets of "[host]:port" are a set of characters.
+        regex = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(regex, name):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found

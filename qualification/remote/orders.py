@@ -1,0 +1,170 @@
+"""Orders for the two agents of a pair: addresses, tunnels, bursts. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder
+from qualification.inventory import Ends, Role, other
+from qualification.plan.flows import Flow
+
+_TCP_HEADERS = {4: 20 + 32, 6: 40 + 32}  # with the timestamp option
+_UDP_HEADERS = {4: 28, 6: 48}
+_NUMBER = {"dut": 1, "peer": 2}
+_STREAMS = {"tcp": 8, "udp": 16}
+_DEADLINE = 20.0
+_PACE = 100_000
+BURST = 16_384
+"""Most frames of one burst: what is parked in rings and socket buffers stays bounded."""
+_FIRST_PORT, _PORTS = 20_000, 12_000
+
+
+def inner_address(role: Role, vni: int, family: Literal[4, 6]) -> str:
+    """Inner addresses live in a namespace of their own and so collide with nothing."""
+    net, host = vni & 0xFF, _NUMBER[role]
+    return f"10.86.{net}.{host}" if family == 4 else f"fd56:58:{net}::{host}"
+
+
+def inner_mac(role: Role, vni: int) -> str:
+    """A locally administered address that tells end and VNI."""
+    return f"02:56:58:{vni >> 8 & 0xFF:02x}:{vni & 0xFF:02x}:{_NUMBER[role]:02x}"
+
+
+def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[TunnelOrder, ...]:
+    """One VXLAN device for each outer variant among the flows."""
+    variants = {flow.vni: flow for flow in flows}
+    return tuple(
+        TunnelOrder(
+            name=f"vx{vni:x}",
+            vni=vni,
+            link=ends.nic(role).facts.interface,
+            local=ends.outer(role, flow.outer),
+            remote=ends.outer(other(role), flow.outer),
+            port=flow.port,
+            checksum=flow.outer_checksum,
+            mac=inner_mac(role, vni),
+            remote_mac=inner_mac(other(role), vni),
+            addresses=(
+                f"{inner_address(role, vni, 4)}/24",
+                f"{inner_address(role, vni, 6)}/64",
+            ),
+            neighbours=(
+                inner_address(other(role), vni, 4),
+                inner_address(other(role), vni, 6),
+            ),
+            mtu=ends.mtu - flow.overhead,
+        )
+        for vni, flow in variants.items()
+    )
+
+
+@dataclass(frozen=True)
+class BurstOrders:
+    """What both ends do for one burst.
+
+    Attributes:
+        flow: Sent by the DUT, received by the peer.
+        sender: Capture on the DUT.
+        receiver: Capture on the peer.
+    """
+
+    flow: FlowOrder
+    sender: CaptureOrder
+    receiver: CaptureOrder
+
+
+class Bursts:
+    """Makes the orders of a pair's bursts, each with a port and a seed of its own.
+
+    Args:
+        ends: The pair.
+        vnis: Every VNI in use.
+        seed: The run's seed.
+    """
+
+    def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:
+        self._ends = ends
+        self._vnis = vnis
+        self._seed = seed
+        self._count = 0
+
+    def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
+        """A burst of a flow through its tunnel."""
+        mtu = self._ends.mtu - flow.overhead
+        addresses = (
+            inner_address("dut", flow.vni, flow.inner),
+            inner_address("peer", flow.vni, flow.inner),
+        )
+        order = self._flow(flow.l4, flow.segmentation, flow.inner, addresses, mtu, frames, flow.vni)
+        return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum)
+
+    def plain(
+        self, family: Literal[4, 6], l4: Literal["tcp", "udp"], segmented: bool, frames: int
+    ) -> BurstOrders:
+        """A burst on the underlay, without a tunnel."""
+        addresses = (self._ends.outer("dut", family), self._ends.outer("peer", family))
+        order = self._flow(l4, segmented, family, addresses, self._ends.mtu, frames, None)
+        return self._orders(order, (6 if l4 == "tcp" else 17,), order.port, None, True)
+
+    def injected(self, flow: Flow, frames: int) -> BurstOrders:
+        """The capture, and the port, for frames that are made elsewhere."""
+        return self.tunnel(flow, frames)
+
+    def _flow(
+        self,
+        l4: Literal["tcp", "udp"],
+        segmented: bool,
+        family: Literal[4, 6],
+        addresses: tuple[str, str],
+        mtu: int,
+        frames: int,
+        vni: int | None,
+    ) -> FlowOrder:
+        port = _FIRST_PORT + self._count % _PORTS
+        self._count += 1
+        digest = blake2b(f"{self._seed}/{self._count}".encode(), digest_size=4).digest()
+        return FlowOrder(
+            vni=vni,
+            protocol=l4,
+            segmented=l4 == "udp" and segmented,
+            source=addresses[0],
+            destination=addresses[1],
+            port=port,
+            frames=frames,
+            payload=mtu - (_TCP_HEADERS if l4 == "tcp" else _UDP_HEADERS)[family],
+            streams=_STREAMS[l4],
+            seed=int.from_bytes(digest, "big"),
+            pace=_PACE,
+            deadline=_DEADLINE,
+        )
+
+    def _orders(
+        self,
+        flow: FlowOrder,
+        protocols: tuple[int, ...],
+        port: int,
+        vni: int | None,
+        outer_checksum: bool,
+    ) -> BurstOrders:
+        def capture(interface: str, snap: int) -> CaptureOrder:
+            return CaptureOrder(
+                interface=interface,
+                source_mac=self._ends.dut.facts.mac,
+                protocols=protocols,
+                port=port,
+                vxlan_port=self._ends.port,
+                vni=vni,
+                flow_port=flow.port,
+                our_vnis=self._vnis,
+                outer_checksum=outer_checksum,
+                snap=snap,
+                ring=(16 if snap else 64) << 20,
+            )
+
+        return BurstOrders(
+            flow,
+            sender=capture(self._ends.dut.facts.interface, 256),  # headers are all it looks at
+            receiver=capture(self._ends.peer.facts.interface, 0),
+        )

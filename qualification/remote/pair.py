@@ -1,0 +1,233 @@
+"""One pair at work: two agents, the tunnels between them, evidence for one cell after another."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from qualification.agent.messages import Received, Sent
+from qualification.inventory import Ends, Role, other
+from qualification.judge.controls import ControlResult, judge_injected, judge_traffic
+from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.verdict import Demand, exercised
+from qualification.plan.cells import Cell
+from qualification.plan.features import PEER_OFF, RULES, SUPPORT
+from qualification.plan.flows import Flow
+
+from .host import RemoteHost
+from .injected import frames as injected_frames
+from .orders import BURST, BurstOrders, Bursts, tunnel_orders
+
+_SENT = TypeAdapter(Sent)
+_RECEIVED = TypeAdapter(Received)
+_SPARE = 1.04
+"""Frames sent beyond those needed: handshakes and tails are nothing the NIC has to cut."""
+_MOST_BURSTS = 3
+"""Tries at a cell whose frames the NIC has to do too little for."""
+
+
+class PairSession:
+    """Drives one pair. Open it once, ask for the evidence of cells in the plan's order, close it.
+
+    Args:
+        name: The pair's name.
+        ends: Its NICs.
+        flows: Every flow that may be asked for.
+        hosts: A started agent for each end.
+        demand: What the cells are to exclude; sets how many frames are sent.
+        seed: The run's seed.
+        allow_management: For each end, whether the interface of our SSH session may be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ends: Ends,
+        flows: tuple[Flow, ...],
+        hosts: Mapping[Role, RemoteHost],
+        demand: Demand,
+        seed: int,
+        allow_management: Mapping[Role, bool],
+    ) -> None:
+        self.name = name
+        self._ends = ends
+        self._flows = flows
+        self._hosts = hosts
+        self._demand = demand
+        self._allow_management = allow_management
+        vnis = tuple(sorted({flow.vni for flow in flows}))
+        self._bursts = Bursts(ends, vnis, seed)
+        self._effective: dict[str, bool] = {}
+        self._requested: dict[str, bool] = {}
+        self._refused: tuple[str, ...] = ()
+        self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
+
+    def open(self) -> list[str]:
+        """Makes both hosts ready: leases, underlay, the peer's features, tunnels.
+
+        Returns:
+            What an earlier agent had left behind and is now put back.
+        """
+        recovered = []
+        for role, answer in self._on_both(self._prepare):
+            recovered += [f"{self._ends.nic(role).name}: {line}" for line in answer["recovered"]]
+        self._call("peer", "request_features", wanted=dict.fromkeys(PEER_OFF, False))
+
+        def tunnels(role: Role) -> None:
+            orders = [asdict(o) for o in tunnel_orders(self._ends, role, self._flows)]
+            self._call(role, "make_tunnels", orders=orders)
+
+        self._on_both(tunnels)
+        self._reach()
+        return recovered
+
+    def close(self) -> None:
+        """Puts both hosts back, also when one of them fails to."""
+        with contextlib.ExitStack() as stack:
+            for host in self._hosts.values():
+                stack.callback(host.close)
+
+    # Controls
+
+    def controls(self) -> dict[str, ControlResult]:
+        """Runs every control, with all offloads of the DUT off."""
+        self._request(dict.fromkeys(RULES, False))
+        return {
+            "plain": self._plain_control(),
+            "all-off": self._tunnel_control(),
+            "injected": self._injected_control(),
+        }
+
+    def _plain_control(self) -> ControlResult:
+        shapes = [
+            (family, l4, segmented)
+            for family in sorted(self._ends.families)
+            for l4, segmented in (("tcp", False), ("udp", False), ("udp", True))
+        ]
+        share = self._share(len(shapes))
+        bursts = {
+            f"plain{family}/{l4}{'-seg' if segmented else ''}": self._burst(
+                self._bursts.plain(family, l4, segmented, share)  # type: ignore[arg-type]
+            )
+            for family, l4, segmented in shapes
+        }
+        return judge_traffic("plain", bursts, self._demand)
+
+    def _tunnel_control(self) -> ControlResult:
+        share = self._share(len(self._flows))
+        bursts = {flow.id: self._burst(self._bursts.tunnel(flow, share)) for flow in self._flows}
+        return judge_traffic("all-off", bursts, self._demand, port=self._ends.port)
+
+    def _injected_control(self) -> ControlResult:
+        flow = next(flow for flow in self._flows if flow.outer_checksum and flow.inner == 4)
+        orders = self._bursts.tunnel(flow, 1)
+        made, expected, good = injected_frames(self._ends, flow, orders.flow)
+        self._call("peer", "watch", capture=asdict(orders.receiver), flow=None)
+        encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
+        self._call("dut", "inject", frames=encoded)
+        received = self._collect(len(made))
+        return judge_injected(expected, good, received.seen)
+
+    def _share(self, parts: int) -> int:
+        """Frames of each flow so that all flows of a control together meet the demand."""
+        return int(self._demand.frames * _SPARE) // parts + 64
+
+    # Cells
+
+    def evidence(self, cell: Cell) -> Evidence:
+        """Gathers what there is to say about a cell; what was run before is not run again."""
+        if cell.unsupported:
+            return Evidence(effective={})
+        space = cell.offloads.space
+        self._request(cell.offloads.requested)
+        if self._refused:
+            return Evidence(self._effective, self._refused)
+        on = frozenset(name for name, active in self._effective.items() if active)
+        key = space.settle(on), cell.flow
+        if key not in self._known:
+            self._known[key] = self._gather(cell)
+        return self._known[key]
+
+    def _gather(self, cell: Cell) -> Evidence:
+        evidence = Evidence(self._effective)
+        target = int(self._demand.frames * _SPARE) + 64
+        done = 0
+        tries = 0
+        while tries < _MOST_BURSTS:
+            frames = min(BURST, target - done)
+            burst = self._burst(self._bursts.tunnel(cell.flow, frames))
+            evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
+            done += frames
+            worked = exercised(cell, evidence)
+            seen = burst.received.seen
+            if seen.bad or worked.frames >= self._demand.frames:
+                break
+            if done >= target:  # all was sent, and still it is too little
+                tries += 1
+                if not worked.frames:
+                    break
+                target = done + self._demand.frames - worked.frames + 64
+        return evidence
+
+    def _request(self, wanted: Mapping[str, bool]) -> None:
+        """Puts the DUT under an offload set, unless it is under it already."""
+        requested = {**dict.fromkeys(SUPPORT, True), **wanted}
+        if requested == self._requested:
+            return
+        answer = self._call("dut", "request_features", wanted=requested)
+        on = {name for name, feature in answer.items() if feature["active"]}
+        self._effective = {name: name in on for name in RULES if name in answer}
+        self._requested = requested
+        self._refused = tuple(
+            name
+            for name, value in wanted.items()
+            if answer.get(name, {}).get("hw") and value != (name in on)
+        )
+        self._reach()
+
+    # Both ends
+
+    def _prepare(self, role: Role) -> Any:
+        nic = self._ends.nic(role)
+        return self._call(
+            role,
+            "prepare",
+            interface=nic.facts.interface,
+            addresses=list(nic.underlay),
+            allow_management=self._allow_management[role],
+        )
+
+    def _reach(self) -> None:
+        """A link that was reset has forgotten its neighbours."""
+
+        def reach(role: Role) -> None:
+            for family in self._ends.families:
+                self._call(role, "reach", address=self._ends.outer(other(role), family))
+
+        self._on_both(reach)
+
+    def _burst(self, orders: BurstOrders) -> Burst:
+        flow = asdict(orders.flow)
+        self._call("peer", "watch", capture=asdict(orders.receiver), flow=flow)
+        sent = _SENT.validate_python(
+            self._call("dut", "send", capture=asdict(orders.sender), flow=flow)
+        )
+        return Burst(sent, self._collect(sent.handed.frames))
+
+    def _collect(self, frames: int) -> Received:
+        return _RECEIVED.validate_python(self._call("peer", "collect", frames=frames))
+
+    def _call(self, role: Role, op: str, **args: Any) -> Any:
+        return self._hosts[role].call(op, timeout=90.0, **args)
+
+    def _on_both(self, act: Callable[[Role], Any]) -> list[tuple[Role, Any]]:
+        """Does the same at both ends at once; the first error is raised when both have ended."""
+        roles: tuple[Role, Role] = ("dut", "peer")
+        with ThreadPoolExecutor(2) as pool:
+            return list(zip(roles, pool.map(act, roles), strict=True))

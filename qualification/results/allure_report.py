@@ -1,0 +1,60 @@
+"""What Allure is told: by the worker that ran a cell, and by the controller at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import allure
+
+from qualification.campaign import Campaign
+from qualification.inventory import Ends
+from qualification.judge.evidence import Evidence
+from qualification.judge.ruling import CellRow
+
+from .pcapng import pcapng
+
+
+def tell(row: CellRow, ends: Ends, evidence: Evidence | None, dumped: Mapping[str, Any]) -> None:
+    """Labels and attaches one cell; does nothing when Allure is not asked for.
+
+    Args:
+        row: The cell's row.
+        ends: Its pair.
+        evidence: What the verdict rests on.
+        dumped: The same as JSON types.
+    """
+    for name, value in {
+        "driver": ends.dut.driver,
+        "firmware": ends.dut.firmware,
+        "pair": row.pair,
+        "verdict": str(row.verdict),
+    }.items():
+        allure.dynamic.label(name, value)
+    allure.dynamic.description(row.reason)
+    # Shown, but no part of the test's identity: its history goes on under another firmware.
+    allure.dynamic.parameter("firmware", ends.dut.firmware, excluded=True)
+    if evidence is None:
+        return
+    allure.attach(json.dumps(dumped, indent=1), "evidence.json", allure.attachment_type.JSON)
+    bad = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
+    if bad:
+        allure.attach(pcapng(bad), "bad frames", "application/x-pcapng", "pcapng")
+
+
+def finish(directory: Path, campaign: Campaign) -> None:
+    """Writes what describes the run as a whole; the controller's business alone."""
+    lines = [f"vxqual={campaign.version}", f"run={campaign.run_id}", f"seed={campaign.seed}"]
+    for pair in campaign.pairs:
+        dut = campaign.ends(pair).dut
+        lines += [
+            f"{pair}.driver={dut.driver} {dut.facts.driver_version or ''}".rstrip(),
+            f"{pair}.firmware={dut.firmware}",
+            f"{pair}.kernel={dut.host.kernel}",
+        ]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "environment.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    executor = {"name": "vxqual", "type": "vxqual", "buildName": campaign.run_id}
+    (directory / "executor.json").write_text(json.dumps(executor), encoding="utf-8")

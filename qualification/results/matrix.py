@@ -1,0 +1,119 @@
+"""`matrix.json`: the one table that every report is a view of.
+
+`python -m qualification.results.matrix` prints its JSON schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from qualification.campaign import Campaign
+from qualification.errors import UsageError
+from qualification.inventory import Role
+from qualification.judge.ruling import CellRow
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """The run: its id, when it started (ISO 8601), seed, vxqual's version, the topology's file."""
+
+    id: str
+    started: str
+    seed: int
+    version: str
+    topology: str
+
+
+@dataclass(frozen=True)
+class NicRow:
+    """A NIC in its role in a pair; null where the host does not say."""
+
+    pair: str
+    role: Role
+    host: str
+    interface: str
+    driver: str
+    driver_version: str | None
+    firmware: str
+    bus: str | None
+    kernel: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A run's results."""
+
+    schema: Literal[1]
+    run: RunRow
+    nics: tuple[NicRow, ...]
+    cells: tuple[CellRow, ...]
+
+
+_ADAPTER = TypeAdapter(Matrix)
+
+
+def build(campaign: Campaign, cells: Iterable[CellRow]) -> Matrix:
+    """The results of a run."""
+    nics = []
+    roles: tuple[Role, Role] = ("dut", "peer")
+    for pair in campaign.pairs:
+        for role in roles:
+            nic = campaign.ends(pair).nic(role)
+            nics.append(
+                NicRow(
+                    pair,
+                    role,
+                    nic.name.split(".", maxsplit=1)[0],
+                    nic.facts.interface,
+                    nic.driver,
+                    nic.facts.driver_version,
+                    nic.firmware,
+                    nic.facts.bus,
+                    nic.host.kernel,
+                )
+            )
+    run = RunRow(
+        campaign.run_id, campaign.started, campaign.seed, campaign.version, campaign.source
+    )
+    return Matrix(1, run, tuple(nics), tuple(cells))
+
+
+def write(matrix: Matrix, path: Path) -> None:
+    """Writes the file whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_bytes(_ADAPTER.dump_json(matrix, indent=1) + b"\n")
+    part.replace(path)
+
+
+def read(path: Path) -> Matrix:
+    """Reads a file that `write` made.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"is no matrix of a run: {first}", where=str(path)) from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `matrix.json`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_ADAPTER.json_schema(mode="serialization"),
+        "title": "vxqual matrix",
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))

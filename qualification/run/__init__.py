@@ -1,0 +1,1 @@
+"""A run under pytest: the controller's part, the workers' part, and what comes before."""

@@ -1,0 +1,122 @@
+"""Where a worker runs its cells: one pair's session open at a time, its controls run once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qualification.campaign import Campaign
+from qualification.errors import LabError
+from qualification.inventory import Ends, Role
+from qualification.judge.controls import ControlResult, first_untrusted
+from qualification.judge.evidence import Evidence
+from qualification.judge.verdict import Judgement, Verdict, judge
+from qualification.plan.cells import Cell
+from qualification.remote.host import RemoteHost
+from qualification.remote.pair import PairSession
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell that has been run.
+
+    Attributes:
+        cell: The cell.
+        judgement: Its verdict.
+        evidence: What that rests on; None where the controls forbade to run it.
+        blames_nic: Whether the verdict speaks against the NIC, not against the lab.
+    """
+
+    cell: Cell
+    judgement: Judgement
+    evidence: Evidence | None
+    blames_nic: bool
+
+
+class Bench:
+    """Runs controls and cells of a campaign.
+
+    Args:
+        campaign: The run.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign = campaign
+        self._session: PairSession | None = None
+        self._controls: dict[str, dict[str, ControlResult]] = {}
+        self._broken: dict[str, LabError] = {}
+
+    def ends(self, pair: str) -> Ends:
+        """The NICs of a pair."""
+        return self.campaign.ends(pair)
+
+    def controls(self, pair: str) -> dict[str, ControlResult]:
+        """The pair's controls, run when first asked for."""
+        if pair not in self._controls:
+            self._controls[pair] = self._open(pair).controls()
+        return self._controls[pair]
+
+    def run(self, cell: Cell) -> Outcome:
+        """Runs and judges one cell."""
+        demand = self.campaign.demand
+        if cell.unsupported:
+            evidence = Evidence(effective={})
+            return Outcome(cell, judge(cell, evidence, demand), evidence, False)
+        controls = self.controls(cell.pair)
+        failed = first_untrusted(controls)
+        if failed is not None:
+            reason = f"control {failed.name} failed: {failed.reason}"
+            return Outcome(cell, Judgement(Verdict.UNTRUSTED, reason), None, False)
+        evidence = self._open(cell.pair).evidence(cell)
+        judgement = judge(cell, evidence, demand)
+        lossy_path = any(control.lost for control in controls.values())
+        blames_nic = judgement.verdict is Verdict.FAIL or (
+            judgement.verdict is Verdict.LOSS and not lossy_path
+        )
+        return Outcome(cell, judgement, evidence, blames_nic)
+
+    def close(self) -> None:
+        """Puts the hosts of the open pair back."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _open(self, pair: str) -> PairSession:
+        """The pair's session; opening another pair's closes the one before.
+
+        A pair that could not be opened once is not tried again for every cell.
+        """
+        if pair in self._broken:
+            raise self._broken[pair]
+        if self._session is not None and self._session.name == pair:
+            return self._session
+        self.close()
+        try:
+            self._session = self._start(pair)
+        except LabError as error:
+            self._broken[pair] = error
+            raise
+        return self._session
+
+    def _start(self, pair: str) -> PairSession:
+        topology = self.campaign.topology
+        named = topology.pairs[pair]
+        nics: dict[Role, str] = {"dut": named.dut, "peer": named.peer}
+        hosts: dict[Role, RemoteHost] = {}
+        try:
+            for role, nic in nics.items():
+                hosts[role] = RemoteHost(topology, topology.host_of(nic))
+            session = PairSession(
+                pair,
+                self.campaign.ends(pair),
+                self.campaign.flows(pair),
+                hosts,
+                self.campaign.demand,
+                self.campaign.seed,
+                {role: topology.nic(nic).allow_management for role, nic in nics.items()},
+            )
+            session.open()
+        except BaseException:
+            for host in hosts.values():
+                host.close()
+            raise
+        return session

@@ -1,0 +1,197 @@
+"""The controller's part of a run, as pytest hooks: lab, discovery, rows, reports, exit code.
+
+With xdist this lives in the one process that has workers; without, in the one there is.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qualification import topology
+from qualification.campaign import Campaign
+from qualification.errors import (
+    EXIT_LAB,
+    EXIT_NOT_QUALIFIED,
+    EXIT_QUALIFIED,
+    UsageError,
+    VxqualError,
+)
+from qualification.judge.ruling import CellRow, row
+from qualification.judge.verdict import Demand, Judgement, Verdict
+from qualification.results import allure_report, matrix, terminal
+
+from .conclusion import BLAMES_NIC, EVIDENCE, row_of
+from .keys import CAMPAIGN
+from .prepare import Say, campaign, chosen, standing
+from .scheduling import PairScheduling
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+_COLOURS = {"good": {"green": True}, "bad": {"red": True}, "doubt": {"yellow": True}}
+
+
+class Controller:
+    """One run.
+
+    Args:
+        options: Pytest's, with ours among them.
+
+    Raises:
+        UsageError: They cannot be used.
+    """
+
+    def __init__(self, options: Namespace) -> None:
+        self._options = options
+        self._topology = topology.load(options.vx_topology)
+        self.pairs = chosen(self._topology, options.vx_pair)
+        self._out = Path(options.vx_out)
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"cannot be made: {error.strerror}", where=f"--vx-out {self._out}"
+            ) from None
+        self._lab = ExitStack()
+        self._rows: dict[str, CellRow] = {}
+        self._blamed = self._doubted = False
+        self._planned: dict[str, CellRow] = {}
+        self.campaign: Campaign | None = None
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The group of each pair of the run; groups run side by side, their pairs in turn."""
+        return {
+            pair: group for pair, group in self._topology.groups().items() if pair in self.pairs
+        }
+
+    # Beginning
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Builds the lab and asks every host what it is, once, before any worker starts."""
+        reporter = session.config.pluginmanager.getplugin("terminalreporter")
+
+        def say(text: str) -> None:
+            if reporter is not None:
+                reporter.ensure_newline()
+                reporter.write_line(f"vxqual: {text}")
+
+        try:
+            session.config.stash[CAMPAIGN] = self._prepare(say)
+        except VxqualError as error:
+            say(str(error))
+            pytest.exit("the lab is not ready, nothing was judged", returncode=error.exit_code)
+        (self._out / "evidence.jsonl").unlink(missing_ok=True)
+
+    def _prepare(self, say: Say) -> Campaign:
+        resolved = self._lab.enter_context(standing(self._topology, say))
+        options = self._options
+        self.campaign = campaign(
+            resolved,
+            str(options.vx_topology),
+            self.pairs,
+            options.vx_plan,
+            Demand(options.vx_rate, options.vx_confidence),
+            options.vx_seed,
+            say,
+        )
+        return self.campaign
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Hands the campaign to a worker."""
+        if self.campaign is not None:
+            node.workerinput["vxqual"] = self.campaign.dump()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> PairScheduling:
+        """One pair to one worker."""
+        return PairScheduling(config, log, self.groups)
+
+    # Going on
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps a cell's row and evidence."""
+        made = row_of(report)
+        if report.failed:
+            blamed = bool(getattr(report, BLAMES_NIC, False))
+            self._blamed |= blamed
+            self._doubted |= not blamed
+        if made is None:
+            return
+        # A later error, of a teardown, does not replace a verdict.
+        self._rows.setdefault(made.id, made)
+        evidence = getattr(report, EVIDENCE, None)
+        if evidence is not None:
+            with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"id": made.id, "evidence": evidence}) + "\n")
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Without workers: which cells were selected."""
+        self._expect([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """With workers: they collect, all the same."""
+        self._expect(ids)
+
+    def _expect(self, ids: list[str]) -> None:
+        """Notes the cells selected; those of which nothing is heard will be told as such."""
+        selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
+        if self.campaign is not None and not self._planned:
+            silence = Judgement(
+                Verdict.ERROR, "it never ran: its worker died, or the run was ended"
+            )
+            self._planned = {
+                cell.id: row(cell, silence)
+                for pair in self.pairs
+                for cell in self.campaign.cells(pair)
+                if cell.id in selected
+            }
+
+    # Ending
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Writes the results and turns verdicts into the exit code."""
+        made = self._matrix()
+        if made is not None and self.campaign is not None:
+            matrix.write(made, self._out / "matrix.json")
+            allure_dir = getattr(self._options, "allure_report_dir", None)
+            if allure_dir:
+                allure_report.finish(Path(allure_dir), self.campaign)
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            session.exitstatus = self._exit_code()
+
+    def _exit_code(self) -> int:
+        if self._blamed:
+            return EXIT_NOT_QUALIFIED
+        never_ran = self._planned.keys() - self._rows.keys()
+        return EXIT_LAB if self._doubted or never_ran else EXIT_QUALIFIED
+
+    def _matrix(self) -> matrix.Matrix | None:
+        if self.campaign is None or not (self._planned or self._rows):
+            return None
+        return matrix.build(self.campaign, (self._planned | self._rows).values())
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Prints the matrix."""
+        made = self._matrix()
+        if made is None:
+            return
+        terminalreporter.section("vxqual")
+        for line in terminal.render(made, terminalreporter._tw.fullwidth):
+            terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
+        terminalreporter.write_line("")
+        terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")
+
+    def pytest_unconfigure(self) -> None:
+        """Takes the lab down, when no worker uses it any more."""
+        self._lab.close()

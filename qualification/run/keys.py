@@ -1,0 +1,12 @@
+"""Where pytest keeps what is ours: on its config, and on each test."""
+
+from __future__ import annotations
+
+import pytest
+
+from qualification.campaign import Campaign
+
+from .bench import Outcome
+
+CAMPAIGN = pytest.StashKey[Campaign]()
+OUTCOME = pytest.StashKey[Outcome]()

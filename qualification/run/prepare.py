@@ -1,0 +1,138 @@
+"""What comes before a run, and is all that `check` and `plan` do: the lab up, the hosts asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from secrets import randbits
+
+from qualification import __version__, topology
+from qualification.campaign import Campaign
+from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, UsageError
+from qualification.judge.verdict import Demand
+from qualification.lab import loopback
+from qualification.plan.cells import PlanName
+from qualification.remote.discover import discover, readiness
+from qualification.topology import Topology
+
+Say = Callable[[str], object]
+
+
+@contextmanager
+def standing(lab: Topology, say: Say) -> Iterator[Topology]:
+    """The topology with its hosts there: as it is, or with the lab that it names built for it."""
+    if lab.lab is None:
+        yield lab
+        return
+    with loopback.start(lab, say=say) as running:
+        yield running.topology
+
+
+def chosen(lab: Topology, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The pairs to run, in the file's order: those wanted, or all.
+
+    Raises:
+        UsageError: There is no such pair.
+    """
+    unknown = [name for name in wanted if name not in lab.pairs]
+    if unknown:
+        raise UsageError(
+            f"no pair {unknown[0]!r} in the topology",
+            where="--pair",
+            hint=f"the pairs are: {', '.join(lab.pairs)}",
+        )
+    return tuple(name for name in lab.pairs if not wanted or name in wanted)
+
+
+def campaign(
+    resolved: Topology,
+    source: str,
+    pairs: tuple[str, ...],
+    plan: PlanName,
+    demand: Demand,
+    seed: int | None,
+    say: Say,
+) -> Campaign:
+    """Asks the hosts what they are, and says what is going to be run on them."""
+    started = datetime.now(UTC).astimezone()
+    made = Campaign(
+        run_id=f"{started:%Y%m%d-%H%M%S}-{os.getpid()}",
+        started=started.isoformat(timespec="seconds"),
+        seed=randbits(32) if seed is None else seed,
+        version=__version__,
+        source=source,
+        plan=plan,
+        demand=demand,
+        topology=resolved,
+        inventory=discover(resolved, pairs, say),
+        pairs=pairs,
+    )
+    cells = sum(len(made.cells(pair)) for pair in pairs)
+    groups = resolved.groups()
+    longest: dict[str, float] = {}
+    for pair in pairs:
+        longest[groups[pair]] = longest.get(groups[pair], 0) + made.seconds(pair)
+    side_by_side = f", {_span(max(longest.values()))} with -n auto" if len(longest) > 1 else ""
+    say(
+        f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}, plan {plan}: {cells} cells of "
+        f"{demand.frames:,} frames, seed {made.seed}; about {_span(sum(longest.values()))}"
+        + side_by_side
+    )
+    return made
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def show_plan(
+    path: str,
+    wanted: Sequence[str],
+    plan: PlanName,
+    rate: float,
+    confidence: float,
+    list_cells: bool,
+    say: Say,
+) -> None:
+    """`vxqual plan`: what would run."""
+    lab = topology.load(path)
+    pairs = chosen(lab, wanted)
+    with standing(lab, lambda _: None) as resolved:
+        made = campaign(resolved, path, pairs, plan, Demand(rate, confidence), None, say)
+    for pair in pairs:
+        dut = made.ends(pair).dut
+        say(f"\n{pair}: {dut.name}, driver {dut.driver}, firmware {dut.firmware}")
+        for set_id, some in groupby(made.cells(pair), key=lambda cell: cell.set_id):
+            cells = list(some)
+            why = "  the NIC lacks it: not run" if cells[0].unsupported else ""
+            say(f"  {set_id:<32} {len(cells)} flows{why}")
+            if list_cells:
+                for cell in cells:
+                    say(f"    {cell.id}")
+
+
+def check_lab(path: str, wanted: Sequence[str], say: Say) -> int:
+    """`vxqual check`: whether every host could start right now."""
+    lab = topology.load(path)
+    pairs = chosen(lab, wanted)
+    with standing(lab, lambda _: None) as resolved:
+        answers = readiness(resolved, pairs)
+    lines = []
+    bad = 0
+    for answer in answers:
+        if answer.error is not None:
+            bad += 1
+            lines.append(f"  {answer.error}")
+        for nic, problems in answer.problems.items():
+            bad += len(problems)
+            lines += [f"  {nic}: {p.message}\n  next: {p.hint}" for p in problems]
+            if not problems:
+                lines.append(f"  {nic}: ready")
+    count = f"{bad} problem{'s' if bad > 1 else ''}"
+    say(f"{path}: {count} to solve" if bad else f"{path}: ready")
+    for line in lines:
+        say(line.replace("\n", "\n    "))
+    return EXIT_LAB if bad else EXIT_QUALIFIED

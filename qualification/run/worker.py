@@ -1,0 +1,109 @@
+"""A worker's part of a run, as pytest hooks: parameters, fixtures, rows on reports.
+
+Without xdist the one process there is has this beside the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from qualification.campaign import Campaign
+from qualification.plan.cells import Cell
+
+from . import conclusion
+from .bench import Bench, Outcome
+from .keys import CAMPAIGN, OUTCOME
+
+
+class Worker:
+    """Runs cells.
+
+    Args:
+        campaign: What to run; None where the controller of this process makes it later.
+    """
+
+    def __init__(self, campaign: Campaign | None = None) -> None:
+        self._campaign = campaign
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Worker:
+        """A worker of what the controller handed over."""
+        return cls(Campaign.parse(data))
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Puts the campaign where everything finds it."""
+        if self._campaign is not None:
+            session.config.stash[CAMPAIGN] = self._campaign
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A test for each cell and each control, from the campaign alone."""
+        campaign = metafunc.config.stash.get(CAMPAIGN, None)
+        if campaign is None:
+            return
+        if "cell" in metafunc.fixturenames:
+            cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair)]
+            metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
+        if "control" in metafunc.fixturenames:
+            controls = [name for pair in campaign.pairs for name in campaign.controls(pair)]
+            metafunc.parametrize(
+                "control", [tuple(name.split("/")) for name in controls], ids=controls
+            )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Pair by pair, so that each pair's hosts are set up once."""
+        order = {pair: index for index, pair in enumerate(config.stash[CAMPAIGN].pairs)}
+        items.sort(key=lambda item: order.get(_parameters(item).get("pair", ""), -1))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Puts the cell's row on the report, and a sentence where a traceback would be."""
+        report = yield
+        text = conclusion.sentence(call.excinfo.value if call.excinfo else None)
+        if text is not None and report.failed:
+            report.longrepr = text
+        cell = _parameters(item).get("cell")
+        if isinstance(cell, Cell) and (call.when == "call" or report.failed):
+            conclusion.mark(report, cell, item.stash.get(OUTCOME, None), text)
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        """Verdicts as letters and words."""
+        return conclusion.status(report)
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    """A test's parameters, and the pair that they are about."""
+    callspec = getattr(item, "callspec", None)
+    parameters: dict[str, Any] = dict(callspec.params) if callspec is not None else {}
+    if "cell" in parameters:
+        parameters["pair"] = parameters["cell"].pair
+    elif "control" in parameters:
+        parameters["pair"] = parameters["control"][0]
+    return parameters
+
+
+@pytest.fixture(scope="session")
+def bench(pytestconfig: pytest.Config) -> Generator[Bench]:
+    """Runs controls and cells; the hosts of its pair are put back when it closes."""
+    bench = Bench(pytestconfig.stash[CAMPAIGN])
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def conclude(request: pytest.FixtureRequest, bench: Bench) -> Callable[[Outcome], None]:
+    """Ends a test by the verdict on its cell."""
+
+    def end(outcome: Outcome) -> None:
+        request.node.stash[OUTCOME] = outcome
+        conclusion.conclude(outcome, bench.ends(outcome.cell.pair))
+
+    return end

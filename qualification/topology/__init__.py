@@ -1,0 +1,32 @@
+"""Which hosts and pairs a lab has: read from YAML, checked as a whole, frozen.
+
+    topology = load("topologies/loopback.yaml")
+    topology.nic(topology.pairs["soft"].dut).interface
+
+A topology says what should be there; what turned out to be there is the inventory's to say.
+In this package `values` and `models` are the shape of a topology, `agreement` is what only the
+whole can tell, `document` reads YAML and keeps the places, `environment` puts variables in,
+`problems` turns pydantic's errors into plain words (`wording`), and `files` loads and dumps.
+``python -m qualification.topology`` prints the JSON schema.
+"""
+
+from __future__ import annotations
+
+from qualification.topology.files import dump, load, parse, schema
+from qualification.topology.models import Firmware, Host, LoopbackLab, Nic, Pair, Ssh, Topology
+from qualification.topology.values import Password
+
+__all__ = [
+    "Firmware",
+    "Host",
+    "LoopbackLab",
+    "Nic",
+    "Pair",
+    "Password",
+    "Ssh",
+    "Topology",
+    "dump",
+    "load",
+    "parse",
+    "schema",
+]

@@ -1,0 +1,135 @@
+"""What only the whole of a topology can tell: whether its parts agree with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from qualification.topology.wording import Loc, Objection, suggestion
+
+if TYPE_CHECKING:
+    from qualification.topology.models import Host, LoopbackLab, Nic, Pair
+
+
+def disagreements(
+    hosts: Mapping[str, Host],
+    pairs: Mapping[str, Pair],
+    lab: LoopbackLab | None,
+    unsure: Collection[str] = (),
+) -> Iterator[Objection]:
+    """Everything in which the parts of a topology disagree.
+
+    Args:
+        hosts: The hosts by name.
+        pairs: The pairs by name.
+        lab: The lab that builds the hosts, if one does.
+        unsure: Further hosts, too broken to look into; what refers to them is let be.
+    """
+    if lab is None:
+        yield from _unreachable(hosts)
+    yield from _twice(hosts)
+    for name, pair in pairs.items():
+        yield from _pair_problems(("pairs", name), pair, hosts, unsure)
+    for nic in lab.firmwares if lab else ():
+        what = _missing(nic, hosts, unsure)
+        if what:
+            yield Objection(("lab", "firmwares", nic), what)
+
+
+def _unreachable(hosts: Mapping[str, Host]) -> Iterator[Objection]:
+    reached: dict[tuple[object, ...], str] = {}
+    for name, host in hosts.items():
+        if host.ssh is None:
+            yield Objection(
+                ("hosts", name),
+                "'ssh' is missing",
+                "say how the host is reached, as ssh: {address: 192.0.2.11}, or name a lab",
+            )
+            continue
+        # Through another proxy the same address may well be another machine.
+        way = (host.ssh.address, host.ssh.port, host.ssh.proxy_command)
+        if way in reached:
+            yield Objection(
+                ("hosts", name, "ssh", "address"),
+                f"the same machine as host '{reached[way]}'",
+                "correct the address, or make the two one host with all their NICs",
+            )
+        reached.setdefault(way, name)
+
+
+def _twice(hosts: Mapping[str, Host]) -> Iterator[Objection]:
+    """Interfaces and addresses that two NICs claim: then pairs would share what seems apart."""
+    interfaces: dict[tuple[str, str], str] = {}
+    addresses: dict[object, str] = {}
+    for host_name, host in hosts.items():
+        for nic_name, nic in host.nics.items():
+            loc: Loc = ("hosts", host_name, "nics", nic_name)
+            owner = interfaces.setdefault((host_name, nic.interface), nic_name)
+            if owner != nic_name:
+                yield Objection(
+                    (*loc, "interface"),
+                    f"'{nic.interface}' is NIC '{owner}' of this host already",
+                    "name each interface once; a NIC may stand in several pairs",
+                )
+            for i, address in enumerate(nic.underlay):
+                own = f"{host_name}.{nic_name}"
+                owner = addresses.setdefault(address.ip, own)
+                if owner != own:
+                    yield Objection(
+                        (*loc, "underlay", i),
+                        f"{address.ip} belongs to {owner} already",
+                        "give every NIC addresses of its own",
+                    )
+
+
+def _pair_problems(
+    loc: Loc, pair: Pair, hosts: Mapping[str, Host], unsure: Collection[str]
+) -> Iterator[Objection]:
+    if pair.dut == pair.peer:
+        yield Objection(
+            (*loc, "peer"),
+            f"dut and peer are the same NIC, {pair.dut}",
+            "name another NIC as the peer: a capture on the sender shows no wire",
+        )
+        return
+    found: list[Nic] = []
+    for role, name in (("dut", pair.dut), ("peer", pair.peer)):
+        host, _, nic = name.partition(".")
+        what = _missing(name, hosts, unsure)
+        if what:
+            yield Objection((*loc, role), what)
+        elif host in hosts:
+            found.append(hosts[host].nics[nic])
+    if len(found) == 2:
+        yield from _link_problems(loc, pair, *found)
+
+
+def _link_problems(loc: Loc, pair: Pair, dut: Nic, peer: Nic) -> Iterator[Objection]:
+    both = [(dut.address(family), peer.address(family)) for family in (4, 6)]
+    shared = [(ours, theirs) for ours, theirs in both if ours and theirs]
+    if not shared:
+        yield Objection(
+            loc,
+            f"{pair.dut} and {pair.peer} have no address family in common",
+            "give both an IPv4 or both an IPv6 address in underlay",
+        )
+    for ours, theirs in shared:
+        # Equal addresses were objected to already, where the second NIC claims the first's.
+        if ours.network != theirs.network:
+            yield Objection(
+                loc,
+                f"{ours} of {pair.dut} and {theirs} of {pair.peer} lie in different subnets",
+                "the two ends of a link need one subnet, such as 198.18.0.1/24 and 198.18.0.2/24",
+            )
+
+
+def _missing(name: str, hosts: Mapping[str, Host], unsure: Collection[str]) -> str | None:
+    """What is wrong with naming that NIC, if anything."""
+    host, _, nic = name.partition(".")
+    if host in unsure:
+        return None
+    if host not in hosts:
+        return f"there is no host '{host}'{suggestion(host, [*hosts, *unsure])}"
+    if nic not in hosts[host].nics:
+        return f"host '{host}' has no NIC '{nic}'{suggestion(nic, hosts[host].nics)}"
+    return None

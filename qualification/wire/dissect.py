@@ -1,0 +1,117 @@
+"""Where things are in a frame: VLAN tags, the packet on the wire, the VXLAN tunnel, what is inside.
+
+Sources: IEEE 802.1Q, RFC 7348 (VXLAN), `drivers/net/vxlan/vxlan_core.c`.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qualification.wire.packet import UDP, Packet, ipv4, ipv6
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VXLAN_PORTS = frozenset({4789})
+"""UDP destination ports that mean VXLAN unless told otherwise (IANA's; Linux's own was 8472)."""
+
+_VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
+_IPV4, _IPV6 = 0x0800, 0x86DD
+_CUT_OFF = -1
+_I_FLAG = 0x08
+
+_read_u16 = struct.Struct(">H").unpack_from
+_read_tag = struct.Struct(">HH").unpack_from
+_read_vxlan = struct.Struct(">BxxxI").unpack_from
+
+
+class Layout(NamedTuple):
+    """One frame: the IP packet on the wire and, behind a VXLAN header, the one inside.
+
+    Attributes:
+        vlans: Tag control information (priority, DEI, VLAN id) of each outer tag, outermost first.
+        outer: The packet on the wire.
+        vxlan: Offset of the VXLAN header; None if the packet is not UDP to a tunnel port.
+        vni: VXLAN network identifier; None without a tunnel or without a valid header.
+        inner_vlans: Tags of the frame inside, as `vlans`.
+        inner: The packet inside; None if there is none, or it is not IP.
+        trouble: None, or what stopped the walk at the tunnel: "vxlan-flag" (no I flag), "length"
+            (too short for VXLAN and Ethernet), "truncated", "not-ip" (ARP and such inside).
+    """
+
+    vlans: tuple[int, ...]
+    outer: Packet
+    vxlan: int | None
+    vni: int | None
+    inner_vlans: tuple[int, ...]
+    inner: Packet | None
+    trouble: str | None
+
+
+# As in `packet`: the ordinary frame comes by here.
+_new_layout: Callable[[tuple[Any, ...]], Layout] = partial(tuple.__new__, Layout)
+
+
+def dissect(
+    frame: bytes, wire_length: int | None = None, ports: frozenset[int] = VXLAN_PORTS
+) -> Layout | None:
+    """Find the headers of an Ethernet frame.
+
+    Args:
+        frame: The bytes captured, from the destination MAC on; may be the headers only.
+        wire_length: Bytes the frame had on the wire; those captured unless given.
+        ports: UDP destination ports that mean VXLAN. A tunnel within the tunnel is plain UDP.
+
+    Returns:
+        None if the frame is not IP, or too short to tell.
+    """
+    captured = len(frame)
+    limit = captured if wire_length is None or wire_length < captured else wire_length
+    kind, start, vlans = _ethernet(frame, 0)
+    if kind == _IPV4:
+        outer = ipv4(frame, start, limit)
+    elif kind == _IPV6:
+        outer = ipv6(frame, start, limit)
+    else:
+        return None
+    if outer.protocol != UDP or outer.destination_port not in ports:
+        return Layout(vlans, outer, None, None, (), None, None)
+    return _tunnel(frame, vlans, outer)
+
+
+def _tunnel(frame: bytes, vlans: tuple[int, ...], outer: Packet) -> Layout:
+    """Go on behind the UDP header of a packet to a tunnel port."""
+    vxlan, limit = outer.l4 + 8, outer.end
+    if vxlan + 8 > limit or vxlan + 8 > len(frame):
+        trouble = "length" if vxlan + 8 > limit else "truncated"
+        return Layout(vlans, outer, vxlan, None, (), None, trouble)
+    flags, word = _read_vxlan(frame, vxlan)
+    if not flags & _I_FLAG:
+        return Layout(vlans, outer, vxlan, None, (), None, "vxlan-flag")
+    kind, start, inner_vlans = _ethernet(frame, vxlan + 8)
+    if start > limit:
+        return Layout(vlans, outer, vxlan, word >> 8, (), None, "length")
+    if kind == _IPV4:
+        inner = ipv4(frame, start, limit)
+    elif kind == _IPV6:
+        inner = ipv6(frame, start, limit)
+    else:
+        trouble = "truncated" if kind == _CUT_OFF else "not-ip"
+        return Layout(vlans, outer, vxlan, word >> 8, inner_vlans, None, trouble)
+    return _new_layout((vlans, outer, vxlan, word >> 8, inner_vlans, inner, None))
+
+
+def _ethernet(frame: bytes, start: int) -> tuple[int, int, tuple[int, ...]]:
+    """Return the EtherType behind all VLAN tags, the offset behind it, and the tags."""
+    at, tags = start + 12, ()  # type: tuple[int, tuple[int, ...]]
+    try:
+        (kind,) = _read_u16(frame, at)
+        while kind in _VLAN_TAGS:
+            tag, kind = _read_tag(frame, at + 2)
+            tags += (tag,)
+            at += 4
+    except struct.error:
+        kind = _CUT_OFF
+    return kind, at + 2, tags

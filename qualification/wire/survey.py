@@ -1,0 +1,213 @@
+"""What a whole capture amounts to: counts by layer, by reason and by flow, and the bad frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from qualification.wire.dissect import VXLAN_PORTS
+from qualification.wire.layers import INNER_L4, LAYERS, OUTER_L4, Checked
+from qualification.wire.sentences import sentences
+from qualification.wire.verify import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from qualification.wire.dissect import Layout
+
+    _Outcomes = Counter[tuple["Flow | None", tuple[int, int, int, int, "str | None"]]]
+
+WRONG, UNJUDGED, NOT_IP, RIGHT = "wrong", "unjudged", "not-ip", "right"
+
+
+class Flow(NamedTuple):
+    """What the frames of one shape have in common.
+
+    Attributes:
+        addresses: Outer source and destination in one, 8 or 32 bytes; empty if unreadable.
+        vni: VXLAN network identifier; None outside a tunnel.
+        inner_family: 4 or 6; None where there is no IP inside.
+        protocol: IP protocol number of the inner packet, without one of the outer packet.
+    """
+
+    addresses: bytes
+    vni: int | None
+    inner_family: int | None
+    protocol: int
+
+    @property
+    def source(self) -> bytes:
+        """Outer source address, 4 or 16 bytes."""
+        return self.addresses[: len(self.addresses) // 2]
+
+    @property
+    def destination(self) -> bytes:
+        """Outer destination address, 4 or 16 bytes."""
+        return self.addresses[len(self.addresses) // 2 :]
+
+
+@dataclass(frozen=True)
+class LayerTally:
+    """Frames by what became of one of their layers, as in `Checked`."""
+
+    good: int
+    bad: int
+    absent: int
+    unjudged: int
+
+
+@dataclass(frozen=True)
+class FlowTally:
+    """Frames of one flow; those neither wrong nor unjudged are right."""
+
+    flow: Flow
+    frames: int
+    wrong: int
+    unjudged: int
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """A wrong frame, kept as evidence.
+
+    Attributes:
+        number: Its place in the capture, from 1 as Wireshark counts.
+        frame: The bytes captured.
+        wire_length: Bytes it had on the wire.
+        checked: What is wrong with it.
+        sentences: The same in words.
+    """
+
+    number: int
+    frame: bytes
+    wire_length: int
+    checked: Checked
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A capture in numbers. Every frame is one of right, wrong, unjudged and not IP.
+
+    Attributes:
+        frames: All frames.
+        right: Frames with nothing wrong and nothing left unjudged.
+        wrong: Frames with a bad layer.
+        unjudged: Frames with nothing wrong and some layer that could not be judged.
+        not_ip: Frames without an IP packet, which have no checksum.
+        tunnelled: Frames with a VXLAN header.
+        proven: Those of them with at least one UDP, TCP or ICMP checksum found right or wrong.
+        layers: By name of the layer, outermost first.
+        reasons: Why frames are unjudged: frames by `reason`, most frequent first.
+        flows: IP frames by flow, the ones with most wrong frames first, then by size.
+        bad_frames: The first wrong frames.
+    """
+
+    frames: int
+    right: int
+    wrong: int
+    unjudged: int
+    not_ip: int
+    tunnelled: int
+    proven: int
+    layers: dict[str, LayerTally]
+    reasons: dict[str, int]
+    flows: tuple[FlowTally, ...]
+    bad_frames: tuple[BadFrame, ...]
+
+
+def survey(
+    frames: Iterable[tuple[bytes, int]],
+    ports: frozenset[int] = VXLAN_PORTS,
+    keep: int = 16,
+    each: Callable[[int, Checked], None] | None = None,
+) -> Survey:
+    """Check all frames and count.
+
+    Args:
+        frames: Bytes captured and bytes on the wire of each, as `capture_file` hands them out.
+        ports: UDP destination ports that mean VXLAN.
+        keep: How many wrong frames to keep.
+        each: Called with number and outcome of every frame, for those who want them one by one.
+    """
+    # Distinct outcomes are few, so one counter takes a frame each, and is added up at the end.
+    outcomes: _Outcomes = Counter()
+    bad_frames: list[BadFrame] = []
+    for number, (frame, wire_length) in enumerate(frames, 1):
+        checked = check(frame, wire_length, ports)
+        if each is not None:
+            each(number, checked)
+        flow = None if checked.layout is None else flow_of(checked.layout)
+        outcomes[flow, checked[:5]] += 1
+        if checked.bad and len(bad_frames) < keep:
+            words = tuple(sentences(bytes(frame), checked))
+            bad_frames.append(BadFrame(number, bytes(frame), wire_length, checked, words))
+    return _add_up(outcomes, tuple(bad_frames))
+
+
+def verdict_of(checked: Checked) -> str:
+    """Sum up one frame in a word: WRONG, UNJUDGED, NOT_IP or RIGHT."""
+    if checked.bad:
+        return WRONG
+    if checked.unjudged or checked.reason == "truncated":
+        return UNJUDGED
+    return RIGHT if checked.good or checked.absent else NOT_IP
+
+
+def flow_of(layout: Layout) -> Flow:
+    """Return the flow that a frame belongs to."""
+    outer, inner = layout.outer, layout.inner
+    return Flow(
+        outer.addresses,
+        layout.vni,
+        inner and inner.family,
+        outer.protocol if inner is None else inner.protocol,
+    )
+
+
+def _add_up(outcomes: _Outcomes, bad_frames: tuple[BadFrame, ...]) -> Survey:
+    verdicts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    by_flow: dict[Flow, Counter[str]] = {}
+    tunnelled = proven = 0
+    for (flow, outcome), count in outcomes.items():
+        checked = Checked(*outcome, None)
+        verdict = verdict_of(checked)
+        verdicts[verdict] += count
+        if verdict == UNJUDGED:
+            reasons[checked.reason or "unknown"] += count
+        if flow is not None:
+            by_flow.setdefault(flow, Counter())[verdict] += count
+            if flow.vni is not None:
+                tunnelled += count
+                if (checked.good | checked.bad) & (OUTER_L4 | INNER_L4):
+                    proven += count
+    flows = [
+        FlowTally(flow, sum(tally.values()), tally[WRONG], tally[UNJUDGED])
+        for flow, tally in by_flow.items()
+    ]
+    flows.sort(
+        key=lambda each: (-each.wrong, -each.frames, each.flow.source, each.flow.destination)
+    )
+    return Survey(
+        frames=sum(verdicts.values()),
+        right=verdicts[RIGHT],
+        wrong=verdicts[WRONG],
+        unjudged=verdicts[UNJUDGED],
+        not_ip=verdicts[NOT_IP],
+        tunnelled=tunnelled,
+        proven=proven,
+        layers={name: _tally(outcomes, bit) for bit, name in LAYERS.items()},
+        reasons=dict(reasons.most_common()),
+        flows=tuple(flows),
+        bad_frames=bad_frames,
+    )
+
+
+def _tally(outcomes: _Outcomes, bit: int) -> LayerTally:
+    """Add up one layer."""
+    tally: Counter[str | None] = Counter()
+    for (_, outcome), count in outcomes.items():
+        tally[Checked(*outcome, None).state(bit)] += count
+    return LayerTally(tally["good"], tally["bad"], tally["absent"], tally["unjudged"])
