@@ -160,7 +160,7 @@ class Bursts:
                 our_vnis=self._vnis,
                 outer_checksum=outer_checksum,
                 snap=snap,
-                ring=(16 if snap else 64) << 20,
+                ring=(32 if snap else 64) << 20,
             )
 
         return BurstOrders(

@@ -28,8 +28,8 @@ _SENT = TypeAdapter(Sent)
 _RECEIVED = TypeAdapter(Received)
 _SPARE = 1.04
 """Frames sent beyond those needed: handshakes and tails are nothing the NIC has to cut."""
-_MOST_BURSTS = 3
-"""Tries at a cell whose frames the NIC has to do too little for."""
+_MOST_TRIES = 3
+"""Bursts that may come to nothing before a cell is judged with what there is."""
 
 
 class PairSession:
@@ -155,25 +155,24 @@ class PairSession:
         return self._known[key]
 
     def _gather(self, cell: Cell) -> Evidence:
+        """Sends bursts until the cell's demand is met, or is not going to be."""
         evidence = Evidence(self._effective)
-        target = int(self._demand.frames * _SPARE) + 64
-        done = 0
-        tries = 0
-        while tries < _MOST_BURSTS:
-            frames = min(BURST, target - done)
-            burst = self._burst(self._bursts.tunnel(cell.flow, frames))
+        needed = self._demand.frames
+        spoiled = short = 0
+        while True:
+            frames = int((needed - exercised(cell, evidence).frames) * _SPARE) + 64
+            burst = self._burst(self._bursts.tunnel(cell.flow, min(BURST, frames)))
+            if _spoiled(burst) and spoiled < _MOST_TRIES:
+                spoiled += 1  # says nothing of the NIC, and can be had again
+                continue
+            before = exercised(cell, evidence).frames
             evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
-            done += frames
-            worked = exercised(cell, evidence)
-            seen = burst.received.seen
-            if seen.bad or worked.frames >= self._demand.frames:
-                break
-            if done >= target:  # all was sent, and still it is too little
-                tries += 1
-                if not worked.frames:
-                    break
-                target = done + self._demand.frames - worked.frames + 64
-        return evidence
+            done = exercised(cell, evidence).frames
+            if burst.received.seen.bad or done >= needed or done == before:
+                return evidence
+            short += done - before < min(BURST, frames) // 2
+            if short >= _MOST_TRIES:  # the NIC is given too little to do; more of it will not help
+                return evidence
 
     def _request(self, wanted: Mapping[str, bool]) -> None:
         """Puts the DUT under an offload set, unless it is under it already."""
@@ -231,3 +230,9 @@ class PairSession:
         roles: tuple[Role, Role] = ("dut", "peer")
         with ThreadPoolExecutor(2) as pool:
             return list(zip(roles, pool.map(act, roles), strict=True))
+
+
+def _spoiled(burst: Burst) -> bool:
+    """Whether a capture lost frames of a burst that is clean as far as it was seen."""
+    seen = burst.received.seen
+    return not seen.bad and bool(seen.drops or burst.sent.handed.drops)

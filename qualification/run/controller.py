@@ -34,6 +34,7 @@ from .scheduling import PairScheduling
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
+_MOST_TRACEBACKS = 2
 _COLOURS = {"good": {"green": True}, "bad": {"red": True}, "doubt": {"yellow": True}}
 
 
@@ -61,6 +62,7 @@ class Controller:
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
         self._blamed = self._doubted = False
+        self._tracebacks: list[str] = []
         self._planned: dict[str, CellRow] = {}
         self.campaign: Campaign | None = None
 
@@ -124,6 +126,8 @@ class Controller:
             blamed = bool(getattr(report, BLAMES_NIC, False))
             self._blamed |= blamed
             self._doubted |= not blamed
+            if not isinstance(report.longrepr, str):  # nothing of ours: somebody has to see it
+                self._tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
         if made is None:
             return
         # A later error, of a teardown, does not replace a verdict.
@@ -189,6 +193,9 @@ class Controller:
         terminalreporter.section("vxqual")
         for line in terminal.render(made, terminalreporter._tw.fullwidth):
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
+        for text in self._tracebacks[:_MOST_TRACEBACKS]:
+            terminalreporter.section("an error of vxqual itself; please report it")
+            terminalreporter.write_line(text)
         terminalreporter.write_line("")
         terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")
 
