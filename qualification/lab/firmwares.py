@@ -189,11 +189,6 @@ def describe(model: str, knobs: Mapping[str, object]) -> str:
     return str(check(model, knobs))
 
 
-def names() -> list[str]:
-    """List the models there are."""
-    return sorted(_models)
-
-
 def _value(what: str, value: object, default: Knob, share: bool, where: str | None) -> Knob:
     """Check one knob's value by the type of its default."""
     if isinstance(default, float) and type(value) is int:

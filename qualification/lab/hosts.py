@@ -10,12 +10,12 @@ import contextlib
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from qualification.errors import LabError
 from qualification.lab.records import Record
 from qualification.lab.tap import inside
+from qualification.topology import Ssh
 
 # Whatever is "kept on the host" is kept below the lab's directory, and goes away with the lab.
 # Hosts share this machine's file system: without their own directories they would find each
@@ -38,21 +38,6 @@ SetEnv XDG_CACHE_HOME={home}/cache XDG_STATE_HOME={home}/state XDG_RUNTIME_DIR={
 """
 
 
-@dataclass(frozen=True)
-class Access:
-    """How to reach a host over SSH: what a topology's `ssh` section holds.
-
-    Attributes:
-        key: The private key's file.
-        known_hosts: The file that vouches for the host's own key.
-        proxy_command: What connects to the server.
-    """
-
-    key: Path
-    known_hosts: Path
-    proxy_command: str
-
-
 def make_user_key(record: Record) -> Path:
     """Make the key that opens every host of a lab.
 
@@ -64,13 +49,16 @@ def make_user_key(record: Record) -> Path:
     return key
 
 
-def make_host(record: Record, name: str, user_key: Path) -> Access:
+def make_host(record: Record, name: str, user_key: Path) -> Ssh:
     """Make a host, with a loopback interface and nothing else.
 
     Args:
         record: Its lab.
         name: Its name in the topology; also the name its host key goes by.
         user_key: Which private key opens it.
+
+    Returns:
+        How it is reached, as a topology says it.
 
     Raises:
         LabError: The namespace or its server cannot be made.
@@ -91,8 +79,16 @@ def make_host(record: Record, name: str, user_key: Path) -> Access:
         file.write(f"{name} {kind} {public_key}\n")
     config = home / "sshd_config"
     config.write_text(_SSHD_CONFIG.format(home=home, user_key=user_key))
-    server = f"{sshd()} -i -e -f {config}"
-    return Access(user_key, known_hosts, f"ip netns exec {namespace} {server}")
+    return Ssh(
+        address=name,
+        port=22,
+        user="root",
+        key=str(user_key),
+        password=None,
+        known_hosts=str(known_hosts),
+        proxy_command=f"ip netns exec {namespace} {sshd()} -i -e -f {config}",
+        sudo=False,
+    )
 
 
 def sshd() -> str | None:

@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qualification.errors import LabError, UsageError
 from qualification.lab import counters, firmwares
-from qualification.lab.hosts import Access, make_host, make_user_key, run, sshd
+from qualification.lab.hosts import make_host, make_user_key, run, sshd
+from qualification.lab.link import Link
 from qualification.lab.records import Record, close_record, end_processes, open_record
 from qualification.lab.softnic import End
 from qualification.topology import Host, LoopbackLab, Ssh, Topology
@@ -35,39 +32,6 @@ Say = Callable[[str], object]
 _QUEUE = 20_000
 """Frames that wait in a TAP for its process. A TAP takes frames from the stack without ever
 telling it to slow down (tun_net_xmit), so the queue has to hold the longest burst."""
-
-_PATIENCE = 10.0
-"""Seconds that a soft NIC may take to start or to end."""
-
-
-@dataclass
-class _SoftNic:
-    """The process that is two NICs and the cable between them."""
-
-    process: subprocess.Popen[str]
-    ends: tuple[End, End]
-
-    def missing(self) -> list[str]:
-        """Wait until the TAPs are there, and say what the kernel lacks."""
-        assert self.process.stdout
-        reply = json.loads(self.process.stdout.readline() or "{}")
-        if "missing" not in reply:
-            names = " and ".join(end.nic for end in self.ends)
-            raise LabError(reply.get("error", "the soft NIC died at its start"), where=names)
-        return list(reply["missing"])
-
-    def stop(self) -> None:
-        """Close its input, which ends it."""
-        assert self.process.stdin
-        assert self.process.stdout
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
 
 
 class RunningLab:
@@ -132,27 +96,28 @@ def start(
         record = open_record(str(standing_for.resolve()) if standing_for else None)
         undo.callback(close_record, record)
         user_key = make_user_key(record)
-        accesses: dict[str, Access] = {}
+        reached: dict[str, Ssh] = {}
         for name in topology.hosts:
             say(f"host {name}: namespace {record.namespace(name)}")
-            accesses[name] = make_host(record, name, user_key)
+            reached[name] = make_host(record, name, user_key)
 
-        softnics: list[_SoftNic] = []
-        for pair in _cables(topology):
-            ends = tuple(_end(topology, lab, record, nic) for nic in pair)
-            say(f"link {' -- '.join(f'{end.nic} ({end.model})' for end in ends)}")
-            softnics.append(_plug(ends[0], ends[1]))
-            undo.callback(softnics[-1].stop)
+        links: list[Link] = []
+        for one, other in _cables(topology):
+            left = _end(topology, lab, record, one)
+            right = _end(topology, lab, record, other)
+            say(f"link {one} ({left.model}) -- {other} ({right.model})")
+            links.append(Link(left, right))
+            undo.callback(links[-1].stop)
         # Whatever runs in the hosts ends first, while its network still stands.
         undo.callback(end_processes, record)
 
-        missing = dict.fromkeys(line for softnic in softnics for line in softnic.missing())
+        missing = dict.fromkeys(line for link in links for line in link.missing())
         for line in missing:
             say(line)
-        pids = {end.nic: softnic.process.pid for softnic in softnics for end in softnic.ends}
+        pids = {end.nic: link.pid for link in links for end in link.ends}
         for nic in pids:
             _set_up(topology, lab, record, nic)
-        resolved = _resolved(topology, lab, accesses)
+        resolved = _resolved(topology, lab, reached)
         return RunningLab(resolved, tuple(missing), record, pids, undo.pop_all())
 
 
@@ -169,7 +134,7 @@ def check(topology: Topology) -> LoopbackLab:
     if topology.lab is None:
         raise UsageError("the topology has no lab to build", hint="add lab: {kind: loopback}")
     for nic in topology.lab.firmwares:
-        _firmware(topology.lab, nic)
+        firmwares.check(*_firmware(topology.lab, nic), where=f"lab.firmwares.{nic}")
     _cables(topology)
     if os.geteuid() != 0:
         raise LabError("the loopback lab makes namespaces and TAPs", hint="run as root")
@@ -207,37 +172,21 @@ def _cables(topology: Topology) -> list[tuple[str, str]]:
 
 
 def _end(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> End:
-    chosen = lab.firmwares.get(nic)
+    model, knobs = _firmware(lab, nic)
     return End(
         nic=nic,
         namespace=record.namespace(topology.host_of(nic)),
         interface=topology.nic(nic).interface,
-        model=chosen.model if chosen else "good",
-        knobs=chosen.knobs if chosen else {},
+        model=model,
+        knobs=knobs,
         counters=str(counters_file(record, nic)),
     )
 
 
-def _firmware(lab: LoopbackLab, nic: str) -> firmwares.Firmware:
+def _firmware(lab: LoopbackLab, nic: str) -> tuple[str, Mapping[str, object]]:
+    """Give the model and the knobs that a topology sets; a NIC not listed is good."""
     chosen = lab.firmwares.get(nic)
-    if chosen is None:
-        return firmwares.check("good", {})
-    return firmwares.check(chosen.model, chosen.knobs, where=f"lab.firmwares.{nic}")
-
-
-def _plug(left: End, right: End) -> _SoftNic:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qualification.lab.softnic"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdin
-    with contextlib.suppress(BrokenPipeError):  # then it has died, which its reply will tell
-        process.stdin.write(json.dumps([left.json(), right.json()]) + "\n")
-        process.stdin.flush()
-    return _SoftNic(process, (left, right))
+    return (chosen.model, chosen.knobs) if chosen else ("good", {})
 
 
 def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> None:
@@ -252,24 +201,13 @@ def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> N
     )
 
 
-def _resolved(topology: Topology, lab: LoopbackLab, accesses: dict[str, Access]) -> Topology:
+def _resolved(topology: Topology, lab: LoopbackLab, reached: Mapping[str, Ssh]) -> Topology:
     """Write the topology that a run gets to see."""
     hosts: dict[str, Host] = {}
     for name, host in topology.hosts.items():
-        access = accesses[name]
         nics = {}
         for nic_name, nic in host.nics.items():
-            version = nic.firmware or str(_firmware(lab, f"{name}.{nic_name}"))
+            version = nic.firmware or firmwares.describe(*_firmware(lab, f"{name}.{nic_name}"))
             nics[nic_name] = nic.model_copy(update={"firmware": version})
-        ssh = Ssh(
-            address=name,
-            port=22,
-            user="root",
-            key=str(access.key),
-            password=None,
-            known_hosts=str(access.known_hosts),
-            proxy_command=access.proxy_command,
-            sudo=False,
-        )
-        hosts[name] = host.model_copy(update={"ssh": ssh, "nics": nics})
+        hosts[name] = host.model_copy(update={"ssh": reached[name], "nics": nics})
     return topology.model_copy(update={"hosts": hosts, "lab": None})

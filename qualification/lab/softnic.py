@@ -22,7 +22,7 @@ import select
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from qualification.errors import LabError
@@ -63,10 +63,6 @@ class End:
     model: str
     knobs: Mapping[str, object]
     counters: str
-
-    def json(self) -> dict[str, object]:
-        """Give it as `main` wants it."""
-        return asdict(self)
 
 
 class _Port:
@@ -118,8 +114,11 @@ def main() -> int:
     """
     # An interrupt at the keyboard is meant for the run, which still needs its network to end well.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = sys.stdin.readline()
+    if not order:
+        return 0  # whoever started this is gone already
     try:
-        left, right = (_Port(End(**end)) for end in json.loads(sys.stdin.readline()))
+        left, right = (_Port(End(**end)) for end in json.loads(order))
     except LabError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1

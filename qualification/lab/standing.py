@@ -7,6 +7,7 @@ rest. A standing lab is found by the topology file that it was built from.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -137,12 +138,13 @@ def down(path: Path) -> bool:
     """
     record = records.standing(str(path.resolve()))
     if record:
-        os.kill(record.owner, signal.SIGTERM)
         until = time.monotonic() + _PATIENCE
-        while record.alive():
-            if time.monotonic() > until:
-                os.kill(record.owner, signal.SIGKILL)
-            time.sleep(0.05)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.owner, signal.SIGTERM)
+            while record.alive():
+                if time.monotonic() > until:
+                    os.kill(record.owner, signal.SIGKILL)
+                time.sleep(0.05)
     records.sweep()
     return record is not None
 
