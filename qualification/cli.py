@@ -134,8 +134,12 @@ def run(
 
 def _workers(topology: str, pairs: tuple[str, ...], wanted: str) -> str:
     """Workers are worth their start only where there is something to do side by side."""
-    if wanted != "auto":
+    if wanted.isdecimal():
         return wanted
+    if wanted != "auto":
+        raise click.BadParameter(
+            f"{wanted!r} is neither a number nor auto.", param_hint="'-n' / '--parallel'"
+        )
     from qualification.topology import load
 
     groups = {

@@ -34,7 +34,6 @@ class Journal:
         self._undos = undos
         self._path = DIRECTORY / (key + ".journal")
         self._entries: list[dict[str, Any]] = []
-        DIRECTORY.mkdir(mode=0o700, exist_ok=True)
         self._file = self._lock()
         os.lseek(self._file, 0, os.SEEK_SET)
         left = os.read(self._file, 1 << 20)
@@ -50,7 +49,14 @@ class Journal:
 
     def _lock(self) -> int:
         while True:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
+            with contextlib.suppress(FileExistsError):
+                DIRECTORY.mkdir(mode=0o700)
+            try:
+                file = os.open(
+                    self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600
+                )
+            except FileNotFoundError:
+                continue  # the directory went with another NIC's journal
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -250,7 +250,9 @@ def carries_ssh(interface: str) -> str | None:
             continue
         below.add(upper)
         link = by_name[upper]
-        lower = links.get(link.get("link")) if link.get("link") else None
+        # A number of another namespace, as a veth's other end often has, is nobody's here.
+        here = link.get("link_netnsid") is None
+        lower = links.get(link.get("link")) if link.get("link") and here else None
         todo.append(lower.get("ifname") if lower else None)
         todo += [
             port.get("ifname") for port in links.values() if port.get("master") == link["index"]

@@ -202,8 +202,8 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         try:
             self.why = self._read()
-        except OSError as error:
-            self.why = f"the channel broke: {error}"
+        except Exception as error:  # whatever it is, it must not leave the host as it is
+            self.why = f"the channel broke: {error!r}"
         self.stop.set()
         self.lines.put(None)
 

@@ -32,7 +32,7 @@ def python(source: str) -> str:
 
 # Python 2.7 and 3.4 must be able to run this, to say that they are too old. The current
 # folder leaves the path first: in somebody's home may lie a json.py.
-_PROBE = "exec python3 " + python("""\
+PROBE = "exec python3 " + python("""\
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
 import hashlib, json, os
@@ -55,7 +55,6 @@ print("vxqual-probe " + json.dumps({
     "problem": problem, "ssh_connection": os.environ.get("SSH_CONNECTION", ""),
 }))
 """)
-
 
 # Isolated and without site: no modules but the application's own, and a faster start.
 _LOADER = "python3 -I -S " + python("""\
@@ -106,7 +105,7 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
     """
     where = connection.name
     order = json.dumps({"sha256": app.sha256, "oldest": _OLDEST}).encode() + b"\n"
-    done = connection.run(_PROBE, stdin=order, timeout=_PROBE_SECONDS)
+    done = connection.run(PROBE, stdin=order, timeout=_PROBE_SECONDS)
     lines = done.stdout.decode(errors="replace").splitlines()
     answers = [line for line in lines if line.startswith("vxqual-probe ")]
     if not answers:

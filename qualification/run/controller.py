@@ -9,6 +9,7 @@ import json
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,9 +56,12 @@ class Controller:
         self._out = Path(options.vx_out)
         try:
             self._out.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self._out):
+                pass
         except OSError as error:
             raise UsageError(
-                f"cannot be made: {error.strerror}", where=f"--vx-out {self._out}"
+                f"results cannot be written to {self._out}: {error.strerror}",
+                hint="give a directory that you may write to, or one that can be made",
             ) from None
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
@@ -85,12 +89,16 @@ class Controller:
                 reporter.ensure_newline()
                 reporter.write_line(f"vxqual: {text}")
 
+        if not self._options.collectonly:  # what is found here afterwards is this run's
+            for name in ("matrix.json", "evidence.jsonl"):
+                (self._out / name).unlink(missing_ok=True)
         try:
             session.config.stash[CAMPAIGN] = self._prepare(say)
         except VxqualError as error:
             say(str(error))
+            if reporter is not None:  # it would say what follows a second time
+                session.config.pluginmanager.unregister(reporter)
             pytest.exit("the lab is not ready, nothing was judged", returncode=error.exit_code)
-        (self._out / "evidence.jsonl").unlink(missing_ok=True)
 
     def _prepare(self, say: Say) -> Campaign:
         resolved = self._lab.enter_context(standing(self._topology, say))
@@ -148,6 +156,8 @@ class Controller:
 
     def _expect(self, ids: list[str]) -> None:
         """Notes the cells selected; those of which nothing is heard will be told as such."""
+        if self._options.collectonly:
+            return
         selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
         if self.campaign is not None and not self._planned:
             silence = Judgement(
@@ -165,6 +175,8 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Writes the results and turns verdicts into the exit code."""
+        if exitstatus == pytest.ExitCode.USAGE_ERROR:
+            self._planned = {}  # an expression of -k or -m that is none: nothing was selected
         made = self._matrix()
         if made is not None and self.campaign is not None:
             matrix.write(made, self._out / "matrix.json")

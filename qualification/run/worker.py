@@ -72,6 +72,8 @@ class Worker:
         cell = _parameters(item).get("cell")
         if isinstance(cell, Cell) and (call.when == "call" or report.failed):
             conclusion.mark(report, cell, item.stash.get(OUTCOME, None), text)
+            # Junit takes them off the report of the teardown, which gets them from the test.
+            item.user_properties[:] = report.user_properties
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
