@@ -32,6 +32,26 @@ Exit codes:
 """
 
 
+def _codes(**meanings: str) -> str:
+    """The exit codes of one command, as its help shows them: c0="ready"."""
+    lines = [f"  {code[1:]:<3} {meaning}" for code, meaning in meanings.items()]
+    return "\n".join(["\b", "Exit codes:", *lines])
+
+
+_USAGE = "what was given cannot be used: topology, option or file"
+_CHECK_CODES = _codes(c0="ready", c4=_USAGE, c10="something is in the way; what, and what to do")
+_PLAN_CODES = _codes(c0="the plan is told", c4=_USAGE, c10="a host cannot be asked what it has")
+_VERIFY_CODES = _codes(
+    c0="every checksum is right",
+    c1="there are wrong frames",
+    c4="the file is no capture, or an option cannot be used",
+    c10="no VXLAN frame could be judged, or the file is cut short",
+)
+_UP_CODES = _codes(c0="the lab stands", c4=_USAGE, c10="this machine cannot build it")
+_DOWN_CODES = _codes(c0="there is no lab of that topology, or no longer")
+_STATUS_CODES = _codes(c0="the lab stands", c10="it does not")
+
+
 class _Group(click.Group):
     """Turns our errors into their exit codes, and never into a traceback."""
 
@@ -148,7 +168,7 @@ def _workers(topology: str, pairs: tuple[str, ...], wanted: str) -> str:
     return "auto" if len(groups) > 1 else "0"
 
 
-@main.command()
+@main.command(epilog=_CHECK_CODES)
 @click.argument("topology", metavar="TOPOLOGY")
 @_pair
 def check(topology: str, pair: tuple[str, ...]) -> None:
@@ -161,7 +181,7 @@ def check(topology: str, pair: tuple[str, ...]) -> None:
     sys.exit(check_lab(topology, list(pair), click.echo))
 
 
-@main.command()
+@main.command(epilog=_PLAN_CODES)
 @_topology
 @_pair
 @_plan
@@ -182,7 +202,7 @@ def plan(
     show_plan(topology, list(pair), plan, rate, confidence, cells, click.echo)
 
 
-@main.command()
+@main.command(epilog=_VERIFY_CODES)
 @click.argument("capture", type=click.Path(path_type=Path), metavar="CAPTURE")
 @click.option(
     "--port",
@@ -210,12 +230,12 @@ def lab() -> None:
     """Keep a loopback lab standing, to play with."""
 
 
-def _lab_command(name: str) -> Callable[[Callable[[Path], None]], click.Command]:
+def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], click.Command]:
     argument = click.argument("topology", type=click.Path(path_type=Path), metavar="TOPOLOGY")
-    return lambda function: lab.command(name)(argument(function))
+    return lambda function: lab.command(name, epilog=epilog)(argument(function))
 
 
-@_lab_command("up")
+@_lab_command("up", _UP_CODES)
 def lab_up(topology: Path) -> None:
     """Build a topology's lab and leave it standing."""
     from qualification.lab import standing
@@ -228,7 +248,7 @@ def lab_up(topology: Path) -> None:
     click.echo(f"take it away:  vxqual lab down {topology}")
 
 
-@_lab_command("down")
+@_lab_command("down", _DOWN_CODES)
 def lab_down(topology: Path) -> None:
     """Take a standing lab away; harmless where there is none."""
     from qualification.lab import standing
@@ -237,7 +257,7 @@ def lab_down(topology: Path) -> None:
     click.echo(f"the lab of {topology} {'is gone' if gone else 'did not stand'}")
 
 
-@_lab_command("status")
+@_lab_command("status", _STATUS_CODES)
 def lab_status(topology: Path) -> None:
     """Show a standing lab: hosts, how to log in, NICs and what they have counted."""
     from qualification.lab import standing

@@ -32,6 +32,7 @@ _SYSCTLS = {
     "ipv4/tcp_no_metrics_save": "1",
     "ipv4/tcp_slow_start_after_idle": "0",
 }
+_LINGER_SECONDS = 3.0
 
 
 class Tunnels:
@@ -74,52 +75,59 @@ class Tunnels:
             else {"vxlan_udp_csum": int(order.checksum)}
         )
         link = links.find(order.link)["index"]
-        try:
-            with IPRoute() as route:
-                route.link(
-                    "add",
-                    ifname=order.name,
-                    kind="vxlan",
-                    net_ns_fd=self._namespace,
-                    address=order.mac,
-                    mtu=order.mtu,
-                    vxlan_id=order.vni,
-                    vxlan_link=link,
-                    vxlan_port=order.port,
-                    vxlan_learning=0,
-                    **outer,
-                    **outer_checksum,
-                )
-        except NetlinkError as error:
-            if error.code == errno.EOPNOTSUPP:
-                raise AgentProblem(
-                    "no-vxlan", "this kernel cannot make VXLAN devices", hint="modprobe vxlan"
-                ) from error
-            if error.code in (errno.EEXIST, errno.EADDRINUSE):
-                raise AgentProblem(
-                    "port-taken",
-                    f"VNI {order.vni} or UDP port {order.port} is in use on this host",
-                    hint="stop the other tunnel, or give the pair another port in the topology",
-                ) from error
-            raise
+
+        def made() -> bool:
+            try:
+                with IPRoute() as route:
+                    route.link(
+                        "add",
+                        ifname=order.name,
+                        kind="vxlan",
+                        net_ns_fd=self._namespace,
+                        address=order.mac,
+                        mtu=order.mtu,
+                        vxlan_id=order.vni,
+                        vxlan_link=link,
+                        vxlan_port=order.port,
+                        vxlan_learning=0,
+                        **outer,
+                        **outer_checksum,
+                    )
+            except NetlinkError as error:
+                if error.code == errno.EEXIST:
+                    return False
+                if error.code == errno.EOPNOTSUPP:
+                    raise AgentProblem(
+                        "no-vxlan", "this kernel cannot make VXLAN devices", hint="modprobe vxlan"
+                    ) from error
+                raise
+            return True
+
+        # The kernel takes a dead agent's namespace apart a little after its death.
+        if not links.await_condition(made, _LINGER_SECONDS, lambda: False):
+            raise AgentProblem(
+                "port-taken",
+                f"another tunnel of this host has VNI {order.vni} on UDP port {order.port}",
+                hint="stop the other tunnel, or give the pair another port in the topology",
+            )
 
     @staticmethod
     def _configure(order: TunnelOrder) -> None:
         index = links.find(order.name)["index"]
         with IPRoute() as route:
-            route.link("set", index=index, state="up")
+            try:
+                route.link("set", index=index, state="up")  # here it takes its port
+            except NetlinkError as error:
+                if error.code == errno.EADDRINUSE:
+                    raise AgentProblem(
+                        "port-taken",
+                        f"UDP port {order.port} is in use on this host",
+                        hint="stop what uses it, or give the pair another port in the topology",
+                    ) from error
+                raise
             for address in order.addresses:
                 host, prefix = address.split("/")
-                try:
-                    route.addr("add", index=index, address=host, prefixlen=int(prefix))
-                except NetlinkError as error:
-                    if error.code == errno.EADDRINUSE:
-                        raise AgentProblem(
-                            "port-taken",
-                            f"UDP port {order.port} is in use on this host",
-                            hint="give the pair another port in the topology",
-                        ) from error
-                    raise
+                route.addr("add", index=index, address=host, prefixlen=int(prefix))
             for neighbour in order.neighbours:
                 route.neigh(
                     "add", dst=neighbour, lladdr=order.remote_mac, ifindex=index, state="permanent"

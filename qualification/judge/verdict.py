@@ -87,7 +87,7 @@ def judge(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
         return Judgement(verdict, reason, frames, sums.bad, sums.lost, measured)
 
     if sums.bad:
-        return ends(Verdict.FAIL, _failure(cell, sums, frames, measured, demand))
+        return ends(Verdict.FAIL, _failure(sums, frames, measured, demand))
     if sums.corrupt:
         return ends(
             Verdict.FAIL,
@@ -156,7 +156,7 @@ def exercised(cell: Cell, evidence: Evidence) -> Exercised:
     return Exercised(work, count, f"{count:,} {said}")
 
 
-def _failure(cell: Cell, sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
+def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
     layers = ", ".join(
         f"{name} ({count:,})"
         for name, count in sorted(sums.bad_layers.items(), key=lambda x: -x[1])
@@ -164,7 +164,7 @@ def _failure(cell: Cell, sums: Totals, frames: int, measured: Rate, demand: Dema
     return (
         f"{sums.bad:,} of {frames:,} frames are wrong "
         f"({percent(measured.value or 0)}, {percent(measured.low)} to {percent(measured.high)} "
-        f"at {demand.confidence:.1%}): {layers}; {cell.flow.id} under {cell.set_id}"
+        f"at {demand.confidence:.1%}): {layers}"
     )
 
 

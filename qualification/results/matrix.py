@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
@@ -101,9 +101,11 @@ def read(path: Path) -> Matrix:
         return _ADAPTER.validate_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"is no matrix of a run: {first}", where=str(path)) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise UsageError(f"is no matrix of a run: {what}", where=str(path)) from None
 
 
 def schema() -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 import logging
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from qualification.agent.messages import BadFrame
 
@@ -16,15 +17,11 @@ def pcapng(frames: Iterable[BadFrame]) -> bytes:
     from scapy.layers.l2 import Ether  # noqa: PLC0415  (slow, and only needed when there are any)
     from scapy.utils import PcapNgWriter  # noqa: PLC0415
 
-    class Kept(io.BytesIO):
-        def close(self) -> None:
-            """The writer closes what it was given; the bytes are wanted afterwards."""
-
-    out = Kept()
-    writer = PcapNgWriter(out)  # a file object will do, whatever its annotation says
-    for frame in frames:
-        packet = Ether(base64.b64decode(frame.data))
-        packet.comments = [finding.encode() for finding in frame.findings]
-        writer.write(packet)
-    writer.flush()
-    return out.getvalue()
+    with TemporaryDirectory(prefix="vxqual-") as directory:
+        file = Path(directory, "bad.pcapng")  # scapy writes to a name and to nothing else
+        with PcapNgWriter(str(file)) as writer:
+            for frame in frames:
+                packet = Ether(base64.b64decode(frame.data))
+                packet.comments = [finding.encode() for finding in frame.findings]
+                writer.write(packet)
+        return file.read_bytes()

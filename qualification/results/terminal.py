@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
 
+from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
 from qualification.judge.ruling import CellRow
 from qualification.judge.verdict import Verdict
 
@@ -33,6 +35,7 @@ _MEANINGS = {
     Verdict.ERROR: "the lab's error",
 }
 _TRAFFIC = {("tcp", True): "t", ("udp", False): "u", ("udp", True): "s"}
+_LETTERS_OF_TRAFFIC = ("t TCP", "u UDP", "s UDP segmented")
 _MOST_EXPLAINED = 12
 
 
@@ -42,6 +45,29 @@ class Line:
 
     text: str
     tone: str = ""
+
+
+def headline(matrix: Matrix, exit_code: int) -> Line:
+    """What happened, in one line.
+
+    Args:
+        matrix: The results.
+        exit_code: The run's; see `qualification.errors`.
+    """
+    count = Counter(cell.verdict for cell in matrix.cells)
+    named = [f"{number:,} {_MEANINGS[v]}" for v in Verdict if (number := count[v])]
+    cells = f"{len(matrix.cells):,} cells: {', '.join(named)}"
+    if exit_code == EXIT_QUALIFIED:
+        return Line(f"QUALIFIED. {cells}", "good")
+    if exit_code == EXIT_NOT_QUALIFIED:
+        pairs = {c.pair for c in matrix.cells if c.verdict in (Verdict.FAIL, Verdict.LOSS)}
+        duts = [
+            f"{nic.pair} ({nic.driver}, firmware {nic.firmware})"
+            for nic in matrix.nics
+            if nic.role == "dut" and nic.pair in pairs
+        ]
+        return Line(f"NOT QUALIFIED: {', '.join(duts)}. {cells}", "bad")
+    return Line(f"NOT JUDGED: the lab could not tell. {cells}", "doubt")
 
 
 def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
@@ -62,9 +88,12 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
             yield from _pair(dut, peers[dut.pair], cells, width)
     used = {cell.verdict for cell in matrix.cells}
-    legend = "  ".join(f"{LETTERS[v]} {_MEANINGS[v]}" for v in Verdict if v in used)
+    legend = [f"{LETTERS[v]} {_MEANINGS[v]}" for v in Verdict if v in used]
+    whole = [
+        text.replace(" ", "\xa0") for text in (*legend, *_LETTERS_OF_TRAFFIC)
+    ]  # not to be broken
     yield Line("")
-    yield Line(f"{legend}    t TCP  u UDP  s UDP segmented")
+    yield from (Line(text.replace("\xa0", " ")) for text in wrap("  ".join(whole), width))
 
 
 def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> Iterator[Line]:
@@ -77,11 +106,12 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
     for cell in cells:
         sets.setdefault(_set_id(cell), {})[_column(cell)] = cell
     label = max([len("offload set"), *map(len, sets)], default=0)
-    yield from (Line(f"  {text}") for text in _heads(flows, label))
+    places = _places(flows)
+    yield from (Line(f"  {text}") for text in _heads(flows, places, label))
     for name, row in sets.items():
         marks = [LETTERS[row[flow].verdict] if flow in row else " " for flow in flows]
         verdicts = {cell.verdict for cell in row.values()}
-        yield Line(f"  {name:<{label}}  {_spaced(flows, marks)}", _tone(verdicts))
+        yield Line(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
     yield from _explained(cells, width)
 
 
@@ -96,32 +126,45 @@ def _column(cell: CellRow) -> tuple[object, ...]:
     return f"outer{flow.outer}-{kind}", f"inner{flow.inner}", _TRAFFIC[flow.l4, flow.segmentation]
 
 
-def _spaced(flows: Sequence[tuple[object, ...]], marks: Sequence[str]) -> str:
-    """Marks side by side, a space between inner families and two between outer variants."""
-    text = ""
-    for index, mark in enumerate(marks):
-        if index and flows[index][0] != flows[index - 1][0]:
-            text += "  "
-        elif index and flows[index][1] != flows[index - 1][1]:
-            text += "   "
-        text += mark + " " if index + 1 < len(marks) else mark
-    return text
+def _places(flows: Sequence[tuple[object, ...]]) -> list[int]:
+    """Where each column stands: groups apart from each other, and heads from the next ones."""
+    places: list[int] = []
+    behind = [0, 0]  # where the last head of an outer variant ends, and of an inner family
+    for index, flow in enumerate(flows):
+        place = places[-1] + 2 if places else 0
+        level = _changed(flows, index)
+        if index and level < 2:
+            place = max(place, *behind[level:]) + 2 - level
+        for head in range(level, 2):
+            behind[head] = place + len(str(flow[head]))
+        places.append(place)
+    return places
 
 
-def _heads(flows: Sequence[tuple[object, ...]], label: int) -> Iterator[str]:
+def _changed(flows: Sequence[tuple[object, ...]], index: int) -> int:
+    """The outermost level in which a column differs from the one before it."""
+    if index == 0:
+        return 0
+    pairs = enumerate(zip(flows[index], flows[index - 1], strict=True))
+    return next(level for level, (this, before) in pairs if this != before)
+
+
+def _spaced(places: Sequence[int], texts: Sequence[str]) -> str:
+    """Each text at its place."""
+    line = ""
+    for place, text in zip(places, texts, strict=True):
+        line = f"{line:<{place}}{text}" if text else line
+    return line
+
+
+def _heads(flows: Sequence[tuple[object, ...]], places: Sequence[int], label: int) -> Iterator[str]:
     """Three lines above the columns: outer variant, inner family, traffic."""
-    plain = _spaced(flows, [str(flow[2]) for flow in flows])
-    for level in (0, 1):
-        line = ""
-        at = 0
-        for index, flow in enumerate(flows):
-            at = plain.index(str(flow[2]), at)
-            if index == 0 or flow[: level + 1] != flows[index - 1][: level + 1]:
-                line = f"{line:<{at}}{flow[level]}"
-            at += 1
-        title = "offload set" if level == 1 else ""
-        yield f"{title:<{label}}  {line}"
-    yield f"{'':<{label}}  {plain}"
+    for level, title in enumerate(("", "offload set", "")):
+        texts = [
+            str(flow[level]) if _changed(flows, index) <= level else ""
+            for index, flow in enumerate(flows)
+        ]
+        yield f"{title:<{label}}  {_spaced(places, texts)}"
 
 
 def _tone(verdicts: set[Verdict]) -> str:
@@ -148,8 +191,19 @@ def _explained(cells: Iterable[CellRow], width: int) -> Iterator[Line]:
     for (verdict, reason), ids in list(reasons.items())[:_MOST_EXPLAINED]:
         others = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
         yield from _wrapped(f"{verdict} {ids[0]}{others}: {reason}", width, "doubt")
+    if len(reasons) > _MOST_EXPLAINED:
+        rest = len(reasons) - _MOST_EXPLAINED
+        yield Line(f"  and {rest} more reasons; matrix.json has a sentence for each", "doubt")
 
 
 def _wrapped(text: str, width: int, tone: str) -> Iterator[Line]:
-    lines = wrap(text, max(40, width - 4), initial_indent="  ", subsequent_indent="      ")
+    # An id that is broken in two cannot be copied.
+    lines = wrap(
+        text,
+        max(40, width - 4),
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
     return (Line(line, tone) for line in lines)

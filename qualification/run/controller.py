@@ -202,7 +202,9 @@ class Controller:
         made = self._matrix()
         if made is None:
             return
-        terminalreporter.section("vxqual")
+        terminalreporter.write_sep("=", "vxqual")
+        headline = terminal.headline(made, self._exit_code())
+        terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
         for line in terminal.render(made, terminalreporter._tw.fullwidth):
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
         for text in self._tracebacks[:_MOST_TRACEBACKS]:
