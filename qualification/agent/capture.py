@@ -19,6 +19,7 @@ from .bpf import sender_filter
 from .messages import BadFrame, CaptureOrder, Handed, Seen
 from .ring import Ring, RingFrame
 
+_ETHERNET = 14
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
 
 
@@ -27,9 +28,13 @@ def _whose(order: CaptureOrder, layout: Layout | None) -> str:
     if layout is None:
         return _FOREIGN
     packet = layout.outer if order.vni is None else layout.inner
-    if layout.vni != order.vni or packet is None:
-        return _LATE if layout.vni in order.our_vnis and packet is not None else _FOREIGN
-    return _OURS if packet.destination_port == order.flow_port else _LATE
+    port = None if packet is None else packet.destination_port
+    if layout.vni == order.vni and port == order.flow_port:
+        return _OURS
+    first, end = order.late_ports
+    if layout.vni in order.our_vnis and port is not None and first <= port < end:
+        return _LATE
+    return _FOREIGN
 
 
 def _names(layers: int) -> tuple[str, ...]:
@@ -98,6 +103,7 @@ class PeerCapture(_Capture):
         else:
             self._must_have = INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
+        self._longest = _ETHERNET + order.mtu
         super().__init__(order)
 
     def _take(self, frame: RingFrame) -> None:
@@ -113,6 +119,10 @@ class PeerCapture(_Capture):
             return
         # Wrong, and no longer saying whose it is: it came from this NIC to our port all the same.
         self.arrived += 1
+        if frame.unfinished or frame.wire_length > self._longest:
+            # What crossed no wire as it is here says nothing of the NIC, good or bad.
+            self._unjudged["unfinished" if frame.unfinished else "over-mtu"] += 1
+            return
         if self._must_not_have & ~checked.absent & (checked.good | checked.bad):
             self._unasked += 1
         if bad:

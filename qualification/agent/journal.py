@@ -19,6 +19,9 @@ from .protocol import AgentProblem
 
 DIRECTORY = Path("/run/vxqual")
 
+NOT_UNDONE = "could not undo"
+"""What a line of the report opens with where a host is left changed."""
+
 Undo = Callable[..., None]
 
 
@@ -95,7 +98,7 @@ class Journal:
                 self._undos[name](**args)
                 report.append(told)
             except Exception as error:
-                report.append(f"could not undo {told}: {error}")
+                report.append(f"{NOT_UNDONE} {told}: {error}")
                 failed.insert(0, entry)
         os.ftruncate(self._file, 0)
         for entry in failed:

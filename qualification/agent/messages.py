@@ -58,7 +58,10 @@ class CaptureOrder:
         vxlan_port: The port whose payload is VXLAN.
         vni: The flow's VNI, or None for plain traffic.
         flow_port: The flow's own destination port (inner, in a tunnel).
-        our_vnis: Every VNI of this run: frames of these on other ports are late, not foreign.
+        our_vnis: Every VNI of this run.
+        late_ports: Flow ports of earlier bursts, from the first up to, not including, the second:
+            frames of ours to these are late.
+        mtu: Of the link, bytes; a larger frame was on no wire.
         outer_checksum: Whether the outer UDP checksum was asked for.
         keep: Bad frames kept as bytes.
         snap: Bytes kept of each frame; 0 for all of it.
@@ -73,6 +76,8 @@ class CaptureOrder:
     vni: int | None
     flow_port: int
     our_vnis: tuple[int, ...]
+    late_ports: tuple[int, int]
+    mtu: int
     outer_checksum: bool
     keep: int = 64
     snap: int = 0
@@ -211,7 +216,9 @@ class Seen:
         bad: Of those, wrong in at least one layer.
         bad_layers: Wrong frames by layer.
         unasked: Frames with an outer checksum where none was asked for.
-        unjudged: Frames of the flow that could not be judged in full, by reason.
+        unjudged: Frames of the flow that could not be judged in full, by reason: those of the
+            verifier, "unfinished" (the checksum was still to be filled in: it crossed no wire) and
+            "over-mtu" (merged on receipt, or never cut).
         late: Frames of an earlier burst; not judged.
         foreign: Frames that are not ours; not judged.
         drops: Frames the capture lost.

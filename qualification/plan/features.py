@@ -64,10 +64,16 @@ RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in VARIED}
 SUPPORT = ("tx-scatter-gather", "tx-generic-segmentation")
 """On in every set where they can be switched: without them there are no super-packets at all."""
 
+MERGING = ("rx-gro", "rx-lro", "rx-gro-hw")
+"""Merge frames before a capture sees them."""
+
 PEER_OFF = (
     *(rule.name for rule in VARIED),
-    "rx-gro", "rx-lro", "rx-gro-hw", "rx-gro-list", "rx-udp-gro-forwarding", "rx-checksum",
-)  # fmt: skip
+    *MERGING,
+    "rx-gro-list",
+    "rx-udp-gro-forwarding",
+    "rx-checksum",
+)
 """Off on the peer: what it answers cannot be to blame, what it captures is what was on the wire.
 
 With rx-checksum off its kernel verifies everything itself and counts what is wrong."""

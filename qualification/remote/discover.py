@@ -14,7 +14,7 @@ from qualification.errors import LabError, VxqualError
 from qualification.inventory import Inventory, Nic
 from qualification.topology import Topology
 
-from .host import RemoteHost
+from .host import open_host
 
 Say = Callable[[str], object]
 
@@ -62,7 +62,7 @@ def discover(topology: Topology, pairs: Iterable[str], say: Say) -> Inventory:
     say(f"asking {len(hosts)} hosts what they are")
 
     def ask(host: str) -> Any:
-        with RemoteHost(topology, host) as agent:
+        with open_host(topology, host) as agent:
             interfaces = [topology.nic(nic).interface for nic in hosts[host]]
             return agent.call("facts", timeout=60.0, interfaces=interfaces)
 
@@ -96,7 +96,7 @@ def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
     def ask(host: str) -> Readiness:
         problems = {}
         try:
-            with RemoteHost(topology, host) as agent:
+            with open_host(topology, host) as agent:
                 for name in hosts[host]:
                     nic = topology.nic(name)
                     answer = agent.call(

@@ -1,48 +1,28 @@
-"""A host of the topology with its agent running: connect, install, start, and close all of it."""
+"""An agent on a host of a topology, and what its last report says."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Self
+from typing import Any
 
+from qualification.agent.journal import NOT_UNDONE
 from qualification.errors import LabError
 from qualification.topology import Topology
 
-from .agent_client import AgentClient
-from .ssh import connect
+from .agent_client import AgentClient, open_agent
 
 
-class RemoteHost:
-    """An agent at the other end of an SSH connection of its own.
-
-    Args:
-        topology: A resolved one.
-        name: The host's name in it.
+def open_host(topology: Topology, name: str) -> AgentClient:
+    """Connects to a host of a resolved topology and starts an agent there.
 
     Raises:
         HostError: The host cannot take part.
     """
+    ssh = topology.hosts[name].ssh
+    if ssh is None:
+        raise LabError("has no ssh section, and no lab was started for it", where=name)
+    return open_agent(name, ssh)
 
-    def __init__(self, topology: Topology, name: str) -> None:
-        ssh = topology.hosts[name].ssh
-        if ssh is None:
-            raise LabError("has no ssh section, and no lab was started for it", where=name)
-        self.name = name
-        with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(connect(name, ssh))
-            self._agent = stack.enter_context(AgentClient.start(connection, sudo=ssh.sudo))
-            self._stack = stack.pop_all()
 
-    def call(self, op: str, /, *, timeout: float, **args: Any) -> Any:
-        """Has the agent carry out an order; see `AgentClient.call`."""
-        return self._agent.call(op, timeout=timeout, **args)
-
-    def close(self) -> None:
-        """Has the host put back and ends the connection; a second call does nothing."""
-        self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+def not_undone(report: Any) -> list[str]:
+    """Of what an agent reports when it is closed, the lines that leave a host changed."""
+    return [line for line in report or () if str(line).startswith(NOT_UNDONE)]

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder
+from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.plan.flows import Flow
 
@@ -18,7 +19,7 @@ _DEADLINE = 20.0
 _PACE = 100_000
 BURST = 16_384
 """Most frames of one burst: what is parked in rings and socket buffers stays bounded."""
-_FIRST_PORT, _PORTS = 20_000, 12_000
+_FIRST_PORT, _LAST_PORT = 20_000, 60_000
 
 
 def inner_address(role: Role, vni: int, family: Literal[4, 6]) -> str:
@@ -108,10 +109,6 @@ class Bursts:
         order = self._flow(l4, segmented, family, addresses, self._ends.mtu, frames, None)
         return self._orders(order, (6 if l4 == "tcp" else 17,), order.port, None, True)
 
-    def injected(self, flow: Flow, frames: int) -> BurstOrders:
-        """The capture, and the port, for frames that are made elsewhere."""
-        return self.tunnel(flow, frames)
-
     def _flow(
         self,
         l4: Literal["tcp", "udp"],
@@ -122,7 +119,10 @@ class Bursts:
         frames: int,
         vni: int | None,
     ) -> FlowOrder:
-        port = _FIRST_PORT + self._count % _PORTS
+        # Never used twice, so that a late frame cannot be taken for one of this burst.
+        port = _FIRST_PORT + self._count
+        if port > _LAST_PORT:
+            raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
         self._count += 1
         digest = blake2b(f"{self._seed}/{self._count}".encode(), digest_size=4).digest()
         return FlowOrder(
@@ -158,6 +158,8 @@ class Bursts:
                 vni=vni,
                 flow_port=flow.port,
                 our_vnis=self._vnis,
+                late_ports=(_FIRST_PORT, flow.port),
+                mtu=self._ends.mtu,
                 outer_checksum=outer_checksum,
                 snap=snap,
                 ring=(32 if snap else 64) << 20,

@@ -12,15 +12,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from qualification.agent.messages import Received, Sent
+from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.judge.controls import ControlResult, judge_injected, judge_traffic
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
-from qualification.plan.features import PEER_OFF, RULES, SUPPORT
+from qualification.plan.features import MERGING, PEER_OFF, RULES, SUPPORT
 from qualification.plan.flows import Flow
 
-from .host import RemoteHost
+from .agent_client import AgentClient
+from .host import not_undone
 from .injected import frames as injected_frames
 from .orders import BURST, BurstOrders, Bursts, tunnel_orders
 
@@ -50,7 +52,7 @@ class PairSession:
         name: str,
         ends: Ends,
         flows: tuple[Flow, ...],
-        hosts: Mapping[Role, RemoteHost],
+        hosts: Mapping[Role, AgentClient],
         demand: Demand,
         seed: int,
         allow_management: Mapping[Role, bool],
@@ -77,7 +79,7 @@ class PairSession:
         recovered = []
         for role, answer in self._on_both(self._prepare):
             recovered += [f"{self._ends.nic(role).name}: {line}" for line in answer["recovered"]]
-        self._call("peer", "request_features", wanted=dict.fromkeys(PEER_OFF, False))
+        self._make_peer_a_reference()
 
         def tunnels(role: Role) -> None:
             orders = [asdict(o) for o in tunnel_orders(self._ends, role, self._flows)]
@@ -88,10 +90,37 @@ class PairSession:
         return recovered
 
     def close(self) -> None:
-        """Puts both hosts back, also when one of them fails to."""
+        """Puts both hosts back, also when one of them fails to.
+
+        Raises:
+            LabError: A host is left changed; says what.
+        """
+        left: list[str] = []
         with contextlib.ExitStack() as stack:
-            for host in self._hosts.values():
-                stack.callback(host.close)
+            for role, host in self._hosts.items():
+
+                def end(role: Role = role, host: AgentClient = host) -> None:
+                    name = self._ends.nic(role).name
+                    left.extend(f"{name}: {line}" for line in not_undone(host.close()))
+
+                stack.callback(end)
+        if left:
+            raise LabError(
+                "a host is left changed:\n" + "\n".join(left),
+                where=self.name,
+                hint="put it back by hand, or run vxqual again: its agent tries first",
+            )
+
+    def _make_peer_a_reference(self) -> None:
+        answer = self._call("peer", "request_features", wanted=dict.fromkeys(PEER_OFF, False))
+        merging = [name for name in MERGING if answer.get(name, {}).get("active")]
+        if merging:
+            raise LabError(
+                f"{', '.join(merging)} cannot be switched off: what it captures is not what was "
+                "on the wire",
+                where=self._ends.peer.name,
+                hint="use another NIC as the peer",
+            )
 
     # Controls
 

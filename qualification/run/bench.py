@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from qualification.campaign import Campaign
 from qualification.errors import LabError
@@ -11,8 +15,14 @@ from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.evidence import Evidence
 from qualification.judge.verdict import Judgement, Verdict, judge
 from qualification.plan.cells import Cell
-from qualification.remote.host import RemoteHost
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.host import open_host
 from qualification.remote.pair import PairSession
+
+T = TypeVar("T")
+
+_MOST_FAILURES = 3
+"""Errors of the lab on one pair, after which the rest of its cells is not tried."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Bench:
         self.campaign = campaign
         self._session: PairSession | None = None
         self._controls: dict[str, dict[str, ControlResult]] = {}
+        self._failures: dict[str, int] = {}
         self._broken: dict[str, LabError] = {}
 
     def ends(self, pair: str) -> Ends:
@@ -52,7 +63,7 @@ class Bench:
     def controls(self, pair: str) -> dict[str, ControlResult]:
         """The pair's controls, run when first asked for."""
         if pair not in self._controls:
-            self._controls[pair] = self._open(pair).controls()
+            self._controls[pair] = self._on(pair, PairSession.controls)
         return self._controls[pair]
 
     def run(self, cell: Cell) -> Outcome:
@@ -66,7 +77,7 @@ class Bench:
         if failed is not None:
             reason = f"control {failed.name} failed: {failed.reason}"
             return Outcome(cell, Judgement(Verdict.UNTRUSTED, reason), None, False)
-        evidence = self._open(cell.pair).evidence(cell)
+        evidence = self._on(cell.pair, lambda session: session.evidence(cell))
         judgement = judge(cell, evidence, demand)
         lossy_path = any(control.lost for control in controls.values())
         blames_nic = judgement.verdict is Verdict.FAIL or (
@@ -80,31 +91,40 @@ class Bench:
         if session is not None:
             session.close()
 
-    def _open(self, pair: str) -> PairSession:
-        """The pair's session; opening another pair's closes the one before.
+    def _on(self, pair: str, act: Callable[[PairSession], T]) -> T:
+        """Does something with a pair, over a new session where the old one has died.
 
-        A pair that could not be opened once is not tried again for every cell.
+        A pair that cannot be opened, or whose sessions keep dying, is not tried for every cell.
         """
         if pair in self._broken:
             raise self._broken[pair]
-        if self._session is not None and self._session.name == pair:
-            return self._session
-        self.close()
         try:
-            self._session = self._start(pair)
+            return act(self._open(pair))
         except LabError as error:
-            self._broken[pair] = error
+            self._failures[pair] = self._failures.get(pair, 0) + 1
+            if self._session is None or self._failures[pair] >= _MOST_FAILURES:
+                self._broken[pair] = error
+            with contextlib.suppress(LabError):  # what happened first matters most
+                self.close()
             raise
+
+    def _open(self, pair: str) -> PairSession:
+        """The pair's session; opening another pair's closes the one before."""
+        if self._session is not None and self._session.name != pair:
+            self.close()
+        if self._session is None:
+            self._session = self._start(pair)
         return self._session
 
     def _start(self, pair: str) -> PairSession:
         topology = self.campaign.topology
         named = topology.pairs[pair]
         nics: dict[Role, str] = {"dut": named.dut, "peer": named.peer}
-        hosts: dict[Role, RemoteHost] = {}
-        try:
+        hosts: dict[Role, AgentClient] = {}
+        with contextlib.ExitStack() as undo:
             for role, nic in nics.items():
-                hosts[role] = RemoteHost(topology, topology.host_of(nic))
+                hosts[role] = open_host(topology, topology.host_of(nic))
+                undo.callback(hosts[role].close)
             session = PairSession(
                 pair,
                 self.campaign.ends(pair),
@@ -114,9 +134,7 @@ class Bench:
                 self.campaign.seed,
                 {role: topology.nic(nic).allow_management for role, nic in nics.items()},
             )
-            session.open()
-        except BaseException:
-            for host in hosts.values():
-                host.close()
-            raise
+            for line in session.open():
+                warnings.warn(f"put back what a dead agent had left: {line}", stacklevel=2)
+            undo.pop_all()
         return session
