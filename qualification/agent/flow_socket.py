@@ -7,9 +7,6 @@ import socket
 from . import namespaces
 from .messages import FlowOrder
 
-BUFFER = 64 << 20
-"""Socket buffers as large as a burst, bytes: what is lost must be lost by the NIC, not by us."""
-
 
 def flow_socket(order: FlowOrder, namespace: int | None) -> socket.socket:
     """A socket of the flow's family and protocol; a namespace of None is the one we are in."""

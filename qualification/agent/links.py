@@ -21,13 +21,17 @@ _IFF_UP = 1
 _IFF_LOWER_UP = 1 << 16
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
-_NUD_VALID = (
-    0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
-)  # reachable … permanent, include/net/neighbour.h
+# include/uapi/linux/neighbour.h: NUD_STALE and NUD_DELAY are known, not confirmed.
+_NUD_CONFIRMED = 0x02 | 0x40 | 0x80  # reachable, noarp, permanent
+_NUD_KNOWN = 0x02 | 0x04 | 0x08
+_NUD_ASKING = 0x01 | 0x10  # incomplete, probe
 _ETH_P_ARP = 0x0806
 
 CARRIER_SECONDS = 20.0
 """A real link is down for seconds after a reset: igb 3 s, some 100G optics 10 s."""
+
+REACH_SECONDS = 35.0
+"""A switch port that runs spanning tree forwards nothing for 30 s after its link came up."""
 
 
 def find(interface: str) -> Any:
@@ -118,7 +122,17 @@ def add_address(interface: str, address: str) -> None:
     index = find(interface)["index"]
     parsed = ipaddress.ip_interface(address)
     with IPRoute() as route:
-        route.addr("add", index=index, address=str(parsed.ip), prefixlen=parsed.network.prefixlen)
+        try:
+            prefix = parsed.network.prefixlen
+            route.addr("add", index=index, address=str(parsed.ip), prefixlen=prefix)
+        except NetlinkError as error:
+            raise AgentProblem(
+                "address-refused",
+                f"the kernel refuses {address} on {interface}: {os.strerror(error.code)}",
+                hint="is IPv6 disabled there? See net.ipv6.conf.*.disable_ipv6"
+                if parsed.version == 6
+                else None,
+            ) from error
 
         def settled() -> bool:
             flags = _address_flags(route, index, str(parsed.ip))
@@ -200,8 +214,13 @@ def _arp_probe(interface: str, target: bytes) -> str | None:
     return None
 
 
-def reach(interface: str, address: str, stop: Callable[[], bool]) -> None:
-    """Makes the kernel resolve the partner's underlay address, so that no burst waits for it.
+def reach(
+    interface: str, address: str, stop: Callable[[], bool], seconds: float = REACH_SECONDS
+) -> None:
+    """Makes sure that the partner answers, right now, for its underlay address.
+
+    A neighbour known from before is asked again: what was known before a link reset proves nothing,
+    and a burst into a switch port that does not forward yet would look like loss.
 
     Raises:
         AgentProblem: Nobody answers: cable, VLAN or peer.
@@ -210,15 +229,21 @@ def reach(interface: str, address: str, stop: Callable[[], bool]) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with IPRoute() as route, socket.socket(family, socket.SOCK_DGRAM) as knock:
 
-        def resolved() -> bool:
-            with contextlib.suppress(OSError):  # an unreachable notice of an earlier knock
-                knock.sendto(b"", (address, 9))  # discard, RFC 863
-            return any(
-                message.get("dst") == address and message["state"] & _NUD_VALID
-                for message in route.get_neighbours(family=family, ifindex=index)
-            )
+        def state() -> int:
+            known = route.get_neighbours(family=family, ifindex=index)
+            return next((int(n["state"]) for n in known if n.get("dst") == address), 0)
 
-        if not await_condition(resolved, 5.0, stop):
+        if state() & _NUD_KNOWN:
+            route.neigh("change", dst=address, ifindex=index, family=family, state="probe")
+
+        def answers() -> bool:
+            now = state()
+            if not now & (_NUD_CONFIRMED | _NUD_ASKING):
+                with contextlib.suppress(OSError):  # an unreachable notice of an earlier knock
+                    knock.sendto(b"", (address, 9))  # discard, RFC 863
+            return bool(now & _NUD_CONFIRMED)
+
+        if not await_condition(answers, seconds, stop):
             raise AgentProblem(
                 "peer-unreachable",
                 f"nobody answers for {address} on {interface}",

@@ -149,7 +149,8 @@ class _Agent:
         self._tunnels.make([TunnelOrder(**order) for order in orders])
 
     def reach(self, context: Context, *, address: str) -> None:
-        """Resolves the partner's underlay address."""
+        """Waits until the link is up and the partner answers for its underlay address."""
+        links.await_carrier(self._interface, context.stop.is_set)
         links.reach(self._interface, address, context.stop.is_set)
 
     # Bursts
@@ -179,7 +180,10 @@ class _Agent:
         watching, receiver, before = self._watched
 
         def over() -> bool:
-            if watching.quiet_for() > _QUIET_SECONDS:
+            quiet = watching.quiet_for()
+            if receiver is not None:  # it may lag behind the wire
+                quiet = min(quiet, receiver.quiet_for())
+            if quiet > _QUIET_SECONDS:
                 return True
             return watching.arrived >= frames and (receiver is None or receiver.complete)
 

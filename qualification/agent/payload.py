@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from binascii import crc_hqx
 
-HEADER = struct.Struct("!4sIQ")
+_CHECKED = struct.Struct("!4sIIH")
+HEADER = struct.Struct("!4sIIHH")
 MAGIC = b"vxq\x01"
 POOL = 65521
 STEP = 7919
@@ -46,17 +48,18 @@ class Datagrams:
     def make(self, sequence: int, size: int) -> bytes:
         """The datagram of a number; `size` bytes, of which 16 are its header."""
         start = sequence * STEP % POOL
-        return (
-            HEADER.pack(MAGIC, self._mark, sequence)
-            + self._pool[start : start + size - HEADER.size]
-        )
+        head = _CHECKED.pack(MAGIC, self._mark, sequence, size)
+        check = crc_hqx(head, 0).to_bytes(2, "big")
+        return head + check + self._pool[start : start + size - HEADER.size]
 
     def sequence_of(self, datagram: bytes) -> int | None:
         """The number of a datagram that is byte for byte what that number determines, or None."""
         if len(datagram) < HEADER.size:
             return None
-        magic, whose, sequence = HEADER.unpack_from(datagram)
-        if magic != MAGIC or whose != self._mark:
+        magic, whose, sequence, size, check = HEADER.unpack_from(datagram)
+        if magic != MAGIC or whose != self._mark or size != len(datagram):
+            return None
+        if check != crc_hqx(datagram[: _CHECKED.size], 0):
             return None
         start = sequence * STEP % POOL
         body = datagram[HEADER.size :]

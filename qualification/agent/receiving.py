@@ -6,12 +6,15 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 
-from .flow_socket import BUFFER, flow_socket
+from .flow_socket import flow_socket
 from .messages import Delivered, FlowOrder
 from .payload import CHUNK, PREFACE, Datagrams, Stream, mark
 
 _SO_RCVBUFFORCE = 33
+_BUFFER = 64 << 20
+"""As large as a burst, bytes: what is lost must be lost by the NIC, not by us."""
 
 
 class Receiver:
@@ -20,13 +23,14 @@ class Receiver:
     def __init__(self, order: FlowOrder, namespace: int | None) -> None:
         self._order = order
         self.received = self._corrupt = self._duplicates = 0
-        self._complete = False
+        self._complete = self._cut_off = False
+        self._last_arrival = time.monotonic()
         self._closing = threading.Event()
         self._failure: BaseException | None = None
         self._socket = flow_socket(order, namespace)
         try:
             with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.setblocking(False)
             self._socket.bind((order.destination, order.port))
@@ -40,8 +44,12 @@ class Receiver:
 
     @property
     def complete(self) -> bool:
-        """Everything has come; no need to wait longer."""
+        """Everything has come that will; no need to wait longer."""
         return self._complete
+
+    def quiet_for(self) -> float:
+        """Seconds since something was received, or since the start."""
+        return time.monotonic() - self._last_arrival
 
     def _run(self) -> None:
         try:
@@ -63,6 +71,7 @@ class Receiver:
                     while True:
                         sequence = sequence_of(self._socket.recv(65536))
                         self.received += 1
+                        self._last_arrival = time.monotonic()
                         if sequence is None or sequence >= len(here):
                             self._corrupt += 1
                         elif here[sequence]:
@@ -99,10 +108,12 @@ class Receiver:
                 if not data:
                     return False
                 self.received += len(data)
+                self._last_arrival = time.monotonic()
                 self._corrupt += not reader.fits(data)
         except BlockingIOError:
             return True
         except OSError:  # reset: the sender gave up at its deadline
+            self._cut_off = True
             return False
 
     def finish(self) -> Delivered:
@@ -112,7 +123,8 @@ class Receiver:
         self._socket.close()
         if self._failure is not None:
             raise self._failure
-        return Delivered(self.received, self._corrupt, self._duplicates, self._complete)
+        complete = self._complete and not self._cut_off
+        return Delivered(self.received, self._corrupt, self._duplicates, complete)
 
 
 class _StreamReader:
@@ -126,17 +138,16 @@ class _StreamReader:
 
     def fits(self, data: bytes) -> bool:
         """Whether the next bytes of the stream are those that were sent."""
+        good = True
         if self._stream is None:
             need = PREFACE.size - len(self._preface)
             self._preface, data = self._preface + data[:need], data[need:]
             if len(self._preface) < PREFACE.size:
                 return True
             whose, number = PREFACE.unpack(self._preface)
-            if whose != mark(self._order.seed):
-                number = 0
-            self._stream = Stream(self._order.seed, number)
+            good = whose == mark(self._order.seed) and number < self._order.streams
+            self._stream = Stream(self._order.seed, number if good else 0)
         view = memoryview(data)
-        good = True
         while view:
             piece = view[:CHUNK]
             good = good and piece == self._stream.at(self._position, len(piece))

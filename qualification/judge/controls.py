@@ -72,6 +72,12 @@ def judge_traffic(
             return ends(
                 False, f"{handed - arrived:,} of {handed:,} frames of {flow} are lost: {hint}"
             )
+        if arrived >= handed and not burst.received.delivered.complete:
+            return ends(
+                False,
+                f"{flow} reaches the peer's NIC but not its sockets: does a firewall on the peer "
+                f"drop {f'UDP port {port}' if port else 'it'}?",
+            )
     if sums.drops:
         return ends(False, f"the capture lost {sums.drops:,} frames")
     if sums.unjudged:
