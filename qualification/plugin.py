@@ -16,6 +16,9 @@ import pytest
 
 from qualification.errors import UsageError
 
+_CASES = Path(__file__).with_name("cases")
+_NO_LAB = "vxqual's cases need a lab: give --vx-topology FILE"
+
 
 def _share(text: str) -> float:
     value = float(text)
@@ -61,6 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("vx_topology"):
+        _refuse_cases(config)
         return
     from qualification.run import worker
 
@@ -82,6 +86,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.maxworkerrestart = "0"
 
 
+def _refuse_cases(config: pytest.Config) -> None:
+    """Without a lab the cases cannot even be listed."""
+    for argument in config.args:
+        path = Path(config.invocation_params.dir, argument.partition("::")[0]).resolve()
+        if path.is_relative_to(_CASES) or argument.startswith("qualification.cases"):
+            raise pytest.UsageError(_NO_LAB)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """`-n auto`: one worker for each group of pairs. Asked before pytest_configure."""
@@ -96,7 +108,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Without a lab the cases cannot even be listed."""
-    ours = metafunc.definition.path.parent == Path(__file__).parent / "cases"
+    """The same where the cases are found on the way, below another folder."""
+    ours = metafunc.definition.path.parent == _CASES
     if ours and not metafunc.config.getoption("vx_topology"):
-        raise pytest.UsageError("vxqual's cases need a lab: give --vx-topology FILE")
+        raise pytest.UsageError(_NO_LAB)

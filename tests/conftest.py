@@ -6,8 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from qualification.lab.hosts import sshd
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "vxqual", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("vxqual")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -31,6 +31,8 @@ def _whose(order: CaptureOrder, layout: Layout | None) -> str:
     port = None if packet is None else packet.destination_port
     if layout.vni == order.vni and port == order.flow_port:
         return _OURS
+    if order.vni is not None and layout.vxlan is None and layout.outer.trouble == "fragment":
+        return _OURS  # nobody else sends fragments to us from there; it cannot say so itself
     first, end = order.late_ports
     if layout.vni in order.our_vnis and port is not None and first <= port < end:
         return _LATE
@@ -61,14 +63,11 @@ class _Capture:
 
     def _run(self) -> None:
         try:
-            while True:
-                closing = self._closing.is_set()  # looked at first: what came before it is read
-                self._ring.wait(0.0 if closing else 0.02)
+            while not (self._closing.is_set() and self._ring.empty()):
+                self._ring.wait(0.02)
                 for frame in self._ring.frames():
                     self._take(frame)
                     self._last_arrival = time.monotonic()
-                if closing:
-                    return
         except BaseException as error:
             self._failure = error
 
@@ -77,7 +76,6 @@ class _Capture:
 
     def _close(self) -> int:
         """Ends the capture; gives the number of frames that were lost."""
-        time.sleep(0.012)  # the kernel hands a block that is not full over after 10 ms
         self._closing.set()
         self._thread.join()
         drops = self._ring.drops()

@@ -95,8 +95,10 @@ class KernelLog:
                 record = os.read(self._file, 8192).decode("utf-8", "replace")
             except BlockingIOError:
                 break
-            except OSError:  # EPIPE: lines were overwritten before we came; go on with the next
+            except BrokenPipeError:  # lines were overwritten before we came; go on with the next
                 continue
+            except OSError:
+                break
             text = record.partition(";")[2].split("\n")[0]
             if _LOG.search(text) and len(found) < most:
                 found.append(text)

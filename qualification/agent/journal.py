@@ -17,7 +17,8 @@ from typing import Any
 
 from .protocol import AgentProblem
 
-DIRECTORY = Path("/run/vxqual")
+DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
+"""Hosts that share a file system, as containers may, can each be given one of their own."""
 
 NOT_UNDONE = "could not undo"
 """What a line of the report opens with where a host is left changed."""
@@ -79,9 +80,14 @@ class Journal:
     def about_to(self, undo: str, **args: Any) -> None:
         """Writes down how to undo what the caller does next."""
         entry = {"undo": undo, "args": args}
-        os.write(self._file, json.dumps(entry).encode("ascii") + b"\n")
+        self._write(entry)
         os.fsync(self._file)
         self._entries.append(entry)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry).encode("ascii") + b"\n"
+        if os.write(self._file, line) != len(line):
+            raise AgentProblem("journal-full", f"{self._path} cannot be written: no space left")
 
     def undo_all(self) -> list[str]:
         """Puts everything back; says what it did. One failure does not stop the others.
@@ -102,7 +108,7 @@ class Journal:
                 failed.insert(0, entry)
         os.ftruncate(self._file, 0)
         for entry in failed:
-            os.write(self._file, json.dumps(entry).encode("ascii") + b"\n")
+            self._write(entry)
         self._entries = failed
         return report
 

@@ -97,6 +97,15 @@ class Ring:
         start = self._next * self.BLOCK
         return bool(_BLOCK.unpack_from(self._view, start)[0] & _TP_STATUS_USER)
 
+    def empty(self) -> bool:
+        """Whether nothing waits: neither a block for us nor a frame in the one being filled.
+
+        The kernel counts a frame in its block at once, though it hands the block over later
+        (net/packet/af_packet.c, prb_fill_curr_block).
+        """
+        _status, count, _first = _BLOCK.unpack_from(self._view, self._next * self.BLOCK)
+        return bool(count == 0)
+
     def frames(self) -> Iterator[RingFrame]:
         """The frames of every block that is ready now; each block goes back when it is done."""
         view = self._view

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import selectors
 import socket
 import struct
@@ -14,15 +15,23 @@ import time
 from collections.abc import Callable, Iterator
 
 from .flow_socket import flow_socket
+from .links import await_condition
 from .messages import FlowOrder
 from .payload import CHUNK, HEADER, PREFACE, Datagrams, Stream, mark, small_size
 from .protocol import AgentProblem
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _IN_FLIGHT = 32 << 10
+_SIOCOUTQ = 0x5411
 _UDP_MAX = (
     65507 - 40
 )  # of payload, beside any IP header; include/uapi/linux/udp.h allows 64 segments
+
+
+def _waiting(sock: socket.socket) -> int:
+    """Bytes of a socket that the NIC has not confirmed as sent, udp(7) SIOCOUTQ."""
+    waiting: int = struct.unpack("@i", fcntl.ioctl(sock, _SIOCOUTQ, bytes(4)))[0]
+    return waiting
 
 
 class _Pace:
@@ -140,7 +149,8 @@ def _send_datagrams(
                 raise
         result.written += count
         pace.after(result.written)
-    result.complete = True
+    # What still waits in the host's queues was not handed to the NIC yet.
+    result.complete = await_condition(lambda: not any(map(_waiting, out)), 2.0, over)
 
 
 def _send_streams(

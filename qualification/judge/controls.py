@@ -80,6 +80,12 @@ def judge_traffic(
             )
     if sums.drops:
         return ends(False, f"the capture lost {sums.drops:,} frames")
+    if sums.inner_csum_errors:
+        return ends(
+            False,
+            f"the peer's kernel refused {sums.inner_csum_errors:,} inner checksums, "
+            "and the capture saw none wrong",
+        )
     if sums.unjudged:
         return ends(False, f"{sum(sums.unjudged.values()):,} frames cannot be judged")
     if sums.frames < demand.frames:

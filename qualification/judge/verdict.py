@@ -110,6 +110,14 @@ def judge(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
             f"{sums.lost:,} of {sums.handed:,} frames handed to the NIC never reached the peer; "
             "those that did are right",
         )
+    if not all(burst.sent.complete for burst in evidence.bursts):
+        return ends(Verdict.INCONCLUSIVE, "the sender was held up until its time was over")
+    if not all(burst.received.delivered.complete for burst in evidence.bursts):
+        return ends(
+            Verdict.INCONCLUSIVE,
+            "every frame handed over arrived right, and yet the peer's application lacks some of "
+            "what was sent",
+        )
     if worked.work and not worked.frames:
         return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.said}")
     if worked.frames < demand.frames:

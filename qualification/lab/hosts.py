@@ -34,7 +34,7 @@ PrintLastLog no
 PidFile none
 LogLevel ERROR
 Subsystem sftp internal-sftp
-SetEnv XDG_CACHE_HOME={home}/cache XDG_STATE_HOME={home}/state XDG_RUNTIME_DIR={home}/run
+SetEnv XDG_CACHE_HOME={home}/cache VXQUAL_RUN={home}/journals
 """
 
 

@@ -16,7 +16,7 @@ from .flows import Flow
 PlanName = Literal["quick", "standard", "full"]
 PLANS: dict[PlanName, str] = {
     "quick": "all on, all off, each feature off alone, each on alone",
-    "standard": "quick, and every pair of features in each of its combinations",
+    "standard": "quick, and every pair of features in every combination that quick leaves out",
     "full": "every set there is",
 }
 

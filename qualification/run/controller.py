@@ -145,6 +145,11 @@ class Controller:
             with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"id": made.id, "evidence": evidence}) + "\n")
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keeps what went wrong before there was any test; the cases' settings hide tracebacks."""
+        if report.failed:
+            self._tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Without workers: which cells were selected."""
         self._expect([item.nodeid for item in session.items])
@@ -199,6 +204,12 @@ class Controller:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Prints the matrix."""
+        self._print_matrix(terminalreporter)
+        for text in self._tracebacks[:_MOST_TRACEBACKS]:
+            terminalreporter.section("an error of vxqual itself; please report it")
+            terminalreporter.write_line(text)
+
+    def _print_matrix(self, terminalreporter: Any) -> None:
         made = self._matrix()
         if made is None:
             return
@@ -207,9 +218,6 @@ class Controller:
         terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
         for line in terminal.render(made, terminalreporter._tw.fullwidth):
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
-        for text in self._tracebacks[:_MOST_TRACEBACKS]:
-            terminalreporter.section("an error of vxqual itself; please report it")
-            terminalreporter.write_line(text)
         terminalreporter.write_line("")
         terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")
 

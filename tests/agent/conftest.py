@@ -1,0 +1,219 @@
+"""Two kinds of playground: bare namespaces made by a test, and the loopback lab with its agents."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qualification.agent import journal, namespaces
+from qualification.agent.operations import operations
+from qualification.agent.protocol import Context
+from qualification.errors import AgentError
+from qualification.inventory import Ends
+from qualification.lab import loopback
+from qualification.lab.loopback import RunningLab
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.discover import discover
+from qualification.remote.ssh import connect
+from qualification.topology import load
+
+_NUMBERS = itertools.count(1)
+_SLAIN: set[AgentClient] = set()
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
+    return done.stdout
+
+
+def _until(true: Callable[[], Any], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "what was waited for did not come"
+        time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace that a test has made."""
+
+    name: str
+
+    def run(self, *command: str) -> str:
+        return _run("ip", "netns", "exec", self.name, *command)
+
+    def ip(self, *arguments: str) -> str:
+        return _run("ip", "-n", self.name, *arguments)
+
+    def mac(self, interface: str) -> str:
+        return self.run("cat", f"/sys/class/net/{interface}/address").strip()
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """The calling thread in this host."""
+        descriptor = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        try:
+            with namespaces.inside(descriptor):
+                yield
+        finally:
+            os.close(descriptor)
+
+    def inject(self, interface: str, *frames: bytes) -> None:
+        """Put finished frames on the wire."""
+        with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.bind((interface, 0))
+            for frame in frames:
+                raw.send(frame)
+
+
+class Net:
+    """Makes hosts and the wires between them."""
+
+    def __init__(self, undo: contextlib.ExitStack) -> None:
+        self._undo = undo
+
+    def host(self) -> Host:
+        """A namespace without any address of its own making, removed when the test ends."""
+        host = Host(f"vxq-t{os.getpid()}-{next(_NUMBERS)}")
+        _run("ip", "netns", "add", host.name)
+        self._undo.callback(_run, "ip", "netns", "del", host.name)
+        host.run("sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=1")
+        host.run("sysctl", "-qw", "net.ipv6.conf.default.router_solicitations=0")
+        host.ip("link", "set", "lo", "up")
+        return host
+
+    def wire(self, *, offloads: bool = False, up: bool = True) -> tuple[Host, Host]:
+        """Two hosts and a veth between them, `w0` at both ends; without offloads, a true wire."""
+        left, right = self.host(), self.host()
+        self.cable(left, "w0", right, "w0")
+        for host in (left, right):
+            if not offloads:
+                host.run("ethtool", "-K", "w0", "tx", "off", "gso", "off", "gro", "off")
+            if up:
+                host.ip("link", "set", "w0", "up")
+        if up:
+            for host in (left, right):
+                _until(lambda host=host: "LOWER_UP" in host.ip("link", "show", "w0"))
+        return left, right
+
+    def cable(self, left: Host, left_end: str, right: Host, right_end: str) -> None:
+        left.ip(
+            "link", "add", left_end, "type", "veth",
+            "peer", "name", right_end, "netns", right.name,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., str]:
+    return _run
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Wait until a condition holds, or fail."""
+    return _until
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    with contextlib.ExitStack() as undo:
+        yield Net(undo)
+
+
+@pytest.fixture
+def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of this test's own for the journals of agents in this process."""
+    monkeypatch.setattr(journal, "DIRECTORY", tmp_path / "journals")
+    return tmp_path / "journals"
+
+
+@pytest.fixture
+def local_agent(journals: Path) -> Iterator[Callable[..., Any]]:
+    """`agent(host)`: the agent's orders as functions, carried out in a host by this process."""
+    import threading  # noqa: PLC0415
+
+    with contextlib.ExitStack() as undo:
+
+        def begin(host: Host) -> Callable[..., Any]:
+            table, restore = operations()
+            context = Context(threading.Event(), lambda _event: None)
+
+            def order(op: str, **args: Any) -> Any:
+                with host.inside():
+                    return restore() if op == "bye" else table[op](context, **args)
+
+            undo.callback(order, "bye")
+            return order
+
+        yield begin
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[RunningLab]:
+    """The loopback lab; shared, for whoever uses it puts it back, which is what is tested."""
+    topology = load(Path(__file__).parents[2] / "topologies" / "loopback.yaml")
+    with loopback.start(topology) as running:
+        for name in topology.hosts:
+            # A namespace that is gone may have had this one's number, and an agent killed in it.
+            number = Path("/run/netns", running.record.namespace(name)).stat().st_ino
+            for stale in journal.DIRECTORY.glob(f"{number}-*.journal"):
+                stale.unlink()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ends(lab: RunningLab) -> Ends:
+    nics = discover(lab.topology, ["soft"], lambda _: None).nics
+    return Ends(nics["alpha.port0"], nics["bravo.port0"], 4789)
+
+
+@pytest.fixture
+def remote_agent(lab: RunningLab) -> Iterator[Callable[[str], AgentClient]]:
+    """`agent(name)`: an agent over SSH, ended when the test ends."""
+    with contextlib.ExitStack() as undo:
+
+        def begin(name: str) -> AgentClient:
+            ssh = lab.topology.hosts[name].ssh
+            assert ssh
+            client = AgentClient.start(connect(name, ssh))
+            undo.callback(end, client)
+            return client
+
+        def end(client: AgentClient) -> None:
+            with contextlib.suppress(AgentError) if client in _SLAIN else contextlib.nullcontext():
+                client.close()
+
+        yield begin
+
+
+@pytest.fixture(scope="session")
+def slay() -> Callable[[AgentClient], None]:
+    """Kill an agent with SIGKILL, and wait until it is gone."""
+
+    def kill(agent: AgentClient) -> None:
+        pid = agent.greeting.pid
+        _SLAIN.add(agent)
+        os.kill(pid, signal.SIGKILL)
+
+        def dead() -> bool:
+            try:
+                text = Path(f"/proc/{pid}/stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+            return text.rpartition(")")[2].split()[0] == "Z"
+
+        _until(dead)
+
+    return kill

@@ -1,0 +1,169 @@
+"""Controls: each way to fail has its reason, and only what is clean is trusted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qualification.agent.messages import Delivered, Handed, Received, Seen, Sent
+from qualification.judge.controls import (
+    ControlResult,
+    first_untrusted,
+    judge_injected,
+    judge_traffic,
+)
+from qualification.judge.evidence import Burst
+from qualification.judge.verdict import Demand
+from qualification.plan.cells import CONTROLS
+
+DEMAND = Demand(0.01, 0.95)
+EXPECTED = {"outer L4": 4, "inner L4": 4, "outer IP": 4}
+SEEN = Seen(frames=16, bad=12, bad_layers=EXPECTED)
+
+
+def burst(
+    frames: int = 400,
+    *,
+    handed: int | None = None,
+    corrupt: int = 0,
+    complete: bool = True,
+    counters: dict[str, int] | None = None,
+    sender_drops: int = 0,
+    **seen: Any,
+) -> Burst:
+    count = frames if handed is None else handed
+    return Burst(
+        Sent(Handed(count, count, drops=sender_drops), count, True, 0.1, {}),
+        Received(
+            Seen(frames=frames, **seen), Delivered(frames, corrupt, 0, complete), counters or {}
+        ),
+    )
+
+
+def judged(port: int | None = 4789, **bursts: Burst) -> ControlResult:
+    return judge_traffic("all-off", bursts, DEMAND, port=port)
+
+
+def test_clean() -> None:
+    found = judged(one=burst(), other=burst())
+    assert found == ControlResult("all-off", True, "800 frames, all right", 800, 0, 0)
+
+
+def test_a_little_loss_is_told_and_borne() -> None:
+    found = judged(one=burst(), other=burst(400, handed=405, complete=False))
+    assert found.trusted
+    assert (found.lost, found.reason) == (5, "800 frames, all right; 5 lost on the way")
+
+
+@pytest.mark.parametrize(
+    ("port", "wrong", "said"),
+    [
+        (
+            4789,
+            burst(bad=3, bad_layers={"inner L4": 3}),
+            "3 of 800 frames are wrong with every offload off (wrong)",
+        ),
+        (4789, burst(corrupt=2), "2 payloads arrived changed"),
+        (4789, burst(0, handed=0), "nothing of wrong left the sender"),
+        (
+            4789,
+            burst(100, handed=400),
+            "300 of 400 frames of wrong are lost: is UDP port 4789 filtered",
+        ),
+        (None, burst(0, handed=400), "400 of 400 frames of wrong are lost: is it filtered"),
+        (4789, burst(complete=False), "wrong reaches the peer's NIC but not its sockets"),
+        (4789, burst(drops=7), "the capture lost 7 frames"),
+        (4789, burst(sender_drops=7), "the capture lost 7 frames"),
+        (4789, burst(unjudged={"truncated": 2, "esp": 1}), "3 frames cannot be judged"),
+        (4789, burst(counters={"inner.Udp.InCsumErrors": 3}), "3 inner checksums"),
+    ],
+)
+def test_each_way_to_fail(port: int | None, wrong: Burst, said: str) -> None:
+    found = judged(port, right=burst(), wrong=wrong)
+    assert not found.trusted
+    assert said in found.reason
+
+
+def test_too_few_to_trust() -> None:
+    found = judged(one=burst(DEMAND.frames - 2), other=burst(1))
+    assert (found.trusted, found.reason) == (
+        False, "298 frames are too few to trust the path: it takes 299",
+    )  # fmt: skip
+    assert judged(one=burst(DEMAND.frames - 1), other=burst(1)).trusted
+    assert not judged().trusted
+
+
+COUNTS = st.sampled_from([0, 0, 0, 1, 400])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.builds(
+            lambda frames, more, bad, corrupt, drops: burst(
+                frames, handed=frames + more, bad=min(bad, frames), corrupt=corrupt, drops=drops
+            ),
+            st.sampled_from([0, 100, 300, 1000]), COUNTS, COUNTS, COUNTS, COUNTS,
+        ),
+    )
+)  # fmt: skip
+def test_trust_needs_a_clean_path(bursts: dict[str, Burst]) -> None:
+    found = judge_traffic("plain", bursts, DEMAND)
+    if found.trusted:
+        assert found.frames >= DEMAND.frames
+        for each in bursts.values():
+            assert not each.received.seen.bad
+            assert not each.received.seen.drops
+            assert not each.received.delivered.corrupt
+            assert each.received.seen.frames > 0
+    else:
+        assert found.reason
+
+
+def test_injected() -> None:
+    found = judge_injected(EXPECTED, 4, SEEN)
+    assert (found.trusted, found.frames, found.bad, found.lost) == (True, 16, 12, 0)
+    assert "12 frames made wrong on purpose, and 4 right ones" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (Seen(), "0 of 16 injected frames arrived"),
+        (replace(SEEN, frames=15), "15 of 16 injected frames arrived"),
+        (Seen(frames=16), "not seen as wrong: outer L4, inner L4, outer IP"),
+        (
+            replace(SEEN, bad=8, bad_layers={"outer L4": 4, "outer IP": 4}),
+            "not seen as wrong: inner L4;",
+        ),
+        (
+            replace(SEEN, bad=11, bad_layers=EXPECTED | {"inner L4": 3}),
+            "not seen as wrong: inner L4;",
+        ),
+        (
+            replace(SEEN, bad=16, bad_layers=EXPECTED | {"VXLAN": 4}),
+            "16 frames are called wrong where 12",
+        ),
+    ],
+)
+def test_each_way_an_injected_frame_is_missed(seen: Seen, said: str) -> None:
+    found = judge_injected(EXPECTED, 4, seen)
+    assert not found.trusted
+    assert said in found.reason
+
+
+def test_the_first_untrusted_in_the_order_of_the_controls() -> None:
+    good = {name: ControlResult(name, True, "") for name in CONTROLS}
+    assert first_untrusted(good) is None
+    names = list(CONTROLS)
+    bad = good | {name: ControlResult(name, False, "no") for name in names[1:]}
+    assert first_untrusted(bad) == bad[names[1]]
+    for name in names:  # what was not run came out no way at all
+        missing = first_untrusted({n: r for n, r in good.items() if n != name})
+        assert missing is not None
+        assert (missing.name, missing.trusted, missing.reason) == (name, False, "it was not run")
+    assert first_untrusted({}) is not None

@@ -1,0 +1,245 @@
+"""Cells, flows, and how many frames it takes."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qualification.plan.cells import CONTROLS, Cell, frames_needed, plan_cells
+from qualification.plan.features import (
+    CSUM,
+    CSUM4,
+    CSUM6,
+    PARTIAL,
+    PEER_OFF,
+    RULES,
+    SUPPORT,
+    TNL,
+    TNL_CSUM,
+    TSO,
+    TSO6,
+    USO,
+    VARIED,
+    FeatureSpace,
+    OffloadSet,
+)
+from qualification.plan.flows import Flow, all_flows
+
+TUN = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
+I40E = FeatureSpace(
+    frozenset({CSUM4, CSUM6, TSO, TSO6, USO, TNL, TNL_CSUM, PARTIAL}), driver="i40e"
+)
+FLOWS = all_flows(frozenset({4, 6}), 4789)
+
+
+@pytest.mark.parametrize(
+    ("rate", "confidence", "frames"),
+    [
+        (0.01, 0.95, 299),  # FAULTS.md: about 300
+        (1e-4, 0.999, 69_075),  # about 69,000
+        (1e-3, 0.999, 6_905),
+        (0.5, 0.5, 1),
+        (0.5, 0.75, 2),
+        (1e-9, 0.999, 6_907_755_276),
+    ],
+)
+def test_frames_needed(rate: float, confidence: float, frames: int) -> None:
+    assert frames_needed(rate, confidence) == frames
+
+
+@given(st.integers(1, 40), st.integers(41, 100), st.integers(1, 99))
+def test_frames_needed_are_enough_and_not_one_too_many(low: int, whole: int, percent: int) -> None:
+    """In exact arithmetic: so many good frames at that rate are less likely than 1 - confidence."""
+    rate, doubt = Fraction(low, whole), 1 - Fraction(percent, 100)
+    frames = frames_needed(float(rate), float(1 - doubt))
+    assert (1 - rate) ** frames <= doubt * (1 + Fraction(1, 10**12))
+    assert (1 - rate) ** (frames - 1) > doubt * (1 - Fraction(1, 10**12))
+
+
+@given(st.floats(1e-9, 0.5), st.floats(0.5, 0.9999))
+def test_more_certain_or_rarer_takes_more(rate: float, confidence: float) -> None:
+    frames = frames_needed(rate, confidence)
+    assert frames_needed(rate / 2, confidence) >= frames >= 1
+    assert frames_needed(rate, (1 + confidence) / 2) >= frames
+    assert math.isclose(
+        frames, math.log(1 - confidence) / math.log1p(-rate), abs_tol=1.001, rel_tol=1e-6
+    )
+
+
+# Flows
+
+
+def flow(name: str) -> Flow:
+    return next(flow for flow in FLOWS if flow.id == name)
+
+
+def test_all_flows() -> None:
+    assert [f.id for f in FLOWS[:6]] == [
+        "outer4-csum/inner4/tcp", "outer4-csum/inner4/udp", "outer4-csum/inner4/udp-seg",
+        "outer4-csum/inner6/tcp", "outer4-csum/inner6/udp", "outer4-csum/inner6/udp-seg",
+    ]  # fmt: skip
+    assert len({f.id for f in FLOWS}) == len(FLOWS) == 24
+    assert all_flows(frozenset({6}), 4789) == FLOWS[12:]
+    assert all_flows(frozenset(), 4789) == ()
+    assert {f.outer_id for f in FLOWS} == {
+        "outer4-csum", "outer4-nocsum", "outer6-csum", "outer6-nocsum",
+    }  # fmt: skip
+
+
+def test_another_port_is_named() -> None:
+    assert all_flows(frozenset({4}), 8472)[0].id == "outer4-csum-port8472/inner4/tcp"
+
+
+def test_a_vni_to_each_outer_variant() -> None:
+    vnis: dict[int, set[str]] = {}
+    for each in FLOWS:
+        vnis.setdefault(each.vni, set()).add(each.outer_id)
+    assert len(vnis) == 4
+    assert all(len(variants) == 1 for variants in vnis.values())
+    assert all(0 < vni < 1 << 24 for vni in vnis)
+
+
+def test_overhead() -> None:
+    # Ethernet 14, IP 20 or 40, UDP 8, VXLAN 8 (RFC 7348).
+    assert {f.outer: f.overhead for f in FLOWS} == {4: 14 + 20 + 8 + 8, 6: 14 + 40 + 8 + 8}
+
+
+C, S = "checksum", "segmentation"
+NONE: set[str] = set()
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "work"),
+    [
+        ("outer4-csum/inner4/tcp", NONE, NONE),
+        ("outer4-csum/inner4/tcp", {CSUM}, {C}),
+        ("outer4-csum/inner4/tcp", {CSUM4}, {C}),
+        ("outer4-csum/inner4/tcp", {CSUM6}, NONE),
+        ("outer4-csum/inner6/tcp", {CSUM6}, {C}),
+        ("outer4-csum/inner6/tcp", {CSUM4}, NONE),
+        ("outer6-csum/inner4/udp", {CSUM4}, {C}),  # it is the inner family that counts
+        ("outer4-csum/inner4/tcp", {CSUM, TSO}, {C}),  # not in a tunnel
+        ("outer4-csum/inner4/tcp", {CSUM, TSO, TNL}, {C}),
+        ("outer4-csum/inner4/tcp", {CSUM, TSO, TNL_CSUM}, {C, S}),
+        ("outer4-nocsum/inner4/tcp", {CSUM, TSO, TNL_CSUM}, {C}),
+        ("outer4-nocsum/inner4/tcp", {CSUM, TSO, TNL}, {C, S}),
+        ("outer4-csum/inner4/tcp", {CSUM, TSO6, USO, TNL, TNL_CSUM}, {C}),
+        ("outer4-csum/inner6/tcp", {CSUM, TSO, USO, TNL, TNL_CSUM}, {C}),
+        ("outer4-csum/inner6/tcp", {CSUM, TSO6, TNL_CSUM}, {C, S}),
+        ("outer6-nocsum/inner6/tcp", {CSUM, TSO6, TNL}, {C, S}),
+        ("outer4-csum/inner4/udp-seg", {CSUM, TSO, TSO6, TNL, TNL_CSUM}, {C}),
+        ("outer4-csum/inner4/udp-seg", {CSUM, USO, TNL_CSUM}, {C, S}),
+        ("outer4-nocsum/inner6/udp-seg", {CSUM6, USO, TNL}, {C, S}),
+        ("outer4-csum/inner4/udp", {CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}, {C}),  # nothing to cut
+        ("outer4-csum/inner4/udp", {TSO, USO, TNL, TNL_CSUM}, NONE),
+    ],
+)
+def test_work(name: str, on: set[str], work: set[str]) -> None:
+    assert flow(name).work(frozenset(on)) == work
+
+
+@given(st.sampled_from(FLOWS), *[st.frozensets(st.sampled_from(sorted(RULES)))] * 2)
+def test_more_features_never_mean_less_work(
+    each: Flow, on: frozenset[str], more: frozenset[str]
+) -> None:
+    assert each.work(on) <= each.work(on | more)
+
+
+@given(st.sampled_from(FLOWS), st.frozensets(st.sampled_from(sorted(RULES))))
+def test_hardware_that_cuts_must_checksum_too(each: Flow, on: frozenset[str]) -> None:
+    if S in each.work(I40E.settle(on)):
+        everything = each.work(I40E.settle(RULES))
+        assert everything == {C, S}
+    assert not each.work(frozenset())
+
+
+# Cells
+
+
+def test_the_documented_id_can_be_planned() -> None:
+    ids = {cell.id for cell in plan_cells("x710", I40E, FLOWS, "full")}
+    assert "x710/tnl-csum-seg+tso/outer4-csum/inner6/tcp" in ids
+
+
+@pytest.mark.parametrize("space", [TUN, I40E], ids=["tun", "i40e"])
+def test_cells_are_sets_times_flows_and_their_ids_are_unique(space: FeatureSpace) -> None:
+    cells = plan_cells("soft", space, FLOWS, "standard")
+    ids = [cell.id for cell in cells]
+    assert len(set(ids)) == len(ids)
+    assert len(cells) % len(FLOWS) == 0
+    for start in range(0, len(cells), len(FLOWS)):  # a set at a time: switching takes longest
+        some = cells[start : start + len(FLOWS)]
+        assert len({cell.set_id for cell in some}) == 1
+        assert tuple(cell.flow for cell in some) == FLOWS
+    assert not any(cell.unsupported for cell in cells)
+
+
+def test_a_cell_s_repr_is_its_id() -> None:
+    cell = plan_cells("soft", TUN, FLOWS, "quick")[0]
+    assert repr(cell) == cell.id == "soft/all-off/outer4-csum/inner4/tcp"
+
+
+def unsupported(space: FeatureSpace) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for cell in plan_cells("p", space, FLOWS[:3], "quick"):
+        for name in cell.unsupported:
+            assert cell.offloads.on == frozenset()
+            assert cell.id == f"p/{RULES[name].short}/{cell.flow.id}"
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+def test_what_a_nic_lacks_has_cells_that_say_so() -> None:
+    assert unsupported(TUN) == {}
+    assert unsupported(I40E) == {}
+    assert unsupported(FeatureSpace(frozenset({CSUM, TSO}))) == dict.fromkeys(
+        (TNL_CSUM, TNL, TSO6, USO), 3
+    )
+    # Fixed on is not lacking; and nobody misses GSO partial, or one checksum feature of three.
+    some_fixed = FeatureSpace(frozenset({CSUM, TSO, TSO6}), frozenset({TNL, USO}))
+    assert unsupported(some_fixed) == {TNL_CSUM: 3}
+    assert unsupported(FeatureSpace(frozenset())) == dict.fromkeys(
+        (TNL_CSUM, TNL, TSO, TSO6, USO), 3
+    )
+
+
+@given(st.frozensets(st.sampled_from(sorted(RULES))), st.frozensets(st.sampled_from(sorted(RULES))))
+def test_ids_are_unique_whatever_a_nic_lacks(
+    switchable: frozenset[str], fixed: frozenset[str]
+) -> None:
+    space = FeatureSpace(switchable, fixed - switchable)
+    ids = [cell.id for cell in plan_cells("p", space, FLOWS[:2], "standard")]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_table() -> None:
+    assert len({rule.short for rule in VARIED}) == len(VARIED) == len(RULES)
+    assert not any("+" in rule.short or "/" in rule.short for rule in VARIED)
+    for rule in VARIED:
+        for group in (*rule.needs, *(g for groups in rule.needs_on.values() for g in groups)):
+            assert set(group) <= RULES.keys() - {rule.name}
+    assert RULES.keys() <= set(PEER_OFF)
+    assert {"rx-gro", "rx-lro", "rx-gro-hw", "rx-checksum"} <= set(PEER_OFF)
+    assert not set(SUPPORT) & set(PEER_OFF)
+    dangerous = {"loopback", "rx-fcs", "rx-all", "tx-nocache-copy", "highdma", "rx-vlan-filter"}
+    assert not dangerous & {*RULES, *PEER_OFF, *SUPPORT}
+
+
+def test_requested_is_in_the_table_s_order() -> None:
+    requested = OffloadSet(frozenset({TSO, CSUM}), TUN).requested
+    assert list(requested) == [rule.name for rule in VARIED if rule.name in TUN.switchable]
+    assert {name for name, value in requested.items() if value} == {TSO, CSUM}
+
+
+def test_controls() -> None:
+    assert list(CONTROLS) == ["plain", "all-off", "injected"]
+
+
+def test_a_cell_is_a_value() -> None:
+    one = Cell("p", OffloadSet(frozenset({CSUM}), TUN), FLOWS[0])
+    assert one == Cell("p", OffloadSet(frozenset({CSUM}), TUN), FLOWS[0])
+    assert len({one, Cell("p", OffloadSet(frozenset({CSUM}), TUN), FLOWS[0])}) == 1
