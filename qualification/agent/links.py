@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
-import socket
-import struct
-import time
 from collections.abc import Callable
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from .neighbours import arp_probe
 from .protocol import AgentProblem
+from .waiting import await_condition
 
 _IFF_UP = 1
 _IFF_LOWER_UP = 1 << 16
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
-# include/uapi/linux/neighbour.h: NUD_STALE and NUD_DELAY are known, not confirmed.
-_NUD_CONFIRMED = 0x02 | 0x40 | 0x80  # reachable, noarp, permanent
-_NUD_KNOWN = 0x02 | 0x04 | 0x08
-_NUD_ASKING = 0x01 | 0x10  # incomplete, probe
-_ETH_P_ARP = 0x0806
+
 
 CARRIER_SECONDS = 20.0
 """A real link is down for seconds after a reset: igb 3 s, some 100G optics 10 s."""
-
-REACH_SECONDS = 35.0
-"""A switch port that runs spanning tree forwards nothing for 30 s after its link came up."""
 
 
 def find(interface: str) -> Any:
@@ -71,20 +62,6 @@ def owner_of(address: str) -> str | None:
                 name = route.get_links(message["index"])[0].get("ifname")
                 return str(name)
     return None
-
-
-def await_condition(
-    condition: Callable[[], bool], seconds: float, stop: Callable[[], bool]
-) -> bool:
-    """Looks until a condition holds, time is over or we are told to stop; says whether it held."""
-    end = time.monotonic() + seconds
-    pause = 0.001
-    while not condition():
-        if stop() or time.monotonic() > end:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 2, 0.05)
-    return True
 
 
 def has_carrier(interface: str) -> bool:
@@ -187,68 +164,9 @@ def check_address_free(interface: str, address: str) -> None:
     if owner is not None and owner != interface:
         raise _taken(address, f"{owner} of this host carries it")
     if owner is None and parsed.version == 4 and has_carrier(interface):
-        mac = _arp_probe(interface, parsed.ip.packed)
+        mac = arp_probe(interface, parsed.ip.packed)
         if mac is not None:
             raise _taken(address, f"{mac} answers for it")
-
-
-def _arp_probe(interface: str, target: bytes) -> str | None:
-    """The MAC address that answers an ARP probe for an IPv4 address within 0.4 s, if one does."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
-        probe.bind((interface, _ETH_P_ARP))
-        mac = probe.getsockname()[4]
-        request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, bytes(4), bytes(6), target)
-        frame = b"\xff" * 6 + mac + struct.pack("!H", _ETH_P_ARP) + request
-        for _ in range(2):
-            probe.send(frame)
-            end = time.monotonic() + 0.2
-            while time.monotonic() < end:
-                probe.settimeout(max(0.001, end - time.monotonic()))
-                try:
-                    answer = probe.recv(128)
-                except TimeoutError:
-                    break
-                sender_mac, sender = answer[22:28], answer[28:32]
-                if sender == target and sender_mac != mac:
-                    return sender_mac.hex(":")
-    return None
-
-
-def reach(
-    interface: str, address: str, stop: Callable[[], bool], seconds: float = REACH_SECONDS
-) -> None:
-    """Makes sure that the partner answers, right now, for its underlay address.
-
-    A neighbour known from before is asked again: what was known before a link reset proves nothing,
-    and a burst into a switch port that does not forward yet would look like loss.
-
-    Raises:
-        AgentProblem: Nobody answers: cable, VLAN or peer.
-    """
-    index = find(interface)["index"]
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with IPRoute() as route, socket.socket(family, socket.SOCK_DGRAM) as knock:
-
-        def state() -> int:
-            known = route.get_neighbours(family=family, ifindex=index)
-            return next((int(n["state"]) for n in known if n.get("dst") == address), 0)
-
-        if state() & _NUD_KNOWN:
-            route.neigh("change", dst=address, ifindex=index, family=family, state="probe")
-
-        def answers() -> bool:
-            now = state()
-            if not now & (_NUD_CONFIRMED | _NUD_ASKING):
-                with contextlib.suppress(OSError):  # an unreachable notice of an earlier knock
-                    knock.sendto(b"", (address, 9))  # discard, RFC 863
-            return bool(now & _NUD_CONFIRMED)
-
-        if not await_condition(answers, seconds, stop):
-            raise AgentProblem(
-                "peer-unreachable",
-                f"nobody answers for {address} on {interface}",
-                hint="check the cable, the VLAN and that the peer's NIC is the one named",
-            )
 
 
 def carries_ssh(interface: str) -> str | None:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import counters, facts, features, links
+from . import counters, facts, features, links, neighbours
 from .capture import PeerCapture, SenderCapture
 from .journal import Journal
 from .messages import (
@@ -29,6 +29,7 @@ from .protocol import AgentProblem, Context
 from .receiving import Receiver
 from .sending import send
 from .tunnels import Tunnels
+from .waiting import await_condition
 
 _QUIET_SECONDS = 0.25
 """Nothing more is expected of a burst after the wire has been silent for this long."""
@@ -151,7 +152,7 @@ class _Agent:
     def reach(self, context: Context, *, address: str) -> None:
         """Waits until the link is up and the partner answers for its underlay address."""
         links.await_carrier(self._interface, context.stop.is_set)
-        links.reach(self._interface, address, context.stop.is_set)
+        neighbours.reach(self._interface, address, context.stop.is_set)
 
     # Bursts
 
@@ -187,7 +188,7 @@ class _Agent:
                 return True
             return watching.arrived >= frames and (receiver is None or receiver.complete)
 
-        links.await_condition(over, 60.0, context.stop.is_set)
+        await_condition(over, 60.0, context.stop.is_set)
         tunnel = None if self._tunnels is None else self._tunnels.namespace
         seen, delivered = self._end_watch()
         after = counters.snapshot(self._interface, tunnel)

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from .flow_socket import flow_socket
-from .links import await_condition
 from .messages import FlowOrder
 from .payload import CHUNK, HEADER, PREFACE, Datagrams, Stream, mark, small_size
 from .protocol import AgentProblem
+from .waiting import await_condition
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _IN_FLIGHT = 32 << 10

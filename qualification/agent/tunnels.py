@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from . import links, namespaces
 from .messages import TunnelOrder
 from .protocol import AgentProblem
+from .waiting import await_condition
 
 _SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "0",
@@ -104,7 +105,7 @@ class Tunnels:
             return True
 
         # The kernel takes a dead agent's namespace apart a little after its death.
-        if not links.await_condition(made, _LINGER_SECONDS, lambda: False):
+        if not await_condition(made, _LINGER_SECONDS, lambda: False):
             raise AgentProblem(
                 "port-taken",
                 f"another tunnel of this host has VNI {order.vni} on UDP port {order.port}",

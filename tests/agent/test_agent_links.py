@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qualification.agent import links
+from qualification.agent import links, neighbours
 from qualification.agent.preflight import MIN_MTU
 from qualification.agent.protocol import AgentProblem
 
@@ -277,7 +277,7 @@ def test_reach(net: Any, address: str) -> None:
         links.add_address("w0", f"{there}/{prefix}")
     with host.inside():
         links.add_address("w0", address)
-        links.reach("w0", there, never)
+        neighbours.reach("w0", there, never)
     [line] = host.ip("neighbour", "show", there, "dev", "w0").splitlines()
     assert f"lladdr {other.mac('w0')} " in line
 
@@ -288,7 +288,7 @@ def test_nobody_answers(net: Any) -> None:
     with host.inside():
         links.add_address("w0", FOUR)
         with pytest.raises(AgentProblem, match=r"198\.18\.0\.2 on w0") as refused:
-            links.reach("w0", "198.18.0.2", lambda: next(asked, True))
+            neighbours.reach("w0", "198.18.0.2", lambda: next(asked, True))
     assert refused.value.kind == "peer-unreachable"
 
 
@@ -301,9 +301,9 @@ def test_a_neighbour_on_another_interface_does_not_count(net: Any) -> None:
         end.ip("address", "add", address, "dev", "x0")
     asked = iter([False] * 20)
     with host.inside():
-        links.reach("x0", "198.18.0.2", never)
+        neighbours.reach("x0", "198.18.0.2", never)
         with pytest.raises(AgentProblem):
-            links.reach("w0", "198.18.0.2", lambda: next(asked, True))
+            neighbours.reach("w0", "198.18.0.2", lambda: next(asked, True))
 
 
 def test_a_socket_that_is_gone_leaves_no_notice(net: Any) -> None:
@@ -317,6 +317,6 @@ def test_a_socket_that_is_gone_leaves_no_notice(net: Any) -> None:
         sink.bind(("198.18.0.2", 9))
         sink.settimeout(5)
         with host.inside():
-            links.reach("w0", "198.18.0.2", never)
+            neighbours.reach("w0", "198.18.0.2", never)
         data, sender = sink.recvfrom(99)
         assert (data, sender[0]) == (b"", "198.18.0.1")

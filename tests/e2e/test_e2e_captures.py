@@ -49,16 +49,41 @@ def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, P
         topology.write_text(dump(lab.topology))
         namespace = lab.record.namespace("bravo")
         tcpdump = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, "tcpdump", "-i", "port0", "-Q", "in", "-nU"]
-            + ["-B", "65536", "--immediate-mode", "-w", str(pcap)],
+            [
+                "ip",
+                "netns",
+                "exec",
+                namespace,
+                "tcpdump",
+                "-i",
+                "port0",
+                "-Q",
+                "in",
+                "-nU",
+                "-B",
+                "65536",
+                "--immediate-mode",
+                "-w",
+                str(pcap),
+            ],
             stderr=subprocess.PIPE,
             text=True,
         )
         assert tcpdump.stderr
         assert "listening" in tcpdump.stderr.readline()
         run = subprocess.run(
-            [VXQUAL, "run", "-t", topology, "--out", tmp_path / "out"]
-            + ["--rate=0.02", "--confidence=0.99", "-k", "control or all-on"],
+            [
+                VXQUAL,
+                "run",
+                "-t",
+                topology,
+                "--out",
+                tmp_path / "out",
+                "--rate=0.02",
+                "--confidence=0.99",
+                "-k",
+                "control or all-on",
+            ],
             stdout=subprocess.PIPE,
             text=True,
             check=False,
