@@ -103,6 +103,12 @@ class Journal:
             try:
                 self._undos[name](**args)
                 report.append(told)
+            except AgentProblem as problem:
+                if problem.kind == "no-such-interface":
+                    report.append(f"{told}: gone, and the change with it")
+                    continue
+                report.append(f"{NOT_UNDONE} {told}: {problem}")
+                failed.insert(0, entry)
             except Exception as error:
                 report.append(f"{NOT_UNDONE} {told}: {error}")
                 failed.insert(0, entry)

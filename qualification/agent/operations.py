@@ -54,6 +54,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
 
 
 def _undo_features(interface: str, wanted: dict[str, bool]) -> None:
+    links.find(interface)
     features.request(interface, wanted)
 
 

@@ -59,25 +59,9 @@ def judge_traffic(
     if sums.corrupt:
         return ends(False, f"{sums.corrupt:,} payloads arrived changed with every offload off")
     for flow, burst in bursts.items():
-        handed = burst.sent.handed.frames
-        arrived = burst.received.seen.frames
-        if handed == 0:
-            return ends(False, f"nothing of {flow} left the sender")
-        if arrived * 2 < handed:
-            hint = (
-                f"is UDP port {port} filtered on the way, or by a firewall on the peer?"
-                if port
-                else "is it filtered on the way, or by a firewall on the peer?"
-            )
-            return ends(
-                False, f"{handed - arrived:,} of {handed:,} frames of {flow} are lost: {hint}"
-            )
-        if arrived >= handed and not burst.received.delivered.complete:
-            return ends(
-                False,
-                f"{flow} reaches the peer's NIC but not its sockets: does a firewall on the peer "
-                f"drop {f'UDP port {port}' if port else 'it'}?",
-            )
+        why = blocked(flow, burst, port)
+        if why is not None:
+            return ends(False, why)
     if sums.drops:
         return ends(False, f"the capture lost {sums.drops:,} frames")
     if sums.inner_csum_errors:
@@ -95,6 +79,32 @@ def judge_traffic(
         )
     lost = f"; {sums.lost:,} lost on the way" if sums.lost else ""
     return ends(True, f"{sums.frames:,} frames, all right{lost}")
+
+
+def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
+    """Why a flow of a control does not get through, in a sentence; None if it does.
+
+    Args:
+        flow: Its id.
+        burst: What was sent and seen of it.
+        port: The tunnel's UDP port; None for plain traffic.
+    """
+    what = f"UDP port {port}" if port else "it"
+    handed = burst.sent.handed.frames
+    arrived = burst.received.seen.frames
+    if handed == 0:
+        return f"nothing of {flow} left the sender"
+    if arrived * 2 < handed:
+        return (
+            f"{handed - arrived:,} of {handed:,} frames of {flow} are lost: is {what} filtered on "
+            "the way?"
+        )
+    if arrived >= handed and not burst.received.delivered.complete:
+        return (
+            f"{flow} reaches the peer's NIC but not its sockets: does a firewall on the peer "
+            f"drop {what}?"
+        )
+    return None
 
 
 def judge_injected(expected: dict[str, int], good: int, seen: Seen) -> ControlResult:

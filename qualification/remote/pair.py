@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,12 +15,12 @@ from pydantic import TypeAdapter
 from qualification.agent.messages import Received, Sent
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
-from qualification.judge.controls import ControlResult, judge_injected, judge_traffic
+from qualification.judge.controls import ControlResult, blocked, judge_injected, judge_traffic
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF, RULES, SUPPORT
-from qualification.plan.flows import Flow
+from qualification.plan.flows import Family, Flow, Protocol
 
 from .agent_client import AgentClient
 from .host import not_undone
@@ -30,6 +31,8 @@ _SENT = TypeAdapter(Sent)
 _RECEIVED = TypeAdapter(Received)
 _SPARE = 1.04
 """Frames sent beyond those needed: handshakes and tails are nothing the NIC has to cut."""
+_PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
+"""What plain traffic is made of: protocol, segmented."""
 _MOST_TRIES = 3
 """Bursts that may come to nothing before a cell is judged with what there is."""
 
@@ -134,24 +137,35 @@ class PairSession:
         }
 
     def _plain_control(self) -> ControlResult:
-        shapes = [
-            (family, l4, segmented)
+        shapes: dict[str, tuple[Family, Protocol, bool]] = {
+            f"plain{family}/{l4}{'-seg' if segmented else ''}": (family, l4, segmented)
+            for l4, segmented in _PLAIN
             for family in sorted(self._ends.families)
-            for l4, segmented in (("tcp", False), ("udp", False), ("udp", True))
-        ]
-        share = self._share(len(shapes))
-        bursts = {
-            f"plain{family}/{l4}{'-seg' if segmented else ''}": self._burst(
-                self._bursts.plain(family, l4, segmented, share)  # type: ignore[arg-type]
-            )
-            for family, l4, segmented in shapes
         }
-        return judge_traffic("plain", bursts, self._demand)
+        share = self._share(len(shapes))
+        orders = {
+            name: partial(self._bursts.plain, *shape, share) for name, shape in shapes.items()
+        }
+        return judge_traffic("plain", self._until_blocked(orders, None), self._demand)
 
     def _tunnel_control(self) -> ControlResult:
         share = self._share(len(self._flows))
-        bursts = {flow.id: self._burst(self._bursts.tunnel(flow, share)) for flow in self._flows}
-        return judge_traffic("all-off", bursts, self._demand, port=self._ends.port)
+        # UDP first: a path that is blocked shows at once, where TCP would wait for its deadline.
+        flows = sorted(self._flows, key=lambda flow: flow.l4 == "tcp")
+        orders = {flow.id: partial(self._bursts.tunnel, flow, share) for flow in flows}
+        port = self._ends.port
+        return judge_traffic("all-off", self._until_blocked(orders, port), self._demand, port=port)
+
+    def _until_blocked(
+        self, orders: Mapping[str, Callable[[], BurstOrders]], port: int | None
+    ) -> dict[str, Burst]:
+        """Runs bursts up to the first that does not get through: the rest would tell no more."""
+        bursts: dict[str, Burst] = {}
+        for name, order in orders.items():
+            bursts[name] = self._whole_burst(order)
+            if blocked(name, bursts[name], port) is not None:
+                break
+        return bursts
 
     def _injected_control(self) -> ControlResult:
         flow = next(flow for flow in self._flows if flow.outer_checksum and flow.inner == 4)
@@ -187,13 +201,11 @@ class PairSession:
         """Sends bursts until the cell's demand is met, or is not going to be."""
         evidence = Evidence(self._effective)
         needed = self._demand.frames
-        spoiled = short = 0
+        short = 0
         while True:
             frames = int((needed - exercised(cell, evidence).frames) * _SPARE) + 64
-            burst = self._burst(self._bursts.tunnel(cell.flow, min(BURST, frames)))
-            if _spoiled(burst) and spoiled < _MOST_TRIES:
-                spoiled += 1  # says nothing of the NIC, and can be had again
-                continue
+            order = partial(self._bursts.tunnel, cell.flow, min(BURST, frames))
+            burst = self._whole_burst(order)
             before = exercised(cell, evidence).frames
             evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
             done = exercised(cell, evidence).frames
@@ -239,6 +251,15 @@ class PairSession:
                 self._call(role, "reach", address=self._ends.outer(other(role), family))
 
         self._on_both(reach)
+
+    def _whole_burst(self, order: Callable[[], BurstOrders]) -> Burst:
+        """A burst of which the captures lost nothing, if it can be had in a few tries."""
+        burst = self._burst(order())
+        for _ in range(_MOST_TRIES - 1):
+            if not _spoiled(burst):
+                break
+            burst = self._burst(order())
+        return burst
 
     def _burst(self, orders: BurstOrders) -> Burst:
         flow = asdict(orders.flow)

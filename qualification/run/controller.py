@@ -6,6 +6,7 @@ With xdist this lives in the one process that has workers; without, in the one t
 from __future__ import annotations
 
 import json
+import signal
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,6 +90,10 @@ class Controller:
                 reporter.ensure_newline()
                 reporter.write_line(f"vxqual: {text}")
 
+        # CI cancels by SIGTERM: as for Ctrl-C, hosts are put back and results so far are written.
+        self._lab.callback(
+            signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
+        )
         if not self._options.collectonly:  # what is found here afterwards is this run's
             for name in ("matrix.json", "evidence.jsonl"):
                 (self._out / name).unlink(missing_ok=True)

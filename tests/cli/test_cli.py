@@ -1,0 +1,172 @@
+"""The `vxqual` command as users meet it: help that teaches, exit codes, no tracebacks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+from scapy.utils import wrpcap
+
+from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, EXIT_USAGE
+
+VXQUAL = Path(sys.executable).with_name("vxqual")
+LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+INNER = LINK / IP(src="10.0.0.1", dst="10.0.0.2")
+TUNNEL = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50000, dport=4789) / VXLAN(vni=7)
+
+COMMANDS = {
+    "run": "0 1 2 3 4 5 10",
+    "check": "0 4 10",
+    "plan": "0 4 10",
+    "verify": "0 1 4 10",
+    "lab up": "0 4 10",
+    "lab down": "0",
+    "lab status": "0 10",
+}
+
+
+def vxqual(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [VXQUAL, *map(str, args)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def exit_codes(text: str) -> str:
+    table = text.partition("Exit codes:")[2]
+    return " ".join(re.findall(r"^ +(\d+) +\S", table, re.MULTILINE))
+
+
+def test_the_help_names_every_command_and_the_exit_codes() -> None:
+    done = vxqual("--help")
+    assert done.returncode == EXIT_QUALIFIED
+    listed = re.findall(r"^  (\w+)  +\S", done.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert set(listed) == {name.split()[0] for name in COMMANDS}
+    assert exit_codes(done.stdout) == "0 1 2 3 4 5 10"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str) -> None:
+    done = vxqual(*command.split(), "--help")
+    assert done.returncode == EXIT_QUALIFIED
+    assert exit_codes(done.stdout) == COMMANDS[command]
+    options = done.stdout.partition("Options:")[2].partition("Exit codes:")[0]
+    for option in re.findall(r"^  (?:-\w, )?(--[\w-]+[^\n]*(?:\n {20,}[^\n]*)*)", options, re.M):
+        words = re.sub(r"^--\S+( [A-Z]+(?: RANGE)?\b| \[[^]]*\])?", "", option).split()
+        assert len(words) >= 3, f"{command}: {option!r} is not explained"
+
+
+def test_the_version() -> None:
+    assert re.fullmatch(r"vxqual, version \d+\.\d+\.\d+\n", vxqual("--version").stdout)
+
+
+MISTAKES = [
+    (["bogus"], "No such command 'bogus'"),
+    (["run"], "Missing option '--topology'"),
+    (["run", "-t", "there.yaml", "--rate", "0"], "--rate"),
+    (["run", "-t", "there.yaml", "--rate", "1"], "--rate"),
+    (["run", "-t", "there.yaml", "--rate", "abc"], "--rate"),
+    (["run", "-t", "there.yaml", "--confidence", "2"], "--confidence"),
+    (["run", "-t", "there.yaml", "--plan", "huge"], "--plan"),
+    (["run", "-t", "there.yaml", "--seed", "x"], "--seed"),
+    (["run", "-t", "there.yaml", "-n", "x"], "'x' is neither a number nor auto"),
+    (["run", "-t", "there.yaml", "-n", "-1"], "'-1' is neither a number nor auto"),
+    (["run", "-t", "there.yaml", "--out"], "--out"),
+    (["run", "-t", "missing.yaml"], "missing.yaml: there is no such file"),
+    (["run", "-t", "missing.yaml", "-n", "2"], "missing.yaml: there is no such file"),
+    (["run", "-t", "there.yaml", "--pair", "x"], "no pair 'x' in the topology"),
+    (["run", "-t", "there.yaml", "--no-such-option"], "--no-such-option"),
+    (["run", "-t", "there.yaml", "--out", "there.yaml"], "results cannot be written to"),
+    (["run", "-t", "there.yaml", "--out", "/proc/1"], "results cannot be written to /proc/1"),
+    (["check"], "Missing argument 'TOPOLOGY'"),
+    (["check", "missing.yaml"], "missing.yaml: there is no such file"),
+    (["check", "there.yaml", "--pair", "x"], "no pair 'x' in the topology"),
+    (["plan", "-t", "missing.yaml"], "missing.yaml: there is no such file"),
+    (["plan", "-t", "there.yaml", "--pair", "x"], "the pairs are: only"),
+    (["lab", "up", "missing.yaml"], "missing.yaml: there is no such file"),
+    (["lab", "up", "there.yaml"], "the topology has no lab to build"),
+    (["lab", "sideways"], "No such command 'sideways'"),
+    (["verify", "missing.pcap"], "missing.pcap: cannot be read: No such file"),
+    (["verify", "there.yaml"], "there.yaml: neither a pcap nor a pcapng file"),
+    (["verify", "."], "cannot be read: Is a directory"),
+    (["verify", "there.yaml", "--port", "0"], "--port"),
+    (["verify", "there.yaml", "--port", "70000"], "--port"),
+]
+
+
+@pytest.mark.parametrize(("args", "what"), MISTAKES, ids=[" ".join(args) for args, _ in MISTAKES])
+def test_a_users_mistake_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ssh = "ssh: {address: 192.0.2.1}"  # documentation address: nothing here gets as far as to it
+    Path("there.yaml").write_text(
+        f"""
+version: 1
+hosts:
+  alpha: {{{ssh}, nics: {{p: {{interface: p0, underlay: [198.18.0.1/24]}}}}}}
+  bravo: {{{ssh.replace("2.1", "2.2")}, nics: {{p: {{interface: p0, underlay: [198.18.0.2/24]}}}}}}
+pairs:
+  only: {{dut: alpha.p, peer: bravo.p}}
+"""
+    )
+    done = vxqual(*args)
+    said = done.stdout + done.stderr
+    assert done.returncode == EXIT_USAGE, said
+    assert said.count(what) == 1, said
+    assert "Traceback" not in said
+    assert "INTERNALERROR" not in said
+
+
+# verify
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    return tmp_path / "capture.pcap"
+
+
+@pytest.mark.parametrize(
+    ("frames", "code", "what"),
+    [
+        ([TUNNEL / INNER / TCP()] * 3, EXIT_QUALIFIED, "all 3 frames right"),
+        (
+            [TUNNEL / INNER / TCP(), TUNNEL / INNER / TCP(chksum=0x1234)],
+            EXIT_NOT_QUALIFIED,
+            "1 of 2 frames is wrong",
+        ),
+        ([INNER / TCP()], EXIT_LAB, "nothing could be judged"),
+    ],
+    ids=["right", "wrong", "no VXLAN"],
+)
+def test_verify(capture: Path, frames: list[Ether], code: int, what: str) -> None:
+    wrpcap(str(capture), [Ether(bytes(frame)) for frame in frames])
+    done = vxqual("verify", capture)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert f"{capture}: {what}" in done.stdout.splitlines()[0]
+
+
+def test_verify_of_a_file_cut_short_proves_nothing(capture: Path) -> None:
+    wrpcap(str(capture), [Ether(bytes(TUNNEL / INNER / TCP()))] * 2)
+    capture.write_bytes(capture.read_bytes()[:-3])
+    done = vxqual("verify", capture)
+    assert done.returncode == EXIT_LAB
+    assert "before the cut" in done.stdout
+
+
+def test_verify_starts_at_once(capture: Path) -> None:
+    wrpcap(str(capture), [Ether(bytes(TUNNEL / INNER / TCP()))])
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        assert vxqual("verify", capture).returncode == EXIT_QUALIFIED
+        return time.perf_counter() - begin
+
+    # The best of some, for others may be at work on this machine.
+    assert min(seconds() for _ in range(5)) < 0.3

@@ -1,0 +1,170 @@
+"""Whole runs of the `vxqual` command, on labs of soft NICs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+VXQUAL = Path(sys.executable).with_name("vxqual")
+SMALL = ("--plan", "quick", "--rate", "0.05", "--confidence", "0.9")
+TOPOLOGIES = Path(__file__, "../../../topologies").resolve()
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def vxqual(*args: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end; stderr is where stdout is, as in a terminal."""
+    return subprocess.run(
+        [VXQUAL, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | {"COLUMNS": "100"} | environment,
+    )
+
+
+@contextlib.contextmanager
+def running(*args: object) -> Iterator[subprocess.Popen[str]]:
+    """The command while it runs, as a process that is killed at the end."""
+    with subprocess.Popen(
+        [VXQUAL, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "100"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Read what a process says up to the first line that has this in it."""
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"it never said {text!r}: {said}")
+
+
+def four_only(text: str) -> str:
+    """A topology's text without its IPv6 addresses: half as many flows."""
+    return re.sub(r', "fd00:[^"]*"', "", text)
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"still not so after {seconds} s"
+        time.sleep(0.05)
+
+
+def rows(out: Path) -> dict[str, dict[str, Any]]:
+    """The cells of a run by their ids, without the pair."""
+    document = json.loads((out / "matrix.json").read_text())
+    return {cell["id"]: cell for cell in document["cells"]}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A lab of two hosts that stands, IPv4 alone so that controls are short.
+
+    Attributes:
+        source: The file it was built from.
+        topology: What `vxqual lab up` printed to run against.
+        said: All that it printed.
+    """
+
+    source: Path
+    topology: Path
+    said: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The resolved topology; a copy to change."""
+        loaded: dict[str, Any] = copy.deepcopy(YAML(typ="safe").load(self.topology))
+        return loaded
+
+    def namespace(self, host: str) -> str:
+        return f"vxq-{self.topology.parent.name}-{host}"
+
+    def ip(self, host: str, *args: str) -> str:
+        return run("ip", "-n", self.namespace(host), *args)
+
+    def inside(self, host: str, *command: str) -> str:
+        return run("ip", "netns", "exec", self.namespace(host), *command)
+
+    def pids(self) -> list[int]:
+        """Whatever runs in its hosts: sshd and agents."""
+        words = [run("ip", "netns", "pids", self.namespace(h)).split() for h in ("alpha", "bravo")]
+        return [int(word) for some in words for word in some]
+
+    def state(self) -> dict[str, str]:
+        """What must be the same before and after a run, host by host."""
+        # Other labs may come and go on this machine meanwhile.
+        names = [n for n in run("ip", "netns").split() if not n.startswith("vxq-")]
+        return {"ip netns": " ".join(names)} | {
+            f"{host}: {' '.join(command)}": self.inside(host, *command)
+            for host in ("alpha", "bravo")
+            for command in (
+                ("ip", "-d", "link"),
+                ("ip", "addr"),
+                ("ip", "route", "show", "table", "all"),
+                ("ethtool", "-k", "port0"),
+            )
+        }
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """A standing lab; tests put back what they change in it."""
+    source = tmp_path_factory.mktemp("standing") / "two.yaml"
+    source.write_text(four_only((TOPOLOGIES / "loopback.yaml").read_text()))
+    done = vxqual("lab", "up", source)
+    try:
+        assert done.returncode == 0, done.stdout
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("qualify it:"))
+        found = Standing(source, Path(line.split()[-1]), done.stdout)
+        for host in ("alpha", "bravo"):  # link-local addresses are being probed at first
+            eventually(lambda host=host: "tentative" not in found.ip(host, "address"))
+        yield found
+    finally:
+        gone = vxqual("lab", "down", source)
+    assert gone.stdout == f"the lab of {source} is gone\n"
+
+
+@pytest.fixture
+def changed(lab: Standing, tmp_path: Path) -> Callable[[Edit], Path]:
+    """`changed(edit)`: the standing lab's topology with something else in it, as a file."""
+
+    def change(edit: Edit) -> Path:
+        document = lab.document
+        edit(document)
+        path = tmp_path / "changed.yaml"
+        path.write_text(json.dumps(document))
+        return path
+
+    return change

@@ -1,0 +1,100 @@
+"""How verdicts become pytest's outcomes, letters, properties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qualification.errors import HostError, LabError, QualificationFailure, UsageError
+from qualification.judge.evidence import Evidence
+from qualification.judge.statistics import Rate
+from qualification.judge.verdict import Judgement, Verdict
+from qualification.plan.cells import Cell
+from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
+from qualification.plan.flows import Flow
+from qualification.run import conclusion
+from qualification.run.bench import Outcome
+
+SPACE = FeatureSpace(frozenset({CSUM}))
+CELL = Cell("x710", OffloadSet(frozenset({CSUM}), SPACE), Flow(4, True, 4, "tcp", True))
+FAILED = Judgement(Verdict.FAIL, "3 of 9 are wrong", 9, 3, 0, Rate(1 / 3, 0.1, 0.6))
+
+
+def report(outcome: str = "failed") -> pytest.TestReport:
+    return pytest.TestReport("test_2.py::test_cell[x]", ("", 0, ""), {}, outcome, None, "call")
+
+
+def outcome(judgement: Judgement, *, blames_nic: bool = False) -> Outcome:
+    return Outcome(CELL, judgement, Evidence(effective={CSUM: True}), blames_nic)
+
+
+def test_a_report_carries_its_row() -> None:
+    made = report()
+    conclusion.mark(made, CELL, outcome(FAILED, blames_nic=True), None)
+    assert made.user_properties == [
+        ("verdict", "FAIL"),
+        ("frames", 9),
+        ("bad", 3),
+        ("reason", "3 of 9 are wrong"),
+    ]
+    assert getattr(made, conclusion.BLAMES_NIC) is True
+    # Over the wire from a worker, as xdist does it.
+    again = pytest.TestReport._from_json(made._to_json())
+    row = conclusion.row_of(again)
+    assert row is not None
+    assert (row.id, row.verdict, row.effective) == (CELL.id, Verdict.FAIL, {CSUM: True})
+    assert row.rate_high == 0.6
+
+
+def test_a_cell_that_never_got_to_a_verdict_is_an_error() -> None:
+    made = report()
+    conclusion.mark(made, CELL, None, "alpha: the SSH connection is lost: closed")
+    row = conclusion.row_of(made)
+    assert row is not None
+    assert (row.verdict, row.reason) == (
+        Verdict.ERROR,
+        "alpha: the SSH connection is lost: closed",
+    )
+    assert getattr(made, conclusion.BLAMES_NIC) is False
+
+
+def test_a_report_of_anything_else_has_no_row() -> None:
+    assert conclusion.row_of(report()) is None
+    assert conclusion.status(report()) is None
+
+
+LETTERS = {
+    Verdict.PASS: ".",
+    Verdict.FAIL: "F",
+    Verdict.LOSS: "L",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.NOT_EXERCISED: "-",
+    Verdict.UNSUPPORTED: "n",
+    Verdict.UNTRUSTED: "U",
+    Verdict.ERROR: "E",
+}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_letters_and_words(verdict: Verdict) -> None:
+    made = report("passed")
+    conclusion.mark(made, CELL, outcome(replace(FAILED, verdict=verdict)), None)
+    assert conclusion.status(made) == (
+        "passed",
+        LETTERS[verdict],
+        (str(verdict), {"green": True}),
+    )
+
+
+def test_our_errors_are_sentences_and_others_tracebacks() -> None:
+    for error in (
+        QualificationFailure("it is wrong"),
+        LabError("no light", hint="press the switch"),
+        HostError("gone", where="alpha"),
+        UsageError("no such file", where="lab.yaml"),
+    ):
+        assert conclusion.sentence(error) == str(error)
+    assert conclusion.sentence(ZeroDivisionError("by hand")) is None
+    assert conclusion.sentence(AssertionError("of pytest")) is None
+    assert conclusion.sentence(None) is None

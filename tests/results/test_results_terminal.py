@@ -1,0 +1,191 @@
+"""The matrix in a terminal: golden text."""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from textwrap import dedent
+
+import pytest
+
+from qualification.judge.ruling import CellRow
+from qualification.judge.verdict import Verdict
+from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
+from qualification.results import matrix
+from qualification.results.terminal import LETTERS, Line, render
+
+from .conftest import (
+    ALL_OFF,
+    ALL_ON,
+    OUTER6_TCP,
+    PLAIN_TCP,
+    SPACE,
+    TCP,
+    TCP6,
+    UDP,
+    UDP_SEG,
+    Make,
+    made,
+)
+
+V = Verdict
+LONG = (
+    "31 of 1,024 frames are wrong (3.03 %, 1.5 % to 5.4 % at 99.9%): outer L4 (31); "
+    "outer4-csum/inner4/tcp under all-on"
+)
+MIXED = [
+    made(ALL_OFF, TCP),
+    made(ALL_OFF, UDP),
+    made(ALL_OFF, TCP6),
+    made(ALL_OFF, PLAIN_TCP),
+    made(ALL_ON, TCP, V.FAIL, LONG, frames=1024, bad=31),
+    made(ALL_ON, UDP, V.LOSS, "2 of 9 frames handed to the NIC never reached the peer"),
+    made(ALL_ON, TCP6, V.NOT_EXERCISED, "the kernel did it itself"),
+    made(ALL_ON, PLAIN_TCP, V.INCONCLUSIVE, "the capture lost 3 frames"),
+    # Ragged: one flow that no other set has, and three that this one lacks.
+    made(OffloadSet(frozenset({TNL}), SPACE), OUTER6_TCP, V.PASS),
+    made(ALL_OFF, TCP, V.UNSUPPORTED, "the NIC has no uso", unsupported=(USO,)),
+    made(ALL_ON, TCP, V.UNTRUSTED, "control plain failed: it was not run", pair="old"),
+    made(ALL_ON, UDP_SEG, V.UNTRUSTED, "control plain failed: it was not run", pair="old"),
+    made(ALL_ON, UDP, V.ERROR, "alpha: the SSH connection is lost: closed", pair="same"),
+]
+
+
+def lines(campaign: Make, cells: Iterable[CellRow], width: int) -> list[Line]:
+    three = campaign(x710=("i40e", "8.30"), same=("i40e", "8.30"), old=("i40e", "7.10"))
+    return list(render(matrix.build(three, cells), width))
+
+
+def text(rendered: Iterable[Line]) -> str:
+    return "\n".join(line.text for line in rendered)
+
+
+HEAD = """
+driver i40e, firmware 7.10
+  old: old-dut p0 -> old-peer p0, kernel 6.1.0-28
+               outer4-csum
+  offload set  inner4
+               t s
+  all-on       U U
+  UNTRUSTED old/all-on/outer4-csum/inner4/tcp and 1 more: {0}
+
+driver i40e, firmware 8.30
+  x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28
+               outer4-csum    outer4-nocsum  outer6-csum
+  offload set  inner4 inner6  inner4         inner6
+               t u    t       t              t
+  all-off      . .    .       .
+  all-on       F L    -       ?
+  tnl-seg                                    .
+  uso          n
+"""
+TAIL = """
+  same: same-dut p0 -> same-peer p0, kernel 6.1.0-28
+               outer4-csum
+  offload set  inner4
+               u
+  all-on       E
+  ERROR same/all-on/outer4-csum/inner4/udp: alpha: the SSH connection is{0}lost: closed
+
+. pass  F FAIL  L frames lost  ? inconclusive  - the NIC had nothing to do
+"""
+
+GOLDEN = {
+    120: HEAD.format("control plain failed: it was not run")
+    + """\
+  FAIL x710/all-on/outer4-csum/inner4/tcp: 31 of 1,024 frames are wrong (3.03 %, 1.5 % to 5.4 % at 99.9%): outer L4
+      (31); outer4-csum/inner4/tcp under all-on
+  LOSS x710/all-on/outer4-csum/inner4/udp: 2 of 9 frames handed to the NIC never reached the peer
+  NOT EXERCISED x710/all-on/outer4-csum/inner6/tcp: the kernel did it itself
+  INCONCLUSIVE x710/all-on/outer4-nocsum/inner4/tcp: the capture lost 3 frames"""
+    + TAIL.format(" ").rstrip()
+    + """  n the NIC lacks it  U controls failed
+E the lab's error  t TCP  u UDP  s UDP segmented""",
+    80: HEAD.format("control plain\n      failed: it was not run")
+    + """\
+  FAIL x710/all-on/outer4-csum/inner4/tcp: 31 of 1,024 frames are wrong
+      (3.03 %, 1.5 % to 5.4 % at 99.9%): outer L4 (31);
+      outer4-csum/inner4/tcp under all-on
+  LOSS x710/all-on/outer4-csum/inner4/udp: 2 of 9 frames handed to the NIC
+      never reached the peer
+  NOT EXERCISED x710/all-on/outer4-csum/inner6/tcp: the kernel did it itself
+  INCONCLUSIVE x710/all-on/outer4-nocsum/inner4/tcp: the capture lost 3
+      frames"""
+    + TAIL.format("\n      ")
+    + "n the NIC lacks it  U controls failed  E the lab's error  t TCP  u UDP\ns UDP segmented",
+}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_verdict_several_pairs_and_ragged_sets(campaign: Make, width: int) -> None:
+    assert text(lines(campaign, MIXED, width)) == GOLDEN[width]
+
+
+def test_every_verdict_has_a_letter_of_its_own() -> None:
+    assert set(LETTERS) == set(Verdict)
+    assert len(set(LETTERS.values())) == len(Verdict)
+
+
+def test_the_full_width_of_a_pair(campaign: Make) -> None:
+    flows = campaign(x710=("i40e", "8.30")).flows("x710")
+    cells = [made(ALL_ON, flow) for flow in flows]
+    rendered = text(render(matrix.build(campaign(x710=("i40e", "8.30")), cells)))
+    assert dedent(
+        """\
+                       outer4-csum    outer4-nocsum
+          offload set  inner4 inner6  inner4 inner6
+                       t u s  t u s   t u s  t u s
+          all-on       . . .  . . .   . . .  . . ."""
+    ) in dedent("\n".join(rendered.splitlines()[3:7]))
+
+
+def test_tones(campaign: Make) -> None:
+    rendered = lines(campaign, MIXED, 120)
+    tones = {line.text.split()[0]: line.tone for line in rendered if line.text.strip()}
+    tones |= {line.text[:6].strip(): line.tone for line in rendered if line.text.startswith("dri")}
+    assert tones["driver"] == "title"
+    assert tones["all-off"] == "good"
+    assert tones["FAIL"] == tones["LOSS"] == "bad"
+    assert tones["uso"] == ""
+    assert tones["ERROR"] == tones["INCONCLUSIVE"] == tones["UNTRUSTED"] == "doubt"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "tone"),
+    [
+        ((V.PASS, V.PASS), "good"),
+        ((V.PASS, V.UNSUPPORTED), "good"),
+        ((V.NOT_EXERCISED, V.UNSUPPORTED), ""),
+        ((V.PASS, V.INCONCLUSIVE), "doubt"),
+        ((V.PASS, V.UNTRUSTED), "doubt"),
+        ((V.ERROR, V.LOSS), "bad"),
+        ((V.INCONCLUSIVE, V.FAIL), "bad"),
+    ],
+)
+def test_a_set_is_as_good_as_its_worst_cell(
+    campaign: Make, verdicts: tuple[Verdict, Verdict], tone: str
+) -> None:
+    cells = [made(ALL_ON, flow, v) for flow, v in zip((TCP, UDP), verdicts, strict=True)]
+    row = next(line for line in lines(campaign, cells, 100) if line.text.startswith("  all-on "))
+    assert row.tone == tone
+
+
+@pytest.mark.parametrize(
+    ("verdict", "rest"),
+    [
+        (V.FAIL, "and 3 more like them; matrix.json has a sentence for each"),
+        (V.INCONCLUSIVE, "and 3 more reasons; matrix.json has a sentence for each"),
+    ],
+)
+def test_of_many_sentences_it_is_told_that_there_are_more(
+    campaign: Make, verdict: Verdict, rest: str
+) -> None:
+    sets = [frozenset(some) for some in ((), (TNL,), (TNL_CSUM,), (TSO,), (TNL, TNL_CSUM))]
+    cells = [
+        made(OffloadSet(on, SPACE), flow, verdict, f"sentence {number} {flow.id}")
+        for number, on in enumerate(sets)
+        for flow in (TCP, UDP, UDP_SEG)
+    ]
+    rendered = [line.text for line in lines(campaign, cells, 100)]
+    assert sum("sentence " in line and "matrix.json" not in line for line in rendered) == 12
+    assert f"  {rest}" in rendered
