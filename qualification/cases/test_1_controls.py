@@ -1,10 +1,16 @@
 """Controls before trust: runs that must come out one way for the others to mean anything."""
 
-from qualification.errors import LabError
+from collections.abc import Callable
+
+from qualification.judge.controls import ControlResult
 from qualification.run.bench import Bench
 
 
-def test_control(control: tuple[str, str], bench: Bench) -> None:
+def test_control(
+    control: tuple[str, str],
+    bench: Bench,
+    conclude_control: Callable[[str, ControlResult], None],
+) -> None:
     """With every offload of the DUT off, path and capture are beyond doubt.
 
     Steps:
@@ -19,6 +25,4 @@ def test_control(control: tuple[str, str], bench: Bench) -> None:
         * Otherwise the pair is UNTRUSTED and none of its cells may pass or fail.
     """
     pair, name = control
-    result = bench.controls(pair)[name]
-    if not result.trusted:
-        raise LabError(result.reason, where=f"{pair}, control {name}")
+    conclude_control(pair, bench.controls(pair)[name])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qualification.agent.messages import Seen
 from qualification.plan.cells import CONTROLS
 
-from .evidence import Burst, total
+from .evidence import Burst, Evidence, total
 from .verdict import Demand
 
 
@@ -23,6 +23,7 @@ class ControlResult:
         frames: Frames judged.
         bad: Wrong ones among them.
         lost: Frames that never arrived.
+        bursts: What it rests on, by flow.
     """
 
     name: str
@@ -31,6 +32,12 @@ class ControlResult:
     frames: int = 0
     bad: int = 0
     lost: int = 0
+    bursts: Mapping[str, Burst] = field(default_factory=dict)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it rests on, in the form of a cell's."""
+        return Evidence(effective={}, bursts=tuple(self.bursts.values()))
 
 
 def judge_traffic(
@@ -47,7 +54,7 @@ def judge_traffic(
     sums = total(tuple(bursts.values()))
 
     def ends(trusted: bool, reason: str) -> ControlResult:
-        return ControlResult(name, trusted, reason, sums.frames, sums.bad, sums.lost)
+        return ControlResult(name, trusted, reason, sums.frames, sums.bad, sums.lost, bursts)
 
     if sums.bad:
         dirty = [flow for flow, burst in bursts.items() if burst.received.seen.bad]

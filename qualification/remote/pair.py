@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,24 +14,20 @@ from pydantic import TypeAdapter
 from qualification.agent.messages import Received, Sent
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
-from qualification.judge.controls import ControlResult, blocked, judge_injected, judge_traffic
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF, RULES, SUPPORT
-from qualification.plan.flows import Family, Flow, Protocol
+from qualification.plan.flows import Flow
 
 from .agent_client import AgentClient
 from .host import not_undone
-from .injected import frames as injected_frames
 from .orders import BURST, BurstOrders, Bursts, tunnel_orders
 
 _SENT = TypeAdapter(Sent)
 _RECEIVED = TypeAdapter(Received)
-_SPARE = 1.04
+SPARE = 1.04
 """Frames sent beyond those needed: handshakes and tails are nothing the NIC has to cut."""
-_PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
-"""What plain traffic is made of: protocol, segmented."""
 _MOST_TRIES = 3
 """Bursts that may come to nothing before a cell is judged with what there is."""
 
@@ -48,6 +43,9 @@ class PairSession:
         demand: What the cells are to exclude; sets how many frames are sent.
         seed: The run's seed.
         allow_management: For each end, whether the interface of our SSH session may be used.
+
+    Attributes:
+        orders: Makes the orders of its bursts.
     """
 
     def __init__(
@@ -61,13 +59,13 @@ class PairSession:
         allow_management: Mapping[Role, bool],
     ) -> None:
         self.name = name
-        self._ends = ends
-        self._flows = flows
+        self.ends = ends
+        self.flows = flows
         self._hosts = hosts
-        self._demand = demand
+        self.demand = demand
         self._allow_management = allow_management
         vnis = tuple(sorted({flow.vni for flow in flows}))
-        self._bursts = Bursts(ends, vnis, seed)
+        self.orders = Bursts(ends, vnis, seed)
         self._effective: dict[str, bool] = {}
         self._requested: dict[str, bool] = {}
         self._refused: tuple[str, ...] = ()
@@ -81,12 +79,12 @@ class PairSession:
         """
         recovered = []
         for role, answer in self._on_both(self._prepare):
-            recovered += [f"{self._ends.nic(role).name}: {line}" for line in answer["recovered"]]
+            recovered += [f"{self.ends.nic(role).name}: {line}" for line in answer["recovered"]]
         self._make_peer_a_reference()
 
         def tunnels(role: Role) -> None:
-            orders = [asdict(o) for o in tunnel_orders(self._ends, role, self._flows)]
-            self._call(role, "make_tunnels", orders=orders)
+            orders = [asdict(o) for o in tunnel_orders(self.ends, role, self.flows)]
+            self.call(role, "make_tunnels", orders=orders)
 
         self._on_both(tunnels)
         self._reach()
@@ -103,7 +101,7 @@ class PairSession:
             for role, host in self._hosts.items():
 
                 def end(role: Role = role, host: AgentClient = host) -> None:
-                    name = self._ends.nic(role).name
+                    name = self.ends.nic(role).name
                     left.extend(f"{name}: {line}" for line in not_undone(host.close()))
 
                 stack.callback(end)
@@ -115,71 +113,19 @@ class PairSession:
             )
 
     def _make_peer_a_reference(self) -> None:
-        answer = self._call("peer", "request_features", wanted=dict.fromkeys(PEER_OFF, False))
+        answer = self.call("peer", "request_features", wanted=dict.fromkeys(PEER_OFF, False))
         merging = [name for name in MERGING if answer.get(name, {}).get("active")]
         if merging:
             raise LabError(
                 f"{', '.join(merging)} cannot be switched off: what it captures is not what was "
                 "on the wire",
-                where=self._ends.peer.name,
+                where=self.ends.peer.name,
                 hint="use another NIC as the peer",
             )
 
-    # Controls
-
-    def controls(self) -> dict[str, ControlResult]:
-        """Runs every control, with all offloads of the DUT off."""
+    def all_off(self) -> None:
+        """Switches every offload of the DUT off that can be, for the controls."""
         self._request(dict.fromkeys(RULES, False))
-        return {
-            "plain": self._plain_control(),
-            "all-off": self._tunnel_control(),
-            "injected": self._injected_control(),
-        }
-
-    def _plain_control(self) -> ControlResult:
-        shapes: dict[str, tuple[Family, Protocol, bool]] = {
-            f"plain{family}/{l4}{'-seg' if segmented else ''}": (family, l4, segmented)
-            for l4, segmented in _PLAIN
-            for family in sorted(self._ends.families)
-        }
-        share = self._share(len(shapes))
-        orders = {
-            name: partial(self._bursts.plain, *shape, share) for name, shape in shapes.items()
-        }
-        return judge_traffic("plain", self._until_blocked(orders, None), self._demand)
-
-    def _tunnel_control(self) -> ControlResult:
-        share = self._share(len(self._flows))
-        # UDP first: a path that is blocked shows at once, where TCP would wait for its deadline.
-        flows = sorted(self._flows, key=lambda flow: flow.l4 == "tcp")
-        orders = {flow.id: partial(self._bursts.tunnel, flow, share) for flow in flows}
-        port = self._ends.port
-        return judge_traffic("all-off", self._until_blocked(orders, port), self._demand, port=port)
-
-    def _until_blocked(
-        self, orders: Mapping[str, Callable[[], BurstOrders]], port: int | None
-    ) -> dict[str, Burst]:
-        """Runs bursts up to the first that does not get through: the rest would tell no more."""
-        bursts: dict[str, Burst] = {}
-        for name, order in orders.items():
-            bursts[name] = self._whole_burst(order)
-            if blocked(name, bursts[name], port) is not None:
-                break
-        return bursts
-
-    def _injected_control(self) -> ControlResult:
-        flow = next(flow for flow in self._flows if flow.outer_checksum and flow.inner == 4)
-        orders = self._bursts.tunnel(flow, 1)
-        made, expected, good = injected_frames(self._ends, flow, orders.flow)
-        self._call("peer", "watch", capture=asdict(orders.receiver), flow=None)
-        encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
-        self._call("dut", "inject", frames=encoded)
-        received = self._collect(len(made))
-        return judge_injected(expected, good, received.seen)
-
-    def _share(self, parts: int) -> int:
-        """Frames of each flow so that all flows of a control together meet the demand."""
-        return int(self._demand.frames * _SPARE) // parts + 64
 
     # Cells
 
@@ -200,12 +146,12 @@ class PairSession:
     def _gather(self, cell: Cell) -> Evidence:
         """Sends bursts until the cell's demand is met, or is not going to be."""
         evidence = Evidence(self._effective)
-        needed = self._demand.frames
+        needed = self.demand.frames
         short = 0
         while True:
-            frames = int((needed - exercised(cell, evidence).frames) * _SPARE) + 64
-            order = partial(self._bursts.tunnel, cell.flow, min(BURST, frames))
-            burst = self._whole_burst(order)
+            frames = int((needed - exercised(cell, evidence).frames) * SPARE) + 64
+            order = partial(self.orders.tunnel, cell.flow, min(BURST, frames))
+            burst = self.burst(order)
             before = exercised(cell, evidence).frames
             evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
             done = exercised(cell, evidence).frames
@@ -220,7 +166,7 @@ class PairSession:
         requested = {**dict.fromkeys(SUPPORT, True), **wanted}
         if requested == self._requested:
             return
-        answer = self._call("dut", "request_features", wanted=requested)
+        answer = self.call("dut", "request_features", wanted=requested)
         on = {name for name, feature in answer.items() if feature["active"]}
         self._effective = {name: name in on for name in RULES if name in answer}
         self._requested = requested
@@ -234,8 +180,8 @@ class PairSession:
     # Both ends
 
     def _prepare(self, role: Role) -> Any:
-        nic = self._ends.nic(role)
-        return self._call(
+        nic = self.ends.nic(role)
+        return self.call(
             role,
             "prepare",
             interface=nic.facts.interface,
@@ -247,32 +193,34 @@ class PairSession:
         """A link that was reset has forgotten its neighbours."""
 
         def reach(role: Role) -> None:
-            for family in self._ends.families:
-                self._call(role, "reach", address=self._ends.outer(other(role), family))
+            for family in self.ends.families:
+                self.call(role, "reach", address=self.ends.outer(other(role), family))
 
         self._on_both(reach)
 
-    def _whole_burst(self, order: Callable[[], BurstOrders]) -> Burst:
+    def burst(self, order: Callable[[], BurstOrders]) -> Burst:
         """A burst of which the captures lost nothing, if it can be had in a few tries."""
-        burst = self._burst(order())
+        burst = self._one_burst(order())
         for _ in range(_MOST_TRIES - 1):
             if not _spoiled(burst):
                 break
-            burst = self._burst(order())
+            burst = self._one_burst(order())
         return burst
 
-    def _burst(self, orders: BurstOrders) -> Burst:
+    def _one_burst(self, orders: BurstOrders) -> Burst:
         flow = asdict(orders.flow)
-        self._call("peer", "watch", capture=asdict(orders.receiver), flow=flow)
+        self.call("peer", "watch", capture=asdict(orders.receiver), flow=flow)
         sent = _SENT.validate_python(
-            self._call("dut", "send", capture=asdict(orders.sender), flow=flow)
+            self.call("dut", "send", capture=asdict(orders.sender), flow=flow)
         )
-        return Burst(sent, self._collect(sent.handed.frames))
+        return Burst(sent, self.collect(sent.handed.frames))
 
-    def _collect(self, frames: int) -> Received:
-        return _RECEIVED.validate_python(self._call("peer", "collect", frames=frames))
+    def collect(self, frames: int) -> Received:
+        """What the peer saw, once that many frames have come or the wire is quiet."""
+        return _RECEIVED.validate_python(self.call("peer", "collect", frames=frames))
 
-    def _call(self, role: Role, op: str, **args: Any) -> Any:
+    def call(self, role: Role, op: str, **args: Any) -> Any:
+        """Has the agent at one end carry out an order."""
         return self._hosts[role].call(op, timeout=90.0, **args)
 
     def _on_both(self, act: Callable[[Role], Any]) -> list[tuple[Role, Any]]:

@@ -12,32 +12,39 @@ import allure
 from qualification.campaign import Campaign
 from qualification.inventory import Ends
 from qualification.judge.evidence import Evidence
-from qualification.judge.ruling import CellRow
+from qualification.judge.verdict import Verdict
 
 from .pcapng import pcapng
 
 
-def tell(row: CellRow, ends: Ends, evidence: Evidence | None, dumped: Mapping[str, Any]) -> None:
-    """Labels and attaches one cell; does nothing when Allure is not asked for.
+def label(ends: Ends, pair: str, verdict: Verdict, reason: str) -> None:
+    """Labels the running test; does nothing when Allure is not asked for.
 
     Args:
-        row: The cell's row.
-        ends: Its pair.
-        evidence: What the verdict rests on.
-        dumped: The same as JSON types.
+        ends: The pair it ran on.
+        pair: The pair's name.
+        verdict: How it ends.
+        reason: Why, in a sentence.
     """
     for name, value in {
         "driver": ends.dut.driver,
         "firmware": ends.dut.firmware,
-        "pair": row.pair,
-        "verdict": str(row.verdict),
+        "pair": pair,
+        "verdict": str(verdict),
     }.items():
         allure.dynamic.label(name, value)
-    allure.dynamic.description(row.reason)
+    allure.dynamic.description(reason)
     # Shown, but no part of the test's identity: its history goes on under another firmware.
     allure.dynamic.parameter("firmware", ends.dut.firmware, excluded=True)
-    if evidence is None:
-        return
+
+
+def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
+    """Attaches evidence to the running test, and its wrong frames as a capture.
+
+    Args:
+        evidence: What a verdict rests on.
+        dumped: The same as JSON types.
+    """
     allure.attach(json.dumps(dumped, indent=1), "evidence.json", allure.attachment_type.JSON)
     bad = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
     if bad:

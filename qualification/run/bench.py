@@ -16,6 +16,7 @@ from qualification.judge.evidence import Evidence
 from qualification.judge.verdict import Judgement, Verdict, judge
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
+from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
 from qualification.remote.pair import PairSession
 
@@ -63,7 +64,7 @@ class Bench:
     def controls(self, pair: str) -> dict[str, ControlResult]:
         """The pair's controls, run when first asked for."""
         if pair not in self._controls:
-            self._controls[pair] = self._on(pair, PairSession.controls)
+            self._controls[pair] = self._on(pair, run_controls)
         return self._controls[pair]
 
     def run(self, cell: Cell) -> Outcome:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from qualification.errors import LabError, QualificationFailure, VxqualError
 from qualification.inventory import Ends
+from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
 from qualification.judge.ruling import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
@@ -38,10 +39,9 @@ def conclude(outcome: Outcome, ends: Ends) -> None:
         LabError: The lab could not judge.
     """
     judgement = outcome.judgement
-    dumped = _EVIDENCE.dump_python(outcome.evidence, mode="json") if outcome.evidence else {}
-    allure_report.tell(
-        row(outcome.cell, judgement, outcome.evidence), ends, outcome.evidence, dumped
-    )
+    allure_report.label(ends, outcome.cell.pair, judgement.verdict, judgement.reason)
+    if outcome.evidence is not None:
+        allure_report.attach(outcome.evidence, _dumped(outcome.evidence))
     match judgement.verdict:
         case Verdict.PASS:
             return
@@ -51,6 +51,29 @@ def conclude(outcome: Outcome, ends: Ends) -> None:
     if outcome.blames_nic:
         raise QualificationFailure(text)
     raise LabError(text)
+
+
+def conclude_control(pair: str, result: ControlResult, ends: Ends) -> None:
+    """Ends the running test as a control came out.
+
+    Raises:
+        LabError: The pair cannot be trusted.
+    """
+    verdict = Verdict.PASS if result.trusted else Verdict.UNTRUSTED
+    allure_report.label(ends, pair, verdict, result.reason)
+    allure_report.attach(result.evidence, _dumped(result.evidence))
+    if not result.trusted:
+        raise LabError(f"{verdict} {pair}, control {result.name}: {result.reason}")
+
+
+def mark_control(report: pytest.TestReport, pair: str, result: ControlResult) -> None:
+    """Puts what a control rests on, on its report."""
+    setattr(report, EVIDENCE, {"id": f"{pair}/{result.name}", "evidence": _dumped(result.evidence)})
+
+
+def _dumped(evidence: Evidence) -> dict[str, Any]:
+    dumped: dict[str, Any] = _EVIDENCE.dump_python(evidence, mode="json")
+    return dumped
 
 
 def sentence(error: BaseException | None) -> str | None:
@@ -77,7 +100,7 @@ def mark(report: pytest.TestReport, cell: Cell, outcome: Outcome | None, why: st
         made = row(cell, outcome.judgement, outcome.evidence)
         blames_nic = outcome.blames_nic
         if outcome.evidence is not None:
-            setattr(report, EVIDENCE, _EVIDENCE.dump_python(outcome.evidence, mode="json"))
+            setattr(report, EVIDENCE, {"id": cell.id, "evidence": _dumped(outcome.evidence)})
     setattr(report, ROW, _ROW.dump_python(made, mode="json"))
     setattr(report, BLAMES_NIC, blames_nic)
     report.user_properties += [

@@ -141,14 +141,12 @@ class Controller:
             self._doubted |= not blamed
             if not isinstance(report.longrepr, str):  # nothing of ours: somebody has to see it
                 self._tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
-        if made is None:
-            return
-        # A later error, of a teardown, does not replace a verdict.
-        self._rows.setdefault(made.id, made)
         evidence = getattr(report, EVIDENCE, None)
-        if evidence is not None:
+        if evidence is not None and report.when == "call":
             with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"id": made.id, "evidence": evidence}) + "\n")
+                file.write(json.dumps(evidence) + "\n")
+        if made is not None:  # a later error, of a teardown, does not replace a verdict
+            self._rows.setdefault(made.id, made)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keeps what went wrong before there was any test; the cases' settings hide tracebacks."""

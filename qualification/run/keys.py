@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from qualification.campaign import Campaign
+from qualification.judge.controls import ControlResult
 
 from .bench import Outcome
 
 CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
+CONTROL = pytest.StashKey[tuple[str, ControlResult]]()

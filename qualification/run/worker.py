@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from qualification.campaign import Campaign
+from qualification.judge.controls import ControlResult
 from qualification.plan.cells import Cell
 
 from . import conclusion
 from .bench import Bench, Outcome
-from .keys import CAMPAIGN, OUTCOME
+from .keys import CAMPAIGN, CONTROL, OUTCOME
 
 
 class Worker:
@@ -74,6 +75,8 @@ class Worker:
             conclusion.mark(report, cell, item.stash.get(OUTCOME, None), text)
             # Junit takes them off the report of the teardown, which gets them from the test.
             item.user_properties[:] = report.user_properties
+        if CONTROL in item.stash and call.when == "call":
+            conclusion.mark_control(report, *item.stash[CONTROL])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -107,5 +110,18 @@ def conclude(request: pytest.FixtureRequest, bench: Bench) -> Callable[[Outcome]
     def end(outcome: Outcome) -> None:
         request.node.stash[OUTCOME] = outcome
         conclusion.conclude(outcome, bench.ends(outcome.cell.pair))
+
+    return end
+
+
+@pytest.fixture
+def conclude_control(
+    request: pytest.FixtureRequest, bench: Bench
+) -> Callable[[str, ControlResult], None]:
+    """Ends a test as a control came out."""
+
+    def end(pair: str, result: ControlResult) -> None:
+        request.node.stash[CONTROL] = pair, result
+        conclusion.conclude_control(pair, result, bench.ends(pair))
 
     return end

@@ -24,6 +24,7 @@ from qualification.judge.verdict import Demand, Verdict, judge
 from qualification.plan.cells import CONTROLS, Cell
 from qualification.plan.features import RULES, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow, all_flows
+from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
 from qualification.remote.orders import tunnel_orders
 from qualification.remote.pair import PairSession
@@ -272,7 +273,7 @@ def test_a_whole_session_leaves_both_hosts_as_they_were(
         for name in ("alpha", "bravo"):
             assert during[f"{name}: ip -d link"] == before[f"{name}: ip -d link"]
         assert during != before
-        controls = pair.controls()
+        controls = run_controls(pair)
         assert list(controls) == list(CONTROLS)
         assert all(control.trusted for control in controls.values()), controls
         everything = OffloadSet(space(ends).settle(RULES), space(ends))

@@ -49,8 +49,10 @@ def judged(port: int | None = 4789, **bursts: Burst) -> ControlResult:
 
 
 def test_clean() -> None:
-    found = judged(one=burst(), other=burst())
-    assert found == ControlResult("all-off", True, "800 frames, all right", 800, 0, 0)
+    bursts = {"one": burst(), "other": burst()}
+    found = judged(**bursts)
+    assert found == ControlResult("all-off", True, "800 frames, all right", 800, 0, 0, bursts)
+    assert found.evidence.bursts == tuple(bursts.values())
 
 
 def test_a_little_loss_is_told_and_borne() -> None:

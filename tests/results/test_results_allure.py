@@ -23,7 +23,7 @@ from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 from qualification.results import allure_report
-from tests.results.conftest import ALL_ON, TCP, UDP, ends, made
+from tests.results.conftest import ALL_ON, TCP, UDP, ends
 
 
 @pytest.mark.parametrize("cell", [Cell("x710", ALL_ON, TCP)])
@@ -33,14 +33,15 @@ def test_fails(cell):
     burst = Burst(Sent(Handed(), 0, True, 0.0, {}), Received(seen, Delivered(), {}))
     evidence = Evidence({"tx-checksum-ip-generic": True}, bursts=(burst,))
     dumped = TypeAdapter(Evidence).dump_python(evidence, mode="json")
-    row = made(ALL_ON, TCP, Verdict.FAIL, "one is wrong")
-    allure_report.tell(row, ends(firmware=os.environ["FIRMWARE"]), evidence, dumped)
+    about = ends(firmware=os.environ["FIRMWARE"])
+    allure_report.label(about, cell.pair, Verdict.FAIL, "one is wrong")
+    allure_report.attach(evidence, dumped)
 
 
 @pytest.mark.parametrize("cell", [Cell("x710", ALL_ON, UDP)])
 def test_untrusted(cell):
-    row = made(ALL_ON, UDP, Verdict.UNTRUSTED, "control plain failed")
-    allure_report.tell(row, ends(firmware=os.environ["FIRMWARE"]), None, {})
+    about = ends(firmware=os.environ["FIRMWARE"])
+    allure_report.label(about, cell.pair, Verdict.UNTRUSTED, "control plain failed")
 """
 
 

@@ -1,0 +1,80 @@
+"""Runs the controls of a pair: what must come out one way before any cell is judged."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+
+from qualification.agent.messages import Handed, Sent
+from qualification.judge.controls import ControlResult, blocked, judge_injected, judge_traffic
+from qualification.judge.evidence import Burst
+from qualification.plan.flows import Family, Protocol
+
+from .injected import frames as injected_frames
+from .orders import BurstOrders
+from .pair import SPARE, PairSession
+
+_PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
+"""What plain traffic is made of: protocol, segmented."""
+
+
+def run_controls(pair: PairSession) -> dict[str, ControlResult]:
+    """Runs every control, with all offloads of the DUT off."""
+    pair.all_off()
+    return {
+        "plain": _plain_control(pair),
+        "all-off": _tunnel_control(pair),
+        "injected": _injected_control(pair),
+    }
+
+
+def _plain_control(pair: PairSession) -> ControlResult:
+    shapes: dict[str, tuple[Family, Protocol, bool]] = {
+        f"plain{family}/{l4}{'-seg' if segmented else ''}": (family, l4, segmented)
+        for l4, segmented in _PLAIN
+        for family in sorted(pair.ends.families)
+    }
+    share = _share(pair, len(shapes))
+    orders = {name: partial(pair.orders.plain, *shape, share) for name, shape in shapes.items()}
+    return judge_traffic("plain", _until_blocked(pair, orders, None), pair.demand)
+
+
+def _tunnel_control(pair: PairSession) -> ControlResult:
+    share = _share(pair, len(pair.flows))
+    # UDP first: a path that is blocked shows at once, where TCP would wait for its deadline.
+    flows = sorted(pair.flows, key=lambda flow: flow.l4 == "tcp")
+    orders = {flow.id: partial(pair.orders.tunnel, flow, share) for flow in flows}
+    port = pair.ends.port
+    return judge_traffic("all-off", _until_blocked(pair, orders, port), pair.demand, port=port)
+
+
+def _until_blocked(
+    pair: PairSession, orders: Mapping[str, Callable[[], BurstOrders]], port: int | None
+) -> dict[str, Burst]:
+    """Runs bursts up to the first that does not get through: the rest would tell no more."""
+    bursts: dict[str, Burst] = {}
+    for name, order in orders.items():
+        bursts[name] = pair.burst(order)
+        if blocked(name, bursts[name], port) is not None:
+            break
+    return bursts
+
+
+def _injected_control(pair: PairSession) -> ControlResult:
+    flow = next(flow for flow in pair.flows if flow.outer_checksum and flow.inner == 4)
+    orders = pair.orders.tunnel(flow, 1)
+    made, expected, good = injected_frames(pair.ends, flow, orders.flow)
+    pair.call("peer", "watch", capture=asdict(orders.receiver), flow=None)
+    encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
+    pair.call("dut", "inject", frames=encoded)
+    received = pair.collect(len(made))
+    made_by_us = Sent(Handed(), written=len(made), complete=True, seconds=0.0, counters={})
+    result = judge_injected(expected, good, received.seen)
+    return replace(result, bursts={flow.id: Burst(made_by_us, received)})
+
+
+def _share(pair: PairSession, parts: int) -> int:
+    """Frames of each flow so that all flows of a control together meet the demand."""
+    return int(pair.demand.frames * SPARE) // parts + 64
