@@ -42,9 +42,13 @@ path = os.path.join(caches, "vxqual", "agent-%s.pyz" % order["sha256"])
 intact, problem = False, None
 try:
     if list(sys.version_info) >= order["oldest"]:
-        if not os.path.isdir(os.path.dirname(path)):
-            os.makedirs(os.path.dirname(path))
-        os.chmod(os.path.dirname(path), 0o700)
+        folder = os.path.dirname(path)
+        try:
+            os.makedirs(folder)
+        except EnvironmentError:  # it is there, or is made by another controller just now
+            if not os.path.isdir(folder):
+                raise
+        os.chmod(folder, 0o700)
         if os.path.exists(path):
             with open(path, "rb") as file:
                 intact = hashlib.sha256(file.read()).hexdigest() == order["sha256"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
@@ -178,7 +179,11 @@ def keygen(file: Path, *options: str, kind: str = "ed25519") -> Path:
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
     if os.geteuid() != 0 and not os.environ.get("CI"):
         pytest.skip("sshd needs root to let anybody in")
-    Path("/run/sshd").mkdir(exist_ok=True)  # sshd does not start without
+    _OTHERS.clear()
+    _OTHERS.update(_all_children())
+    separation = Path("/run/sshd")  # sshd does not start without
+    ours = not separation.exists()
+    separation.mkdir(exist_ok=True)
     host = Sshd(tmp_path / "sshd")
     keygen(host.folder / "host_key")
     keygen(host.folder / "user_key")
@@ -188,6 +193,9 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     host.configure()
     host.trust(f"192.0.2.1 {host.host_key()}")
     yield host
+    if ours:
+        with contextlib.suppress(OSError):
+            separation.rmdir()
     assert not children(), "every proxy has ended and was reaped"
 
 
@@ -250,7 +258,15 @@ def await_end(pid: int) -> None:
         os.close(descriptor)
 
 
+_OTHERS: set[str] = set()
+"""Children of this process that were there before the test, such as a shared lab's."""
+
+
 def children() -> set[str]:
-    """The processes that we started and have not reaped."""
+    """The processes that this test started and has not reaped."""
+    return _all_children() - _OTHERS
+
+
+def _all_children() -> set[str]:
     files = Path("/proc/self/task").glob("*/children")
     return {pid for file in files for pid in file.read_text().split()}

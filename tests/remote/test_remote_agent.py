@@ -112,6 +112,7 @@ def test_no_python3(sshd: Sshd, app: Application) -> None:
     assert caught.value.hint == "install it there: Python 3.9 or later"
 
 
+@pytest.mark.slow  # for a machine that has them; the next test stands in elsewhere
 @pytest.mark.parametrize("name", ["python3.8", "python3.6", "python2.7"])
 def test_a_python3_that_is_too_old(sshd: Sshd, app: Application, name: str) -> None:
     found = (
