@@ -19,7 +19,7 @@ from qualification.plan.features import RULES, FeatureSpace
 from qualification.plan.flows import Flow, all_flows
 from qualification.topology import Topology
 
-_FRAMES_PER_SECOND = 25_000
+_FRAMES_PER_SECOND = 40_000
 _CELL_SECONDS = 0.15
 _TOGGLE_SECONDS = 0.3
 """For estimates, measured on the loopback lab with two cores; real links come back later."""

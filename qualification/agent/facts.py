@@ -53,7 +53,7 @@ def nic(interface: str) -> NicFacts:
         interface=interface,
         mac=str(link.get("address")),
         mtu=int(link.get("mtu")),
-        up=bool(link["flags"] & 1),
+        up=links.is_up(interface),
         carrier=links.has_carrier(interface),
         driver=driver.get("driver"),
         driver_version=driver.get("version"),

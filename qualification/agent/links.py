@@ -15,7 +15,7 @@ from .neighbours import arp_probe
 from .protocol import AgentProblem
 from .waiting import await_condition
 
-_IFF_UP = 1
+_IFF_UP = 1 << 0
 _IFF_LOWER_UP = 1 << 16
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
@@ -62,6 +62,11 @@ def owner_of(address: str) -> str | None:
                 name = route.get_links(message["index"])[0].get("ifname")
                 return str(name)
     return None
+
+
+def is_up(interface: str) -> bool:
+    """Whether the interface is administratively up."""
+    return bool(find(interface)["flags"] & _IFF_UP)
 
 
 def has_carrier(interface: str) -> bool:

@@ -115,7 +115,7 @@ class _Agent:
         for look in checks(interface, addresses, allow_management):
             look()
         link = links.find(interface)
-        if not link["flags"] & 1:
+        if not links.is_up(interface):
             self._journal.about_to("link", interface=interface, up=False)
             links.set_up(interface, True)
         links.await_carrier(interface, context.stop.is_set)

@@ -43,8 +43,7 @@ def checks(
             )
 
     def has_link() -> None:
-        link = links.find(interface)
-        if link["flags"] & 1 and not links.has_carrier(interface):
+        if links.is_up(interface) and not links.has_carrier(interface):
             raise AgentProblem(
                 "no-link",
                 f"{interface} is up and has no link",

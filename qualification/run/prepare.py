@@ -14,7 +14,7 @@ from qualification.campaign import Campaign
 from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, UsageError
 from qualification.judge.verdict import Demand
 from qualification.lab import loopback
-from qualification.plan.cells import PlanName
+from qualification.plan.cells import PLANS, PlanName
 from qualification.remote.discover import discover, readiness
 from qualification.topology import Topology
 
@@ -102,6 +102,7 @@ def show_plan(
     pairs = chosen(lab, wanted)
     with standing(lab, lambda _: None) as resolved:
         made = campaign(resolved, path, pairs, plan, Demand(rate, confidence), None, say)
+    say(f"{plan}: {PLANS[plan]}")
     for pair in pairs:
         dut = made.ends(pair).dut
         say(f"\n{pair}: {dut.name}, driver {dut.driver}, firmware {dut.firmware}")
