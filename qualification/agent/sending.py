@@ -139,10 +139,8 @@ def _send_datagrams(
         try:
             sock.send(data)
         except OSError as error:
-            if (
-                error.errno == errno.ECONNREFUSED
-            ):  # a notice about an earlier one; this one is unsent
-                sock.send(data)
+            if error.errno == errno.ECONNREFUSED:
+                sock.send(data)  # the notice was about an earlier one, and this one is unsent
             elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
                 return
             else:

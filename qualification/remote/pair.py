@@ -147,17 +147,15 @@ class PairSession:
         """Sends bursts until the cell's demand is met, or is not going to be."""
         evidence = Evidence(self._effective)
         needed = self.demand.frames
-        short = 0
+        done = short = 0
         while True:
-            frames = int((needed - exercised(cell, evidence).frames) * SPARE) + 64
-            order = partial(self.orders.tunnel, cell.flow, min(BURST, frames))
-            burst = self.burst(order)
-            before = exercised(cell, evidence).frames
+            frames = min(BURST, int((needed - done) * SPARE) + 64)
+            burst = self.burst(partial(self.orders.tunnel, cell.flow, frames))
             evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
-            done = exercised(cell, evidence).frames
+            before, done = done, exercised(cell, evidence).frames
             if burst.received.seen.bad or done >= needed or done == before:
                 return evidence
-            short += done - before < min(BURST, frames) // 2
+            short += done - before < frames // 2
             if short >= _MOST_TRIES:  # the NIC is given too little to do; more of it will not help
                 return evidence
 
