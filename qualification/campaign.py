@@ -16,7 +16,7 @@ from qualification.inventory import Ends, Inventory
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells
 from qualification.plan.features import RULES, FeatureSpace
-from qualification.plan.flows import Flow, all_flows
+from qualification.plan.flows import Flow, bulk_flows, volley_flows
 from qualification.topology import Topology
 
 _FRAMES_PER_SECOND = 40_000
@@ -60,9 +60,14 @@ class Campaign:
         return Ends(nics[named.dut], nics[named.peer], named.port)
 
     def flows(self, pair: str) -> tuple[Flow, ...]:
-        """What may be sent on a pair."""
+        """What may be sent on a pair by the kernel's own sockets."""
         ends = self.ends(pair)
-        return all_flows(ends.families, ends.port)
+        return bulk_flows(ends.families, ends.port)
+
+    def volleys(self, pair: str) -> tuple[Flow, ...]:
+        """What may be sent on a pair in crafted buffers."""
+        ends = self.ends(pair)
+        return volley_flows(ends.families, ends.port)
 
     def cells(self, pair: str) -> tuple[Cell, ...]:
         """The cells of a pair, in the order they run."""
@@ -73,7 +78,7 @@ class Campaign:
             frozenset(n for n, feature in features.items() if feature.active and not feature.hw),
             dut.driver,
         )
-        return plan_cells(pair, space, self.flows(pair), self.plan)
+        return plan_cells(pair, space, self.flows(pair), self.volleys(pair), self.plan)
 
     def controls(self, pair: str) -> tuple[str, ...]:
         """Ids of a pair's controls."""
@@ -83,7 +88,8 @@ class Campaign:
         """How long a pair will take, roughly."""
         cells = [cell for cell in self.cells(pair) if not cell.unsupported]
         sets = len({cell.set_id for cell in cells})
-        frames = (len(cells) + len(CONTROLS)) * self.demand.frames
+        bulk = [cell for cell in cells if not cell.flow.volley]
+        frames = (len(bulk) + len(CONTROLS)) * self.demand.frames
         return (
             frames / _FRAMES_PER_SECOND + len(cells) * _CELL_SECONDS + (sets + 1) * _TOGGLE_SECONDS
         )

@@ -10,16 +10,19 @@ import base64
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 from qualification.wire.dissect import Layout, dissect
-from qualification.wire.packet import TCP
-from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
+from qualification.wire.packet import TCP, Packet
+from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, Checked, check, explain
 
 from .bpf import sender_filter
 from .messages import BadFrame, CaptureOrder, Handed, Seen
 from .ring import Ring, RingFrame
 
 _ETHERNET = 14
+SEGMENT = "segment"
+"""Named beside the layers: a frame whose bytes are not those that were due."""
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
 
 
@@ -124,17 +127,30 @@ class PeerCapture(_Capture):
             return
         if self._must_not_have & ~checked.absent & (checked.good | checked.bad):
             self._unasked += 1
-        if bad:
+        differs = self._differs(data, checked) if whose == _OURS else None
+        if bad or differs:
             self._frames += 1
             self._bad += 1
-            names = _names(bad)
+            names = _names(bad) + ((SEGMENT,) if differs else ())
             self._bad_layers.update(names)
             if len(self._samples) < self._order.keep:
-                self._samples.append(self._sample(frame, data, names, checked.absent & bad))
+                sample = self._sample(frame, data, names, checked.absent & bad)
+                said = (differs, *self._explain(data, checked)) if differs else ()
+                self._samples.append(replace(sample, findings=sample.findings + said))
         elif checked.unjudged:
             self._unjudged[checked.reason or "unknown"] += 1
         else:
             self._frames += 1
+
+    def _differs(self, data: bytes, checked: Checked) -> str | None:
+        """What is wrong with a frame of ours beside its checksums; None where that is not known."""
+        del data, checked
+        return None
+
+    def _explain(self, data: bytes, checked: Checked) -> list[str]:
+        """More on a frame that differs."""
+        del data, checked
+        return []
 
     def _sample(
         self, frame: RingFrame, data: bytes, names: tuple[str, ...], absent: int
@@ -177,7 +193,11 @@ class SenderCapture(_Capture):
         if packet is None:
             return
         header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
-        self._sizes[packet.l4_length - header, frame.unfinished] += 1
+        self._count(packet, packet.l4_length - header, frame.unfinished)
+
+    def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
+        del packet
+        self._sizes[payload, unfinished] += 1
 
     def finish(self, segment: int) -> Handed:
         """Ends the capture and says what was handed over.

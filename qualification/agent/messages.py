@@ -47,6 +47,39 @@ class FlowOrder:
 
 
 @dataclass(frozen=True)
+class VolleyOrder:
+    """One volley of crafted buffers; see `qualification.wire.volleys`.
+
+    Attributes:
+        volley: Its name.
+        protocol: "tcp" or "udp".
+        segmented: Super-packets are among them.
+        device: The sender's, in the tunnel namespace; the underlay interface without a tunnel.
+        vni: VXLAN network identifier, or None for plain traffic on the underlay.
+        source_mac: Of the frames, inside the tunnel.
+        destination_mac: The same.
+        source: Address of the sender.
+        destination: Of nobody, so that nobody answers.
+        port: Destination port; unique per burst.
+        mtu: Most bytes of an IP packet in it.
+        seed: Determines every payload byte.
+    """
+
+    volley: str
+    protocol: Protocol
+    segmented: bool
+    device: str
+    vni: int | None
+    source_mac: str
+    destination_mac: str
+    source: str
+    destination: str
+    port: int
+    mtu: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class CaptureOrder:
     """What to watch on a NIC.
 

@@ -8,6 +8,7 @@ import dataclasses
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,16 +24,21 @@ from .messages import (
     Received,
     Sent,
     TunnelOrder,
+    VolleyOrder,
 )
 from .preflight import checks
 from .protocol import AgentProblem, Context
 from .receiving import Receiver
 from .sending import send
 from .tunnels import Tunnels
+from .volley import VolleyCapture, VolleySender, fire
 from .waiting import await_condition
 
 _QUIET_SECONDS = 0.25
 """Nothing more is expected of a burst after the wire has been silent for this long."""
+
+_FIRING_SECONDS = 2.0
+"""For the last buffer of a volley to reach the NIC."""
 
 
 def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]]:
@@ -48,6 +54,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "watch": agent.watch,
         "collect": agent.collect,
         "send": agent.send,
+        "fire": agent.fire,
         "inject": agent.inject,
     }
     return table, agent.restore
@@ -158,13 +165,21 @@ class _Agent:
     # Bursts
 
     def watch(
-        self, _context: Context, *, capture: dict[str, Any], flow: dict[str, Any] | None
+        self,
+        _context: Context,
+        *,
+        capture: dict[str, Any],
+        flow: dict[str, Any] | None = None,
+        volley: dict[str, Any] | None = None,
     ) -> None:
         """Starts judging a flow's frames and, if it is one of sockets, receiving it."""
         self._end_watch()
         order = CaptureOrder(**capture)
         before = counters.snapshot(self._interface, self._tunnel_of(order.vni))
-        watching = PeerCapture(order)
+        if volley is not None:
+            watching: PeerCapture = VolleyCapture(order, VolleyOrder(**volley))
+        else:
+            watching = PeerCapture(order)
         receiver = None
         if flow is not None:
             try:
@@ -224,6 +239,27 @@ class _Agent:
             )
         )
 
+    def fire(
+        self, context: Context, *, capture: dict[str, Any], volley: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Sends one volley and tells what the kernel handed to the NIC for it."""
+        order = VolleyOrder(**volley)
+        tunnel = self._tunnel_of(order.vni)
+        before = counters.snapshot(self._interface, tunnel)
+        start = time.monotonic()
+        watching = VolleySender(CaptureOrder(**capture), order)
+        try:
+            due = fire(order, tunnel)
+            complete = await_condition(
+                lambda: watching.frames >= due, _FIRING_SECONDS, context.stop.is_set
+            )
+        finally:
+            handed = watching.finish()
+        seconds = time.monotonic() - start
+        after = counters.snapshot(self._interface, tunnel)
+        moved = counters.moved(before, after)
+        return dataclasses.asdict(Sent(handed, due, complete, seconds, moved, self._log.news()))
+
     def inject(self, _context: Context, *, frames: Sequence[str]) -> int:
         """Sends frames, base64, as they are: finished, nothing left for the NIC to do."""
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
@@ -251,7 +287,7 @@ class _Agent:
         try:
             seen = watching.finish()
         finally:
-            delivered = receiver.finish() if receiver is not None else Delivered()
+            delivered = receiver.finish() if receiver is not None else Delivered(complete=True)
         return seen, delivered
 
     def _lease(self) -> Journal:

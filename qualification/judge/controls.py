@@ -88,6 +88,39 @@ def judge_traffic(
     return ends(True, f"{sums.frames:,} frames, all right{lost}")
 
 
+def judge_crafted(bursts: dict[str, Burst]) -> ControlResult:
+    """The control that shows what is due of a volley: with every offload off, the kernel makes it.
+
+    Args:
+        bursts: One for each volley, by its flow's id.
+    """
+    sums = total(tuple(bursts.values()))
+
+    def ends(trusted: bool, reason: str) -> ControlResult:
+        return ControlResult("crafted", trusted, reason, sums.frames, sums.bad, sums.lost, bursts)
+
+    for flow, burst in bursts.items():
+        seen = burst.received.seen
+        if seen.bad:
+            said = seen.samples[0].findings[-1] if seen.samples else "?"
+            return ends(
+                False,
+                f"{seen.bad:,} of {seen.frames:,} frames of {flow} are not as they must be with "
+                f"every offload off, such as: {said}",
+            )
+        why = blocked(flow, burst, None)
+        if why is not None and burst.sent.written:  # else the kernel takes no such buffers
+            return ends(False, why)
+    if sums.drops or sums.unjudged:
+        return ends(
+            False,
+            f"the capture lost {sums.drops:,} frames, "
+            f"and {sum(sums.unjudged.values()):,} cannot be judged",
+        )
+    lost = f"; {sums.lost:,} lost on the way" if sums.lost else ""
+    return ends(True, f"{sums.frames:,} frames, each as it must be{lost}")
+
+
 def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
     """Why a flow of a control does not get through, in a sentence; None if it does.
 

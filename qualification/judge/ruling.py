@@ -21,6 +21,7 @@ class FlowRow:
     l4: str
     segmentation: bool
     port: int
+    volley: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def row(cell: Cell, judgement: Judgement, evidence: Evidence | None = None) -> C
             flow.l4,
             flow.segmentation,
             flow.port,
+            flow.volley,
         ),
         verdict=judgement.verdict,
         frames=judgement.frames,

@@ -63,7 +63,9 @@ class Judgement:
     rate: Rate = UNKNOWN
 
 
-def judge(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
+def judge(  # noqa: PLR0912  (a question each, in an order that matters)
+    cell: Cell, evidence: Evidence, demand: Demand
+) -> Judgement:
     """The verdict on one cell of a pair that its controls have shown to be trusted.
 
     The order of the questions matters. A wrong frame is wrong whatever else went wrong, so FAIL
@@ -118,8 +120,20 @@ def judge(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
             "every frame handed over arrived right, and yet the peer's application lacks some of "
             "what was sent",
         )
+    if cell.flow.volley and not any(burst.sent.written for burst in evidence.bursts):
+        return ends(
+            Verdict.NOT_EXERCISED,
+            f"the DUT's kernel takes no crafted {cell.flow.l4.upper()} super-packets "
+            "(6.2 and later do)",
+        )
     if worked.work and not worked.frames:
         return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.said}")
+    if cell.flow.volley and sums.frames:
+        return ends(
+            Verdict.PASS,
+            f"all {sums.frames:,} frames are byte for byte what they must be, {worked.said} "
+            "among them",
+        )
     if worked.frames < demand.frames:
         return ends(
             Verdict.INCONCLUSIVE,

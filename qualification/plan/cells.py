@@ -23,6 +23,7 @@ PLANS: dict[PlanName, str] = {
 CONTROLS = {
     "plain": "plain traffic without a tunnel is clean",
     "all-off": "the tunnel with all offloads off is clean",
+    "crafted": "crafted buffers that the kernel finishes itself come out as they must",
     "injected": "a frame made bad on purpose is seen as bad",
 }
 
@@ -123,7 +124,11 @@ def _pairwise(
 
 
 def plan_cells(
-    pair: str, space: FeatureSpace, flows: Sequence[Flow], plan: PlanName
+    pair: str,
+    space: FeatureSpace,
+    flows: Sequence[Flow],
+    volleys: Sequence[Flow],
+    plan: PlanName,
 ) -> tuple[Cell, ...]:
     """The cells of one pair, all flows of a set together.
 
@@ -131,9 +136,16 @@ def plan_cells(
         pair: Name of the pair.
         space: What the DUT lets us vary.
         flows: What to send under each set.
+        volleys: What to send besides with everything on; by the full plan, under each set.
         plan: How many sets.
     """
-    cells = [Cell(pair, offloads, flow) for offloads in offload_sets(space, plan) for flow in flows]
+    sets = offload_sets(space, plan)
+    everything = max(sets, key=lambda offloads: len(offloads.on))
+    cells = []
+    for offloads in sets:
+        cells += [Cell(pair, offloads, flow) for flow in flows]
+        if plan == "full" or offloads is everything:
+            cells += [Cell(pair, offloads, flow) for flow in volleys]
     nothing = OffloadSet(frozenset(), space)
     for rule in VARIED:
         if rule.expected and rule.name not in space.switchable | space.fixed_on:

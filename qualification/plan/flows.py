@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+from qualification.wire.volleys import VOLLEYS
+
 from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
 
 Family = Literal[4, 6]
@@ -23,6 +25,8 @@ class Flow:
         l4: Inner protocol.
         segmentation: Super-packets are made: always of bulk TCP, of UDP with UDP_SEGMENT.
         port: The tunnel's UDP port.
+        volley: Which crafted buffers are sent, by their name in `qualification.wire.volleys`;
+            empty for traffic of the kernel's own sockets, in bulk.
     """
 
     outer: Family
@@ -31,13 +35,18 @@ class Flow:
     l4: Protocol
     segmentation: bool
     port: int = 4789
+    volley: str = ""
 
     @property
     def id(self) -> str:
-        """Such as "outer4-csum/inner6/tcp"; the port is named where it is not the standard's."""
+        """Such as "outer4-csum/inner6/tcp" or "outer4-csum/inner6/tcp/boundaries".
+
+        The port is named where it is not the standard's.
+        """
         traffic = self.l4 if self.l4 == "tcp" or not self.segmentation else "udp-seg"
         port = "" if self.port == 4789 else f"-port{self.port}"
-        return f"{self.outer_id}{port}/inner{self.inner}/{traffic}"
+        volley = f"/{self.volley}" if self.volley else ""
+        return f"{self.outer_id}{port}/inner{self.inner}/{traffic}{volley}"
 
     @property
     def outer_id(self) -> str:
@@ -74,13 +83,26 @@ class Flow:
         return frozenset(work)
 
 
-def all_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
-    """Every flow over the underlay's families, in the order they run: 12 for each family."""
-    versions: tuple[Family, ...] = (4, 6)
-    traffic: tuple[tuple[Protocol, bool], ...] = (("tcp", True), ("udp", False), ("udp", True))
+_VERSIONS: tuple[Family, ...] = (4, 6)
+_BULK: tuple[tuple[Protocol, bool], ...] = (("tcp", True), ("udp", False), ("udp", True))
+
+
+def bulk_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
+    """Every flow of the kernel's own sockets, in the order they run: 12 for each family."""
     return tuple(
         Flow(outer, checksum, inner, l4, segmentation, port)
         for outer, checksum, inner, (l4, segmentation) in product(
-            sorted(families), (True, False), versions, traffic
+            sorted(families), (True, False), _VERSIONS, _BULK
+        )
+    )
+
+
+def volley_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
+    """Every flow of crafted buffers, in the order they run."""
+    return tuple(
+        Flow(outer, checksum, inner, l4, segmentation, port, volley.name)
+        for volley in VOLLEYS.values()
+        for outer, checksum, inner, (l4, segmentation) in product(
+            sorted(families), (True, False), _VERSIONS, volley.traffic
         )
     )

@@ -8,9 +8,15 @@ from dataclasses import asdict, replace
 from functools import partial
 
 from qualification.agent.messages import Handed, Sent
-from qualification.judge.controls import ControlResult, blocked, judge_injected, judge_traffic
+from qualification.judge.controls import (
+    ControlResult,
+    blocked,
+    judge_crafted,
+    judge_injected,
+    judge_traffic,
+)
 from qualification.judge.evidence import Burst
-from qualification.plan.flows import Family, Protocol
+from qualification.plan.flows import Family, Protocol, volley_flows
 
 from .injected import frames as injected_frames
 from .orders import BurstOrders
@@ -26,6 +32,7 @@ def run_controls(pair: PairSession) -> dict[str, ControlResult]:
     return {
         "plain": _plain_control(pair),
         "all-off": _tunnel_control(pair),
+        "crafted": _crafted_control(pair),
         "injected": _injected_control(pair),
     }
 
@@ -50,6 +57,16 @@ def _tunnel_control(pair: PairSession) -> ControlResult:
     return judge_traffic("all-off", _until_blocked(pair, orders, port), pair.demand, port=port)
 
 
+def _crafted_control(pair: PairSession) -> ControlResult:
+    """Every volley, once for each inner family: outside of that, the kernel does the same."""
+    outer = pair.flows[0].outer
+    flows = [
+        flow for flow in volley_flows(frozenset({outer}), pair.ends.port) if flow.outer_checksum
+    ]
+    orders = {flow.id: partial(pair.orders.volley, flow) for flow in flows}
+    return judge_crafted(_until_blocked(pair, orders, pair.ends.port))
+
+
 def _until_blocked(
     pair: PairSession, orders: Mapping[str, Callable[[], BurstOrders]], port: int | None
 ) -> dict[str, Burst]:
@@ -57,7 +74,7 @@ def _until_blocked(
     bursts: dict[str, Burst] = {}
     for name, order in orders.items():
         bursts[name] = pair.burst(order)
-        if blocked(name, bursts[name], port) is not None:
+        if bursts[name].sent.written and blocked(name, bursts[name], port) is not None:
             break
     return bursts
 
@@ -65,7 +82,7 @@ def _until_blocked(
 def _injected_control(pair: PairSession) -> ControlResult:
     flow = next(flow for flow in pair.flows if flow.outer_checksum and flow.inner == 4)
     orders = pair.orders.tunnel(flow, 1)
-    made, expected, good = injected_frames(pair.ends, flow, orders.flow)
+    made, expected, good = injected_frames(pair.ends, flow, orders.flow.port)
     pair.call("peer", "watch", capture=asdict(orders.receiver), flow=None)
     encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
     pair.call("dut", "inject", frames=encoded)

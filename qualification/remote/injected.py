@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from qualification.agent.messages import FlowOrder
 from qualification.inventory import Ends
 from qualification.plan.flows import Flow
 
@@ -15,7 +14,7 @@ COPIES = 4
 """Frames of each kind."""
 
 
-def frames(ends: Ends, flow: Flow, order: FlowOrder) -> tuple[list[bytes], dict[str, int], int]:
+def frames(ends: Ends, flow: Flow, port: int) -> tuple[list[bytes], dict[str, int], int]:
     """The frames of the control, how many are wrong by layer, and how many are right.
 
     In each wrong frame exactly one layer's checksum is wrong: where an inner field is spoiled, the
@@ -41,7 +40,7 @@ def frames(ends: Ends, flow: Flow, order: FlowOrder) -> tuple[list[bytes], dict[
 
     def build(number: int, spoiled: str | None) -> bytes:
         payload = bytes(range(64 + number))
-        inner = inner_mac_header / inner_ip / UDP(sport=9, dport=order.port) / Raw(payload)
+        inner = inner_mac_header / inner_ip / UDP(sport=9, dport=port) / Raw(payload)
         inner = Ether(bytes(inner))  # with its checksums filled in
         if spoiled == "inner L4":
             _spoil(inner[UDP])

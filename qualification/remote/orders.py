@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder
+from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder, VolleyOrder
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.plan.flows import Flow
@@ -33,12 +33,23 @@ def inner_mac(role: Role, vni: int) -> str:
     return f"02:56:58:{vni >> 8 & 0xFF:02x}:{vni & 0xFF:02x}:{_NUMBER[role]:02x}"
 
 
+def nobody(vni: int, family: Literal[4, 6]) -> str:
+    """An inner address that neither end has: what is sent to it is captured, and not answered."""
+    net = vni & 0xFF
+    return f"10.86.{net}.77" if family == 4 else f"fd56:58:{net}::77"
+
+
+def device_name(vni: int) -> str:
+    """The VXLAN device of a VNI, in the tunnel namespace."""
+    return f"vx{vni:x}"
+
+
 def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[TunnelOrder, ...]:
     """One VXLAN device for each outer variant among the flows."""
     variants = {flow.vni: flow for flow in flows}
     return tuple(
         TunnelOrder(
-            name=f"vx{vni:x}",
+            name=device_name(vni),
             vni=vni,
             link=ends.nic(role).facts.interface,
             local=ends.outer(role, flow.outer),
@@ -66,12 +77,12 @@ class BurstOrders:
     """What both ends do for one burst.
 
     Attributes:
-        flow: Sent by the DUT, received by the peer.
+        flow: Sent by the DUT: by its sockets, and received by the peer's, or as a volley.
         sender: Capture on the DUT.
         receiver: Capture on the peer.
     """
 
-    flow: FlowOrder
+    flow: FlowOrder | VolleyOrder
     sender: CaptureOrder
     receiver: CaptureOrder
 
@@ -90,6 +101,25 @@ class Bursts:
         self._vnis = vnis
         self._seed = seed
         self._count = 0
+
+    def volley(self, flow: Flow) -> BurstOrders:
+        """A volley through a flow's tunnel."""
+        port, seed = self._next()
+        order = VolleyOrder(
+            volley=flow.volley,
+            protocol=flow.l4,
+            segmented=flow.segmentation,
+            device=device_name(flow.vni),
+            vni=flow.vni,
+            source_mac=inner_mac("dut", flow.vni),
+            destination_mac=inner_mac("peer", flow.vni),
+            source=inner_address("dut", flow.vni, flow.inner),
+            destination=nobody(flow.vni, flow.inner),
+            port=port,
+            mtu=self._ends.mtu - flow.overhead,
+            seed=seed,
+        )
+        return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum)
 
     def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
         """A burst of a flow through its tunnel."""
@@ -119,12 +149,7 @@ class Bursts:
         frames: int,
         vni: int | None,
     ) -> FlowOrder:
-        # Never used twice, so that a late frame cannot be taken for one of this burst.
-        port = _FIRST_PORT + self._count
-        if port > _LAST_PORT:
-            raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
-        self._count += 1
-        digest = blake2b(f"{self._seed}/{self._count}".encode(), digest_size=4).digest()
+        port, seed = self._next()
         return FlowOrder(
             vni=vni,
             protocol=l4,
@@ -135,14 +160,26 @@ class Bursts:
             frames=frames,
             payload=mtu - (_TCP_HEADERS if l4 == "tcp" else _UDP_HEADERS)[family],
             streams=_STREAMS[l4],
-            seed=int.from_bytes(digest, "big"),
+            seed=seed,
             pace=_PACE,
             deadline=_DEADLINE,
         )
 
+    def _next(self) -> tuple[int, int]:
+        """Port and seed of the next burst.
+
+        Ports are never used twice, so that a late frame cannot be taken for one of this burst.
+        """
+        port = _FIRST_PORT + self._count
+        if port > _LAST_PORT:
+            raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
+        self._count += 1
+        digest = blake2b(f"{self._seed}/{self._count}".encode(), digest_size=4).digest()
+        return port, int.from_bytes(digest, "big")
+
     def _orders(
         self,
-        flow: FlowOrder,
+        flow: FlowOrder | VolleyOrder,
         protocols: tuple[int, ...],
         port: int,
         vni: int | None,

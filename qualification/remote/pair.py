@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from qualification.agent.messages import Received, Sent
+from qualification.agent.messages import Received, Sent, VolleyOrder
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst, Evidence
@@ -145,6 +145,10 @@ class PairSession:
 
     def _gather(self, cell: Cell) -> Evidence:
         """Sends bursts until the cell's demand is met, or is not going to be."""
+        if cell.flow.volley:  # a fixed set: more of it would tell no more
+            return Evidence(
+                self._effective, bursts=(self.burst(partial(self.orders.volley, cell.flow)),)
+            )
         evidence = Evidence(self._effective)
         needed = self.demand.frames
         done = short = 0
@@ -206,10 +210,13 @@ class PairSession:
         return burst
 
     def _one_burst(self, orders: BurstOrders) -> Burst:
-        flow = asdict(orders.flow)
-        self.call("peer", "watch", capture=asdict(orders.receiver), flow=flow)
+        crafted = isinstance(orders.flow, VolleyOrder)
+        traffic = {"volley" if crafted else "flow": asdict(orders.flow)}
+        self.call("peer", "watch", capture=asdict(orders.receiver), **traffic)
         sent = _SENT.validate_python(
-            self.call("dut", "send", capture=asdict(orders.sender), flow=flow)
+            self.call(
+                "dut", "fire" if crafted else "send", capture=asdict(orders.sender), **traffic
+            )
         )
         return Burst(sent, self.collect(sent.handed.frames))
 

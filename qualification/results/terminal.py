@@ -34,7 +34,7 @@ _MEANINGS = {
     Verdict.UNTRUSTED: "controls failed",
     Verdict.ERROR: "the lab's error",
 }
-_TRAFFIC = {("tcp", True): "t", ("udp", False): "u", ("udp", True): "s"}
+_TRAFFIC = {("tcp", True): "t", ("tcp", False): "t", ("udp", False): "u", ("udp", True): "s"}
 _LETTERS_OF_TRAFFIC = ("t TCP", "u UDP", "s UDP segmented")
 _MOST_EXPLAINED = 12
 
@@ -104,7 +104,7 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
     flows = list(dict.fromkeys(_column(cell) for cell in cells))
     sets: dict[str, dict[tuple[object, ...], CellRow]] = {}
     for cell in cells:
-        sets.setdefault(_set_id(cell), {})[_column(cell)] = cell
+        sets.setdefault(_line(cell), {})[_column(cell)] = cell
     label = max([len("offload set"), *map(len, sets)], default=0)
     places = _places(flows)
     yield from (Line(f"  {text}") for text in _heads(flows, places, label))
@@ -115,9 +115,10 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
     yield from _explained(cells, width)
 
 
-def _set_id(cell: CellRow) -> str:
-    """The middle of "pair/set/flow"."""
-    return cell.id[len(cell.pair) + 1 : -len(cell.flow.id) - 1]
+def _line(cell: CellRow) -> str:
+    """The row of the matrix: the middle of "pair/set/flow", and the volley if it is one."""
+    set_id = cell.id[len(cell.pair) + 1 : -len(cell.flow.id) - 1]
+    return f"{set_id} {cell.flow.volley}".rstrip()
 
 
 def _column(cell: CellRow) -> tuple[object, ...]:

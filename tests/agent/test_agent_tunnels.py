@@ -23,7 +23,7 @@ from qualification.inventory import Ends
 from qualification.judge.verdict import Demand, Verdict, judge
 from qualification.plan.cells import CONTROLS, Cell
 from qualification.plan.features import RULES, FeatureSpace, OffloadSet
-from qualification.plan.flows import Flow, all_flows
+from qualification.plan.flows import Flow, bulk_flows
 from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
 from qualification.remote.orders import tunnel_orders
@@ -264,7 +264,7 @@ def test_a_whole_session_leaves_both_hosts_as_they_were(
 ) -> None:
     before = hosts_state()
     ends = replace(ends, port=4790)
-    flows = some(all_flows(ends.families, 4790))
+    flows = some(bulk_flows(ends.families, 4790))
     hosts = {"dut": open_host(lab.topology, "alpha"), "peer": open_host(lab.topology, "bravo")}
     pair = session(ends, hosts, flows)
     try:
@@ -296,7 +296,7 @@ def test_killed_in_the_middle_and_put_back_by_the_next(
     lab: Any, ends: Ends, hosts_state: Any, remote_agent: Any, slay: Any
 ) -> None:
     before = hosts_state()
-    flows = some(all_flows(ends.families, 4789))
+    flows = some(bulk_flows(ends.families, 4789))
     agents = {"dut": remote_agent("alpha"), "peer": remote_agent("bravo")}
     pair = session(ends, agents, flows)
     pair.open()

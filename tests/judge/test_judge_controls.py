@@ -13,6 +13,7 @@ from qualification.agent.messages import Delivered, Handed, Received, Seen, Sent
 from qualification.judge.controls import (
     ControlResult,
     first_untrusted,
+    judge_crafted,
     judge_injected,
     judge_traffic,
 )
@@ -169,3 +170,29 @@ def test_the_first_untrusted_in_the_order_of_the_controls() -> None:
         assert missing is not None
         assert (missing.name, missing.trusted, missing.reason) == (name, False, "it was not run")
     assert first_untrusted({}) is not None
+
+
+def test_crafted_buffers_are_trusted_when_each_frame_is_as_due() -> None:
+    found = judge_crafted({"one": burst(20), "other": burst(10, handed=10)})
+    assert (found.trusted, found.reason) == (True, "30 frames, each as it must be")
+
+
+def test_what_the_kernel_does_not_take_is_no_fault_of_the_path() -> None:
+    refused = burst(0)
+    refused = replace(refused, sent=replace(refused.sent, written=0))
+    assert judge_crafted({"one": burst(20), "other": refused}).trusted
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "reason"),
+    [
+        (burst(20, bad=2, bad_layers={"segment": 2}), "2 of 20 frames of one are not as"),
+        (burst(2, handed=20), "18 of 20 frames of one are lost"),
+        (burst(20, drops=1), "the capture lost 1 frames"),
+        (burst(20, unjudged={"truncated": 1}), "1 cannot be judged"),
+    ],
+)
+def test_crafted_buffers_are_not_trusted(spoiled: Burst, reason: str) -> None:
+    found = judge_crafted({"one": spoiled})
+    assert not found.trusted
+    assert reason in found.reason

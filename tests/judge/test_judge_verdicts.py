@@ -27,11 +27,11 @@ from qualification.plan.features import (
     FeatureSpace,
     OffloadSet,
 )
-from qualification.plan.flows import all_flows
+from qualification.plan.flows import bulk_flows
 
 ADAPTER = TypeAdapter(Evidence)
 SPACE = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
-FLOWS = {flow.id: flow for flow in all_flows(frozenset({4, 6}), 4789)}
+FLOWS = {flow.id: flow for flow in bulk_flows(frozenset({4, 6}), 4789)}
 DEMAND = Demand(0.01, 0.95)
 N = DEMAND.frames
 ON = dict.fromkeys(SPACE.switchable, True)
@@ -313,3 +313,30 @@ def test_total_adds_by_name() -> None:
     assert (sums.frames, sums.bad, sums.bad_layers) == (11, 5, {"inner L4": 2, "outer L4": 3})
     assert (sums.handed, sums.lost, sums.unjudged) == (15, 3, {"esp": 1})
     assert RULES.keys() >= ON.keys()
+
+
+VOLLEY = Cell(
+    "soft",
+    OffloadSet(SPACE.switchable, SPACE),
+    replace(FLOWS["outer4-csum/inner4/tcp"], volley="x"),
+)
+
+
+def test_a_volley_passes_when_each_of_its_frames_is_as_due() -> None:
+    found = judged(burst(20), of=VOLLEY)
+    assert found.verdict is Verdict.PASS
+    assert "all 20 frames are byte for byte what they must be" in found.reason
+
+
+def test_a_volley_fails_by_one_frame_that_was_not_due() -> None:
+    assert judged(burst(20, **bad(1, "segment")), of=VOLLEY).verdict is Verdict.FAIL
+    assert judged(burst(19, handed=20), of=VOLLEY).verdict is Verdict.LOSS
+    assert judged(burst(20, segments=0), of=VOLLEY).verdict is Verdict.NOT_EXERCISED
+
+
+def test_a_volley_that_the_kernel_does_not_take_exercises_nothing() -> None:
+    refused = burst(0, handed=0, unfinished=0, segments=0)
+    refused = replace(refused, sent=replace(refused.sent, written=0))
+    found = judged(refused, of=VOLLEY)
+    assert found.verdict is Verdict.NOT_EXERCISED
+    assert "takes no crafted TCP super-packets" in found.reason

@@ -27,13 +27,14 @@ from qualification.plan.features import (
     FeatureSpace,
     OffloadSet,
 )
-from qualification.plan.flows import Flow, all_flows
+from qualification.plan.flows import Flow, bulk_flows, volley_flows
+from qualification.wire.volleys import VOLLEYS
 
 TUN = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
 I40E = FeatureSpace(
     frozenset({CSUM4, CSUM6, TSO, TSO6, USO, TNL, TNL_CSUM, PARTIAL}), driver="i40e"
 )
-FLOWS = all_flows(frozenset({4, 6}), 4789)
+FLOWS = bulk_flows(frozenset({4, 6}), 4789)
 
 
 @pytest.mark.parametrize(
@@ -77,21 +78,21 @@ def flow(name: str) -> Flow:
     return next(flow for flow in FLOWS if flow.id == name)
 
 
-def test_all_flows() -> None:
+def test_bulk_flows() -> None:
     assert [f.id for f in FLOWS[:6]] == [
         "outer4-csum/inner4/tcp", "outer4-csum/inner4/udp", "outer4-csum/inner4/udp-seg",
         "outer4-csum/inner6/tcp", "outer4-csum/inner6/udp", "outer4-csum/inner6/udp-seg",
     ]  # fmt: skip
     assert len({f.id for f in FLOWS}) == len(FLOWS) == 24
-    assert all_flows(frozenset({6}), 4789) == FLOWS[12:]
-    assert all_flows(frozenset(), 4789) == ()
+    assert bulk_flows(frozenset({6}), 4789) == FLOWS[12:]
+    assert bulk_flows(frozenset(), 4789) == ()
     assert {f.outer_id for f in FLOWS} == {
         "outer4-csum", "outer4-nocsum", "outer6-csum", "outer6-nocsum",
     }  # fmt: skip
 
 
 def test_another_port_is_named() -> None:
-    assert all_flows(frozenset({4}), 8472)[0].id == "outer4-csum-port8472/inner4/tcp"
+    assert bulk_flows(frozenset({4}), 8472)[0].id == "outer4-csum-port8472/inner4/tcp"
 
 
 def test_a_vni_to_each_outer_variant() -> None:
@@ -161,13 +162,13 @@ def test_hardware_that_cuts_must_checksum_too(each: Flow, on: frozenset[str]) ->
 
 
 def test_the_documented_id_can_be_planned() -> None:
-    ids = {cell.id for cell in plan_cells("x710", I40E, FLOWS, "full")}
+    ids = {cell.id for cell in plan_cells("x710", I40E, FLOWS, (), "full")}
     assert "x710/tnl-csum-seg+tso/outer4-csum/inner6/tcp" in ids
 
 
 @pytest.mark.parametrize("space", [TUN, I40E], ids=["tun", "i40e"])
 def test_cells_are_sets_times_flows_and_their_ids_are_unique(space: FeatureSpace) -> None:
-    cells = plan_cells("soft", space, FLOWS, "standard")
+    cells = plan_cells("soft", space, FLOWS, (), "standard")
     ids = [cell.id for cell in cells]
     assert len(set(ids)) == len(ids)
     assert len(cells) % len(FLOWS) == 0
@@ -178,14 +179,28 @@ def test_cells_are_sets_times_flows_and_their_ids_are_unique(space: FeatureSpace
     assert not any(cell.unsupported for cell in cells)
 
 
+def test_volleys_are_fired_with_everything_on_and_by_the_full_plan_always() -> None:
+    volleys = volley_flows(frozenset({4}), 4789)
+    assert {flow.volley for flow in volleys} == set(VOLLEYS)
+    assert len({flow.id for flow in volleys}) == len(volleys)
+    for plan, sets in (("standard", {"all-on"}), ("full", None)):
+        cells = plan_cells("soft", TUN, FLOWS[:1], volleys, plan)
+        fired: dict[str, list[Flow]] = {}
+        for cell in cells:
+            if cell.flow.volley:
+                fired.setdefault(cell.set_id, []).append(cell.flow)
+        assert set(fired) == (sets or {cell.set_id for cell in cells})
+        assert all(flows == list(volleys) for flows in fired.values())
+
+
 def test_a_cell_s_repr_is_its_id() -> None:
-    cell = plan_cells("soft", TUN, FLOWS, "quick")[0]
+    cell = plan_cells("soft", TUN, FLOWS, (), "quick")[0]
     assert repr(cell) == cell.id == "soft/all-off/outer4-csum/inner4/tcp"
 
 
 def unsupported(space: FeatureSpace) -> dict[str, int]:
     found: dict[str, int] = {}
-    for cell in plan_cells("p", space, FLOWS[:3], "quick"):
+    for cell in plan_cells("p", space, FLOWS[:3], (), "quick"):
         for name in cell.unsupported:
             assert cell.offloads.on == frozenset()
             assert cell.id == f"p/{RULES[name].short}/{cell.flow.id}"
@@ -212,7 +227,7 @@ def test_ids_are_unique_whatever_a_nic_lacks(
     switchable: frozenset[str], fixed: frozenset[str]
 ) -> None:
     space = FeatureSpace(switchable, fixed - switchable)
-    ids = [cell.id for cell in plan_cells("p", space, FLOWS[:2], "standard")]
+    ids = [cell.id for cell in plan_cells("p", space, FLOWS[:2], (), "standard")]
     assert len(set(ids)) == len(ids)
 
 
@@ -236,7 +251,7 @@ def test_requested_is_in_the_table_s_order() -> None:
 
 
 def test_controls() -> None:
-    assert list(CONTROLS) == ["plain", "all-off", "injected"]
+    assert list(CONTROLS) == ["plain", "all-off", "crafted", "injected"]
 
 
 def test_a_cell_is_a_value() -> None:

@@ -133,6 +133,7 @@ def test_the_form(document: Any) -> None:
             "l4": "tcp",
             "segmentation": True,
             "port": 4789,
+            "volley": "",
         },
         "verdict": "FAIL",
         "frames": 1000,

@@ -1,0 +1,210 @@
+"""Volleys: sets of shots, each for a kind of fault that a stream of ordinary traffic would miss.
+
+A volley is deterministic: whoever knows its order makes the same shots, the sender to fire them
+and the peer to hold what arrives against them, byte for byte. FAULTS are named as reports do.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from qualification.wire.checksum import ones_sum
+from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Shot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Traffic = tuple[Literal["tcp", "udp"], bool]
+
+TCP_CUT: Traffic = ("tcp", True)
+TCP_WHOLE: Traffic = ("tcp", False)
+UDP_WHOLE: Traffic = ("udp", False)
+UDP_CUT: Traffic = ("udp", True)
+"""Kinds of traffic: protocol, and whether there are super-packets among the shots."""
+
+_MOST_SEGMENTS = 64
+_MOST_BYTES = 65_000
+_NOP = b"\x01"
+_HOP_BY_HOP, _DESTINATION_OPTIONS = 0, 60
+
+
+@dataclass(frozen=True)
+class Volley:
+    """A set of shots.
+
+    Attributes:
+        name: In flow ids.
+        title: What it sends, in a sentence for people.
+        faults: What it is for.
+        traffic: Kinds of traffic that it is made of.
+        make: Makes its shots; told whether to make super-packets.
+    """
+
+    name: str
+    title: str
+    faults: tuple[str, ...]
+    traffic: tuple[Traffic, ...]
+    make: Callable[[Maker, bool], Iterator[Shot]]
+
+
+VOLLEYS: dict[str, Volley] = {}
+"""By name, in the order they run."""
+
+
+def _volley(
+    name: str, title: str, faults: str, *traffic: Traffic
+) -> Callable[[Callable[[Maker, bool], Iterator[Shot]]], Callable[[Maker, bool], Iterator[Shot]]]:
+    def register(
+        make: Callable[[Maker, bool], Iterator[Shot]],
+    ) -> Callable[[Maker, bool], Iterator[Shot]]:
+        VOLLEYS[name] = Volley(name, title, tuple(faults.split()), traffic, make)
+        return make
+
+    return register
+
+
+@_volley(
+    "boundaries",
+    "super-packets of k × MSS and one byte more or less, up to 64 segments",
+    "super-length last-exact seed-left offset-clipped ip-header",
+    TCP_CUT,
+    UDP_CUT,
+)
+def _boundaries(make: Maker, _cut: bool) -> Iterator[Shot]:
+    for mss in (make.largest, 1000, 535):
+        for segments in (2, 3, 10):
+            for more in (-1, 0, 1):
+                yield make.shot(segments * mss + more, mss)
+    yield make.shot(_MOST_SEGMENTS * 1000, 1000)
+
+
+@_volley(
+    "small-mss",
+    "super-packets with a small MSS, down to 48 bytes",
+    "small-mss super-length",
+    TCP_CUT,
+    UDP_CUT,
+)
+def _small_mss(make: Maker, _cut: bool) -> Iterator[Shot]:
+    for mss in (48, 63, 64, 87, 88, 255, 256):
+        for size in (mss + 1, 2 * mss, 5 * mss - 1, _MOST_SEGMENTS * mss):
+            yield make.shot(size, mss)
+
+
+@_volley(
+    "flags",
+    "super-packets with FIN, PSH and CWR, which belong to the last or the first segment alone",
+    "super-length",
+    TCP_CUT,
+)
+def _flags(make: Maker, _cut: bool) -> Iterator[Shot]:
+    for flags in (ACK, ACK | PSH, ACK | FIN, ACK | FIN | PSH, ACK | CWR, ACK | CWR | PSH | FIN):
+        for size in (2000, 3 * 1000 + 1):
+            yield make.shot(size, 1000, flags=flags)
+
+
+@_volley(
+    "lengths",
+    "payloads of 0 to 3 bytes, frames around the shortest, odd and even, up to the MTU",
+    "pad-summed odd-byte vlan-lost-short offset-clipped",
+    TCP_WHOLE,
+    UDP_WHOLE,
+)
+def _lengths(make: Maker, _cut: bool) -> Iterator[Shot]:
+    # Ethernet pads to 60 bytes without FCS; some chips to 64 or 65.
+    for size in (*range(28), *range(40, 49), 127, 128, 255, 256, 511, 512, 1023, 1024):
+        yield make.shot(size)
+    for less in range(4):
+        yield make.shot(make.largest - less)
+
+
+@_volley(
+    "crafted",
+    "payloads whose checksum comes to 0 or 0xffff, all zeros, all ones, far carries",
+    "zero-not-ffff odd-byte seed-left",
+    TCP_WHOLE,
+    UDP_WHOLE,
+)
+def _crafted(make: Maker, _cut: bool) -> Iterator[Shot]:
+    for size in (8, 9, 10, 64, 65, 1000, 1001):
+        for target in (0, 1, 0xFFFE, 0x8000):
+            yield _summing_to(make, size, target)
+        yield make.shot(bytes(size))
+        yield make.shot(b"\xff" * size)
+        yield make.shot((b"\xff\xfe\x00\x01" * size)[:size])
+        yield make.shot((b"\x80\x00\x7f\xff" * size)[:size])
+
+
+def _summing_to(make: Maker, size: int, target: int) -> Shot:
+    """A shot whose checksum, computed, comes to a value (0: it is the one that UDP sends as ffff).
+
+    The first word of the payload makes up for the rest.
+    """
+    body = make.payload(size)[2:]
+    number = make.taken
+    trial = make.shot(b"\0\0" + body)
+    # The field holds the seed, which is the pseudo-header's sum: all that is covered is there.
+    total = ones_sum(trial.frame[trial.l4 :])
+    word = (0xFFFF - target - total) % 65535
+    make.taken = number
+    return make.shot(struct.pack("!H", word) + body)
+
+
+@_volley(
+    "fields",
+    "DSCP, ECN, DF, TTL, and IPv4 ids about to wrap",
+    "ip-header",
+    TCP_CUT,
+    UDP_WHOLE,
+    UDP_CUT,
+)
+def _fields(make: Maker, cut: bool) -> Iterator[Shot]:
+    size, mss = (3001, 1000) if cut else (300, 0)
+    for traffic_class in (0x00, 0x28, 0xB8, 0x01, 0x02, 0x03):
+        yield make.shot(size, mss, traffic_class=traffic_class)
+    for ident in (0, 1, 0x7FFE, 0x7FFF, 0xFFFE, 0xFFFF):
+        for df in (True, False):
+            yield make.shot(size, mss, ident=ident, df=df)
+    for ttl in (1, 2, 63, 255):
+        yield make.shot(size, mss, ttl=ttl)
+
+
+@_volley(
+    "headers",
+    "IPv4 options and IPv6 extension headers inside",
+    "offset-clipped v6-only",
+    TCP_CUT,
+    UDP_WHOLE,
+)
+def _headers(make: Maker, cut: bool) -> Iterator[Shot]:
+    mss = 1000
+    for size in (0, 1, 100, 1001, *((2 * mss, 3 * mss + 1) if cut else ())):
+        if make.path.family == 4:
+            for options in (4, 8, 20, 40):
+                yield make.shot(size, mss if size > mss and cut else 0, options=_NOP * options)
+            continue
+        for units in (0, 1, 7):
+            header = struct.pack("!BBBB", make.protocol, units, 1, 8 * units + 4)
+            header += bytes(8 * units + 4)  # one PadN option (RFC 8200, section 4.2)
+            for kind in (_HOP_BY_HOP, _DESTINATION_OPTIONS):
+                yield make.shot(
+                    size, mss if size > mss and cut else 0, options=header, following=kind
+                )
+
+
+@_volley(
+    "inner-vlan",
+    "frames with an 802.1Q tag inside the tunnel",
+    "vlan-shift vlan-lost-short",
+    TCP_CUT,
+    UDP_WHOLE,
+)
+def _inner_vlan(make: Maker, cut: bool) -> Iterator[Shot]:
+    for size in (0, 1, 2, 3, 17, 18, 19, 100, 101, 1000, 1001):
+        yield make.shot(size, vlans=(100,))
+        yield make.shot(size, vlans=(0xE064,))
+    if cut:
+        for size in (2000, 2001, 5999):
+            yield make.shot(size, 1000, vlans=(100,))

@@ -1,0 +1,99 @@
+"""Volleys on the real kernel: fired into a tunnel, held against what was due."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qualification.agent.messages import VolleyOrder
+from qualification.agent.volley import fire, shots_of
+from qualification.inventory import Ends
+from qualification.plan.flows import volley_flows
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.orders import Bursts, tunnel_orders
+
+pytestmark = pytest.mark.lab
+FLOWS = volley_flows(frozenset({4}), 4789)
+BOUNDARIES = next(flow for flow in FLOWS if flow.volley == "boundaries" and flow.outer_checksum)
+
+
+@pytest.fixture
+def pair(remote_agent: Callable[[str], AgentClient], ends: Ends) -> tuple[AgentClient, AgentClient]:
+    dut, peer = remote_agent("alpha"), remote_agent("bravo")
+    for role, agent in (("dut", dut), ("peer", peer)):
+        nic = ends.nic(role)
+        agent.call(
+            "prepare", timeout=30.0, interface=nic.facts.interface,
+            addresses=list(nic.underlay), allow_management=False,
+        )  # fmt: skip
+        orders = [dataclasses.asdict(o) for o in tunnel_orders(ends, role, FLOWS)]
+        agent.call("make_tunnels", timeout=30.0, orders=orders)
+    for role, agent in (("peer", dut), ("dut", peer)):
+        agent.call("reach", timeout=30.0, address=ends.outer(role, 4))
+    peer.call("request_features", timeout=30.0, wanted={"rx-gro": False})
+    return dut, peer
+
+
+def volley(
+    pair: tuple[AgentClient, AgentClient], ends: Ends, **watched: Any
+) -> tuple[dict[str, Any], dict[str, Any], VolleyOrder]:
+    dut, peer = pair
+    orders = Bursts(ends, (BOUNDARIES.vni,), 7).volley(BOUNDARIES)
+    order = orders.flow
+    assert isinstance(order, VolleyOrder)
+    sent = dataclasses.asdict(order)
+    peer.call(
+        "watch", timeout=30.0, capture=dataclasses.asdict(orders.receiver), volley=sent | watched
+    )
+    answer = dut.call("fire", timeout=30.0, capture=dataclasses.asdict(orders.sender), volley=sent)
+    seen = peer.call("collect", timeout=30.0, frames=answer["handed"]["frames"])
+    return answer, seen["seen"], order
+
+
+def test_super_packets_reach_the_nic_uncut_and_come_out_as_due(
+    pair: tuple[AgentClient, AgentClient], ends: Ends
+) -> None:
+    sent, seen, order = volley(pair, ends)
+    due = sum(shot.frames for shot in shots_of(order))
+    assert sent["complete"]
+    assert sent["handed"]["frames"] == sent["written"] == seen["frames"] == due
+    assert sent["handed"]["segments"] > due * 0.9  # a shot of one segment is not cut
+    assert (seen["bad"], seen["unjudged"]) == (0, {})
+
+
+def test_what_was_not_due_is_told_by_its_field(
+    pair: tuple[AgentClient, AgentClient], ends: Ends
+) -> None:
+    """The peer expects another destination address than what is sent."""
+    sent, seen, _order = volley(pair, ends, destination="10.86.1.78")
+    assert seen["bad"] == sent["handed"]["frames"]
+    assert seen["bad_layers"] == {"segment": seen["bad"]}
+    sample = seen["samples"][0]
+    assert sample["findings"][0] == "it is not one of the frames that were due"
+    assert "IPv4 destination address is 0x" in sample["findings"][1]
+
+
+def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
+    left, right = net.wire()
+    order = VolleyOrder(
+        volley="lengths", protocol="udp", segmented=False, device="w0", vni=None,
+        source_mac=left.mac("w0"), destination_mac=right.mac("w0"), source="198.18.9.1",
+        destination="198.18.9.77", port=20_000, mtu=1500, seed=3,
+    )  # fmt: skip
+    capture = {
+        "interface": "w0", "source_mac": order.source_mac, "protocols": [17], "port": order.port,
+        "vxlan_port": 4789, "vni": None, "flow_port": order.port, "our_vnis": [],
+        "late_ports": [20_000, 20_000], "mtu": 1500, "outer_checksum": True,
+    }  # fmt: skip
+    agent = local_agent(right)
+    agent("prepare", interface="w0", addresses=[], allow_management=False)
+    agent("watch", capture=capture, volley=dataclasses.asdict(order))
+    with left.inside():
+        assert fire(order, None) == fire(order, None)
+    due = sum(shot.frames for shot in shots_of(order))
+    seen = agent("collect", frames=2 * due)["seen"]
+    assert (seen["frames"], seen["bad"]) == (2 * due, due)
+    assert seen["samples"][0]["findings"] == ("it came twice",)

@@ -1,0 +1,148 @@
+"""Shots and volleys: what is due of them, held against a NIC written by itself (`lab.offload`)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qualification.agent.messages import VolleyOrder
+from qualification.agent.volley import shots_of
+from qualification.lab.job import parse
+from qualification.lab.offload import finish
+from qualification.wire.difference import differences, nearest
+from qualification.wire.packet import TCP, UDP
+from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Path, Shot, canonical
+from qualification.wire.verify import check
+from qualification.wire.volleys import VOLLEYS
+
+PATHS = {
+    4: Path(b"\x02" * 6, b"\x06" * 6, bytes([10, 86, 1, 1]), bytes([10, 86, 1, 77]), 20_000, 1450),
+    6: Path(b"\x02" * 6, b"\x06" * 6, b"\xfd" + bytes(15), b"\xfd" + b"\1" * 15, 20_000, 1430),
+}
+FILL = bytes(range(251)) * 9
+EVERY = [
+    (volley.name, family, l4, cut)
+    for volley in VOLLEYS.values()
+    for family in (4, 6)
+    for l4, cut in volley.traffic
+]
+
+
+def shots(name: str, family: int, l4: str, cut: bool) -> list[Shot]:
+    make = Maker(PATHS[family], TCP if l4 == "tcp" else UDP, FILL)
+    return list(VOLLEYS[name].make(make, cut))
+
+
+def finished(shot: Shot) -> list[bytes]:
+    return [bytes(frame) for frame in finish(parse(shot.vnet() + shot.frame, 10))]
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: "/".join(map(str, kind)))
+def test_what_is_due_is_what_an_honest_nic_makes_of_it(kind: tuple[str, int, str, bool]) -> None:
+    for shot in shots(*kind):
+        frames = finished(shot)
+        due = [canonical(frame, shot.l3, shot.l4, shot.protocol) for frame in frames]
+        assert shot.expected() == due
+        assert shot.frames == len(frames)
+        for frame in frames:
+            judged = check(frame)
+            assert judged.good
+            assert not judged.bad | judged.unjudged
+            assert len(frame) - shot.l3 <= PATHS[kind[1]].mtu
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: "/".join(map(str, kind)))
+def test_shots_of_a_volley_can_be_told_apart(kind: tuple[str, int, str, bool]) -> None:
+    made = shots(*kind)
+    ports = [shot.source_port for shot in made]
+    assert len(set(ports)) == len(ports)
+    due = [frame for shot in made for frame in shot.expected()]
+    assert len(set(due)) == len(due)
+    assert any(shot.gso_size for shot in made) == kind[3]
+
+
+def test_ids_count_only_where_df_is_not_set() -> None:
+    said = {shot.fragmentable for shot in shots("fields", 4, "tcp", True)}
+    assert said == {True, False}
+    assert not any(shot.fragmentable for shot in shots("fields", 6, "tcp", True))
+
+
+def test_crafted_payloads_come_to_the_sums_that_matter() -> None:
+    found = set()
+    for shot in shots("crafted", 4, "udp", False):
+        frame = finished(shot)[0]
+        found.add(frame[shot.l4 + 6 : shot.l4 + 8].hex())
+    assert {"ffff", "0001", "fffe", "8000"} <= found  # computed as 0, it is sent as ffff
+
+
+def test_flags_belong_to_the_first_or_the_last_segment() -> None:
+    shot = Maker(PATHS[4], TCP, FILL).shot(2500, 1000, flags=ACK | PSH | FIN | CWR)
+    flags = [frame[shot.l4 + 13] for frame in shot.expected()]
+    assert flags == [ACK | CWR, ACK, ACK | PSH | FIN]
+
+
+@given(
+    family=st.sampled_from([4, 6]),
+    protocol=st.sampled_from([TCP, UDP]),
+    size=st.integers(0, 9000),
+    mss=st.integers(0, 1400),
+    options=st.integers(0, 10),
+    vlans=st.lists(st.integers(0, 0xFFFF), max_size=2),
+)
+def test_any_shot_comes_out_as_due(
+    family: int, protocol: int, size: int, mss: int, options: int, vlans: list[int]
+) -> None:
+    extra = {"options": b"\x01" * 4 * options} if family == 4 else {}
+    shot = Maker(PATHS[family], protocol, FILL).shot(size, mss, vlans=vlans, **extra)
+    due = [canonical(frame, shot.l3, shot.l4, protocol) for frame in finished(shot)]
+    assert shot.expected() == due
+
+
+def test_an_order_makes_the_same_shots_wherever_it_is_read() -> None:
+    order = VolleyOrder(
+        volley="boundaries", protocol="tcp", segmented=True, device="vx1", vni=1,
+        source_mac="02:00:00:00:00:01", destination_mac="02:00:00:00:00:02",
+        source="10.86.1.1", destination="10.86.1.77", port=20_000, mtu=1450, seed=7,
+    )  # fmt: skip
+    assert list(shots_of(order)) == list(shots_of(order))
+    assert list(shots_of(order)) != list(shots_of(dataclasses.replace(order, seed=8)))
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (0, "Ethernet destination MAC is"),
+        (15, "IPv4 DSCP and ECN is"),
+        (17, "IPv4 total length is"),
+        (22, "IPv4 TTL is"),
+        (41, "TCP sequence number is"),
+        (47, "TCP flags is"),
+        (60, "1 bytes of the payload differ, the first at 6"),
+    ],
+)
+def test_differences_name_the_field(at: int, said: str) -> None:
+    shot = Maker(PATHS[4], TCP, FILL).shot(100)
+    (due,) = shot.expected()
+    found = bytearray(due)
+    found[at] ^= 0x04
+    (sentence,) = differences(bytes(found), due, shot.l3, shot.l4, TCP)
+    assert sentence.startswith(said)
+
+
+def test_a_cut_off_segment_is_told_by_its_length() -> None:
+    shot = Maker(PATHS[6], UDP, FILL).shot(100)
+    (due,) = shot.expected()
+    assert differences(due[:-3], due, shot.l3, shot.l4, UDP) == [
+        "it has 97 bytes of payload, should have 100"
+    ]
+    assert differences(due, due, shot.l3, shot.l4, UDP) == []
+
+
+def test_nearest_is_the_segment_that_was_meant() -> None:
+    due = Maker(PATHS[4], TCP, FILL).shot(2500, 1000).expected()
+    spoiled = due[1][:200] + b"\0\0" + due[1][202:]
+    assert nearest(spoiled, due) == due[1]
+    assert nearest(spoiled, []) is None
