@@ -6,6 +6,8 @@ workers never look at hardware to know what there is to do.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,9 +96,9 @@ class Campaign:
         return {**dumped, "topology": topology.dump(self.topology)}
 
     @classmethod
-    def parse(cls, data: dict[str, Any]) -> Campaign:
-        """The inverse of `dump`, in the same environment."""
-        resolved = topology.parse(data["topology"], data["source"])
+    def parse(cls, data: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Campaign:
+        """The inverse of `dump`; `environ` has the variables that passwords come from."""
+        resolved = topology.parse(data["topology"], data["source"], environ)
         return _ADAPTER.validate_python({**data, "topology": resolved})
 
 

@@ -6,6 +6,7 @@ What a command needs is imported inside it: `vxqual verify` is a tool that peopl
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,9 +48,17 @@ _VERIFY_CODES = _codes(
     c4="the file is no capture, or an option cannot be used",
     c10="no VXLAN frame could be judged, or the file is cut short",
 )
+_JUDGE_CODES = _codes(
+    c0="qualified: every exercised cell passed",
+    c1="not qualified: the NIC put wrong frames on the wire, or lost some",
+    c4="there is no stored run, it is cut short, or an option cannot be used",
+    c10="the lab could not judge: a host, a control, too few frames",
+)
 _UP_CODES = _codes(c0="the lab stands", c4=_USAGE, c10="this machine cannot build it")
 _DOWN_CODES = _codes(c0="there is no lab of that topology, or no longer")
 _STATUS_CODES = _codes(c0="the lab stands", c10="it does not")
+
+_COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
 class _Group(click.Group):
@@ -200,6 +209,37 @@ def plan(
     from qualification.run.prepare import show_plan
 
     show_plan(topology, list(pair), plan, rate, confidence, cells, click.echo)
+
+
+@main.command(epilog=_JUDGE_CODES)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--rate", type=_share, help="Corruption rate a PASS excludes; the run's if absent.")
+@click.option("--confidence", type=_share, help="With which confidence; the run's if absent.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write matrix.json there; without it nothing is written.",
+)
+def judge(directory: Path, rate: float | None, confidence: float | None, out: Path | None) -> None:
+    """Judge a stored run again, from the directory of its results. Touches no host.
+
+    Controls and cells are judged anew by what was captured; cells that never ran stay as they were.
+    """
+    from qualification.results import again, store, terminal
+
+    judged = again.judge(store.read(directory), rate, confidence)
+    written = None if out is None else again.write(judged, out)
+    columns = shutil.get_terminal_size().columns
+    for number, line in enumerate(
+        terminal.report(judged.matrix, judged.exit_code, min(columns, 200))
+    ):
+        click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+    for trouble in judged.troubles:
+        click.secho(f"the lab's error in that run: {trouble}", fg=_COLOURS["doubt"])
+    if written is not None:
+        click.echo(f"\nresults: {written}")
+    sys.exit(judged.exit_code)
 
 
 @main.command(epilog=_VERIFY_CODES)

@@ -24,6 +24,10 @@ class Verdict(StrEnum):
     ERROR = "ERROR"
 
 
+SETTLED = frozenset({Verdict.PASS, Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED})
+"""Nothing was found wrong, and nothing is left to find out."""
+
+
 @dataclass(frozen=True)
 class Demand:
     """What a PASS has to exclude.

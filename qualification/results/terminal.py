@@ -47,6 +47,18 @@ class Line:
     tone: str = ""
 
 
+def report(matrix: Matrix, exit_code: int, width: int = 100) -> Iterator[Line]:
+    """All that a run has to say: the headline, then the matrix.
+
+    Args:
+        matrix: The results.
+        exit_code: The run's; see `qualification.errors`.
+        width: Columns of the terminal.
+    """
+    yield headline(matrix, exit_code)
+    yield from render(matrix, width)
+
+
 def headline(matrix: Matrix, exit_code: int) -> Line:
     """What happened, in one line.
 

@@ -68,8 +68,12 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
         assert f"::test_cell[{cell.id}] PASS" in done.stdout
 
     evidence = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
-    assert {entry["id"] for entry in evidence} == ids
-    assert all(entry["evidence"]["bursts"] for entry in evidence)
+    cells = [entry for entry in evidence if entry["kind"] == "cell"]
+    assert {entry["id"] for entry in cells} == ids
+    assert all(entry["evidence"]["bursts"] for entry in cells)
+    controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
+    assert [control["name"] for control in controls] == ["plain", "all-off", "injected"]
+    assert all(control["bursts"] for control in controls)
 
     for case in ET.parse(junit).iter("testcase"):
         told = {p.get("name"): p.get("value") for p in case.iter("property")}
@@ -183,6 +187,32 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     nothing = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "no_such_cell")
     assert nothing.returncode == 5
     assert not (tmp_path / "matrix.json").exists(), "an earlier run's results are not this one's"
+
+
+def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
+    """Without its topology, without a host, without its directory's name."""
+    topology = tmp_path / "gone.yaml"
+    topology.write_text(lab.topology.read_text())
+    out = tmp_path / "out"
+    args = ("run", "-t", topology, *SMALL, "--out", out, "-k", "all-on/outer4-csum")
+    assert vxqual(*args).returncode == 0
+    topology.unlink()
+    out = out.rename(tmp_path / "yesterday")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    same = vxqual("judge", out, "--out", tmp_path / "again")
+    assert same.returncode == 0, same.stdout
+    assert same.stdout.startswith("QUALIFIED. 6 cells: 6 pass")
+    assert (tmp_path / "again/matrix.json").read_bytes() == before["matrix.json"]
+
+    # Controls have far more frames than cells, so they still vouch for the path.
+    surer = vxqual("judge", out, "--confidence", "0.9999")
+    assert surer.returncode == 10, surer.stdout
+    assert "6 inconclusive" in surer.stdout
+    stricter = vxqual("judge", out, "--rate", "0.0001")
+    assert stricter.returncode == 10, stricter.stdout
+    assert "6 controls failed" in stricter.stdout
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_an_expression_that_is_none_is_no_run(lab: Standing, tmp_path: Path) -> None:
