@@ -21,12 +21,14 @@ class Outcome:
         judgement: Its verdict.
         evidence: What that rests on; None where it was never run.
         blames_nic: Whether the verdict speaks against the NIC, not against the lab.
+        expectation: Name of the expectation that hides the failure, or did until it expired.
     """
 
     cell: Cell
     judgement: Judgement
     evidence: Evidence | None
     blames_nic: bool
+    expectation: str | None = None
 
     @property
     def doubtful(self) -> bool:

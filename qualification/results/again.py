@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from qualification.errors import UsageError, exit_code
 from qualification.judge.controls import ControlResult, judge_again
+from qualification.judge.known import Finding, expect, findings
 from qualification.judge.outcome import Outcome, decide, never_ran, untrusted
 from qualification.judge.ruling import row
 from qualification.judge.verdict import Demand, Judgement, Verdict
@@ -25,18 +27,23 @@ class Judged:
         matrix: The results.
         exit_code: What a run that came out so ends with.
         troubles: Errors of the lab in that run that are no cell's.
+        findings: What it shows of the expectations.
     """
 
     matrix: matrix.Matrix
     exit_code: int
     troubles: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
-def judge(run: StoredRun, rate: float | None = None, confidence: float | None = None) -> Judged:
+def judge(
+    run: StoredRun, today: date, rate: float | None = None, confidence: float | None = None
+) -> Judged:
     """Judges every control and every cell of a stored run.
 
     Args:
         run: It.
+        today: The day by which expectations expire.
         rate: Share of corrupted frames to exclude; the run's own if None.
         confidence: With which it is to be excluded; the run's own if None.
     """
@@ -54,11 +61,16 @@ def judge(run: StoredRun, rate: float | None = None, confidence: float | None = 
         for pair, results in run.controls.items()
     }
     outcomes = [
-        _outcome(cell, run.entries.get(cell.id), controls.get(cell.pair, {}), demand)
+        expect(
+            _outcome(cell, run.entries.get(cell.id), controls.get(cell.pair, {}), demand),
+            campaign.ends(cell.pair).dut,
+            campaign.expectations,
+            today,
+        )
         for cell in run.cells
     ]
     distrust = [c for results in controls.values() for c in results.values() if not c.trusted]
-    rows = [row(o.cell, o.judgement, o.evidence) for o in outcomes]
+    rows = [row(o.cell, o.judgement, o.evidence, o.expectation) for o in outcomes]
     return Judged(
         matrix.build(campaign, rows),
         exit_code(
@@ -66,6 +78,7 @@ def judge(run: StoredRun, rate: float | None = None, confidence: float | None = 
             doubted=bool(distrust or run.troubles or any(outcome.doubtful for outcome in outcomes)),
         ),
         run.troubles,
+        findings(campaign.expectations, rows, campaign.duts, today),
     )
 
 

@@ -12,6 +12,7 @@ from qualification.errors import LabError
 from qualification.inventory import Ends, Role
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
+from qualification.judge.known import expect
 from qualification.judge.outcome import Outcome, decide, untrusted
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
@@ -55,7 +56,12 @@ class Bench:
         return self._untold.pop(pair, {})
 
     def run(self, cell: Cell) -> Outcome:
-        """Runs and judges one cell."""
+        """Runs and judges one cell, in the light of what is known of its NIC."""
+        campaign = self.campaign
+        dut = campaign.ends(cell.pair).dut
+        return expect(self._judged(cell), dut, campaign.expectations, campaign.day)
+
+    def _judged(self, cell: Cell) -> Outcome:
         demand = self.campaign.demand
         if cell.unsupported:
             return decide(cell, Evidence(effective={}), {}, demand)

@@ -1,8 +1,9 @@
 """From a verdict to how a pytest test ends, and what its report carries to the controller.
 
 PASS passes. NOT EXERCISED and UNSUPPORTED skip: nothing was found wrong, and nothing was shown
-right. What speaks against the NIC is a `QualificationFailure`, an AssertionError; everything else
-is a `LabError`. So pytest, junit and Allure tell "failed" from "broken" as people do.
+right. KNOWN is a failure that was expected, pytest's xfail. What speaks against the NIC is a
+`QualificationFailure`, an AssertionError; everything else is a `LabError`. So pytest, junit and
+Allure tell "failed" from "broken" as people do.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def conclude(outcome: Outcome, ends: Ends) -> None:
             return
         case Verdict.NOT_EXERCISED | Verdict.UNSUPPORTED:
             pytest.skip(f"{judgement.verdict}: {judgement.reason}")
+        case Verdict.KNOWN:
+            pytest.xfail(judgement.reason)
     text = f"{judgement.verdict} {outcome.cell.id}: {judgement.reason}"
     if outcome.blames_nic:
         raise QualificationFailure(text)
@@ -106,7 +109,7 @@ def mark(report: pytest.TestReport, cell: Cell, outcome: Outcome | None, why: st
         made = row(cell, Judgement(Verdict.ERROR, reason))
         evidence, blames_nic = None, False
     else:
-        made = row(cell, outcome.judgement, outcome.evidence)
+        made = row(cell, outcome.judgement, outcome.evidence, outcome.expectation)
         evidence, blames_nic = outcome.evidence, outcome.blames_nic
     entry = (
         CellEntry(cell.id, None, made.verdict, made.reason)
@@ -136,5 +139,6 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
     if data is None:
         return None
     verdict = Verdict(data["verdict"])
+    category = "xfailed" if verdict is Verdict.KNOWN else report.outcome
     colour = {"passed": "green", "failed": "red", "skipped": "yellow"}[report.outcome]
-    return report.outcome, LETTERS[verdict], (str(verdict), {colour: True})
+    return category, LETTERS[verdict], (str(verdict), {colour: True})

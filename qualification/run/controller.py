@@ -21,11 +21,14 @@ from qualification.errors import (
     VxqualError,
     exit_code,
 )
+from qualification.judge.expectations import EXPECTATIONS
+from qualification.judge.known import findings
 from qualification.judge.outcome import never_ran
 from qualification.judge.ruling import CellRow, row
 from qualification.judge.verdict import Demand
 from qualification.results import allure_report, matrix, terminal
 from qualification.results.store import Store, TroubleEntry, dump_entry
+from qualification.topology.reading import load_as
 
 from .conclusion import BLAMES_NIC, CONTROLS, ENTRY, row_of
 from .keys import CAMPAIGN
@@ -52,6 +55,8 @@ class Controller:
     def __init__(self, options: Namespace) -> None:
         self._options = options
         self._topology = topology.load(options.vx_topology)
+        known = options.vx_expectations
+        self._expectations = None if known is None else load_as(EXPECTATIONS, Path(known))
         self.pairs = chosen(self._topology, options.vx_pair)
         self._out = Path(options.vx_out)
         try:
@@ -116,6 +121,7 @@ class Controller:
             Demand(options.vx_rate, options.vx_confidence),
             options.vx_seed,
             say,
+            self._expectations,
         )
         return self.campaign
 
@@ -216,10 +222,16 @@ class Controller:
 
     def _print_matrix(self, terminalreporter: Any) -> None:
         made = self._matrix()
-        if made is None:
+        campaign = self.campaign
+        if made is None or campaign is None:
             return
         terminalreporter.write_sep("=", "vxqual")
-        headline, *lines = terminal.report(made, self._exit_code(), terminalreporter._tw.fullwidth)
+        headline, *lines = terminal.report(
+            made,
+            self._exit_code(),
+            terminalreporter._tw.fullwidth,
+            findings(campaign.expectations, made.cells, campaign.duts, campaign.day),
+        )
         terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
         for line in lines:
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))

@@ -54,7 +54,6 @@ def _disagreeing(document: Document, broken: set[Loc]) -> list[Problem]:
 TOPOLOGY = Form(
     "topology",
     {
-        (): Topology,
         ("hosts", "*"): Host,
         ("hosts", "*", "ssh"): Ssh,
         ("hosts", "*", "nics", "*"): Nic,

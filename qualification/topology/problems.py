@@ -28,7 +28,8 @@ class Form(Generic[Model]):
 
     Attributes:
         name: What it is: "topology".
-        models: The model whose keys stand at a key path; "*" is any name. The file's own is at ().
+        models: The model whose keys stand at a key path; "*" is any name.
+        root: The model of the whole.
         begin_from: The file to begin from, to tell those who gave an empty one.
         examples: Where there are examples, to tell those who gave none.
         unions: Keys whose value's ``kind`` picks its model.
@@ -138,6 +139,8 @@ def objected(objection: Objection, document: Document) -> Problem:
 
 def _model_at(loc: Loc, form: Form[Model]) -> type[BaseModel] | None:
     """The model whose keys stand at a key path, if one does."""
+    if not loc:
+        return form.root
     for shape, model in form.models.items():
         if len(shape) == len(loc) and all(
             key in ("*", part) for key, part in zip(shape, loc, strict=True)

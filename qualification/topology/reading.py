@@ -41,6 +41,11 @@ def parse_as(
     raise _report(name, problems)
 
 
+def load_as(form: Form[Model], path: Path) -> Model:
+    """Read a file as a form, its texts as they stand; raises as `parse_as` and `text_of`."""
+    return parse_as(form, text_of(path, form), str(path))
+
+
 def schema_of(form: Form[Model]) -> dict[str, Any]:
     """The JSON schema of a form, for editors and for other tools."""
     return {
