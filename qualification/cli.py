@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """\b
 Exit codes:
-  0   qualified: every exercised cell passed, or failed as is known (verify: every checksum is right)
+  0   qualified: every exercised cell passed, or failed as is known
+      (verify: every checksum is right)
   1   not qualified: the NIC put wrong frames on the wire, or lost some
   2   interrupted
   3   an error of vxqual's own; please report it

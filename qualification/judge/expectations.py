@@ -89,7 +89,6 @@ class Known(_Frozen):
     )
     features: Mapping[Feature, Switch] = Field(
         default_factory=dict,
-        json_schema_extra={"additionalProperties": False},
         description="Features that must be in effect (true) or not (false), by kernel name.",
         examples=[{"tx-udp_tnl-csum-segmentation": True}],
     )

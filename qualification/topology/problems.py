@@ -101,7 +101,8 @@ def _told(loc: Loc, details: ErrorDetails, document: Document, form: Form[Model]
     hint = f"write here: {description}" if description else None
     match kind:
         case "objection":
-            return objected(Objection(loc, context["what"], context["hint"]), document)
+            objection = Objection(loc, context["what"], context["hint"])
+            return objected(objection, document, of_key=details["loc"][-1:] == ("[key]",))
         case "missing":
             what, hint = f"'{loc[-1]}' is missing", f"add {loc[-1]}: {description}"
             return Problem(*document.place(loc[:-1], of_key=True), loc[:-1], what, hint)
@@ -128,12 +129,12 @@ def _told(loc: Loc, details: ErrorDetails, document: Document, form: Form[Model]
     return Problem(*document.place(loc), loc, what, hint)
 
 
-def objected(objection: Objection, document: Document) -> Problem:
-    """An objection at its place: what concerns a mapping as a whole stands at its key."""
+def objected(objection: Objection, document: Document, *, of_key: bool = False) -> Problem:
+    """An objection at its place: what concerns a key or a whole mapping stands at the key."""
     value = document.data
     for part in objection.loc:
         value = value[part]
-    place = document.place(objection.loc, of_key=isinstance(value, dict))
+    place = document.place(objection.loc, of_key=of_key or isinstance(value, dict))
     return Problem(*place, objection.loc, objection.what, objection.hint)
 
 

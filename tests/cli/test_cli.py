@@ -90,6 +90,14 @@ MISTAKES = [
     (["check", "there.yaml", "--pair", "x"], "no pair 'x' in the topology"),
     (["plan", "-t", "missing.yaml"], "missing.yaml: there is no such file"),
     (["plan", "-t", "there.yaml", "--pair", "x"], "the pairs are: only"),
+    (
+        ["run", "-t", "there.yaml", "--expectations", "none.yaml"],
+        "none.yaml: there is no such file",
+    ),
+    (
+        ["run", "-t", "there.yaml", "--expectations", "there.yaml"],
+        "there.yaml:3:1: unknown key 'hosts'; did you mean",
+    ),
     (["judge"], "Missing argument 'DIR'"),
     (["judge", "missing"], "missing/run.json: cannot be read: No such file"),
     (["judge", ".", "--rate", "0"], "--rate"),

@@ -146,6 +146,61 @@ def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
     assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["PASS", "ERROR", "ERROR"]
 
 
+def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
+    """KNOWN on the way, and judged again: expired, healed, in another file, in none."""
+    entry = {
+        "driver": "tun",
+        "firmware": ">=8.0, <9",
+        "features": {TNL_CSUM: True},
+        "flow": "outer4-csum/*/tcp",
+        "reason": "wrong outer sums",
+        "link": "https://example.net/7",
+        "expires": "2999-12-31",
+    }
+    sound = entry | {"flow": "outer4-nocsum/*", "features": {}}
+
+    def known(**entries: dict[str, object]) -> Path:
+        path = tmp_path / f"{'-'.join(entries)}.yaml"
+        path.write_text(json.dumps({"version": 1, "known": entries}))
+        return path
+
+    out, junit = tmp_path / "out", tmp_path / "junit.xml"
+    args = ("run", "-t", TOPOLOGIES / "incident.yaml", "--plan", "quick", "--pair", "faulty")
+    some = ("-k", "all-on/outer4 and tcp", f"--junitxml={junit}", "-v", "--out", out)
+    demand = ("--rate", "0.005", "--confidence", "0.9")
+    expectations = known(broken=entry, sound=sound, other=entry | {"driver": "ice"})
+    done = vxqual(*args, *demand, *some, "--expectations", expectations)
+    assert done.returncode == 0, done.stdout
+    assert "QUALIFIED, but for what is known. 4 cells: 2 pass, 2 known failure" in done.stdout
+    assert re.search(r"^  all-on +K +K +\. +\.$", done.stdout, re.MULTILINE)
+    assert "::test_cell[faulty/all-on/outer4-csum/inner4/tcp] KNOWN" in done.stdout
+    assert "2 passed, 2 xfailed" in done.stdout
+    told = " ".join(done.stdout.split())
+    assert "and 1 more: wrong outer sums (https://example.net/7; broken, until 2999-12-31)" in told
+    assert "UNEXPECTED PASS sound: all 2 cells pass" in told
+    assert "UNUSED other: it matches no cell that ran" in told
+    for id_, cell in rows(out).items():
+        hidden = "outer4-csum" in id_
+        assert (cell["verdict"], cell["expectation"]) == (
+            ("KNOWN", "broken") if hidden else ("PASS", None)
+        )
+        assert (cell["bad"] > 0 and cell["rate_low"] > 0.005) == hidden
+    skipped = [case.find("skipped") for case in ET.parse(junit).iter("testcase")]
+    kinds = [skip.get("type") for skip in skipped if skip is not None]
+    assert kinds == ["pytest.xfail"] * 2
+
+    again = vxqual("judge", out, "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stdout
+    assert (tmp_path / "again/matrix.json").read_bytes() == (out / "matrix.json").read_bytes()
+    assert "UNEXPECTED PASS sound" in again.stdout
+    late = vxqual("judge", out, "--expectations", known(old=entry | {"expires": "2001-01-01"}))
+    assert late.returncode == 1, late.stdout
+    assert "EXPIRED old: it expired on 2001-01-01" in late.stdout
+    nothing = tmp_path / "nothing.yaml"
+    nothing.write_text("version: 1\nknown: {}\n")
+    assert vxqual("judge", out, "--expectations", nothing).returncode == 1
+
+
 # On a lab that stands
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from qualification.campaign import Campaign
 from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, UsageError
 from qualification.judge.controls import ControlResult, judge_injected, judge_traffic
 from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.expectations import Expectations
 from qualification.judge.verdict import Demand, Verdict
 from qualification.results import again, matrix, store
 from qualification.results.store import CellEntry, ControlEntry, Store, TroubleEntry, dump_entry
@@ -23,6 +25,7 @@ from qualification.topology import parse
 from .conftest import Make
 
 DEMAND = Demand(0.01, 0.95)
+TODAY = date(2026, 1, 3)
 FRAMES = 400  # more than the 299 that it takes; 459 take 0.99
 MISTAKE = BadFrame("AAECAw==", ("inner L4",), ("inner TCP checksum is 0x1234",))
 BAD = {"bad": 3, "bad_layers": {"inner L4": 3}, "samples": (MISTAKE,)}
@@ -103,7 +106,7 @@ def test_what_is_written_is_read(run: Campaign, stored: Stored) -> None:
 
 
 def test_the_same_demand_gives_the_same_verdicts(stored: Stored) -> None:
-    judged = again.judge(store.read(stored(seen={"inner6/tcp": BAD})))
+    judged = again.judge(store.read(stored(seen={"inner6/tcp": BAD})), TODAY)
     assert judged.exit_code == EXIT_NOT_QUALIFIED
     assert set(verdicts(judged).values()) == {Verdict.PASS, Verdict.FAIL}
     assert verdicts(judged)["outer4-csum/inner6/tcp"] is Verdict.FAIL
@@ -111,18 +114,18 @@ def test_the_same_demand_gives_the_same_verdicts(stored: Stored) -> None:
 
 def test_another_confidence_gives_other_verdicts(stored: Stored) -> None:
     found = store.read(stored())
-    judged = again.judge(found)
+    judged = again.judge(found, TODAY)
     assert set(verdicts(judged).values()) == {Verdict.PASS}
     assert judged.exit_code == EXIT_QUALIFIED
-    judged = again.judge(found, confidence=0.99)
+    judged = again.judge(found, TODAY, confidence=0.99)
     assert set(verdicts(judged).values()) == {Verdict.INCONCLUSIVE}
     assert judged.exit_code == EXIT_LAB
     assert "459 frames it takes to exclude 1 % at 99.0%" in judged.matrix.cells[0].reason
-    assert set(verdicts(again.judge(found, 0.02, 0.99)).values()) == {Verdict.PASS}
+    assert set(verdicts(again.judge(found, TODAY, 0.02, 0.99)).values()) == {Verdict.PASS}
 
 
 def test_what_controls_cannot_vouch_for_any_more_is_untrusted(stored: Stored) -> None:
-    judged = again.judge(store.read(stored(seen={"tcp": BAD})), confidence=0.999)
+    judged = again.judge(store.read(stored(seen={"tcp": BAD})), TODAY, confidence=0.999)
     assert set(verdicts(judged).values()) == {Verdict.UNTRUSTED}
     assert judged.exit_code == EXIT_LAB
 
@@ -131,14 +134,14 @@ def test_what_controls_cannot_vouch_for_any_more_is_untrusted(stored: Stored) ->
 def test_a_control_that_is_not_stored_was_not_run(stored: Stored, missing: int) -> None:
     some = controls()
     del some[missing]
-    judged = again.judge(store.read(stored(shown=some)))
+    judged = again.judge(store.read(stored(shown=some)), TODAY)
     assert set(verdicts(judged).values()) == {Verdict.UNTRUSTED}
 
 
 def test_a_stored_claim_of_trust_counts_for_nothing(stored: Stored) -> None:
     claimed = [replace(result, bursts={}) for result in controls()]
     assert all(result.trusted for result in claimed)
-    judged = again.judge(store.read(stored(shown=claimed)))
+    judged = again.judge(store.read(stored(shown=claimed)), TODAY)
     assert set(verdicts(judged).values()) == {Verdict.UNTRUSTED}
 
 
@@ -147,7 +150,7 @@ def test_cells_that_never_ran_stay_what_they_were(stored: Stored) -> None:
         "nocsum/inner4/tcp": (Verdict.ERROR, "the cable fell out"),
         "nocsum/inner6/tcp": (Verdict.UNTRUSTED, "control plain failed: it snowed"),
     }
-    judged = again.judge(store.read(stored(without=errors, silent="nocsum/inner6/udp")))
+    judged = again.judge(store.read(stored(without=errors, silent="nocsum/inner6/udp")), TODAY)
     reasons = {c.id: (c.verdict, c.reason) for c in judged.matrix.cells if c.verdict != "PASS"}
     silence = (Verdict.ERROR, "it never ran: its worker died, or the run was ended")
     assert reasons == {
@@ -160,8 +163,36 @@ def test_cells_that_never_ran_stay_what_they_were(stored: Stored) -> None:
 
 
 def test_a_host_that_was_left_changed_is_not_forgotten(stored: Stored) -> None:
-    judged = again.judge(store.read(stored(troubles=("alpha: left changed",))))
+    judged = again.judge(store.read(stored(troubles=("alpha: left changed",))), TODAY)
     assert (judged.exit_code, judged.troubles) == (EXIT_LAB, ("alpha: left changed",))
+
+
+def test_what_is_known_is_known_again_until_it_expires(run: Campaign, stored: Stored) -> None:
+    entry = {
+        "driver": "i40e",
+        "firmware": "8",
+        "flow": "*/tcp",
+        "reason": "it is broken",
+        "link": "https://example.net/7",
+        "expires": "2026-01-03",
+    }
+    known = Expectations.model_validate({"version": 1, "known": {"slow": entry}})
+    written = store.read(stored(seen={"tcp": BAD}))
+    fails = again.judge(written, TODAY)
+    assert (fails.exit_code, fails.findings) == (EXIT_NOT_QUALIFIED, ())
+    # A run stores what was known to it.
+    again_read = Campaign.parse(replace(run, expectations=known).dump())
+    assert again_read.expectations == known
+    written = replace(written, campaign=again_read)
+    judged = again.judge(written, TODAY)
+    assert judged.exit_code == EXIT_QUALIFIED
+    assert set(verdicts(judged).values()) == {Verdict.PASS, Verdict.KNOWN}
+    for cell in judged.matrix.cells:
+        assert (cell.verdict == "KNOWN") == (cell.flow.l4 == "tcp") == (cell.bad == 3)
+        assert cell.expectation == ("slow" if cell.bad else None)
+    judged = again.judge(written, date(2026, 1, 4))
+    assert judged.exit_code == EXIT_NOT_QUALIFIED
+    assert [finding.kind for finding in judged.findings] == ["EXPIRED"]
 
 
 def test_no_secret_is_stored_and_none_is_needed(
@@ -190,7 +221,7 @@ pairs:
 
 
 def test_judging_writes_where_it_is_told_to(stored: Stored, tmp_path: Path) -> None:
-    judged = again.judge(store.read(stored()))
+    judged = again.judge(store.read(stored()), TODAY)
     assert not (tmp_path / "matrix.json").exists()
     path = again.write(judged, tmp_path / "some" / "where")
     assert matrix.read(path) == judged.matrix
