@@ -35,7 +35,7 @@ _MEANINGS = {
     Verdict.UNSUPPORTED: "the NIC lacks it",
     Verdict.UNTRUSTED: "controls failed",
     Verdict.ERROR: "the lab's error",
-    Verdict.KNOWN: "known failure",
+    Verdict.KNOWN: "known to fail",
 }
 _TRAFFIC = {("tcp", True): "t", ("udp", False): "u", ("udp", True): "s"}
 _LETTERS_OF_TRAFFIC = ("t TCP", "u UDP", "s UDP segmented")
