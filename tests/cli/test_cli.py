@@ -96,7 +96,7 @@ MISTAKES = [
     ),
     (
         ["run", "-t", "there.yaml", "--expectations", "there.yaml"],
-        "there.yaml:3:1: unknown key 'hosts'; did you mean",
+        "there.yaml:3:1: unknown key 'hosts'; known here: version, known",
     ),
     (["judge"], "Missing argument 'DIR'"),
     (["judge", "missing"], "missing/run.json: cannot be read: No such file"),

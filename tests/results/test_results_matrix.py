@@ -142,6 +142,7 @@ def test_the_form(document: Any) -> None:
         "signature": None,
         "culprit": None,
         "reason": "wrong",
+        "expectation": None,
     }
 
 
