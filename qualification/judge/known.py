@@ -97,7 +97,7 @@ def _finding(name: str, entry: Known, matching: list[CellRow], today: date) -> F
         what = (
             "none of the cells that match it had anything to show"
             if matching
-            else ("it matches no cell that ran")
+            else "it matches no cell that ran"
         )
         return Finding("UNUSED", name, what)
     if all(cell.verdict is Verdict.PASS for cell in telling):

@@ -40,6 +40,16 @@ def pytest_runtest_call(item):
         os._exit(7)
 """
 
+LEFT_CHANGED = """
+import pytest
+from qualification.errors import HostError
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    if "inner6/udp]" in item.nodeid:
+        raise HostError("left changed", where="alpha")
+"""
+
 
 def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     out, junit, allure = tmp_path / "out", tmp_path / "junit.xml", tmp_path / "allure"
@@ -268,6 +278,23 @@ def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
     assert stricter.returncode == 10, stricter.stdout
     assert "6 controls failed" in stricter.stdout
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_labs_own_error_is_stored_beside_the_verdicts(
+    lab: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host left changed: every cell passes, and neither the run nor judging it again is 0."""
+    (tmp_path / "left_changed.py").write_text(LEFT_CHANGED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    out = tmp_path / "out"
+    args = ("run", "-t", lab.topology, *SMALL, "--out", out, "-p", "left_changed")
+    done = vxqual(*args, "-k", "all-on/outer4-csum/inner6/udp")
+    assert done.returncode == 10, done.stdout
+    assert {cell["verdict"] for cell in rows(out).values()} == {"PASS"}
+    again = vxqual("judge", out)
+    assert again.returncode == 10, again.stdout
+    assert again.stdout.count("the lab's error in that run: ") == 1
+    assert "alpha: left changed" in again.stdout
 
 
 def test_an_expression_that_is_none_is_no_run(lab: Standing, tmp_path: Path) -> None:
