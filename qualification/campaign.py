@@ -6,13 +6,17 @@ workers never look at hardware to know what there is to do.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from qualification import topology
-from qualification.inventory import Ends, Inventory
+from qualification.inventory import Ends, Inventory, Nic
+from qualification.judge.expectations import Expectations
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells
 from qualification.plan.features import RULES, FeatureSpace
@@ -40,6 +44,7 @@ class Campaign:
         topology: Resolved: every host has SSH settings, whoever made it.
         inventory: What hosts and NICs turned out to be.
         pairs: Names of the pairs to qualify.
+        expectations: Failures that are known; None if there is no file of them.
     """
 
     run_id: str
@@ -52,6 +57,17 @@ class Campaign:
     topology: Topology
     inventory: Inventory
     pairs: tuple[str, ...]
+    expectations: Expectations | None = None
+
+    @property
+    def day(self) -> date:
+        """The day it started, by which expectations expire: the same to every worker."""
+        return datetime.fromisoformat(self.started).date()
+
+    @property
+    def duts(self) -> dict[str, Nic]:
+        """The NICs to qualify, by pair."""
+        return {pair: self.ends(pair).dut for pair in self.pairs}
 
     def ends(self, pair: str) -> Ends:
         """The two NICs of a pair."""
@@ -100,9 +116,9 @@ class Campaign:
         return {**dumped, "topology": topology.dump(self.topology)}
 
     @classmethod
-    def parse(cls, data: dict[str, Any]) -> Campaign:
-        """The inverse of `dump`, in the same environment."""
-        resolved = topology.parse(data["topology"], data["source"])
+    def parse(cls, data: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Campaign:
+        """The inverse of `dump`; `environ` has the variables that passwords come from."""
+        resolved = topology.parse(data["topology"], data["source"], environ)
         return _ADAPTER.validate_python({**data, "topology": resolved})
 
 

@@ -6,8 +6,11 @@ What a command needs is imported inside it: `vxqual verify` is a tool that peopl
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """\b
 Exit codes:
-  0   qualified: every exercised cell passed (verify: every checksum is right)
+  0   qualified: every exercised cell passed, or failed as is known
+      (verify: every checksum is right)
   1   not qualified: the NIC put wrong frames on the wire, or lost some
   2   interrupted
   3   an error of vxqual's own; please report it
@@ -47,9 +51,17 @@ _VERIFY_CODES = _codes(
     c4="the file is no capture, or an option cannot be used",
     c10="no VXLAN frame could be judged, or the file is cut short",
 )
+_JUDGE_CODES = _codes(
+    c0="qualified: every exercised cell passed, or failed as is known",
+    c1="not qualified: the NIC put wrong frames on the wire, or lost some",
+    c4="there is no stored run, it is cut short, or an option cannot be used",
+    c10="the lab could not judge: a host, a control, too few frames",
+)
 _UP_CODES = _codes(c0="the lab stands", c4=_USAGE, c10="this machine cannot build it")
 _DOWN_CODES = _codes(c0="there is no lab of that topology, or no longer")
 _STATUS_CODES = _codes(c0="the lab stands", c10="it does not")
+
+_COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
 class _Group(click.Group):
@@ -84,6 +96,9 @@ _rate = click.option(
 _confidence = click.option(
     "--confidence", type=_share, default=0.999, show_default=True, help="With which confidence."
 )
+_expectations = click.option(
+    "--expectations", metavar="FILE", help="Failures that are known, as YAML: they end as KNOWN."
+)
 
 
 @click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"max_content_width": 100})
@@ -110,6 +125,7 @@ def main() -> None:
     metavar="N",
     help="Pairs to run at the same time; those that share a NIC never do.",
 )
+@_expectations
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -121,6 +137,7 @@ def run(
     seed: int | None,
     out: str,
     parallel: str,
+    expectations: str | None,
 ) -> None:
     """Qualify every pair of a topology and print the matrix.
 
@@ -133,6 +150,7 @@ def run(
 
     chosen = [f"--vx-pair={name}" for name in pair]
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
+    chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
     ctx.exit(
         int(
             pytest.main(
@@ -200,6 +218,51 @@ def plan(
     from qualification.run.prepare import show_plan
 
     show_plan(topology, list(pair), plan, rate, confidence, cells, click.echo)
+
+
+@main.command(epilog=_JUDGE_CODES)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--rate", type=_share, help="Corruption rate a PASS excludes; the run's if absent.")
+@click.option("--confidence", type=_share, help="With which confidence; the run's if absent.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write matrix.json there; without it nothing is written.",
+)
+@_expectations
+def judge(
+    directory: Path,
+    rate: float | None,
+    confidence: float | None,
+    out: Path | None,
+    expectations: str | None,
+) -> None:
+    """Judge a stored run again, from the directory of its results. Touches no host.
+
+    Controls and cells are judged anew by what was captured; cells that never ran stay as they were.
+    Expectations expire by today's date; without --expectations they are those of the run.
+    """
+    from qualification.judge.expectations import EXPECTATIONS
+    from qualification.results import again, store, terminal
+    from qualification.topology.reading import load_as
+
+    run = store.read(directory)
+    if expectations is not None:
+        known = load_as(EXPECTATIONS, Path(expectations))
+        run = replace(run, campaign=replace(run.campaign, expectations=known))
+    judged = again.judge(run, datetime.now().astimezone().date(), rate, confidence)
+    written = None if out is None else again.write(judged, out)
+    columns = shutil.get_terminal_size().columns
+    for number, line in enumerate(
+        terminal.report(judged.matrix, judged.exit_code, min(columns, 200), judged.findings)
+    ):
+        click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+    for trouble in judged.troubles:
+        click.secho(f"the lab's error in that run: {trouble}", fg=_COLOURS["doubt"])
+    if written is not None:
+        click.echo(f"\nresults: {written}")
+    sys.exit(judged.exit_code)
 
 
 @main.command(epilog=_VERIFY_CODES)

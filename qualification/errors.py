@@ -23,6 +23,13 @@ EXIT_USAGE = 4
 EXIT_LAB = 10
 
 
+def exit_code(*, blamed: bool, doubted: bool) -> int:
+    """How a run ends: a NIC that is to blame outweighs what could not be judged."""
+    if blamed:
+        return EXIT_NOT_QUALIFIED
+    return EXIT_LAB if doubted else EXIT_QUALIFIED
+
+
 class VxqualError(Exception):
     """An error with a place and a next step; its text is meant for people.
 

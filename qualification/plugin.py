@@ -56,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vx-out", default="out", metavar="DIR", help="where results go (default: out)"
     )
+    group.addoption("--vx-expectations", metavar="FILE", help="failures that are known, as YAML")
     group.addoption(
         "--vx-seed", type=int, metavar="N", help="seed of every payload (default: a new one)"
     )

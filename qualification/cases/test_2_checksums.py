@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from qualification.judge.outcome import Outcome
 from qualification.plan.cells import Cell
-from qualification.run.bench import Bench, Outcome
+from qualification.run.bench import Bench
 
 
 def test_cell(cell: Cell, bench: Bench, conclude: Callable[[Outcome], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qualification.agent.messages import Seen
 from qualification.plan.cells import CONTROLS
 
 from .evidence import Burst, Evidence, total
@@ -24,6 +23,8 @@ class ControlResult:
         bad: Wrong ones among them.
         lost: Frames that never arrived.
         bursts: What it rests on, by flow.
+        expected: Of frames injected, those made bad on purpose, by the one layer wrong in them.
+        good: Of frames injected, those made right.
     """
 
     name: str
@@ -33,6 +34,8 @@ class ControlResult:
     bad: int = 0
     lost: int = 0
     bursts: Mapping[str, Burst] = field(default_factory=dict)
+    expected: Mapping[str, int] = field(default_factory=dict)
+    good: int = 0
 
     @property
     def evidence(self) -> Evidence:
@@ -41,7 +44,7 @@ class ControlResult:
 
 
 def judge_traffic(
-    name: str, bursts: dict[str, Burst], demand: Demand, *, port: int | None = None
+    name: str, bursts: Mapping[str, Burst], demand: Demand, *, port: int | None = None
 ) -> ControlResult:
     """A control of traffic: clean, and enough of it to notice what the cells are to exclude.
 
@@ -88,7 +91,7 @@ def judge_traffic(
     return ends(True, f"{sums.frames:,} frames, all right{lost}")
 
 
-def judge_crafted(bursts: dict[str, Burst]) -> ControlResult:
+def judge_crafted(bursts: Mapping[str, Burst]) -> ControlResult:
     """The control that shows what is due of a volley: with every offload off, the kernel makes it.
 
     Args:
@@ -147,19 +150,27 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
     return None
 
 
-def judge_injected(expected: dict[str, int], good: int, seen: Seen) -> ControlResult:
+def judge_injected(
+    expected: Mapping[str, int], good: int, bursts: Mapping[str, Burst]
+) -> ControlResult:
     """The control that shows the capture sees what is wrong, and only that.
 
     Args:
         expected: Frames made bad on purpose, by the one layer that is wrong in them.
         good: Frames made right.
-        seen: What the capture made of them.
+        bursts: What the capture made of them, by flow.
     """
     bad = sum(expected.values())
+    seen = total(tuple(bursts.values()))
 
     def ends(trusted: bool, reason: str) -> ControlResult:
         lost = max(0, bad + good - seen.frames)
-        return ControlResult("injected", trusted, reason, seen.frames, seen.bad, lost)
+        return ControlResult(
+            "injected", trusted, reason, seen.frames, seen.bad, lost, bursts, expected, good
+        )
+
+    if not bad or not good:
+        return ends(False, "no frame was injected that could have shown anything")
 
     if seen.frames < bad + good:
         return ends(False, f"{seen.frames} of {bad + good} injected frames arrived")
@@ -175,6 +186,22 @@ def judge_injected(expected: dict[str, int], good: int, seen: Seen) -> ControlRe
     return ends(
         True, f"{bad} frames made wrong on purpose, and {good} right ones, all seen as such"
     )
+
+
+def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResult:
+    """Judges a control by what it rests on, as if it had just been run.
+
+    Args:
+        result: It, with its bursts.
+        demand: What the cells are to exclude now.
+        port: The tunnel's UDP port.
+    """
+    if result.name == "injected":
+        return judge_injected(result.expected, result.good, result.bursts)
+    if result.name == "crafted":
+        return judge_crafted(result.bursts)
+    in_tunnel = None if result.name == "plain" else port
+    return judge_traffic(result.name, result.bursts, demand, port=in_tunnel)
 
 
 def first_untrusted(controls: Mapping[str, ControlResult]) -> ControlResult | None:

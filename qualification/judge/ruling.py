@@ -44,6 +44,8 @@ class CellRow:
         signature: What the hardware did, where that is known.
         culprit: The fewest features whose turning off heals the flow, where that is known.
         reason: A sentence for people.
+        expectation: The entry of the expectations file that hides a failure, or did until it
+            expired.
     """
 
     id: str
@@ -61,9 +63,20 @@ class CellRow:
     signature: str | None
     culprit: list[str] | None
     reason: str
+    expectation: str | None
+
+    @property
+    def set_id(self) -> str:
+        """The row of the matrix: the middle of "pair/set/flow"."""
+        return self.id[len(self.pair) + 1 : -len(self.flow.id) - 1]
 
 
-def row(cell: Cell, judgement: Judgement, evidence: Evidence | None = None) -> CellRow:
+def row(
+    cell: Cell,
+    judgement: Judgement,
+    evidence: Evidence | None = None,
+    expectation: str | None = None,
+) -> CellRow:
     """The row of a judged cell; without evidence, of one that never got so far."""
     flow = cell.flow
     requested = cell.offloads.requested | dict.fromkeys(cell.unsupported, True)
@@ -92,4 +105,5 @@ def row(cell: Cell, judgement: Judgement, evidence: Evidence | None = None) -> C
         signature=None,
         culprit=None,
         reason=judgement.reason,
+        expectation=expectation,
     )

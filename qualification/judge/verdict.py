@@ -22,6 +22,11 @@ class Verdict(StrEnum):
     UNSUPPORTED = "UNSUPPORTED"
     UNTRUSTED = "UNTRUSTED"
     ERROR = "ERROR"
+    KNOWN = "KNOWN"
+
+
+SETTLED = frozenset({Verdict.PASS, Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED, Verdict.KNOWN})
+"""Nothing new was found wrong, and nothing is left to find out."""
 
 
 @dataclass(frozen=True)

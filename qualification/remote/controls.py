@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 from qualification.agent.messages import Handed, Sent
@@ -88,8 +88,7 @@ def _injected_control(pair: PairSession) -> ControlResult:
     pair.call("dut", "inject", frames=encoded)
     received = pair.collect(len(made))
     made_by_us = Sent(Handed(), written=len(made), complete=True, seconds=0.0, counters={})
-    result = judge_injected(expected, good, received.seen)
-    return replace(result, bursts={flow.id: Burst(made_by_us, received)})
+    return judge_injected(expected, good, {flow.id: Burst(made_by_us, received)})
 
 
 def _share(pair: PairSession, parts: int) -> int:

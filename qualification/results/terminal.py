@@ -9,6 +9,7 @@ from itertools import groupby
 from textwrap import wrap
 
 from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
+from qualification.judge.known import Finding
 from qualification.judge.ruling import CellRow
 from qualification.judge.verdict import Verdict
 
@@ -23,6 +24,7 @@ LETTERS = {
     Verdict.UNSUPPORTED: "n",
     Verdict.UNTRUSTED: "U",
     Verdict.ERROR: "E",
+    Verdict.KNOWN: "K",
 }
 _MEANINGS = {
     Verdict.PASS: "pass",
@@ -33,6 +35,7 @@ _MEANINGS = {
     Verdict.UNSUPPORTED: "the NIC lacks it",
     Verdict.UNTRUSTED: "controls failed",
     Verdict.ERROR: "the lab's error",
+    Verdict.KNOWN: "known to fail",
 }
 _TRAFFIC = {("tcp", True): "t", ("tcp", False): "t", ("udp", False): "u", ("udp", True): "s"}
 _LETTERS_OF_TRAFFIC = ("t TCP", "u UDP", "s UDP segmented")
@@ -47,6 +50,27 @@ class Line:
     tone: str = ""
 
 
+def report(
+    matrix: Matrix, exit_code: int, width: int = 100, findings: Sequence[Finding] = ()
+) -> Iterator[Line]:
+    """All that a run has to say: the headline, the matrix, then what expectations need.
+
+    Args:
+        matrix: The results.
+        exit_code: The run's; see `qualification.errors`.
+        width: Columns of the terminal.
+        findings: Of the expectations file.
+    """
+    yield headline(matrix, exit_code)
+    yield from render(matrix, width)
+    if findings:
+        yield Line("")
+        yield Line("expectations", "title")
+    for finding in findings:
+        tone = "" if finding.kind == "UNUSED" else "doubt"
+        yield from _wrapped(f"{finding.kind} {finding.name}: {finding.text}", width, tone)
+
+
 def headline(matrix: Matrix, exit_code: int) -> Line:
     """What happened, in one line.
 
@@ -58,7 +82,8 @@ def headline(matrix: Matrix, exit_code: int) -> Line:
     named = [f"{number:,} {_MEANINGS[v]}" for v in Verdict if (number := count[v])]
     cells = f"{len(matrix.cells):,} cells: {', '.join(named)}"
     if exit_code == EXIT_QUALIFIED:
-        return Line(f"QUALIFIED. {cells}", "good")
+        but = ", but for what is known" if count[Verdict.KNOWN] else ""
+        return Line(f"QUALIFIED{but}. {cells}", "doubt" if but else "good")
     if exit_code == EXIT_NOT_QUALIFIED:
         pairs = {c.pair for c in matrix.cells if c.verdict in (Verdict.FAIL, Verdict.LOSS)}
         duts = [
@@ -104,7 +129,8 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
     flows = list(dict.fromkeys(_column(cell) for cell in cells))
     sets: dict[str, dict[tuple[object, ...], CellRow]] = {}
     for cell in cells:
-        sets.setdefault(_line(cell), {})[_column(cell)] = cell
+        line = f"{cell.set_id} {cell.flow.volley}".rstrip()
+        sets.setdefault(line, {})[_column(cell)] = cell
     label = max([len("offload set"), *map(len, sets)], default=0)
     places = _places(flows)
     yield from (Line(f"  {text}") for text in _heads(flows, places, label))
@@ -113,12 +139,6 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
         verdicts = {cell.verdict for cell in row.values()}
         yield Line(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
     yield from _explained(cells, width)
-
-
-def _line(cell: CellRow) -> str:
-    """The row of the matrix: the middle of "pair/set/flow", and the volley if it is one."""
-    set_id = cell.id[len(cell.pair) + 1 : -len(cell.flow.id) - 1]
-    return f"{set_id} {cell.flow.volley}".rstrip()
 
 
 def _column(cell: CellRow) -> tuple[object, ...]:
@@ -177,7 +197,7 @@ def _tone(verdicts: set[Verdict]) -> str:
 
 
 def _explained(cells: Iterable[CellRow], width: int) -> Iterator[Line]:
-    """A sentence for each cell that fails; for other doubts, one for each reason."""
+    """A sentence for each cell that fails; for others, one for each reason or expectation."""
     failing = [cell for cell in cells if cell.verdict in (Verdict.FAIL, Verdict.LOSS)]
     for cell in failing[:_MOST_EXPLAINED]:
         yield from _wrapped(f"{cell.verdict} {cell.id}: {cell.reason}", width, "bad")
@@ -186,12 +206,14 @@ def _explained(cells: Iterable[CellRow], width: int) -> Iterator[Line]:
         yield Line(f"  and {more} more like them; matrix.json has a sentence for each", "bad")
     quiet = {Verdict.PASS, Verdict.FAIL, Verdict.LOSS, Verdict.UNSUPPORTED}
     doubts = [cell for cell in cells if cell.verdict not in quiet]
-    reasons: dict[tuple[Verdict, str], list[str]] = {}
+    reasons: dict[tuple[Verdict, str], list[CellRow]] = {}
     for cell in doubts:
-        reasons.setdefault((cell.verdict, cell.reason), []).append(cell.id)
-    for (verdict, reason), ids in list(reasons.items())[:_MOST_EXPLAINED]:
-        others = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-        yield from _wrapped(f"{verdict} {ids[0]}{others}: {reason}", width, "doubt")
+        why = cell.expectation if cell.verdict is Verdict.KNOWN else None
+        reasons.setdefault((cell.verdict, why or cell.reason), []).append(cell)
+    for (verdict, _), alike in list(reasons.items())[:_MOST_EXPLAINED]:
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        first = alike[0]
+        yield from _wrapped(f"{verdict} {first.id}{others}: {first.reason}", width, "doubt")
     if len(reasons) > _MOST_EXPLAINED:
         rest = len(reasons) - _MOST_EXPLAINED
         yield Line(f"  and {rest} more reasons; matrix.json has a sentence for each", "doubt")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from qualification.campaign import Campaign
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
-from qualification.judge.controls import ControlResult, first_untrusted
+from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
-from qualification.judge.verdict import Judgement, Verdict, judge
+from qualification.judge.known import expect
+from qualification.judge.outcome import Outcome, decide, untrusted
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.controls import run_controls
@@ -24,23 +24,6 @@ T = TypeVar("T")
 
 _MOST_FAILURES = 3
 """Errors of the lab on one pair, after which the rest of its cells is not tried."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A cell that has been run.
-
-    Attributes:
-        cell: The cell.
-        judgement: Its verdict.
-        evidence: What that rests on; None where the controls forbade to run it.
-        blames_nic: Whether the verdict speaks against the NIC, not against the lab.
-    """
-
-    cell: Cell
-    judgement: Judgement
-    evidence: Evidence | None
-    blames_nic: bool
 
 
 class Bench:
@@ -54,6 +37,7 @@ class Bench:
         self.campaign = campaign
         self._session: PairSession | None = None
         self._controls: dict[str, dict[str, ControlResult]] = {}
+        self._untold: dict[str, dict[str, ControlResult]] = {}
         self._failures: dict[str, int] = {}
         self._broken: dict[str, LabError] = {}
 
@@ -64,27 +48,29 @@ class Bench:
     def controls(self, pair: str) -> dict[str, ControlResult]:
         """The pair's controls, run when first asked for."""
         if pair not in self._controls:
-            self._controls[pair] = self._on(pair, run_controls)
+            self._controls[pair] = self._untold[pair] = self._on(pair, run_controls)
         return self._controls[pair]
 
+    def untold(self, pair: str) -> dict[str, ControlResult]:
+        """The pair's controls, if they were run and nobody has asked for them this way yet."""
+        return self._untold.pop(pair, {})
+
     def run(self, cell: Cell) -> Outcome:
-        """Runs and judges one cell."""
+        """Runs and judges one cell, in the light of what is known of its NIC."""
+        campaign = self.campaign
+        dut = campaign.ends(cell.pair).dut
+        return expect(self._judged(cell), dut, campaign.expectations, campaign.day)
+
+    def _judged(self, cell: Cell) -> Outcome:
         demand = self.campaign.demand
         if cell.unsupported:
-            evidence = Evidence(effective={})
-            return Outcome(cell, judge(cell, evidence, demand), evidence, False)
+            return decide(cell, Evidence(effective={}), {}, demand)
         controls = self.controls(cell.pair)
-        failed = first_untrusted(controls)
-        if failed is not None:
-            reason = f"control {failed.name} failed: {failed.reason}"
-            return Outcome(cell, Judgement(Verdict.UNTRUSTED, reason), None, False)
+        forbidden = untrusted(cell, controls)
+        if forbidden is not None:
+            return forbidden
         evidence = self._on(cell.pair, lambda session: session.evidence(cell))
-        judgement = judge(cell, evidence, demand)
-        lossy_path = any(control.lost for control in controls.values())
-        blames_nic = judgement.verdict is Verdict.FAIL or (
-            judgement.verdict is Verdict.LOSS and not lossy_path
-        )
-        return Outcome(cell, judgement, evidence, blames_nic)
+        return decide(cell, evidence, controls, demand)
 
     def close(self) -> None:
         """Puts the hosts of the open pair back."""

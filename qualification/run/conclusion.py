@@ -1,12 +1,14 @@
 """From a verdict to how a pytest test ends, and what its report carries to the controller.
 
 PASS passes. NOT EXERCISED and UNSUPPORTED skip: nothing was found wrong, and nothing was shown
-right. What speaks against the NIC is a `QualificationFailure`, an AssertionError; everything else
-is a `LabError`. So pytest, junit and Allure tell "failed" from "broken" as people do.
+right. KNOWN is a failure that was expected, pytest's xfail. What speaks against the NIC is a
+`QualificationFailure`, an AssertionError; everything else is a `LabError`. So pytest, junit and
+Allure tell "failed" from "broken" as people do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,16 +18,21 @@ from qualification.errors import LabError, QualificationFailure, VxqualError
 from qualification.inventory import Ends
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
+from qualification.judge.outcome import Outcome
 from qualification.judge.ruling import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.results import allure_report
+from qualification.results.store import CellEntry, ControlEntry, dump_entry
 from qualification.results.terminal import LETTERS
 
-from .bench import Outcome
+ROW, BLAMES_NIC = "vxqual_row", "vxqual_blames_nic"
+ENTRY, CONTROLS = "vxqual_entry", "vxqual_controls"
+"""Attributes of a test report; they travel from worker to controller with it.
 
-ROW, EVIDENCE, BLAMES_NIC = "vxqual_row", "vxqual_evidence", "vxqual_blames_nic"
-"""Attributes of a test report; they travel from worker to controller with it."""
+The cell's row, whether it speaks against the NIC, and its entry in the store. Where a test came to
+a judgement, the controls that were run for it, be there none; other failures are the lab's.
+"""
 
 _ROW = TypeAdapter(CellRow)
 _EVIDENCE = TypeAdapter(Evidence)
@@ -47,6 +54,8 @@ def conclude(outcome: Outcome, ends: Ends) -> None:
             return
         case Verdict.NOT_EXERCISED | Verdict.UNSUPPORTED:
             pytest.skip(f"{judgement.verdict}: {judgement.reason}")
+        case Verdict.KNOWN:
+            pytest.xfail(judgement.reason)
     text = f"{judgement.verdict} {outcome.cell.id}: {judgement.reason}"
     if outcome.blames_nic:
         raise QualificationFailure(text)
@@ -66,9 +75,12 @@ def conclude_control(pair: str, result: ControlResult, ends: Ends) -> None:
         raise LabError(f"{verdict} {pair}, control {result.name}: {result.reason}")
 
 
-def mark_control(report: pytest.TestReport, pair: str, result: ControlResult) -> None:
-    """Puts what a control rests on, on its report."""
-    setattr(report, EVIDENCE, {"id": f"{pair}/{result.name}", "evidence": _dumped(result.evidence)})
+def mark_controls(
+    report: pytest.TestReport, pair: str, controls: Mapping[str, ControlResult]
+) -> None:
+    """Puts controls that were run, with what they rest on, on the report of the first to ask."""
+    entries = [dump_entry(ControlEntry(pair, result)) for result in controls.values()]
+    setattr(report, CONTROLS, entries)
 
 
 def _dumped(evidence: Evidence) -> dict[str, Any]:
@@ -95,12 +107,16 @@ def mark(report: pytest.TestReport, cell: Cell, outcome: Outcome | None, why: st
     if outcome is None:
         reason = why or "vxqual itself failed; the test's report has the traceback"
         made = row(cell, Judgement(Verdict.ERROR, reason))
-        blames_nic = False
+        evidence, blames_nic = None, False
     else:
-        made = row(cell, outcome.judgement, outcome.evidence)
-        blames_nic = outcome.blames_nic
-        if outcome.evidence is not None:
-            setattr(report, EVIDENCE, {"id": cell.id, "evidence": _dumped(outcome.evidence)})
+        made = row(cell, outcome.judgement, outcome.evidence, outcome.expectation)
+        evidence, blames_nic = outcome.evidence, outcome.blames_nic
+    entry = (
+        CellEntry(cell.id, None, made.verdict, made.reason)
+        if evidence is None
+        else CellEntry(cell.id, evidence)
+    )
+    setattr(report, ENTRY, dump_entry(entry))
     setattr(report, ROW, _ROW.dump_python(made, mode="json"))
     setattr(report, BLAMES_NIC, blames_nic)
     report.user_properties += [
@@ -123,5 +139,6 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
     if data is None:
         return None
     verdict = Verdict(data["verdict"])
+    category = "xfailed" if verdict is Verdict.KNOWN else report.outcome
     colour = {"passed": "green", "failed": "red", "skipped": "yellow"}[report.outcome]
-    return report.outcome, LETTERS[verdict], (str(verdict), {colour: True})
+    return category, LETTERS[verdict], (str(verdict), {colour: True})

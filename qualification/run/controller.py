@@ -5,7 +5,6 @@ With xdist this lives in the one process that has workers; without, in the one t
 
 from __future__ import annotations
 
-import json
 import signal
 from argparse import Namespace
 from contextlib import ExitStack
@@ -18,17 +17,20 @@ import pytest
 from qualification import topology
 from qualification.campaign import Campaign
 from qualification.errors import (
-    EXIT_LAB,
-    EXIT_NOT_QUALIFIED,
-    EXIT_QUALIFIED,
     UsageError,
     VxqualError,
+    exit_code,
 )
+from qualification.judge.expectations import EXPECTATIONS
+from qualification.judge.known import findings
+from qualification.judge.outcome import never_ran
 from qualification.judge.ruling import CellRow, row
-from qualification.judge.verdict import Demand, Judgement, Verdict
+from qualification.judge.verdict import Demand
 from qualification.results import allure_report, matrix, terminal
+from qualification.results.store import Store, TroubleEntry, dump_entry
+from qualification.topology.reading import load_as
 
-from .conclusion import BLAMES_NIC, EVIDENCE, row_of
+from .conclusion import BLAMES_NIC, CONTROLS, ENTRY, row_of
 from .keys import CAMPAIGN
 from .prepare import Say, campaign, chosen, standing
 from .scheduling import PairScheduling
@@ -53,6 +55,8 @@ class Controller:
     def __init__(self, options: Namespace) -> None:
         self._options = options
         self._topology = topology.load(options.vx_topology)
+        known = options.vx_expectations
+        self._expectations = None if known is None else load_as(EXPECTATIONS, Path(known))
         self.pairs = chosen(self._topology, options.vx_pair)
         self._out = Path(options.vx_out)
         try:
@@ -64,6 +68,7 @@ class Controller:
                 f"results cannot be written to {self._out}: {error.strerror}",
                 hint="give a directory that you may write to, or one that can be made",
             ) from None
+        self._store = Store(self._out)
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
         self._blamed = self._doubted = False
@@ -95,8 +100,8 @@ class Controller:
             signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
         )
         if not self._options.collectonly:  # what is found here afterwards is this run's
-            for name in ("matrix.json", "evidence.jsonl"):
-                (self._out / name).unlink(missing_ok=True)
+            (self._out / "matrix.json").unlink(missing_ok=True)
+            self._store.clear()
         try:
             session.config.stash[CAMPAIGN] = self._prepare(say)
         except VxqualError as error:
@@ -116,6 +121,7 @@ class Controller:
             Demand(options.vx_rate, options.vx_confidence),
             options.vx_seed,
             say,
+            self._expectations,
         )
         return self.campaign
 
@@ -135,16 +141,19 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps a cell's row and evidence."""
         made = row_of(report)
+        first = made is not None and made.id not in self._rows
+        for entry in getattr(report, CONTROLS, ()):
+            self._store.add(entry)
+        if first:
+            self._store.add(getattr(report, ENTRY))
         if report.failed:
+            if not first and not hasattr(report, CONTROLS):  # no verdict has it: a host, a control
+                self._store.add(dump_entry(TroubleEntry(f"{report.nodeid}: {report.longreprtext}")))
             blamed = bool(getattr(report, BLAMES_NIC, False))
             self._blamed |= blamed
             self._doubted |= not blamed
             if not isinstance(report.longrepr, str):  # nothing of ours: somebody has to see it
                 self._tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
-        evidence = getattr(report, EVIDENCE, None)
-        if evidence is not None and report.when == "call":
-            with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(evidence) + "\n")
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -168,15 +177,14 @@ class Controller:
             return
         selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
         if self.campaign is not None and not self._planned:
-            silence = Judgement(
-                Verdict.ERROR, "it never ran: its worker died, or the run was ended"
-            )
-            self._planned = {
-                cell.id: row(cell, silence)
+            cells = [
+                cell
                 for pair in self.pairs
                 for cell in self.campaign.cells(pair)
                 if cell.id in selected
-            }
+            ]
+            self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
+            self._store.begin(self.campaign, cells)
 
     # Ending
 
@@ -185,6 +193,8 @@ class Controller:
         """Writes the results and turns verdicts into the exit code."""
         if exitstatus == pytest.ExitCode.USAGE_ERROR:
             self._planned = {}  # an expression of -k or -m that is none: nothing was selected
+            self._store.clear()
+        self._store.end()
         made = self._matrix()
         if made is not None and self.campaign is not None:
             matrix.write(made, self._out / "matrix.json")
@@ -195,10 +205,8 @@ class Controller:
             session.exitstatus = self._exit_code()
 
     def _exit_code(self) -> int:
-        if self._blamed:
-            return EXIT_NOT_QUALIFIED
-        never_ran = self._planned.keys() - self._rows.keys()
-        return EXIT_LAB if self._doubted or never_ran else EXIT_QUALIFIED
+        silent = self._planned.keys() - self._rows.keys()
+        return exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
 
     def _matrix(self) -> matrix.Matrix | None:
         if self.campaign is None or not (self._planned or self._rows):
@@ -214,12 +222,18 @@ class Controller:
 
     def _print_matrix(self, terminalreporter: Any) -> None:
         made = self._matrix()
-        if made is None:
+        campaign = self.campaign
+        if made is None or campaign is None:
             return
         terminalreporter.write_sep("=", "vxqual")
-        headline = terminal.headline(made, self._exit_code())
+        headline, *lines = terminal.report(
+            made,
+            self._exit_code(),
+            terminalreporter._tw.fullwidth,
+            findings(campaign.expectations, made.cells, campaign.duts, campaign.day),
+        )
         terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
-        for line in terminal.render(made, terminalreporter._tw.fullwidth):
+        for line in lines:
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
         terminalreporter.write_line("")
         terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")

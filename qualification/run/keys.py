@@ -6,9 +6,8 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
-
-from .bench import Outcome
+from qualification.judge.outcome import Outcome
 
 CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
-CONTROL = pytest.StashKey[tuple[str, ControlResult]]()
+CONTROLS = pytest.StashKey[tuple[str, dict[str, ControlResult]]]()

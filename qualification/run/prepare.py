@@ -12,6 +12,7 @@ from secrets import randbits
 from qualification import __version__, topology
 from qualification.campaign import Campaign
 from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, UsageError
+from qualification.judge.expectations import Expectations
 from qualification.judge.verdict import Demand
 from qualification.lab import loopback
 from qualification.plan.cells import PLANS, PlanName
@@ -55,6 +56,7 @@ def campaign(
     demand: Demand,
     seed: int | None,
     say: Say,
+    expectations: Expectations | None = None,
 ) -> Campaign:
     """Asks the hosts what they are, and says what is going to be run on them."""
     started = datetime.now(UTC).astimezone()
@@ -69,6 +71,7 @@ def campaign(
         topology=resolved,
         inventory=discover(resolved, pairs, say),
         pairs=pairs,
+        expectations=expectations,
     )
     cells = sum(len(made.cells(pair)) for pair in pairs)
     groups = resolved.groups()

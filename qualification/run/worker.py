@@ -12,11 +12,12 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
+from qualification.judge.outcome import Outcome
 from qualification.plan.cells import Cell
 
 from . import conclusion
-from .bench import Bench, Outcome
-from .keys import CAMPAIGN, CONTROL, OUTCOME
+from .bench import Bench
+from .keys import CAMPAIGN, CONTROLS, OUTCOME
 
 
 class Worker:
@@ -75,8 +76,8 @@ class Worker:
             conclusion.mark(report, cell, item.stash.get(OUTCOME, None), text)
             # Junit takes them off the report of the teardown, which gets them from the test.
             item.user_properties[:] = report.user_properties
-        if CONTROL in item.stash and call.when == "call":
-            conclusion.mark_control(report, *item.stash[CONTROL])
+        if call.when == "call" and CONTROLS in item.stash:
+            conclusion.mark_controls(report, *item.stash[CONTROLS])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -109,6 +110,7 @@ def conclude(request: pytest.FixtureRequest, bench: Bench) -> Callable[[Outcome]
 
     def end(outcome: Outcome) -> None:
         request.node.stash[OUTCOME] = outcome
+        request.node.stash[CONTROLS] = outcome.cell.pair, bench.untold(outcome.cell.pair)
         conclusion.conclude(outcome, bench.ends(outcome.cell.pair))
 
     return end
@@ -121,7 +123,7 @@ def conclude_control(
     """Ends a test as a control came out."""
 
     def end(pair: str, result: ControlResult) -> None:
-        request.node.stash[CONTROL] = pair, result
+        request.node.stash[CONTROLS] = pair, bench.untold(pair)
         conclusion.conclude_control(pair, result, bench.ends(pair))
 
     return end

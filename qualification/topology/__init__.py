@@ -6,7 +6,8 @@
 A topology says what should be there; what turned out to be there is the inventory's to say.
 In this package `values` and `models` are the shape of a topology, `agreement` is what only the
 whole can tell, `document` reads YAML and keeps the places, `environment` puts variables in,
-`problems` turns pydantic's errors into plain words (`wording`), and `files` loads and dumps.
+`problems` turns pydantic's errors into plain words (`wording`) for any `Form` of file, `reading`
+reads one, `form` is a topology's, and `files` loads and dumps.
 ``python -m qualification.topology`` prints the JSON schema.
 """
 

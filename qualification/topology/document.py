@@ -43,7 +43,8 @@ class Document:
     Args:
         text: The file's text.
         name: How to call the file in errors.
-        environ: The environment variables that ``${NAME}`` may name.
+        environ: The environment variables that ``${NAME}`` may name; None leaves texts as they are.
+        begin_from: Which file to begin from, for one that is empty.
 
     Attributes:
         data: The content, as dicts, lists and scalars; ``${NAME}`` is replaced.
@@ -53,11 +54,13 @@ class Document:
         UsageError: The text is no YAML, or empty.
     """
 
-    def __init__(self, text: str, name: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, text: str, name: str, environ: Mapping[str, str] | None, begin_from: str
+    ) -> None:
         self.problems: list[Problem] = []
         self._environ = environ
         self._built: dict[int, Any] = {}
-        self._root = _compose(text, name)
+        self._root = _compose(text, name, begin_from)
         try:
             self.data = self._plain(self._root, ())
         except RecursionError:
@@ -127,12 +130,14 @@ class Document:
             case "int" | "float":
                 return _number(text, int if kind == "int" else float)
             case "str" | "timestamp" | "value" | "merge":
+                if self._environ is None:
+                    return text
                 return substitute(text, self._environ, partial(self._object, node, loc))
         self._object(node, loc, f"the tag {node.tag} has no meaning here", "remove it")
         return text
 
 
-def _compose(text: str, name: str) -> Node:
+def _compose(text: str, name: str, begin_from: str) -> Node:
     """The node tree of the one document in the text."""
     from ruamel.yaml import YAML  # noqa: PLC0415  (needed only where a file is read)
     from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError  # noqa: PLC0415
@@ -160,8 +165,7 @@ def _compose(text: str, name: str) -> Node:
     except YAMLError as error:
         raise UsageError(f"malformed YAML: {error}", where=name) from None
     if root is None or (str(root.tag) == f"{_TAG}null"):
-        hint = "begin from topologies/example.yaml or topologies/loopback.yaml"
-        raise UsageError("the file is empty", where=name, hint=hint)
+        raise UsageError("the file is empty", where=name, hint=f"begin from {begin_from}")
     return root
 
 

@@ -9,14 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema
-
-from qualification.errors import UsageError
-from qualification.topology.document import Document, Problem
 from qualification.topology.environment import escape
+from qualification.topology.form import TOPOLOGY
 from qualification.topology.models import Topology
-from qualification.topology.problems import problems_of
+from qualification.topology.reading import parse_as, schema_of, text_of
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Topology:
@@ -29,22 +25,12 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Topology:
     Raises:
         UsageError: The file cannot be used; tells every problem, with its place.
     """
-    return parse(_text(Path(path)), str(path), environ)
+    return parse(text_of(Path(path), TOPOLOGY), str(path), environ)
 
 
 def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Topology:
     """Read a topology from text; `name` is the file that errors speak of. Otherwise as `load`."""
-    document = Document(text, name, environ)
-    try:
-        topology = Topology.model_validate(document.data)
-    except ValidationError as error:
-        problems = problems_of(error, document)
-    else:
-        if not document.problems:
-            return topology
-        problems = document.problems
-    # Outside the except clause, so that no chained traceback can show a value.
-    raise _report(name, problems)
+    return parse_as(TOPOLOGY, text, name, environ)
 
 
 def dump(topology: Topology) -> str:
@@ -72,55 +58,7 @@ def dump(topology: Topology) -> str:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a topology file, for editors and for other tools."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Topology.model_json_schema(schema_generator=_Untitled),
-        "title": "vxqual topology",
-    }
-
-
-class _Untitled(GenerateJsonSchema):
-    """Without pydantic's titles for fields, which only say their names again."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
-        return False
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        hint = "give the path of a topology; topologies/ has examples"
-        raise UsageError("there is no such file", where=str(path), hint=hint) from None
-    except IsADirectoryError:
-        hint = "give a file in it"
-        raise UsageError("this is a directory", where=str(path), hint=hint) from None
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        raise UsageError(
-            f"not UTF-8: byte 0x{content[error.start]:02x}",
-            where=f"{path}:{line}:{column}",
-            hint="save the file as UTF-8",
-        ) from None
-
-
-def _report(name: str, problems: list[Problem]) -> UsageError:
-    problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
-    errors = [
-        UsageError(
-            problem.text(), where=f"{name}:{problem.line}:{problem.column}", hint=problem.hint
-        )
-        for problem in problems
-    ]
-    if len(errors) == 1:
-        return errors[0]
-    told = "".join(f"\n{error}" for error in errors).replace("\n", "\n  ")
-    return UsageError(f"{len(errors)} problems{told}", where=name)
+    return schema_of(TOPOLOGY)
 
 
 def _escaped(value: Any) -> Any:

@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from qualification.topology.agreement import disagreements
 from qualification.topology.document import Document, Problem
-from qualification.topology.models import (
-    Firmware,
-    Host,
-    Lab,
-    LoopbackLab,
-    Nic,
-    Pair,
-    Ssh,
-    Topology,
-)
 from qualification.topology.wording import Loc, Objection, shown, suggestion
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_Model = TypeVar("_Model", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
-_MODELS: dict[Loc, type[BaseModel]] = {
-    (): Topology,
-    ("hosts", "*"): Host,
-    ("hosts", "*", "ssh"): Ssh,
-    ("hosts", "*", "nics", "*"): Nic,
-    ("pairs", "*"): Pair,
-    ("lab",): LoopbackLab,
-    ("lab", "firmwares", "*"): Firmware,
-}
+
+def _nothing(document: Document, broken: set[Loc]) -> list[Problem]:  # noqa: ARG001
+    return []
+
+
+@dataclass(frozen=True)
+class Form(Generic[Model]):
+    """A kind of YAML file.
+
+    Attributes:
+        name: What it is: "topology".
+        models: The model whose keys stand at a key path; "*" is any name.
+        root: The model of the whole.
+        begin_from: The file to begin from, to tell those who gave an empty one.
+        examples: Where there are examples, to tell those who gave none.
+        unions: Keys whose value's ``kind`` picks its model.
+        hidden: Finds where the sound parts of a document disagree, given the places already told.
+    """
+
+    name: str
+    models: Mapping[Loc, type[BaseModel]]
+    root: type[Model]
+    begin_from: str
+    examples: str
+    unions: frozenset[str] = frozenset()
+    hidden: Callable[[Document, set[Loc]], list[Problem]] = _nothing
+
 
 _PLAIN = {
     "string_type": "must be text, not {shown}",
@@ -56,46 +65,49 @@ _PLAIN = {
 }
 
 
-def problems_of(error: ValidationError, document: Document) -> list[Problem]:
+def problems_of(error: ValidationError, document: Document, form: Form[Model]) -> list[Problem]:
     """Everything wrong with a document that did not validate, by place.
 
     Args:
         error: What pydantic said of the document's data.
         document: The document.
+        form: What it should be.
     """
     read = {problem.loc for problem in document.problems}
     problems = list(document.problems)
     for details in error.errors(include_url=False):
-        loc = _loc_in_file(details, document)
+        loc = _loc_in_file(details, document, form)
         # What could not even be read need not be told again in other words.
         if loc not in read:
-            problems.append(_told(loc, details, document))
-    return problems + _hidden(document, {problem.loc for problem in problems})
+            problems.append(_told(loc, details, document, form))
+    return problems + form.hidden(document, {problem.loc for problem in problems})
 
 
-def _loc_in_file(details: ErrorDetails, document: Document) -> Loc:
+def _loc_in_file(details: ErrorDetails, document: Document, form: Form[Model]) -> Loc:
     """Where an error is in the file, without the steps in its path that are pydantic's own."""
     loc = details["loc"]
     if details["type"] == "union_tag_invalid":
         return (*loc, "kind")
-    if loc[:1] == ("lab",) and len(loc) > 1 and loc[1] == document.data["lab"].get("kind"):
-        loc = ("lab", *loc[2:])
+    key = loc[0] if loc else None
+    if key in form.unions and len(loc) > 1 and loc[1] == document.data[key].get("kind"):
+        loc = (loc[0], *loc[2:])
     return loc[:-1] if loc[-1:] == ("[key]",) else loc
 
 
-def _told(loc: Loc, details: ErrorDetails, document: Document) -> Problem:
+def _told(loc: Loc, details: ErrorDetails, document: Document, form: Form[Model]) -> Problem:
     """One error in plain words."""
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
-    description = _description(loc)
+    description = _description(loc, form)
     hint = f"write here: {description}" if description else None
     match kind:
         case "objection":
-            return _objected(Objection(loc, context["what"], context["hint"]), document)
+            objection = Objection(loc, context["what"], context["hint"])
+            return objected(objection, document, of_key=details["loc"][-1:] == ("[key]",))
         case "missing":
             what, hint = f"'{loc[-1]}' is missing", f"add {loc[-1]}: {description}"
             return Problem(*document.place(loc[:-1], of_key=True), loc[:-1], what, hint)
         case "extra_forbidden":
-            model = _model_at(loc[:-1])
+            model = _model_at(loc[:-1], form)
             known = model.model_fields if model else ()
             what = f"unknown key {shown(loc[-1])}{suggestion(str(loc[-1]), known)}"
             return Problem(*document.place(loc, of_key=True), loc[:-1], what)
@@ -117,45 +129,20 @@ def _told(loc: Loc, details: ErrorDetails, document: Document) -> Problem:
     return Problem(*document.place(loc), loc, what, hint)
 
 
-def _objected(objection: Objection, document: Document) -> Problem:
-    """An objection at its place: what concerns a mapping as a whole stands at its key."""
+def objected(objection: Objection, document: Document, *, of_key: bool = False) -> Problem:
+    """An objection at its place: what concerns a key or a whole mapping stands at the key."""
     value = document.data
     for part in objection.loc:
         value = value[part]
-    place = document.place(objection.loc, of_key=isinstance(value, dict))
+    place = document.place(objection.loc, of_key=of_key or isinstance(value, dict))
     return Problem(*place, objection.loc, objection.what, objection.hint)
 
 
-def _hidden(document: Document, broken: set[Loc]) -> list[Problem]:
-    """Where the sound parts disagree: pydantic looks at the whole only when all parts are sound."""
-    data = document.data
-    if not isinstance(data, dict) or not isinstance(data.get("hosts"), dict):
-        return []
-    heads = {loc[:2] for loc in broken}
-
-    def sound(section: str, model: type[_Model]) -> dict[str, _Model]:
-        entries = data.get(section)
-        return {
-            name: model.model_validate(entry)
-            for name, entry in (entries.items() if isinstance(entries, dict) else ())
-            if (section, name) not in heads
-        }
-
-    hosts = sound("hosts", Host)
-    lab: LoopbackLab | None = LoopbackLab(kind="loopback")
-    if "lab" not in {loc[0] for loc in broken if loc}:
-        lab = TypeAdapter(Lab).validate_python(data.get("lab"))
-    unsure = data["hosts"].keys() - hosts.keys()
-    return [
-        _objected(objection, document)
-        for objection in disagreements(hosts, sound("pairs", Pair), lab, unsure)
-        if objection.loc not in broken
-    ]
-
-
-def _model_at(loc: Loc) -> type[BaseModel] | None:
+def _model_at(loc: Loc, form: Form[Model]) -> type[BaseModel] | None:
     """The model whose keys stand at a key path, if one does."""
-    for shape, model in _MODELS.items():
+    if not loc:
+        return form.root
+    for shape, model in form.models.items():
         if len(shape) == len(loc) and all(
             key in ("*", part) for key, part in zip(shape, loc, strict=True)
         ):
@@ -163,10 +150,10 @@ def _model_at(loc: Loc) -> type[BaseModel] | None:
     return None
 
 
-def _description(loc: Loc) -> str | None:
+def _description(loc: Loc, form: Form[Model]) -> str | None:
     """What the nearest key on the way says of itself, as a hint of what belongs there."""
     for end in range(len(loc) - 1, -1, -1):
-        model = _model_at(loc[:end])
+        model = _model_at(loc[:end], form)
         field = model.model_fields.get(str(loc[end])) if model else None
         if field:
             return (field.description or "").rstrip(".")

@@ -212,7 +212,8 @@ Underlay = Annotated[
 
 Whole = Annotated[int, BeforeValidator(_no_flag), OrVariable()]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_no_flag), OrVariable()]
-Flag = Annotated[bool, BeforeValidator(_flag), OrVariable()]
+Switch = Annotated[bool, BeforeValidator(_flag)]
+Flag = Annotated[Switch, OrVariable()]
 Knob = Annotated[
     bool | int | float | str,
     PlainValidator(_knob),

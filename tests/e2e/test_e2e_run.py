@@ -40,6 +40,16 @@ def pytest_runtest_call(item):
         os._exit(7)
 """
 
+LEFT_CHANGED = """
+import pytest
+from qualification.errors import HostError
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    if "inner6/udp]" in item.nodeid:
+        raise HostError("left changed", where="alpha")
+"""
+
 
 def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     out, junit, allure = tmp_path / "out", tmp_path / "junit.xml", tmp_path / "allure"
@@ -68,8 +78,12 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
         assert f"::test_cell[{cell.id}] PASS" in done.stdout
 
     evidence = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
-    assert {entry["id"] for entry in evidence} == ids
-    assert all(entry["evidence"]["bursts"] for entry in evidence)
+    cells = [entry for entry in evidence if entry["kind"] == "cell"]
+    assert {entry["id"] for entry in cells} == ids
+    assert all(entry["evidence"]["bursts"] for entry in cells)
+    controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
+    assert [control["name"] for control in controls] == ["plain", "all-off", "injected"]
+    assert all(control["bursts"] for control in controls)
 
     for case in ET.parse(junit).iter("testcase"):
         told = {p.get("name"): p.get("value") for p in case.iter("property")}
@@ -142,6 +156,61 @@ def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
     assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["PASS", "ERROR", "ERROR"]
 
 
+def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
+    """KNOWN on the way, and judged again: expired, healed, in another file, in none."""
+    entry = {
+        "driver": "tun",
+        "firmware": ">=8.0, <9",
+        "features": {TNL_CSUM: True},
+        "flow": "outer4-csum/*/tcp",
+        "reason": "wrong outer sums",
+        "link": "https://example.net/7",
+        "expires": "2999-12-31",
+    }
+    sound = entry | {"flow": "outer4-nocsum/*", "features": {}}
+
+    def known(**entries: dict[str, object]) -> Path:
+        path = tmp_path / f"{'-'.join(entries)}.yaml"
+        path.write_text(json.dumps({"version": 1, "known": entries}))
+        return path
+
+    out, junit = tmp_path / "out", tmp_path / "junit.xml"
+    args = ("run", "-t", TOPOLOGIES / "incident.yaml", "--plan", "quick", "--pair", "faulty")
+    some = ("-k", "all-on/outer4 and tcp", f"--junitxml={junit}", "-v", "--out", out)
+    demand = ("--rate", "0.005", "--confidence", "0.9")
+    expectations = known(broken=entry, sound=sound, other=entry | {"driver": "ice"})
+    done = vxqual(*args, *demand, *some, "--expectations", expectations)
+    assert done.returncode == 0, done.stdout
+    assert "QUALIFIED, but for what is known. 4 cells: 2 pass, 2 known to fail" in done.stdout
+    assert re.search(r"^  all-on +K +K +\. +\.$", done.stdout, re.MULTILINE)
+    assert "::test_cell[faulty/all-on/outer4-csum/inner4/tcp] KNOWN" in done.stdout
+    assert re.search(r"= 2 passed, .* 2 xfailed in ", done.stdout)
+    told = " ".join(done.stdout.split())
+    assert "and 1 more: wrong outer sums (https://example.net/7; broken, until 2999-12-31)" in told
+    assert "UNEXPECTED PASS sound: all 2 cells pass" in told
+    assert "UNUSED other: it matches no cell that ran" in told
+    for id_, cell in rows(out).items():
+        hidden = "outer4-csum" in id_
+        assert (cell["verdict"], cell["expectation"]) == (
+            ("KNOWN", "broken") if hidden else ("PASS", None)
+        )
+        assert (cell["bad"] > 0 and cell["rate_low"] > 0.005) == hidden
+    skipped = [case.find("skipped") for case in ET.parse(junit).iter("testcase")]
+    kinds = [skip.get("type") for skip in skipped if skip is not None]
+    assert kinds == ["pytest.xfail"] * 2
+
+    again = vxqual("judge", out, "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stdout
+    assert (tmp_path / "again/matrix.json").read_bytes() == (out / "matrix.json").read_bytes()
+    assert "UNEXPECTED PASS sound" in again.stdout
+    late = vxqual("judge", out, "--expectations", known(old=entry | {"expires": "2001-01-01"}))
+    assert late.returncode == 1, late.stdout
+    assert "EXPIRED old: it expired on 2001-01-01" in late.stdout
+    nothing = tmp_path / "nothing.yaml"
+    nothing.write_text("version: 1\nknown: {}\n")
+    assert vxqual("judge", out, "--expectations", nothing).returncode == 1
+
+
 # On a lab that stands
 
 
@@ -183,6 +252,49 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     nothing = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "no_such_cell")
     assert nothing.returncode == 5
     assert not (tmp_path / "matrix.json").exists(), "an earlier run's results are not this one's"
+
+
+def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
+    """Without its topology, without a host, without its directory's name."""
+    topology = tmp_path / "gone.yaml"
+    topology.write_text(lab.topology.read_text())
+    out = tmp_path / "out"
+    args = ("run", "-t", topology, *SMALL, "--out", out, "-k", "all-on/outer4-csum")
+    assert vxqual(*args).returncode == 0
+    topology.unlink()
+    out = out.rename(tmp_path / "yesterday")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    same = vxqual("judge", out, "--out", tmp_path / "again")
+    assert same.returncode == 0, same.stdout
+    assert same.stdout.startswith("QUALIFIED. 6 cells: 6 pass")
+    assert (tmp_path / "again/matrix.json").read_bytes() == before["matrix.json"]
+
+    # Controls have far more frames than cells, so they still vouch for the path.
+    surer = vxqual("judge", out, "--confidence", "0.9999")
+    assert surer.returncode == 10, surer.stdout
+    assert "6 inconclusive" in surer.stdout
+    stricter = vxqual("judge", out, "--rate", "0.0001")
+    assert stricter.returncode == 10, stricter.stdout
+    assert "6 controls failed" in stricter.stdout
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_labs_own_error_is_stored_beside_the_verdicts(
+    lab: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host left changed: every cell passes, and neither the run nor judging it again is 0."""
+    (tmp_path / "left_changed.py").write_text(LEFT_CHANGED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    out = tmp_path / "out"
+    args = ("run", "-t", lab.topology, *SMALL, "--out", out, "-p", "left_changed")
+    done = vxqual(*args, "-k", "all-on/outer4-csum/inner6/udp")
+    assert done.returncode == 10, done.stdout
+    assert {cell["verdict"] for cell in rows(out).values()} == {"PASS"}
+    again = vxqual("judge", out)
+    assert again.returncode == 10, again.stdout
+    assert again.stdout.count("the lab's error in that run: ") == 1
+    assert "alpha: left changed" in again.stdout
 
 
 def test_an_expression_that_is_none_is_no_run(lab: Standing, tmp_path: Path) -> None:

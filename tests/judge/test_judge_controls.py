@@ -13,6 +13,7 @@ from qualification.agent.messages import Delivered, Handed, Received, Seen, Sent
 from qualification.judge.controls import (
     ControlResult,
     first_untrusted,
+    judge_again,
     judge_crafted,
     judge_injected,
     judge_traffic,
@@ -127,8 +128,13 @@ def test_trust_needs_a_clean_path(bursts: dict[str, Burst]) -> None:
         assert found.reason
 
 
+def injected(seen: Seen) -> ControlResult:
+    sent = Sent(Handed(), 16, True, 0.0, {})
+    return judge_injected(EXPECTED, 4, {"flow": Burst(sent, Received(seen, Delivered(), {}))})
+
+
 def test_injected() -> None:
-    found = judge_injected(EXPECTED, 4, SEEN)
+    found = injected(SEEN)
     assert (found.trusted, found.frames, found.bad, found.lost) == (True, 16, 12, 0)
     assert "12 frames made wrong on purpose, and 4 right ones" in found.reason
 
@@ -154,9 +160,38 @@ def test_injected() -> None:
     ],
 )
 def test_each_way_an_injected_frame_is_missed(seen: Seen, said: str) -> None:
-    found = judge_injected(EXPECTED, 4, seen)
+    found = injected(seen)
     assert not found.trusted
     assert said in found.reason
+
+
+def test_a_control_that_injected_nothing_shows_nothing() -> None:
+    assert not judge_injected({}, 4, {}).trusted
+    assert not judge_injected(EXPECTED, 0, {}).trusted
+    assert not judge_injected({}, 0, {}).trusted
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        judge_traffic("plain", {"one": burst(), "other": burst(handed=405)}, DEMAND),
+        judge_traffic("plain", {"one": burst(0, handed=400)}, DEMAND),
+        judge_traffic("all-off", {"one": burst(0, handed=400)}, DEMAND, port=8472),
+        injected(SEEN),
+        injected(Seen()),
+    ],
+)
+def test_judged_again_a_control_comes_out_the_same(result: ControlResult) -> None:
+    assert judge_again(result, DEMAND, 8472) == result
+
+
+def test_judged_again_a_control_has_to_meet_the_new_demand() -> None:
+    result = judge_traffic("all-off", {"one": burst()}, DEMAND, port=4789)
+    again = judge_again(result, Demand(0.001, 0.95), 4789)
+    assert result.trusted
+    assert (again.trusted, again.reason) == (
+        False, "400 frames are too few to trust the path: it takes 2,995",
+    )  # fmt: skip
 
 
 def test_the_first_untrusted_in_the_order_of_the_controls() -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from qualification.errors import HostError, LabError, QualificationFailure, UsageError
 from qualification.judge.evidence import Evidence
+from qualification.judge.outcome import Outcome
 from qualification.judge.statistics import Rate
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
 from qualification.run import conclusion
-from qualification.run.bench import Outcome
 
 SPACE = FeatureSpace(frozenset({CSUM}))
 CELL = Cell("x710", OffloadSet(frozenset({CSUM}), SPACE), Flow(4, True, 4, "tcp", True))
@@ -47,6 +47,19 @@ def test_a_report_carries_its_row() -> None:
     assert row.rate_high == 0.6
 
 
+def test_a_report_carries_what_is_stored() -> None:
+    made = report()
+    conclusion.mark(made, CELL, outcome(FAILED, blames_nic=True), None)
+    found = getattr(pytest.TestReport._from_json(made._to_json()), conclusion.ENTRY)
+    assert (found["kind"], found["id"], found["verdict"]) == ("cell", CELL.id, None)
+    assert found["evidence"]["effective"] == {CSUM: True}
+    conclusion.mark(made, CELL, None, "the cable fell out")
+    found = getattr(made, conclusion.ENTRY)
+    assert (found["evidence"], found["verdict"], found["reason"]) == (
+        None, "ERROR", "the cable fell out",
+    )  # fmt: skip
+
+
 def test_a_cell_that_never_got_to_a_verdict_is_an_error() -> None:
     made = report()
     conclusion.mark(made, CELL, None, "alpha: the SSH connection is lost: closed")
@@ -73,6 +86,7 @@ LETTERS = {
     Verdict.UNSUPPORTED: "n",
     Verdict.UNTRUSTED: "U",
     Verdict.ERROR: "E",
+    Verdict.KNOWN: "K",
 }
 
 
@@ -81,7 +95,7 @@ def test_letters_and_words(verdict: Verdict) -> None:
     made = report("passed")
     conclusion.mark(made, CELL, outcome(replace(FAILED, verdict=verdict)), None)
     assert conclusion.status(made) == (
-        "passed",
+        "xfailed" if verdict is Verdict.KNOWN else "passed",
         LETTERS[verdict],
         (str(verdict), {"green": True}),
     )

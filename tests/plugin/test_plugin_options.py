@@ -82,7 +82,7 @@ def test_the_help_has_a_group_of_ours(pytester: pytest.Pytester) -> None:
     options = re.findall(r"^  (--vx-\w+)", group, re.MULTILINE)
     assert options == [
         "--vx-topology", "--vx-plan", "--vx-rate", "--vx-confidence",
-        "--vx-pair", "--vx-out", "--vx-seed",
+        "--vx-pair", "--vx-out", "--vx-expectations", "--vx-seed",
     ]  # fmt: skip
     for default in ("standard", "1e-3", "0.999", "out"):
         assert f"(default: {default})" in " ".join(group.split())

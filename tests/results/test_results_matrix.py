@@ -110,7 +110,7 @@ def test_the_form(document: Any) -> None:
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",
-        "NOT EXERCISED", "UNSUPPORTED", "UNTRUSTED", "ERROR",
+        "NOT EXERCISED", "UNSUPPORTED", "UNTRUSTED", "ERROR", "KNOWN",
     }  # fmt: skip
     failed = document["cells"][-2]
     bounds = failed.pop("rate_low"), failed.pop("rate_high")
@@ -143,6 +143,7 @@ def test_the_form(document: Any) -> None:
         "signature": None,
         "culprit": None,
         "reason": "wrong",
+        "expectation": None,
     }
 
 

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from textwrap import dedent
 
 import pytest
 
+from qualification.errors import EXIT_QUALIFIED
+from qualification.judge.known import Finding
 from qualification.judge.ruling import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
 from qualification.results import matrix
-from qualification.results.terminal import LETTERS, Line, render
+from qualification.results.terminal import LETTERS, Line, render, report
 
 from .conftest import (
     ALL_OFF,
@@ -137,6 +140,46 @@ def test_the_full_width_of_a_pair(campaign: Make) -> None:
                        t u s  t u s   t u s  t u s
           all-on       . . .  . . .   . . .  . . ."""
     ) in dedent("\n".join(rendered.splitlines()[3:7]))
+
+
+KNOWN = (
+    "3 % of the segments are wrong (https://example.net/7; slow, until 2027-01-31); FAIL: 31 of "
+    "1,024 frames are wrong"
+)
+
+
+def test_what_is_known_and_what_its_file_needs(campaign: Make) -> None:
+    known = [
+        replace(made(ALL_ON, flow, V.KNOWN, f"{KNOWN} {flow.id}", bad=31), expectation="slow")
+        for flow in (TCP, TCP6)
+    ]
+    one = matrix.build(campaign(x710=("i40e", "8.30")), [known[0], made(ALL_ON, UDP), known[1]])
+    found = [
+        Finding("UNEXPECTED PASS", "healed", "the one cell passes"),
+        Finding("UNUSED", "other", "it matches no cell that ran"),
+    ]
+    rendered = list(report(one, EXIT_QUALIFIED, 100, found))
+    assert text(rendered) == dedent(
+        """\
+        QUALIFIED, but for what is known. 3 cells: 1 pass, 2 known to fail
+
+        driver i40e, firmware 8.30
+          x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28
+                       outer4-csum
+          offload set  inner4 inner6
+                       t u    t
+          all-on       K .    K
+          KNOWN x710/all-on/outer4-csum/inner4/tcp and 1 more: 3 % of the segments are wrong
+              (https://example.net/7; slow, until 2027-01-31); FAIL: 31 of 1,024 frames are wrong
+              outer4-csum/inner4/tcp
+
+        . pass  K known to fail  t TCP  u UDP  s UDP segmented
+
+        expectations
+          UNEXPECTED PASS healed: the one cell passes
+          UNUSED other: it matches no cell that ran"""
+    )
+    assert (rendered[0].tone, rendered[-2].tone, rendered[-1].tone) == ("doubt", "doubt", "")
 
 
 def test_tones(campaign: Make) -> None:

@@ -30,6 +30,9 @@ from qualification.wire.verify import (
     explain,
 )
 
+from .any_frame import folded
+from .sanity import assert_outer_sum_is_plain, assert_sane
+
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # or scapy asks the kernel
 ETHERNET_IPV4 = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x0800)
 IN4 = IP(src="10.244.1.7", dst="10.244.2.9")
@@ -337,46 +340,12 @@ def test_the_tunnel_port_is_what_one_says(wrap):
 
 # -- Whatever the bytes -------------------------------------------------------------------------
 
-MASKS_MEAN_LAYERS = sum(LAYERS)
-
-
-def assert_sane(frame: bytes, wire_length: int | None) -> None:
-    checked = check(frame, wire_length)
-    masks = checked[:4]
-    assert sum(masks) & ~MASKS_MEAN_LAYERS == 0
-    assert sum(bin(mask).count("1") for mask in masks) == bin(
-        masks[0] | masks[1] | masks[2] | masks[3]
-    ).count("1")
-    said = explain(frame, wire_length)
-    assert bool(said) == bool(checked.bad | checked.unjudged)
-    if checked.unjudged or not sum(masks):
-        assert checked.reason
-    if checked.layout is None:
-        return
-    outer, inner = checked.layout.outer, checked.layout.inner
-    limit = max(len(frame), wire_length or 0)
-    assert outer.start <= outer.l4 <= outer.end <= limit
-    if inner:
-        assert outer.l4 < inner.start <= inner.l4 <= inner.end <= outer.end
-
 
 @given(st.binary(max_size=120), st.none() | st.integers(0, 200000))
 def test_arbitrary_bytes_never_raise(frame, wire_length):
     assert_sane(frame, wire_length)
     for kind in (b"\x08\x00\x45", b"\x86\xdd\x60", b"\x81\x00\x00\x01\x08\x00\x4f"):
         assert_sane(bytes(12) + kind + frame, wire_length)
-
-
-def assert_outer_sum_is_plain(frame: bytes) -> None:
-    """However broken the inside, the sum by way of it is that over all the bytes."""
-    checked = check(frame)
-    if checked.layout is None or checked.state(OUTER_L4) not in ("good", "bad"):
-        return
-    outer = checked.layout.outer
-    if outer.trouble is None and outer.checksum and outer.protocol in (6, 17):
-        header = outer.addresses + struct.pack(">II", outer.l4_length, outer.protocol)
-        right = folded(header + frame[outer.l4 : outer.end]) == 0xFFFF
-        assert checked.state(OUTER_L4) == ("good" if right else "bad")
 
 
 @settings(max_examples=400)
@@ -391,15 +360,6 @@ def test_mutated_frames_never_raise(shapes, data):
 
 
 # -- An independent computation -----------------------------------------------------------------
-
-
-def folded(data: bytes) -> int:
-    """One's complement sum by words, both zeros told apart: 0xffff for right, 0 for all zero."""
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
 
 
 def ip_packet(family: int, protocol: int, l4: bytes) -> bytes:

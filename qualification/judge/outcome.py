@@ -1,0 +1,79 @@
+"""From evidence and controls to how a cell ends: one way, for a run and for a stored one alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qualification.plan.cells import Cell
+
+from .controls import ControlResult, first_untrusted
+from .evidence import Evidence
+from .verdict import SETTLED, Demand, Judgement, Verdict, judge
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell that has been judged.
+
+    Attributes:
+        cell: The cell.
+        judgement: Its verdict.
+        evidence: What that rests on; None where it was never run.
+        blames_nic: Whether the verdict speaks against the NIC, not against the lab.
+        expectation: Name of the expectation that hides the failure, or did until it expired.
+    """
+
+    cell: Cell
+    judgement: Judgement
+    evidence: Evidence | None
+    blames_nic: bool
+    expectation: str | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the lab could not tell: then the run can't, unless a NIC is to blame anyway."""
+        return not self.blames_nic and self.judgement.verdict not in SETTLED
+
+
+def never_ran(cell: Cell) -> Outcome:
+    """The outcome of a cell of which nothing was heard."""
+    silence = "it never ran: its worker died, or the run was ended"
+    return Outcome(cell, Judgement(Verdict.ERROR, silence), None, False)
+
+
+def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | None:
+    """The outcome of a cell whose pair cannot be trusted; None if it can.
+
+    Args:
+        cell: The cell.
+        controls: Those of its pair, by name.
+    """
+    failed = None if cell.unsupported else first_untrusted(controls)
+    if failed is None:
+        return None
+    reason = f"control {failed.name} failed: {failed.reason}"
+    return Outcome(cell, Judgement(Verdict.UNTRUSTED, reason), None, False)
+
+
+def decide(
+    cell: Cell, evidence: Evidence, controls: Mapping[str, ControlResult], demand: Demand
+) -> Outcome:
+    """The outcome of a cell that was run, or could not be for want of a feature.
+
+    Args:
+        cell: The cell.
+        evidence: What was gathered for it.
+        controls: Those of its pair, by name; none of them matter to a cell that is not run.
+        demand: What a PASS has to exclude.
+    """
+    forbidden = untrusted(cell, controls)
+    if forbidden is not None:
+        return forbidden
+    judgement = judge(cell, evidence, demand)
+    # Where the path loses frames with every offload off, losing some more is nothing of the NIC's.
+    lossy_path = any(control.lost for control in controls.values())
+    blames_nic = judgement.verdict is Verdict.FAIL or (
+        judgement.verdict is Verdict.LOSS and not lossy_path
+    )
+    return Outcome(cell, judgement, evidence, blames_nic)
