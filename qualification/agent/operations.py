@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import counters, facts, features, links, neighbours
+from .call_orders import CallOrders
 from .capture import PeerCapture, SenderCapture
 from .journal import Journal
 from .messages import (
@@ -49,6 +50,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "collect": agent.collect,
         "send": agent.send,
         "inject": agent.inject,
+        **agent.calls.table,
     }
     return table, agent.restore
 
@@ -75,6 +77,7 @@ class _Agent:
         self._touched: set[str] = set()
         self._watched: tuple[PeerCapture, Receiver | None, dict[str, int]] | None = None
         self._log = counters.KernelLog()
+        self.calls = CallOrders(self._tunnel)
 
     # Reading
 
@@ -238,6 +241,8 @@ class _Agent:
         """Ends what runs and puts the host back; says what it did."""
         with contextlib.suppress(Exception):
             self._end_watch()
+        with contextlib.suppress(Exception):
+            self.calls.close()
         if self._tunnels is not None:
             self._tunnels.close()
             self._tunnels = None
@@ -260,8 +265,9 @@ class _Agent:
         return self._journal
 
     def _tunnel_of(self, vni: int | None) -> int | None:
-        if vni is None:
-            return None
+        return None if vni is None else self._tunnel()
+
+    def _tunnel(self) -> int:
         if self._tunnels is None:
             raise AgentProblem("no-tunnel", "there is no tunnel yet")
         return self._tunnels.namespace

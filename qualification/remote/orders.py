@@ -83,12 +83,15 @@ class Bursts:
         ends: The pair.
         vnis: Every VNI in use.
         seed: The run's seed.
+
+    Attributes:
+        seed: The run's seed.
     """
 
     def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:
         self._ends = ends
         self._vnis = vnis
-        self._seed = seed
+        self.seed = seed
         self._count = 0
 
     def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
@@ -124,7 +127,7 @@ class Bursts:
         if port > _LAST_PORT:
             raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
         self._count += 1
-        digest = blake2b(f"{self._seed}/{self._count}".encode(), digest_size=4).digest()
+        digest = blake2b(f"{self.seed}/{self._count}".encode(), digest_size=4).digest()
         return FlowOrder(
             vni=vni,
             protocol=l4,

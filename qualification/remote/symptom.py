@@ -1,0 +1,82 @@
+"""What an application would feel: calls through the tunnel, and the same where no NIC is to blame.
+
+Three times the same calls: through the tunnel with every offload of the DUT on, through it with
+all of them off, and on the DUT's host alone, inside the tunnel namespace and over its loopback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from hashlib import blake2b
+
+from pydantic import TypeAdapter
+
+from qualification.agent.messages import Calls, CallsOrder, Served
+from qualification.inventory import Role
+from qualification.judge.symptom import CallRun, Runs
+from qualification.plan.flows import Family, Flow
+
+from .orders import inner_address
+from .pair import PairSession
+
+_CALLS = TypeAdapter(Calls)
+_SERVED = TypeAdapter(Served)
+
+CALLS = 320
+"""Calls of one run, over all channels."""
+CHANNELS = 8
+DEADLINE = 1.0
+"""Seconds; what many services give a call."""
+_SECONDS = 5.0
+_PORT = 61_001  # above every port of a burst, and of those that a kernel chooses by itself
+SIZES = (
+    *(100, 1_000, 100, 10_000, 1_000, 100, 100_000, 1_000, 100, 10_000),
+    *(100, 1_000, 100, 10_000, 1_000, 100, 1_000_000, 10_000, 100, 100_000, 100),
+)
+"""Bytes of request and of answer: mostly small ones, as of services. There are 21, which has no
+factor in common with the number of channels, so that each channel comes to every size."""
+
+
+def run_symptom(pair: PairSession) -> Runs:
+    """Makes the calls of all three runs.
+
+    Raises:
+        LabError: An agent refused, failed or died.
+    """
+    # One route for each way through the tunnels; flows differ in protocols besides.
+    ways: dict[str, tuple[Flow, Family]] = {
+        f"{flow.outer_id}/inner{flow.inner}": (flow, flow.inner) for flow in pair.flows
+    }
+    digest = blake2b(f"{pair.orders.seed}/symptom".encode(), digest_size=4).digest()
+    order = CallsOrder(
+        routes=_routes(ways, "peer"),
+        port=_PORT,
+        channels=CHANNELS,
+        calls=CALLS // CHANNELS,
+        sizes=SIZES,
+        deadline=DEADLINE,
+        seconds=_SECONDS,
+        seed=int.from_bytes(digest, "big"),
+    )
+    pair.all_on()
+    tunnel = _calls(pair, order, tuple(ways), "peer")
+    pair.all_off()
+    without = _calls(pair, order, tuple(ways), "peer")
+    one_host = _calls(pair, replace(order, routes=_routes(ways, "dut")), tuple(ways), "dut")
+    return Runs(DEADLINE, tunnel, without, one_host)
+
+
+def _routes(ways: Mapping[str, tuple[Flow, Family]], server: Role) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (inner_address("dut", flow.vni, family), inner_address(server, flow.vni, family))
+        for flow, family in ways.values()
+    )
+
+
+def _calls(pair: PairSession, order: CallsOrder, ways: tuple[str, ...], server: Role) -> CallRun:
+    """One run, its client on the DUT's host."""
+    pair.call(server, "serve_calls", order=asdict(order))
+    client = _CALLS.validate_python(pair.call("dut", "make_calls", order=asdict(order)))
+    served = _SERVED.validate_python(pair.call(server, "finish_calls"))
+    return CallRun(ways, client, served)
