@@ -22,6 +22,7 @@ from qualification.topology import Topology
 _FRAMES_PER_SECOND = 40_000
 _CELL_SECONDS = 0.15
 _TOGGLE_SECONDS = 0.3
+_SYMPTOM_SECONDS = 1.5
 """For estimates, measured on the loopback lab with two cores; real links come back later."""
 
 
@@ -40,6 +41,7 @@ class Campaign:
         topology: Resolved: every host has SSH settings, whoever made it.
         inventory: What hosts and NICs turned out to be.
         pairs: Names of the pairs to qualify.
+        symptom: Whether calls are made after the cells, to tell what an application would feel.
     """
 
     run_id: str
@@ -52,6 +54,7 @@ class Campaign:
     topology: Topology
     inventory: Inventory
     pairs: tuple[str, ...]
+    symptom: bool = False
 
     def ends(self, pair: str) -> Ends:
         """The two NICs of a pair."""
@@ -85,7 +88,10 @@ class Campaign:
         sets = len({cell.set_id for cell in cells})
         frames = (len(cells) + len(CONTROLS)) * self.demand.frames
         return (
-            frames / _FRAMES_PER_SECOND + len(cells) * _CELL_SECONDS + (sets + 1) * _TOGGLE_SECONDS
+            frames / _FRAMES_PER_SECOND
+            + len(cells) * _CELL_SECONDS
+            + (sets + 1) * _TOGGLE_SECONDS
+            + self.symptom * _SYMPTOM_SECONDS
         )
 
     def dump(self) -> dict[str, Any]:

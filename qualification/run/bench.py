@@ -13,12 +13,14 @@ from qualification.errors import LabError
 from qualification.inventory import Ends, Role
 from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.evidence import Evidence
+from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Judgement, Verdict, judge
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
 from qualification.remote.pair import PairSession
+from qualification.remote.symptom import run_symptom
 
 T = TypeVar("T")
 
@@ -85,6 +87,12 @@ class Bench:
             judgement.verdict is Verdict.LOSS and not lossy_path
         )
         return Outcome(cell, judgement, evidence, blames_nic)
+
+    def symptom(self, pair: str) -> Runs | None:
+        """Makes the calls of a pair's symptom; None where its controls forbid it."""
+        if first_untrusted(self.controls(pair)) is not None:
+            return None
+        return self._on(pair, run_symptom)
 
     def close(self) -> None:
         """Puts the hosts of the open pair back."""

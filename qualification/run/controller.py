@@ -25,6 +25,7 @@ from qualification.errors import (
     VxqualError,
 )
 from qualification.judge.ruling import CellRow, row
+from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.results import allure_report, matrix, terminal
 
@@ -32,6 +33,7 @@ from .conclusion import BLAMES_NIC, EVIDENCE, row_of
 from .keys import CAMPAIGN
 from .prepare import Say, campaign, chosen, standing
 from .scheduling import PairScheduling
+from .symptom import symptom_of
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -66,6 +68,7 @@ class Controller:
             ) from None
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
+        self._symptoms: dict[str, Symptom] = {}
         self._blamed = self._doubted = False
         self._tracebacks: list[str] = []
         self._planned: dict[str, CellRow] = {}
@@ -116,6 +119,7 @@ class Controller:
             Demand(options.vx_rate, options.vx_confidence),
             options.vx_seed,
             say,
+            {"on": True, "off": False}.get(options.vx_symptom),
         )
         return self.campaign
 
@@ -145,6 +149,9 @@ class Controller:
         if evidence is not None and report.when == "call":
             with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(evidence) + "\n")
+        symptom = symptom_of(report)
+        if symptom is not None:
+            self._symptoms[symptom.pair] = symptom
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -201,9 +208,10 @@ class Controller:
         return EXIT_LAB if self._doubted or never_ran else EXIT_QUALIFIED
 
     def _matrix(self) -> matrix.Matrix | None:
-        if self.campaign is None or not (self._planned or self._rows):
+        if self.campaign is None or not (self._planned or self._rows or self._symptoms):
             return None
-        return matrix.build(self.campaign, (self._planned | self._rows).values())
+        rows = (self._planned | self._rows).values()
+        return matrix.build(self.campaign, rows, self._symptoms.values())
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Prints the matrix."""

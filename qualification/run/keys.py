@@ -6,9 +6,11 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
+from qualification.judge.symptom import Symptom
 
 from .bench import Outcome
 
 CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
 CONTROL = pytest.StashKey[tuple[str, ControlResult]]()
+SYMPTOM = pytest.StashKey[Symptom]()

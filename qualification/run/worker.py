@@ -12,11 +12,12 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
+from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 
-from . import conclusion
+from . import conclusion, symptom
 from .bench import Bench, Outcome
-from .keys import CAMPAIGN, CONTROL, OUTCOME
+from .keys import CAMPAIGN, CONTROL, OUTCOME, SYMPTOM
 
 
 class Worker:
@@ -52,6 +53,15 @@ class Worker:
             metafunc.parametrize(
                 "control", [tuple(name.split("/")) for name in controls], ids=controls
             )
+        if "symptom" in metafunc.fixturenames:
+            left_out = [] if campaign.symptom else [pytest.mark.skip(reason=symptom.LEFT_OUT)]
+            metafunc.parametrize(
+                "symptom",
+                [
+                    pytest.param(pair, id=f"{pair}/symptom", marks=left_out)
+                    for pair in campaign.pairs
+                ],
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
@@ -77,6 +87,8 @@ class Worker:
             item.user_properties[:] = report.user_properties
         if CONTROL in item.stash and call.when == "call":
             conclusion.mark_control(report, *item.stash[CONTROL])
+        if SYMPTOM in item.stash and call.when == "call":
+            symptom.mark_symptom(report, item.stash[SYMPTOM])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -92,6 +104,8 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
         parameters["pair"] = parameters["cell"].pair
     elif "control" in parameters:
         parameters["pair"] = parameters["control"][0]
+    elif "symptom" in parameters:
+        parameters["pair"] = parameters["symptom"]
     return parameters
 
 
@@ -123,5 +137,19 @@ def conclude_control(
     def end(pair: str, result: ControlResult) -> None:
         request.node.stash[CONTROL] = pair, result
         conclusion.conclude_control(pair, result, bench.ends(pair))
+
+    return end
+
+
+@pytest.fixture
+def conclude_symptom(
+    request: pytest.FixtureRequest, bench: Bench
+) -> Callable[[str, Runs | None], None]:
+    """Ends a test of a symptom, which says what it found and never fails by it."""
+
+    def end(pair: str, runs: Runs | None) -> None:
+        found = symptom.conclude_symptom(pair, runs, bench.ends(pair))
+        request.node.stash[SYMPTOM] = found
+        request.node.user_properties += symptom.properties(found)
 
     return end
