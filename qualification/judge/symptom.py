@@ -175,18 +175,13 @@ def _share(run: CallFigures) -> str:
 
 
 def _pace(tunnel: CallFigures, all_off: CallFigures, one_host: CallFigures, deadline: float) -> str:
-    rows = (tunnel, all_off, one_host)
-    quantile = {
-        "p50": [run.p50 for run in rows],
-        "p99": [run.p99 for run in rows],
-        "p99.9": [run.p999 for run in rows],
-    }
-    latencies = [
-        f"{name} {', '.join(_took(seconds, deadline) for seconds in some)}"
-        for name, some in quantile.items()
-    ]
-    again = ", ".join(f"{run.retransmitted:,} of {run.segments:,}" for run in rows)
-    return f"all on, all off, one host: {'; '.join(latencies)}; segments sent again {again}"
+    runs = {"all on": tunnel, "all off": all_off, "one host": one_host}
+    return "; ".join(
+        f"{name}: p50 {_took(run.p50, deadline)}, p99 {_took(run.p99, deadline)}, "
+        f"p99.9 {_took(run.p999, deadline)}, "
+        f"{run.retransmitted:,} of {run.segments:,} segments sent again"
+        for name, run in runs.items()
+    )
 
 
 def _took(seconds: float | None, deadline: float) -> str:

@@ -38,8 +38,12 @@ SIZES = (
 factor in common with the number of channels, so that each channel comes to every size."""
 
 
-def run_symptom(pair: PairSession) -> Runs:
+def run_symptom(pair: PairSession, deadline: float = DEADLINE) -> Runs:
     """Makes the calls of all three runs.
+
+    Args:
+        pair: The pair, open.
+        deadline: Seconds after which a call is an error.
 
     Raises:
         LabError: An agent refused, failed or died.
@@ -55,7 +59,7 @@ def run_symptom(pair: PairSession) -> Runs:
         channels=CHANNELS,
         calls=CALLS // CHANNELS,
         sizes=SIZES,
-        deadline=DEADLINE,
+        deadline=deadline,
         seconds=_SECONDS,
         seed=int.from_bytes(digest, "big"),
     )
@@ -64,7 +68,7 @@ def run_symptom(pair: PairSession) -> Runs:
     pair.all_off()
     without = _calls(pair, order, tuple(ways), "peer")
     one_host = _calls(pair, replace(order, routes=_routes(ways, "dut")), tuple(ways), "dut")
-    return Runs(DEADLINE, tunnel, without, one_host)
+    return Runs(deadline, tunnel, without, one_host)
 
 
 def _routes(ways: Mapping[str, tuple[Flow, Family]], server: Role) -> tuple[tuple[str, str], ...]:
