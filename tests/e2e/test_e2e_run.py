@@ -250,7 +250,7 @@ def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, f"it decides nothing: {done.stdout}"
     found = read(out / "matrix.json")
-    assert [cell.verdict for cell in found.cells] == ["PASS"]
+    assert {cell.verdict for cell in found.cells} == {"PASS"}
     (symptom,) = found.symptoms
     assert symptom.pair == "soft"
     assert symptom.tunnel.calls > 0

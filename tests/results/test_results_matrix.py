@@ -88,7 +88,7 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 
 
 def test_the_form(document: Any) -> None:
-    assert list(document) == ["schema", "run", "nics", "cells"]
+    assert list(document) == ["schema", "run", "nics", "cells", "symptoms"]
     assert document["schema"] == 1
     assert document["run"] == {
         "id": "20260102-030405-6",
