@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .calls import CallServer, make_calls
+from .call_server import CallServer
+from .calls import TcpChannel, make_calls
 from .messages import CallsOrder
 from .protocol import AgentProblem, Context
 
@@ -38,9 +39,12 @@ class CallOrders:
 
     def make(self, context: Context, *, order: dict[str, Any]) -> dict[str, Any]:
         """Makes calls and tells how they went."""
-        return dataclasses.asdict(
-            make_calls(CallsOrder(**order), self._tunnel(), context.stop.is_set)
-        )
+        calls, tunnel = CallsOrder(**order), self._tunnel()
+
+        def channel(number: int) -> TcpChannel:
+            return TcpChannel(calls, number, tunnel)
+
+        return dataclasses.asdict(make_calls(calls, channel, context.stop.is_set))
 
     def finish(self, _context: Context) -> dict[str, Any]:
         """Ends the server and tells what it served."""

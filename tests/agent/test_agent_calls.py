@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from qualification.agent import calls
-from qualification.agent.calls import CallServer, make_calls
-from qualification.agent.messages import CallsOrder, ChannelCalls, Served
+from qualification.agent.call_server import CallServer
+from qualification.agent.calls import TcpChannel
+from qualification.agent.messages import Calls, CallsOrder, ChannelCalls, Served
 
 ORDER = CallsOrder(
     routes=(("127.0.0.1", "127.0.0.1"), ("::1", "::1")),
@@ -27,6 +28,10 @@ FOUR = (("127.0.0.1", "127.0.0.1"),)
 
 def never() -> bool:
     return False
+
+
+def make_calls(order: CallsOrder, stop: Callable[[], bool] = never) -> Calls:
+    return calls.make_calls(order, lambda number: TcpChannel(order, number, None), stop)
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def by_hand(order: CallsOrder) -> Iterator[Callable[[Callable[[bytes], bytes]], 
 
 def test_every_call_is_answered(order: CallsOrder, server: Any) -> None:
     serving = server(order)
-    made = make_calls(order, None, never)
+    made = make_calls(order)
     served = serving.finish()
     assert len(made.channels) == 4
     for channel in made.channels:
@@ -86,13 +91,13 @@ def test_every_call_is_answered(order: CallsOrder, server: Any) -> None:
 
 
 def test_without_a_server_every_channel_gives_up(order: CallsOrder) -> None:
-    made = make_calls(order, None, never)
+    made = make_calls(order)
     assert {(c.broken, len(c.latencies)) for c in made.channels} == {(3, 0)}
 
 
 def test_a_call_without_an_answer_misses_its_deadline(order: CallsOrder) -> None:
     with socket.create_server(("127.0.0.1", order.port)):  # the kernel connects, nobody reads
-        made = make_calls(replace(order, routes=FOUR, deadline=0.1), None, never)
+        made = make_calls(replace(order, routes=FOUR, deadline=0.1))
     assert {(c.missed, c.broken) for c in made.channels} == {(3, 0)}
     assert 0.3 <= made.seconds < 3
 
@@ -101,7 +106,7 @@ def test_a_call_without_an_answer_misses_its_deadline(order: CallsOrder) -> None
     ("change", "expected"),
     [
         (lambda data: data, ChannelCalls(corrupt=1)),  # a request is no answer
-        (lambda data: data[:-1], ChannelCalls(missed=1)),
+        (lambda data: data[:8], ChannelCalls(missed=1)),
         (lambda _data: b"", ChannelCalls(missed=1)),
     ],
 )
@@ -110,7 +115,7 @@ def test_a_wrong_answer(
 ) -> None:
     one = replace(order, routes=FOUR, channels=1, calls=1, sizes=(100,), deadline=0.3)
     by_hand(change)
-    (channel,) = make_calls(one, None, never).channels
+    (channel,) = make_calls(one).channels
     assert replace(channel, segments=0) == expected
 
 
@@ -132,7 +137,7 @@ def test_one_changed_byte_in_an_answer(order: CallsOrder, server: Any, until: An
 
         thread = threading.Thread(target=relay)
         thread.start()
-        (channel,) = make_calls(replace(one, port=listener.getsockname()[1]), None, never).channels
+        (channel,) = make_calls(replace(one, port=listener.getsockname()[1])).channels
         thread.join()
     assert (channel.corrupt, channel.latencies) == (1, ())
 
@@ -148,7 +153,7 @@ def test_a_changed_request_is_counted_and_its_connection_ended(
     assert serving.finish() == Served(calls=0, corrupt=1)
     # The same seen by a client whose seed is another.
     serving = server(order)
-    made = make_calls(replace(order, seed=1), None, never)
+    made = make_calls(replace(order, seed=1))
     assert {(c.broken, c.corrupt) for c in made.channels} == {(3, 0)}
     assert serving.finish().corrupt == 12
 
@@ -156,7 +161,7 @@ def test_a_changed_request_is_counted_and_its_connection_ended(
 def test_a_server_ends_in_the_middle_of_a_call(order: CallsOrder, server: Any) -> None:
     serving = server(order)
     with socket.create_connection(("127.0.0.1", order.port)) as client:
-        client.sendall(calls._HEADER.pack(calls._MAGIC, order.seed, 0, 100))
+        client.sendall(calls.HEADER.pack(calls.MAGIC, order.seed, 0, 100))
         start = time.monotonic()
         serving.finish()
         assert time.monotonic() - start < 2
@@ -169,7 +174,7 @@ def test_it_ends_when_it_is_over(order: CallsOrder, server: Any, why: str) -> No
     server(order)
     many = replace(order, calls=1_000_000, sizes=(100,), seconds=0.2 if why == "seconds" else 60.0)
     begun = time.monotonic()
-    made = make_calls(many, None, lambda: why == "stop" and time.monotonic() - begun > 0.2)
+    made = make_calls(many, lambda: why == "stop" and time.monotonic() - begun > 0.2)
     assert made.seconds < 5
     assert all(0 < len(channel.latencies) < 1_000_000 for channel in made.channels)
 
@@ -186,12 +191,12 @@ def test_segments_and_retransmissions_are_those_that_ss_tells(net: Any, until: A
             client = sockets.enter_context(socket.create_connection(("198.18.9.2", 61001)))
         connection = sockets.enter_context(listener.accept()[0])
         client.sendall(bytes(10_000))
-        calls._read(connection, 10_000, time.monotonic() + 5)
-        segments, again = calls._retransmitted(client)
+        calls.read(connection, 10_000, time.monotonic() + 5)
+        segments, again = calls.sent_segments(client)
         assert segments >= 7
         right.ip("addr", "del", "198.18.9.2/24", "dev", "w0")  # nobody answers any more
         client.sendall(b"x")
-        until(lambda: calls._retransmitted(client)[1] >= again + 2)
+        until(lambda: calls.sent_segments(client)[1] >= again + 2)
 
         def told() -> tuple[int, int]:
             text = left.run("ss", "-tinH", "dport", "=", "61001")
@@ -203,4 +208,4 @@ def test_segments_and_retransmissions_are_those_that_ss_tells(net: Any, until: A
             return int(out[1]), int(total[1])
 
         # One may be sent between the two looks.
-        until(lambda: calls._retransmitted(client) == told())
+        until(lambda: calls.sent_segments(client) == told())
