@@ -6,8 +6,7 @@ all of them off, and on the DUT's host alone, inside the tunnel namespace and ov
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from hashlib import blake2b
 
 from pydantic import TypeAdapter
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter
 from qualification.agent.messages import Calls, CallsOrder, Served
 from qualification.inventory import Role
 from qualification.judge.symptom import CallRun, Runs
-from qualification.plan.flows import Family, Flow
+from qualification.plan.flows import Flow
 
 from .orders import inner_address
 from .pair import PairSession
@@ -48,13 +47,32 @@ def run_symptom(pair: PairSession, deadline: float = DEADLINE) -> Runs:
     Raises:
         LabError: An agent refused, failed or died.
     """
-    # One route for each way through the tunnels; flows differ in protocols besides.
-    ways: dict[str, tuple[Flow, Family]] = {
-        f"{flow.outer_id}/inner{flow.inner}": (flow, flow.inner) for flow in pair.flows
-    }
+    pair.all_on()
+    through = calls_order(pair, "peer", deadline)
+    tunnel = _calls(pair, through, "peer")
+    pair.all_off()
+    without = _calls(pair, through, "peer")
+    one_host = _calls(pair, calls_order(pair, "dut", deadline), "dut")
+    return Runs(deadline, tunnel, without, one_host)
+
+
+def calls_order(pair: PairSession, server: Role, deadline: float = DEADLINE) -> CallsOrder:
+    """The calls of one run, from the DUT's host to a server on one of the two.
+
+    Args:
+        pair: The pair.
+        server: Where the server is; with "dut" no call leaves the host.
+        deadline: Seconds after which a call is an error.
+    """
     digest = blake2b(f"{pair.orders.seed}/symptom".encode(), digest_size=4).digest()
-    order = CallsOrder(
-        routes=_routes(ways, "peer"),
+    return CallsOrder(
+        routes=tuple(
+            (
+                inner_address("dut", flow.vni, flow.inner),
+                inner_address(server, flow.vni, flow.inner),
+            )
+            for flow in _ways(pair).values()
+        ),
         port=_PORT,
         channels=CHANNELS,
         calls=CALLS // CHANNELS,
@@ -63,24 +81,16 @@ def run_symptom(pair: PairSession, deadline: float = DEADLINE) -> Runs:
         seconds=_SECONDS,
         seed=int.from_bytes(digest, "big"),
     )
-    pair.all_on()
-    tunnel = _calls(pair, order, tuple(ways), "peer")
-    pair.all_off()
-    without = _calls(pair, order, tuple(ways), "peer")
-    one_host = _calls(pair, replace(order, routes=_routes(ways, "dut")), tuple(ways), "dut")
-    return Runs(deadline, tunnel, without, one_host)
 
 
-def _routes(ways: Mapping[str, tuple[Flow, Family]], server: Role) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (inner_address("dut", flow.vni, family), inner_address(server, flow.vni, family))
-        for flow, family in ways.values()
-    )
+def _ways(pair: PairSession) -> dict[str, Flow]:
+    """A flow for each way through the tunnels; those of one way differ in protocols alone."""
+    return {f"{flow.outer_id}/inner{flow.inner}": flow for flow in pair.flows}
 
 
-def _calls(pair: PairSession, order: CallsOrder, ways: tuple[str, ...], server: Role) -> CallRun:
+def _calls(pair: PairSession, order: CallsOrder, server: Role) -> CallRun:
     """One run, its client on the DUT's host."""
     pair.call(server, "serve_calls", order=asdict(order))
     client = _CALLS.validate_python(pair.call("dut", "make_calls", order=asdict(order)))
     served = _SERVED.validate_python(pair.call(server, "finish_calls"))
-    return CallRun(ways, client, served)
+    return CallRun(tuple(_ways(pair)), client, served)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from qualification.inventory import Ends
+from qualification.inventory import Ends, Role
 from qualification.judge.symptom import Symptom, summarise
 from qualification.judge.verdict import Demand
-from qualification.lab import loopback
+from qualification.lab import grpc_calls, loopback
 from qualification.lab.loopback import RunningLab
 from qualification.plan.flows import all_flows
+from qualification.remote.agent_client import AgentClient
 from qualification.remote.discover import discover
 from qualification.remote.host import open_host
 from qualification.remote.pair import PairSession
-from qualification.remote.symptom import CALLS, run_symptom
+from qualification.remote.symptom import CALLS, calls_order, run_symptom
 from qualification.topology import Topology
 
 pytestmark = pytest.mark.lab
@@ -52,24 +55,30 @@ def lab() -> Iterator[RunningLab]:
         yield running
 
 
+@contextlib.contextmanager
+def _session(lab: RunningLab, pair: str) -> Iterator[tuple[PairSession, dict[Role, AgentClient]]]:
+    nics = discover(lab.topology, [pair], lambda _: None).nics
+    ends = Ends(nics[f"{pair}-dut.p"], nics[f"{pair}-peer.p"], 4789)
+    with (
+        open_host(lab.topology, f"{pair}-dut") as dut,
+        open_host(lab.topology, f"{pair}-peer") as peer,
+    ):
+        hosts: dict[Role, AgentClient] = {"dut": dut, "peer": peer}
+        here: dict[Role, bool] = {"dut": False, "peer": False}
+        flows = all_flows(ends.families, 4789)
+        session = PairSession(pair, ends, flows, hosts, Demand(), 7, here)
+        session.open()
+        yield session, hosts
+        session.close()
+
+
 @pytest.fixture
 def symptom(lab: RunningLab) -> Callable[[str, float], Symptom]:
     """`symptom(pair, deadline)`: a session of its own, from open to close."""
 
     def run(pair: str, deadline: float) -> Symptom:
-        nics = discover(lab.topology, [pair], lambda _: None).nics
-        ends = Ends(nics[f"{pair}-dut.p"], nics[f"{pair}-peer.p"], 4789)
-        flows = all_flows(ends.families, 4789)
-        with (
-            open_host(lab.topology, f"{pair}-dut") as dut,
-            open_host(lab.topology, f"{pair}-peer") as peer,
-        ):
-            hosts = {"dut": dut, "peer": peer}
-            here = {"dut": False, "peer": False}
-            session = PairSession(pair, ends, flows, hosts, Demand(), 7, here)  # type: ignore[arg-type]
-            session.open()
+        with _session(lab, pair) as (session, _):
             runs = run_symptom(session, deadline)
-            session.close()
         for made in (runs.tunnel, runs.all_off, runs.one_host):
             assert len(made.ways) == 4
         return summarise(pair, runs)
@@ -106,3 +115,21 @@ def test_a_nic_that_kills_every_segment_misses_deadlines(
     assert (told.all_off.errors, told.one_host.errors) == (0, 0)
     assert "missed their 2 s deadline through the tunnel" in told.errors
     assert told.errors.endswith("none with all off, none on one host")
+
+
+def test_grpc_feels_what_our_own_calls_feel(lab: RunningLab) -> None:
+    """The same calls by gRPC: deadlines are missed under the same offloads, and only there."""
+    with _session(lab, "dead") as (session, hosts):
+        order = replace(calls_order(session, "peer", 2.0), port=61_002, seconds=3.0)
+        here, there = (grpc_calls.tunnel_namespace(hosts[r].greeting.pid) for r in ("dut", "peer"))
+        with grpc_calls.serving(there, order):
+            session.all_on()
+            on = grpc_calls.call(here, order)
+            session.all_off()
+            off = grpc_calls.call(here, order)
+    # Two channels to a way; the first two ways have outer checksums, which this NIC gets wrong.
+    hit = [channel.missed + channel.broken > 0 for channel in on.channels]
+    assert hit == [True, True, False, False] * 2
+    assert not any(channel.corrupt for channel in on.channels)
+    for channel in off.channels:
+        assert (len(channel.latencies), channel.missed, channel.broken) == (CALLS // 8, 0, 0)
