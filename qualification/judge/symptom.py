@@ -124,8 +124,11 @@ def figures(run: CallRun, deadline: float) -> CallFigures:
         by_way[way] = errors + _errors_of(channel), calls + _calls_of(channel)
     errors = sum(map(_errors_of, channels))
     took = [seconds for channel in channels for seconds in channel.latencies] + [deadline] * errors
-    # Inclusive: never beyond the longest that was seen.
-    cuts = quantiles(took, n=1000, method="inclusive") if len(took) > 1 else None
+    # Inclusive: never beyond the longest that was seen. To the microsecond: interpolating between
+    # two deadlines must give the deadline.
+    cuts = (
+        [round(cut, 6) for cut in quantiles(took, n=1000, method="inclusive")] if took[1:] else ()
+    )
     return CallFigures(
         calls=sum(map(_calls_of, channels)),
         errors=errors,

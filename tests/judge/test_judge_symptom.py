@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -103,6 +104,15 @@ def test_every_call_is_counted_once(channels: list[ChannelCalls]) -> None:
     assert all(0 < errors <= calls for errors, calls in made.errors_by_way.values())
     if made.p50 is not None and made.p99 is not None and made.p999 is not None:
         took = [*answered, *[1.0] * made.errors]
-        assert min(took) <= made.p50 <= made.p99 <= made.p999 <= max(took) + 1e-9
+        stairs = [min(took), made.p50, made.p99, made.p999, max(took)]
+        assert all(low <= high + 1e-6 for low, high in pairwise(stairs))
         # Nothing that an error took is left out, as it would be by those who count answers alone.
         assert made.errors * 10 < made.calls * 9 or made.p50 == 1.0
+
+
+@given(st.integers(2, 400), st.floats(0.01, 100).map(lambda seconds: round(seconds, 3)))
+def test_where_every_call_is_in_error_every_quantile_is_the_deadline(
+    errors: int, deadline: float
+) -> None:
+    made = figures(run(ChannelCalls(missed=errors)), deadline)
+    assert (made.p50, made.p99, made.p999) == (deadline, deadline, deadline)
