@@ -26,6 +26,7 @@ from qualification.topology import Topology
 _FRAMES_PER_SECOND = 40_000
 _CELL_SECONDS = 0.15
 _TOGGLE_SECONDS = 0.3
+_SYMPTOM_SECONDS = 1.5
 """For estimates, measured on the loopback lab with two cores; real links come back later."""
 
 
@@ -45,6 +46,7 @@ class Campaign:
         inventory: What hosts and NICs turned out to be.
         pairs: Names of the pairs to qualify.
         expectations: Failures that are known; None if there is no file of them.
+        symptom: Whether calls are made after the cells, to tell what an application would feel.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class Campaign:
     inventory: Inventory
     pairs: tuple[str, ...]
     expectations: Expectations | None = None
+    symptom: bool = False
 
     @property
     def day(self) -> date:
@@ -107,7 +110,10 @@ class Campaign:
         bulk = [cell for cell in cells if not cell.flow.volley]
         frames = (len(bulk) + len(CONTROLS)) * self.demand.frames
         return (
-            frames / _FRAMES_PER_SECOND + len(cells) * _CELL_SECONDS + (sets + 1) * _TOGGLE_SECONDS
+            frames / _FRAMES_PER_SECOND
+            + len(cells) * _CELL_SECONDS
+            + (sets + 1) * _TOGGLE_SECONDS
+            + self.symptom * _SYMPTOM_SECONDS
         )
 
     def dump(self) -> dict[str, Any]:

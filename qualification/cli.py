@@ -116,6 +116,11 @@ def main() -> None:
 @_rate
 @_confidence
 @click.option("--seed", type=int, metavar="N", help="Seed of every payload; a new one if absent.")
+@click.option(
+    "--symptom/--no-symptom",
+    default=None,
+    help="Tell what an application would feel.  [default: with plan standard or full]",
+)
 @click.option("--out", default="out", show_default=True, metavar="DIR", help="Where results go.")
 @click.option(
     "-n",
@@ -135,6 +140,7 @@ def run(
     rate: float,
     confidence: float,
     seed: int | None,
+    symptom: bool | None,
     out: str,
     parallel: str,
     expectations: str | None,
@@ -151,6 +157,7 @@ def run(
     chosen = [f"--vx-pair={name}" for name in pair]
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
+    chosen += [f"--vx-symptom={'on' if symptom else 'off'}"] if symptom is not None else []
     ctx.exit(
         int(
             pytest.main(

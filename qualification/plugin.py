@@ -60,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vx-seed", type=int, metavar="N", help="seed of every payload (default: a new one)"
     )
+    group.addoption(
+        "--vx-symptom",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="tell what an application would feel (default: auto, with plan standard or full)",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

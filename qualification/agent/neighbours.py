@@ -37,7 +37,7 @@ def arp_probe(interface: str, target: bytes) -> str | None:
                 probe.settimeout(max(0.001, end - time.monotonic()))
                 try:
                     answer = probe.recv(128)
-                except TimeoutError:
+                except socket.timeout:  # noqa: UP041  (until Python 3.10 they were two)
                     break
                 sender_mac, sender = answer[22:28], answer[28:32]
                 if sender == target and sender_mac != mac:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import counters, facts, features, links, neighbours
+from .call_orders import CallOrders
 from .capture import PeerCapture, SenderCapture
 from .journal import Journal
 from .messages import (
@@ -56,6 +57,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "send": agent.send,
         "fire": agent.fire,
         "inject": agent.inject,
+        **agent.calls.table,
     }
     return table, agent.restore
 
@@ -82,6 +84,7 @@ class _Agent:
         self._touched: set[str] = set()
         self._watched: tuple[PeerCapture, Receiver | None, dict[str, int]] | None = None
         self._log = counters.KernelLog()
+        self.calls = CallOrders(self._tunnel)
 
     # Reading
 
@@ -274,6 +277,8 @@ class _Agent:
         """Ends what runs and puts the host back; says what it did."""
         with contextlib.suppress(Exception):
             self._end_watch()
+        with contextlib.suppress(Exception):
+            self.calls.close()
         if self._tunnels is not None:
             self._tunnels.close()
             self._tunnels = None
@@ -296,8 +301,9 @@ class _Agent:
         return self._journal
 
     def _tunnel_of(self, vni: int | None) -> int | None:
-        if vni is None:
-            return None
+        return None if vni is None else self._tunnel()
+
+    def _tunnel(self) -> int:
         if self._tunnels is None:
             raise AgentProblem("no-tunnel", "there is no tunnel yet")
         return self._tunnels.namespace

@@ -94,12 +94,15 @@ class Bursts:
         ends: The pair.
         vnis: Every VNI in use.
         seed: The run's seed.
+
+    Attributes:
+        seed: The run's seed.
     """
 
     def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:
         self._ends = ends
         self._vnis = vnis
-        self._seed = seed
+        self.seed = seed
         self._count = 0
 
     def volley(self, flow: Flow) -> BurstOrders:
@@ -174,7 +177,7 @@ class Bursts:
         if port > _LAST_PORT:
             raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
         self._count += 1
-        digest = blake2b(f"{self._seed}/{self._count}".encode(), digest_size=4).digest()
+        digest = blake2b(f"{self.seed}/{self._count}".encode(), digest_size=4).digest()
         return port, int.from_bytes(digest, "big")
 
     def _orders(

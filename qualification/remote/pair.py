@@ -127,6 +127,10 @@ class PairSession:
         """Switches every offload of the DUT off that can be, for the controls."""
         self._request(dict.fromkeys(RULES, False))
 
+    def all_on(self) -> None:
+        """Switches every offload of the DUT on that can be, as production has it."""
+        self._request(dict.fromkeys(RULES, True))
+
     # Cells
 
     def evidence(self, cell: Cell) -> Evidence:

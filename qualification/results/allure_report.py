@@ -17,22 +17,23 @@ from qualification.judge.verdict import Verdict
 from .pcapng import pcapng
 
 
-def label(ends: Ends, pair: str, verdict: Verdict, reason: str) -> None:
+def label(ends: Ends, pair: str, verdict: Verdict | None, reason: str) -> None:
     """Labels the running test; does nothing when Allure is not asked for.
 
     Args:
         ends: The pair it ran on.
         pair: The pair's name.
-        verdict: How it ends.
+        verdict: How it ends; None where it is a view and gives none.
         reason: Why, in a sentence.
     """
     for name, value in {
         "driver": ends.dut.driver,
         "firmware": ends.dut.firmware,
         "pair": pair,
-        "verdict": str(verdict),
     }.items():
         allure.dynamic.label(name, value)
+    if verdict is not None:
+        allure.dynamic.label("verdict", str(verdict))
     allure.dynamic.description(reason)
     # Shown, but no part of the test's identity: its history goes on under another firmware.
     allure.dynamic.parameter("firmware", ends.dut.firmware, excluded=True)
@@ -45,10 +46,15 @@ def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
         evidence: What a verdict rests on.
         dumped: The same as JSON types.
     """
-    allure.attach(json.dumps(dumped, indent=1), "evidence.json", allure.attachment_type.JSON)
+    attach_json("evidence.json", dumped)
     bad = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
     if bad:
         allure.attach(pcapng(bad), "bad frames", "application/x-pcapng", "pcapng")
+
+
+def attach_json(name: str, dumped: Mapping[str, Any]) -> None:
+    """Attaches JSON types to the running test."""
+    allure.attach(json.dumps(dumped, indent=1), name, allure.attachment_type.JSON)
 
 
 def finish(directory: Path, campaign: Campaign) -> None:

@@ -17,6 +17,7 @@ from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.inventory import Role
 from qualification.judge.ruling import CellRow
+from qualification.judge.symptom import Symptom
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,27 @@ class NicRow:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A run's results."""
+    """A run's results.
+
+    Attributes:
+        schema: Version of this form.
+        run: The run.
+        nics: DUT and peer of each pair.
+        cells: A row for each cell.
+        symptoms: For each pair whose calls were made, what an application would feel.
+    """
 
     schema: Literal[1]
     run: RunRow
     nics: tuple[NicRow, ...]
     cells: tuple[CellRow, ...]
+    symptoms: tuple[Symptom, ...] = ()
 
 
 _ADAPTER = TypeAdapter(Matrix)
 
 
-def build(campaign: Campaign, cells: Iterable[CellRow]) -> Matrix:
+def build(campaign: Campaign, cells: Iterable[CellRow], symptoms: Iterable[Symptom] = ()) -> Matrix:
     """The results of a run."""
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
@@ -81,7 +91,7 @@ def build(campaign: Campaign, cells: Iterable[CellRow]) -> Matrix:
     run = RunRow(
         campaign.run_id, campaign.started, campaign.seed, campaign.version, campaign.source
     )
-    return Matrix(1, run, tuple(nics), tuple(cells))
+    return Matrix(1, run, tuple(nics), tuple(cells), tuple(symptoms))
 
 
 def write(matrix: Matrix, path: Path) -> None:

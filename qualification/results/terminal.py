@@ -11,6 +11,7 @@ from textwrap import wrap
 from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
 from qualification.judge.known import Finding
 from qualification.judge.ruling import CellRow
+from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
 
 from .matrix import Matrix, NicRow
@@ -78,6 +79,8 @@ def headline(matrix: Matrix, exit_code: int) -> Line:
         matrix: The results.
         exit_code: The run's; see `qualification.errors`.
     """
+    if not matrix.cells:
+        return Line("No cell was run: nothing is said of any NIC", "doubt")
     count = Counter(cell.verdict for cell in matrix.cells)
     named = [f"{number:,} {_MEANINGS[v]}" for v in Verdict if (number := count[v])]
     cells = f"{len(matrix.cells):,} cells: {', '.join(named)}"
@@ -112,6 +115,9 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
             yield from _pair(dut, peers[dut.pair], cells, width)
+            for symptom in matrix.symptoms:
+                if symptom.pair == dut.pair:
+                    yield from _felt(symptom, width)
     used = {cell.verdict for cell in matrix.cells}
     legend = [f"{LETTERS[v]} {_MEANINGS[v]}" for v in Verdict if v in used]
     whole = [
@@ -126,6 +132,8 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
         f"  {dut.pair}: {dut.host} {dut.interface} -> {peer.host} {peer.interface}"
         f", kernel {dut.kernel}"
     )
+    if not cells:
+        return
     flows = list(dict.fromkeys(_column(cell) for cell in cells))
     sets: dict[str, dict[tuple[object, ...], CellRow]] = {}
     for cell in cells:
@@ -217,6 +225,11 @@ def _explained(cells: Iterable[CellRow], width: int) -> Iterator[Line]:
     if len(reasons) > _MOST_EXPLAINED:
         rest = len(reasons) - _MOST_EXPLAINED
         yield Line(f"  and {rest} more reasons; matrix.json has a sentence for each", "doubt")
+
+
+def _felt(symptom: Symptom, width: int) -> Iterator[Line]:
+    yield from _wrapped(f"symptom of {symptom.pair}: {symptom.errors}", width, "")
+    yield from _wrapped(f"    {symptom.pace}", width, "")
 
 
 def _wrapped(text: str, width: int, tone: str) -> Iterator[Line]:

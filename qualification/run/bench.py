@@ -10,15 +10,17 @@ from typing import TypeVar
 from qualification.campaign import Campaign
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
-from qualification.judge.controls import ControlResult
+from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.evidence import Evidence
 from qualification.judge.known import expect
 from qualification.judge.outcome import Outcome, decide, untrusted
+from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
 from qualification.remote.pair import PairSession
+from qualification.remote.symptom import run_symptom
 
 T = TypeVar("T")
 
@@ -71,6 +73,12 @@ class Bench:
             return forbidden
         evidence = self._on(cell.pair, lambda session: session.evidence(cell))
         return decide(cell, evidence, controls, demand)
+
+    def symptom(self, pair: str) -> Runs | None:
+        """Makes the calls of a pair's symptom; None where its controls forbid it."""
+        if first_untrusted(self.controls(pair)) is not None:
+            return None
+        return self._on(pair, run_symptom)
 
     def close(self) -> None:
         """Puts the hosts of the open pair back."""

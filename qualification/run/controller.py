@@ -25,6 +25,7 @@ from qualification.judge.expectations import EXPECTATIONS
 from qualification.judge.known import findings
 from qualification.judge.outcome import never_ran
 from qualification.judge.ruling import CellRow, row
+from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
 from qualification.results import allure_report, matrix, terminal
 from qualification.results.store import Store, TroubleEntry, dump_entry
@@ -34,6 +35,7 @@ from .conclusion import BLAMES_NIC, CONTROLS, ENTRY, row_of
 from .keys import CAMPAIGN
 from .prepare import Say, campaign, chosen, standing
 from .scheduling import PairScheduling
+from .symptom import symptom_of
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -71,6 +73,7 @@ class Controller:
         self._store = Store(self._out)
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
+        self._symptoms: dict[str, Symptom] = {}
         self._blamed = self._doubted = False
         self._tracebacks: list[str] = []
         self._planned: dict[str, CellRow] = {}
@@ -122,6 +125,7 @@ class Controller:
             options.vx_seed,
             say,
             self._expectations,
+            {"on": True, "off": False}.get(options.vx_symptom),
         )
         return self.campaign
 
@@ -154,6 +158,9 @@ class Controller:
             self._doubted |= not blamed
             if not isinstance(report.longrepr, str):  # nothing of ours: somebody has to see it
                 self._tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
+        symptom = symptom_of(report)
+        if symptom is not None:
+            self._symptoms[symptom.pair] = symptom
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -209,9 +216,10 @@ class Controller:
         return exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
 
     def _matrix(self) -> matrix.Matrix | None:
-        if self.campaign is None or not (self._planned or self._rows):
+        if self.campaign is None or not (self._planned or self._rows or self._symptoms):
             return None
-        return matrix.build(self.campaign, (self._planned | self._rows).values())
+        rows = (self._planned | self._rows).values()
+        return matrix.build(self.campaign, rows, self._symptoms.values())
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Prints the matrix."""

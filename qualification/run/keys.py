@@ -7,7 +7,9 @@ import pytest
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
+from qualification.judge.symptom import Symptom
 
 CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
 CONTROLS = pytest.StashKey[tuple[str, dict[str, ControlResult]]]()
+SYMPTOM = pytest.StashKey[Symptom]()

@@ -57,8 +57,21 @@ def campaign(
     seed: int | None,
     say: Say,
     expectations: Expectations | None = None,
+    symptom: bool | None = None,
 ) -> Campaign:
-    """Asks the hosts what they are, and says what is going to be run on them."""
+    """Asks the hosts what they are, and says what is going to be run on them.
+
+    Args:
+        resolved: The lab.
+        source: The topology file, as the user named it.
+        pairs: Names of the pairs to qualify.
+        plan: How many offload sets.
+        demand: What a PASS has to exclude.
+        seed: Of every payload; a new one if None.
+        say: Tells the user.
+        expectations: Failures that are known.
+        symptom: Whether to tell the symptom; None for what the plan has.
+    """
     started = datetime.now(UTC).astimezone()
     made = Campaign(
         run_id=f"{started:%Y%m%d-%H%M%S}-{os.getpid()}",
@@ -72,6 +85,7 @@ def campaign(
         inventory=discover(resolved, pairs, say),
         pairs=pairs,
         expectations=expectations,
+        symptom=plan != "quick" if symptom is None else symptom,
     )
     cells = sum(len(made.cells(pair)) for pair in pairs)
     groups = resolved.groups()

@@ -13,11 +13,12 @@ import pytest
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
+from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 
-from . import conclusion
+from . import conclusion, symptom
 from .bench import Bench
-from .keys import CAMPAIGN, CONTROLS, OUTCOME
+from .keys import CAMPAIGN, CONTROLS, OUTCOME, SYMPTOM
 
 
 class Worker:
@@ -53,6 +54,15 @@ class Worker:
             metafunc.parametrize(
                 "control", [tuple(name.split("/")) for name in controls], ids=controls
             )
+        if "symptom" in metafunc.fixturenames:
+            left_out = [] if campaign.symptom else [pytest.mark.skip(reason=symptom.LEFT_OUT)]
+            metafunc.parametrize(
+                "symptom",
+                [
+                    pytest.param(pair, id=f"{pair}/symptom", marks=left_out)
+                    for pair in campaign.pairs
+                ],
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
@@ -78,6 +88,8 @@ class Worker:
             item.user_properties[:] = report.user_properties
         if call.when == "call" and CONTROLS in item.stash:
             conclusion.mark_controls(report, *item.stash[CONTROLS])
+        if call.when == "call" and SYMPTOM in item.stash:
+            symptom.mark_symptom(report, item.stash[SYMPTOM])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -93,6 +105,8 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
         parameters["pair"] = parameters["cell"].pair
     elif "control" in parameters:
         parameters["pair"] = parameters["control"][0]
+    elif "symptom" in parameters:
+        parameters["pair"] = parameters["symptom"]
     return parameters
 
 
@@ -125,5 +139,19 @@ def conclude_control(
     def end(pair: str, result: ControlResult) -> None:
         request.node.stash[CONTROLS] = pair, bench.untold(pair)
         conclusion.conclude_control(pair, result, bench.ends(pair))
+
+    return end
+
+
+@pytest.fixture
+def conclude_symptom(
+    request: pytest.FixtureRequest, bench: Bench
+) -> Callable[[str, Runs | None], None]:
+    """Ends a test of a symptom, which says what it found and never fails by it."""
+
+    def end(pair: str, runs: Runs | None) -> None:
+        found = symptom.conclude_symptom(pair, runs, bench.ends(pair))
+        request.node.stash[SYMPTOM] = found
+        request.node.user_properties += symptom.properties(found)
 
     return end

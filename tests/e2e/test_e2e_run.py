@@ -347,3 +347,40 @@ def test_a_killed_run_leaves_nothing_behind(lab: Standing, tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stdout
     assert lab.state() == before
+
+
+def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
+    topology, out = tmp_path / "faulty.yaml", tmp_path / "out"
+    junit, allure = tmp_path / "junit.xml", tmp_path / "allure"
+    text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
+    topology.write_text(text + "  firmwares: {alpha.port0: {model: random-p, p: 0.3}}\n")
+    small = ("run", "-t", topology, *SMALL, "--out", out)
+
+    done = vxqual(
+        *(*small, "-k", "test_symptom or tso6/outer4-csum/inner4/udp]", "-n", "1", "--symptom"),
+        *(f"--junitxml={junit}", f"--alluredir={allure}"),
+    )
+    assert done.returncode == 0, f"it decides nothing: {done.stdout}"
+    found = read(out / "matrix.json")
+    assert {cell.verdict for cell in found.cells} == {"PASS"}
+    (symptom,) = found.symptoms
+    assert symptom.pair == "soft"
+    assert symptom.tunnel.calls > 0
+    assert symptom.tunnel.retransmitted > 10 * max(1, symptom.all_off.retransmitted)
+    (told,) = (line for line in done.stdout.splitlines() if "symptom of soft: " in line)
+    assert symptom.errors.startswith(told.partition(": ")[2])
+    assert done.stdout.index("tso6") < done.stdout.index("symptom of soft")
+    properties = {p.get("name"): p.get("value") for p in ET.parse(junit).iter("property")}
+    assert properties["symptom"] == symptom.errors
+    documents = [json.loads(file.read_text()) for file in allure.glob("*-attachment.json")]
+    (attached,) = (document for document in documents if "runs" in document)
+    assert attached["symptom"]["errors"] == symptom.errors
+    channels = attached["runs"]["tunnel"]["client"]["channels"]
+    assert sum(len(channel["latencies"]) for channel in channels) == (
+        symptom.tunnel.calls - symptom.tunnel.errors
+    )
+
+    done = vxqual(*small, "-k", "test_symptom", "-v", "-rs")
+    assert done.returncode == 0
+    assert "test_symptom[soft/symptom] SKIPPED" in done.stdout
+    assert "symptom.py: not asked for" in done.stdout

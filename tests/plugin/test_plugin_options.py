@@ -82,9 +82,9 @@ def test_the_help_has_a_group_of_ours(pytester: pytest.Pytester) -> None:
     options = re.findall(r"^  (--vx-\w+)", group, re.MULTILINE)
     assert options == [
         "--vx-topology", "--vx-plan", "--vx-rate", "--vx-confidence",
-        "--vx-pair", "--vx-out", "--vx-expectations", "--vx-seed",
+        "--vx-pair", "--vx-out", "--vx-expectations", "--vx-seed", "--vx-symptom",
     ]  # fmt: skip
-    for default in ("standard", "1e-3", "0.999", "out"):
+    for default in ("standard", "1e-3", "0.999", "out", "auto, with plan standard or full"):
         assert f"(default: {default})" in " ".join(group.split())
 
 
@@ -99,6 +99,7 @@ def test_the_help_has_a_group_of_ours(pytester: pytest.Pytester) -> None:
         ("--vx-confidence=1", "argument --vx-confidence"),
         ("--vx-confidence=-0.5", "argument --vx-confidence"),
         ("--vx-plan=huge", "argument --vx-plan"),
+        ("--vx-symptom=maybe", "argument --vx-symptom"),
         ("--vx-seed=x", "argument --vx-seed"),
         ("--vx-pair=other", "--pair: no pair 'other' in the topology"),
         ("--vx-out=lab.yaml", "results cannot be written to lab.yaml"),

@@ -12,6 +12,7 @@ from qualification.campaign import Campaign
 from qualification.inventory import Ends, Inventory, Nic
 from qualification.judge.ruling import CellRow, row
 from qualification.judge.statistics import rate
+from qualification.judge.symptom import CallFigures, Symptom
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, FeatureSpace, OffloadSet
@@ -43,6 +44,13 @@ def made(
     """A row as the judge would have made it."""
     judgement = Judgement(verdict, reason, frames, bad, 0, rate(bad, frames, 0.999))
     return row(Cell(pair, offloads, flow, unsupported), judgement)
+
+
+def felt(pair: str) -> Symptom:
+    """A symptom as the judge would have made it."""
+    good = CallFigures(320, 0, 0, 0, 0.001, 0.1, 0.2, 9000, 1, 2, {})
+    bad = CallFigures(320, 6, 6, 0, 0.001, 1.0, 1.0, 9999, 888, 2, {"outer4-csum/inner4": (6, 80)})
+    return Symptom(pair, 1.0, bad, good, good, "6 of 320 calls missed", "all on: slow; rest: fast")
 
 
 def nic(name: str, *, driver: str | None = "i40e", firmware: str | None = "8.30") -> Nic:

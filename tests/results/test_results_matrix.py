@@ -16,7 +16,7 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, USO
 from qualification.results import matrix
 
-from .conftest import ALL_OFF, ALL_ON, TCP, TCP6, UDP, Make, made
+from .conftest import ALL_OFF, ALL_ON, TCP, TCP6, UDP, Make, felt, made
 
 SCHEMA = Path(__file__, "../../../reports/matrix.schema.json").resolve()
 
@@ -31,7 +31,7 @@ def written(tmp_path: Path, campaign: Make) -> Path:
         made(ALL_OFF, UDP, Verdict.UNSUPPORTED, "lacks it", unsupported=(USO,)),
     ]
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
-    matrix.write(matrix.build(both, cells), path)
+    matrix.write(matrix.build(both, cells, [felt("e810")]), path)
     return path
 
 
@@ -64,7 +64,13 @@ def test_what_is_written_is_valid(document: Any, validator: Any) -> None:
 
 @pytest.mark.parametrize(
     ("where", "key"),
-    [("run", "seed"), ("nics", "firmware"), ("cells", "verdict"), ("cells", "rate_high")],
+    [
+        ("run", "seed"),
+        ("nics", "firmware"),
+        ("cells", "verdict"),
+        ("cells", "rate_high"),
+        ("symptoms", "tunnel"),
+    ],
 )
 def test_the_schema_misses_what_is_missing(
     document: Any, validator: Any, where: str, key: str
@@ -82,7 +88,7 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 
 
 def test_the_form(document: Any) -> None:
-    assert list(document) == ["schema", "run", "nics", "cells"]
+    assert list(document) == ["schema", "run", "nics", "cells", "symptoms"]
     assert document["schema"] == 1
     assert document["run"] == {
         "id": "20260102-030405-6",
@@ -199,3 +205,10 @@ def test_an_unknown_verdict_is_refused_at_its_place(written: Path) -> None:
 def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be read: "):
         matrix.read(tmp_path / name)
+
+
+def test_symptoms_are_read_again_and_need_not_be_there(written: Path, document: Any) -> None:
+    assert matrix.read(written).symptoms == (felt("e810"),)
+    del document["symptoms"]  # as of an older version, or a run that told none
+    written.write_text(json.dumps(document))
+    assert matrix.read(written).symptoms == ()

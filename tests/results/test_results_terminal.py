@@ -15,7 +15,7 @@ from qualification.judge.ruling import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
 from qualification.results import matrix
-from qualification.results.terminal import LETTERS, Line, render, report
+from qualification.results.terminal import LETTERS, Line, headline, render, report
 
 from .conftest import (
     ALL_OFF,
@@ -28,6 +28,7 @@ from .conftest import (
     UDP,
     UDP_SEG,
     Make,
+    felt,
     made,
 )
 
@@ -232,3 +233,25 @@ def test_of_many_sentences_it_is_told_that_there_are_more(
     rendered = [line.text for line in lines(campaign, cells, 100)]
     assert sum("sentence " in line and "matrix.json" not in line for line in rendered) == 12
     assert f"  {rest}" in rendered
+
+
+def test_a_symptom_stands_below_its_pair_and_says_neither_good_nor_bad(campaign: Make) -> None:
+    both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
+    cells = [made(ALL_ON, TCP), made(ALL_ON, TCP, pair="e810")]
+    rendered = list(render(matrix.build(both, cells, [felt("x710")]), 100))
+    at = next(i for i, line in enumerate(rendered) if line.text.startswith("  all-on  "))
+    assert rendered[at + 1 : at + 3] == [
+        Line("  symptom of x710: 6 of 320 calls missed"),
+        Line("      all on: slow; rest: fast"),
+    ]
+    assert sum("symptom" in line.text for line in rendered) == 1
+
+
+def test_a_symptom_alone_qualifies_nothing(campaign: Make) -> None:
+    alone = matrix.build(campaign(x710=("i40e", "8.30")), [], [felt("x710")])
+    assert headline(alone, 0) == Line("No cell was run: nothing is said of any NIC", "doubt")
+    rendered = [line.text for line in render(alone)]
+    assert rendered[2:4] == [
+        "  x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28",
+        "  symptom of x710: 6 of 320 calls missed",
+    ]
