@@ -32,9 +32,6 @@ class Watch:
     Args:
         namespace: Where it is.
         interface: Its name.
-
-    Attributes:
-        fd: Readable when there is something to be heard.
     """
 
     def __init__(self, namespace: str, interface: str) -> None:
@@ -43,8 +40,11 @@ class Watch:
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
             )
         self._socket.bind((0, _RTMGRP_LINK))
-        self.fd = self._socket.fileno()
         self._interface, self._up = interface.encode(), False
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
 
     def heard(self) -> tuple[int, int]:
         """Take in what there is to be heard; does not wait.

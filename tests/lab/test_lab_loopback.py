@@ -309,3 +309,5 @@ def test_a_frame_that_the_kernel_loses_in_handing_it_over_ends_nothing(
     assert counters.read(tmp_path / "x0") == dict.fromkeys(counters.NAMES, 0) | {"unread": 1}
     for fd in (*left.tap.queues, *right.tap.queues):
         os.close(fd)
+    for port in (left, right):
+        port.watch.close()
