@@ -6,10 +6,12 @@ import mmap
 import struct
 from pathlib import Path
 
-NAMES = ("taken", "unread", "super_packets", "segments", "sent", "dropped")
+NAMES = ("taken", "unread", "super_packets", "segments", "sent", "dropped", "withheld", "refused")
 """Frames taken from the kernel; frames that the kernel lost in handing them over (see
 `softnic`); frames taken that were to be cut; what they were cut into; frames given to the other
-end's kernel; frames it refused, which happens while that interface is down."""
+end's kernel; frames it refused, which happens while that interface is down; frames that the
+firmware should have sent and did not; frames that arrived and that the firmware kept from the
+kernel."""
 
 _FORMAT = struct.Struct(f"{len(NAMES)}Q")
 

@@ -29,6 +29,30 @@ _IPV4, _IPV6, _VLAN, _QINQ = b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8"
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing, destination options: 8 bytes times (1 + length)
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a NIC tells the kernel of the checksums of a frame that arrived.
+
+    Attributes:
+        csum_start: Where the L4 header is whose checksum, with all outside of it, the kernel is
+            to believe; 0 if the NIC has checked nothing.
+        csum_offset: Where in that header the checksum is.
+    """
+
+    csum_start: int
+    csum_offset: int
+
+    def header(self, size: int) -> bytes:
+        """Give the vnet header, of so many bytes, that says it to TUN."""
+        flags = _NEEDS_CSUM if self.csum_start else 0
+        packed = _HEADER.pack(flags, GSO_NONE, 0, 0, self.csum_start, self.csum_offset)
+        return packed + bytes(size - _HEADER.size)
+
+
+UNCHECKED = Claim(0, 0)
+"""Nothing left to do, nothing checked: the kernel verifies."""
+
+
 @dataclass(slots=True)
 class Job:
     """One frame as the kernel handed it over, and the work the kernel asks for.
@@ -49,6 +73,7 @@ class Job:
         l3: The outer IP header, or the only one.
         l4: What follows it, extension headers passed over.
         inner_l3: The IP header inside the tunnel; known only if `tunnel`.
+        queue: The transmit queue that the kernel chose.
     """
 
     frame: bytes
@@ -63,14 +88,16 @@ class Job:
     l3: int
     l4: int
     inner_l3: int
+    queue: int = 0
 
 
-def parse(buffer: bytes | bytearray | memoryview, header_size: int) -> Job:
+def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int = 0) -> Job:
     """Read one vnet header and the frame behind it.
 
     Args:
         buffer: What one read from the TAP gave.
         header_size: Bytes of vnet header in it: 24 where tunnels are negotiated, else 10 or 12.
+        queue: The transmit queue it came from.
     """
     flags, gso_type, _, gso_size, csum_start, csum_offset = _HEADER.unpack_from(buffer)
     frame = bytes(buffer[header_size:])
@@ -95,6 +122,7 @@ def parse(buffer: bytes | bytearray | memoryview, header_size: int) -> Job:
         l3=l3,
         l4=l4,
         inner_l3=inner_l3,
+        queue=queue,
     )
 
 

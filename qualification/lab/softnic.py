@@ -27,7 +27,8 @@ from pathlib import Path
 
 from qualification.errors import LabError
 from qualification.lab import counters, firmwares
-from qualification.lab.job import GSO_NONE, parse
+from qualification.lab.events import Watch
+from qualification.lab.job import GSO_NONE, UNCHECKED, parse
 from qualification.lab.offload import finish
 from qualification.lab.tap import open_tap
 
@@ -41,7 +42,9 @@ turns on BIG TCP."""
 _SHORTEST = 60
 """Bytes of the shortest Ethernet frame, less its FCS: a MAC pads to it with zeros."""
 
-_TAKEN, _UNREAD, _SUPER, _SEGMENTS, _SENT, _DROPPED = range(len(counters.NAMES))
+_TAKEN, _UNREAD, _SUPER, _SEGMENTS, _SENT, _DROPPED, _WITHHELD, _REFUSED = range(
+    len(counters.NAMES)
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class End:
         model: Its firmware.
         knobs: The firmware's knobs.
         counters: Path of the file for its counters.
+        queues: How many it has in each direction.
     """
 
     nic: str
@@ -63,47 +67,80 @@ class End:
     model: str
     knobs: Mapping[str, object]
     counters: str
+    queues: int = 4
 
 
 class _Port:
     """An end at work: takes what its kernel sends and carries it to the other port."""
 
     def __init__(self, end: End) -> None:
-        self.transmit = firmwares.check(end.model, end.knobs).load(end.nic)
-        self.tap = open_tap(end.namespace, end.interface)
+        self.firmware = firmwares.check(end.model, end.knobs).load(end.nic)
+        self.tap = open_tap(end.namespace, end.interface, end.queues)
+        self.watch = Watch(end.namespace, end.interface)
         self.counts = counters.create(Path(end.counters))
         self._buffer = bytearray(_LARGEST)
-        # Sent as it is for every frame to this end: "nothing left to do, nothing checked".
-        self.clean = bytes(self.tap.header_size)
+        self.unchecked = UNCHECKED.header(self.tap.header_size)
 
-    def carry(self, other: _Port) -> None:
-        """Move one batch to the other end."""
-        fd, size, buffer, counts = self.tap.fd, self.tap.header_size, self._buffer, self.counts
-        view, into, clean = memoryview(buffer), other.tap.fd, other.clean
+    def carry(self, queue: int, other: _Port) -> None:
+        """Move one batch from one queue to the other end."""
+        fd, size, buffer, counts = (
+            self.tap.queues[queue],
+            self.tap.header_size,
+            self._buffer,
+            self.counts,
+        )
+        view, transmit, path = memoryview(buffer), self.firmware.transmit, self.firmware.path
+        self._notice()
         for _ in range(_BATCH):
             try:
                 length = os.readv(fd, (buffer,))
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
                 counts[_UNREAD] += 1
                 continue
-            job = parse(view[:length], size)
+            job = parse(view[:length], size, queue)
             frames = finish(job)
             counts[_TAKEN] += 1
             if job.gso != GSO_NONE:
                 counts[_SUPER] += 1
                 counts[_SEGMENTS] += len(frames)
-            for frame in self.transmit(job, frames):
-                padding = bytes(max(0, _SHORTEST - len(frame)))
-                try:
-                    os.writev(into, (clean, frame, padding))
-                except OSError:  # EIO: the interface is down
-                    counts[_DROPPED] += 1
-                else:
-                    counts[_SENT] += 1
+            if transmit:
+                made = len(frames)
+                frames = transmit(job, frames)
+                counts[_WITHHELD] += max(0, made - len(frames))
+            for frame in frames:
+                if len(frame) < _SHORTEST:
+                    frame.extend(bytes(_SHORTEST - len(frame)))
+            self._deliver(path(frames) if path and frames else frames, queue, other)
+        if path:  # nothing is held from one queue to the next, nor for long
+            self._deliver(path([]), queue, other)
+
+    def _deliver(self, frames: list[bytearray], queue: int, other: _Port) -> None:
+        """Write frames to the other end's kernel."""
+        queues, counts, receive = other.tap.queues, self.counts, other.firmware.receive
+        into, header = queues[queue % len(queues)], other.unchecked
+        for frame in frames:
+            if receive:
+                claim = receive(frame)
+                if claim is None:
+                    other.counts[_REFUSED] += 1
+                    continue
+                header = claim.header(other.tap.header_size)
+            try:
+                os.writev(into, (header, frame))
+            except OSError:  # EIO: the interface is down
+                counts[_DROPPED] += 1
+            else:
+                counts[_SENT] += 1
+
+    def _notice(self) -> None:
+        """Tell the firmware what has happened to its interface before the frames at hand."""
+        downs, toggles = self.watch.heard()
+        self.firmware.state.resets += downs
+        self.firmware.state.toggles += toggles
 
 
 def main() -> int:
@@ -126,7 +163,11 @@ def main() -> int:
     print(json.dumps({"missing": list(missing)}), flush=True)
 
     owner = sys.stdin.fileno()
-    across = {left.tap.fd: (left, right), right.tap.fd: (right, left)}
+    across = {
+        fd: (port, queue, other)
+        for port, other in ((left, right), (right, left))
+        for queue, fd in enumerate(port.tap.queues)
+    }
     with select.epoll() as ready:
         for fd in (owner, *across):
             ready.register(fd, select.EPOLLIN)
@@ -134,8 +175,8 @@ def main() -> int:
             for fd, _ in ready.poll():
                 if fd == owner:
                     return 0
-                port, other = across[fd]
-                port.carry(other)
+                port, queue, other = across[fd]
+                port.carry(queue, other)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ _TUNSETVNETHDRSZ = 0x400454D8
 
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
+_IFF_MULTI_QUEUE = 0x0100
 _IFF_VNET_HDR = 0x4000
 _IFF_TUN_EXCL = 0x8000
-_IFF_FLAGS = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL
+_IFF_FLAGS = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE
 
 _F_CSUM_TSO = 0x01 | 0x02 | 0x04 | 0x08  # CSUM, TSO4, TSO6, TSO_ECN
 _F_USO = 0x20 | 0x40
@@ -62,13 +63,13 @@ class Tap:
     """An open TAP device.
 
     Attributes:
-        fd: Non-blocking; one frame with its vnet header to each read and write. Closing it
-            removes the device.
+        queues: A file descriptor for each queue. Non-blocking; one frame with its vnet header to
+            each read and write. Closing all of them removes the device.
         header_size: Bytes of vnet header before each frame.
         missing: Sentences on what this kernel cannot offload to a TAP.
     """
 
-    fd: int
+    queues: tuple[int, ...]
     header_size: int
     missing: tuple[str, ...]
 
@@ -107,36 +108,58 @@ def _setns(fd: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def open_tap(namespace: str, interface: str) -> Tap:
+def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
     """Make a TAP in a namespace with every offload that this kernel grants.
+
+    The kernel chooses a transmit queue by the hash of a frame's addresses and ports, the same for
+    both directions. Where a frame of the same hash was last written to another queue than that, it
+    follows there (tun_automq_select_queue); so whoever writes a frame to the queue with the number
+    of the one it came from keeps every flow in one queue, and in order.
 
     Args:
         namespace: A name that `ip netns` knows.
         interface: The device's name; it must not exist there yet.
+        queues: How many it has in each direction.
 
     Raises:
         LabError: The device cannot be made.
     """
+    opened: list[int] = []
     try:
         with inside(namespace):
-            # The device is born in the namespace of whoever opens this file (tun_chr_open).
-            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            for _ in range(queues):
+                # The device is born in the namespace of whoever opens this file (tun_chr_open).
+                flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+                opened.append(os.open("/dev/net/tun", flags))
     except OSError as error:
+        _close(opened)
         raise LabError(
             f"cannot open /dev/net/tun: {error.strerror}", hint="run as root, with `modprobe tun`"
         ) from error
     try:
-        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), _IFF_FLAGS))
-        return _negotiate(fd)
+        for number, fd in enumerate(opened):
+            flags = _IFF_FLAGS if number else _IFF_FLAGS | _IFF_TUN_EXCL
+            fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), flags))
+        header_size, missing = _negotiate(opened[0])
+        return Tap(tuple(opened), header_size, missing)
     except OSError as error:
-        os.close(fd)
+        _close(opened)
         raise LabError(
             f"cannot make the TAP {interface}: {error.strerror}", where=namespace
         ) from error
 
 
-def _negotiate(fd: int) -> Tap:
-    """Take the largest of `_GRANTS` that the kernel agrees to."""
+def _close(files: list[int]) -> None:
+    for fd in files:
+        os.close(fd)
+
+
+def _negotiate(fd: int) -> tuple[int, tuple[str, ...]]:
+    """Take the largest of `_GRANTS` that the kernel agrees to; it is the whole device's.
+
+    Returns:
+        The size of the vnet header, and what is missing.
+    """
     for bits, header_size, missing in _GRANTS:
         try:
             # The size first: the kernel grants tunnel bits only to a header that can tell of them.
@@ -146,5 +169,5 @@ def _negotiate(fd: int) -> Tap:
             if error.errno != errno.EINVAL:
                 raise
         else:
-            return Tap(fd, header_size, missing)
+            return header_size, missing
     raise OSError(errno.EOPNOTSUPP, "this kernel's TUN grants not even TSO")

@@ -41,7 +41,9 @@ def frames(count: int, check: int = 0x1234) -> list[bytearray]:
 
 def hits(firmware: firmwares.Firmware, work: Job, nic: str = "alpha.port0") -> list[int]:
     """Tell which of 20,000 frames a firmware changes."""
-    sent = firmware.load(nic)(work, frames(20_000))
+    transmit = firmware.load(nic).transmit
+    assert transmit
+    sent = transmit(work, frames(20_000))
     return [index for index, frame in enumerate(sent) if frame != frames(1)[0]]
 
 

@@ -259,8 +259,8 @@ def test_an_older_kernel_grants_less(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0
 
         monkeypatch.setattr(fcntl, "ioctl", ioctl)
-        granted = tap._negotiate(3)
-        assert (granted.header_size, len(granted.missing)) == (header_size, missing)
+        granted_size, lacks = tap._negotiate(3)
+        assert (granted_size, len(lacks)) == (header_size, missing)
 
 
 @pytest.mark.lab
@@ -277,15 +277,15 @@ def test_the_smaller_header_works_too(
             ["ip", "-n", lab.record.namespace("alpha"), "link", "set", "old0", "up"], check=True
         )
         # A host says something as soon as it has a link (multicast listener reports, RFC 3810).
-        assert select.select([opened.fd], [], [], 5)[0]
-        job = parse(os.read(opened.fd, 9999), opened.header_size)
+        assert select.select(opened.queues, [], [], 5)[0]
+        job = parse(os.read(opened.queues[0], 9999), opened.header_size)
         assert job.frame[:2] == bytes.fromhex("3333")
         with login(lab.topology, "alpha") as client:
             features = ask(client, "ethtool -k old0")
         assert "tx-udp_tnl-segmentation: off" in features
         assert "tx-udp-segmentation: on" in features
     finally:
-        os.close(opened.fd)
+        os.close(*opened.queues)
 
 
 @pytest.mark.lab
@@ -304,8 +304,10 @@ def test_a_frame_that_the_kernel_loses_in_handing_it_over_ends_nothing(
         raise next(answers)
 
     monkeypatch.setattr(os, "readv", readv)
-    left.carry(right)
+    left.carry(0, right)
     monkeypatch.undo()
     assert counters.read(tmp_path / "x0") == dict.fromkeys(counters.NAMES, 0) | {"unread": 1}
+    for fd in (*left.tap.queues, *right.tap.queues):
+        os.close(fd)
     for port in (left, right):
-        os.close(port.tap.fd)
+        port.watch.close()
