@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,19 @@ from qualification.judge.verdict import Verdict
 from .pcapng import pcapng
 
 
-def label(ends: Ends, pair: str, verdict: Verdict, reason: str) -> None:
+def label(ends: Ends, pair: str, verdict: Verdict | None, reason: str) -> None:
     """Labels the running test; does nothing when Allure is not asked for.
 
     Args:
         ends: The pair it ran on.
         pair: The pair's name.
-        verdict: How it ends.
+        verdict: How it ends; None of a test that judges nothing.
         reason: Why, in a sentence.
     """
-    for name, value in {
-        "driver": ends.dut.driver,
-        "firmware": ends.dut.firmware,
-        "pair": pair,
-        "verdict": str(verdict),
-    }.items():
+    labels = {"driver": ends.dut.driver, "firmware": ends.dut.firmware, "pair": pair}
+    if verdict is not None:
+        labels["verdict"] = str(verdict)
+    for name, value in labels.items():
         allure.dynamic.label(name, value)
     allure.dynamic.description(reason)
     # Shown, but no part of the test's identity: its history goes on under another firmware.
@@ -49,6 +47,17 @@ def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
     bad = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
     if bad:
         allure.attach(pcapng(bad), "bad frames", "application/x-pcapng", "pcapng")
+
+
+def attach_search(findings: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
+    """Attaches a search for culprits to the running test.
+
+    Args:
+        findings: What came of it, as JSON types.
+        steps: The cells that were run for it, in order.
+    """
+    for name, what in {"culprits.json": findings, "steps.json": steps}.items():
+        allure.attach(json.dumps(what, indent=1), name, allure.attachment_type.JSON)
 
 
 def finish(directory: Path, campaign: Campaign) -> None:

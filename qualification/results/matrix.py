@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -47,18 +48,32 @@ class NicRow:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A run's results."""
+    """A run's results.
+
+    Attributes:
+        schema: The form's version.
+        run: The run.
+        nics: The NICs of its pairs.
+        cells: A row for each cell.
+        mitigation: For each failing pair that features heal, the kernel names of those to turn
+            off on the DUT so that its flows are clean with most left on.
+    """
 
     schema: Literal[1]
     run: RunRow
     nics: tuple[NicRow, ...]
     cells: tuple[CellRow, ...]
+    mitigation: dict[str, list[str]] = field(default_factory=dict)
 
 
 _ADAPTER = TypeAdapter(Matrix)
 
 
-def build(campaign: Campaign, cells: Iterable[CellRow]) -> Matrix:
+def build(
+    campaign: Campaign,
+    cells: Iterable[CellRow],
+    mitigation: Mapping[str, list[str]] = MappingProxyType({}),
+) -> Matrix:
     """The results of a run."""
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
@@ -81,7 +96,7 @@ def build(campaign: Campaign, cells: Iterable[CellRow]) -> Matrix:
     run = RunRow(
         campaign.run_id, campaign.started, campaign.seed, campaign.version, campaign.source
     )
-    return Matrix(1, run, tuple(nics), tuple(cells))
+    return Matrix(1, run, tuple(nics), tuple(cells), dict(mitigation))
 
 
 def write(matrix: Matrix, path: Path) -> None:

@@ -13,6 +13,7 @@ from qualification.errors import LabError
 from qualification.inventory import Ends, Role
 from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.evidence import Evidence
+from qualification.judge.findings import Observation, observe
 from qualification.judge.verdict import Judgement, Verdict, judge
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
@@ -42,6 +43,11 @@ class Outcome:
     evidence: Evidence | None
     blames_nic: bool
 
+    @property
+    def observation(self) -> Observation:
+        """What it tells a search for the culprit."""
+        return observe(self.cell, self.judgement, self.evidence, blames_nic=self.blames_nic)
+
 
 class Bench:
     """Runs controls and cells of a campaign.
@@ -54,6 +60,7 @@ class Bench:
         self.campaign = campaign
         self._session: PairSession | None = None
         self._controls: dict[str, dict[str, ControlResult]] = {}
+        self._observed: dict[str, list[Observation]] = {}
         self._failures: dict[str, int] = {}
         self._broken: dict[str, LabError] = {}
 
@@ -68,7 +75,20 @@ class Bench:
         return self._controls[pair]
 
     def run(self, cell: Cell) -> Outcome:
-        """Runs and judges one cell."""
+        """Runs and judges one cell of the plan."""
+        outcome = self._judged(cell, anew=False)
+        self._observed.setdefault(cell.pair, []).append(outcome.observation)
+        return outcome
+
+    def rerun(self, cell: Cell) -> Outcome:
+        """Runs and judges any cell, whatever was run before."""
+        return self._judged(cell, anew=True)
+
+    def observed(self, pair: str) -> tuple[Observation, ...]:
+        """How those cells of a pair came out that have been run."""
+        return tuple(self._observed.get(pair, ()))
+
+    def _judged(self, cell: Cell, *, anew: bool) -> Outcome:
         demand = self.campaign.demand
         if cell.unsupported:
             evidence = Evidence(effective={})
@@ -78,7 +98,7 @@ class Bench:
         if failed is not None:
             reason = f"control {failed.name} failed: {failed.reason}"
             return Outcome(cell, Judgement(Verdict.UNTRUSTED, reason), None, False)
-        evidence = self._on(cell.pair, lambda session: session.evidence(cell))
+        evidence = self._on(cell.pair, lambda session: session.evidence(cell, anew=anew))
         judgement = judge(cell, evidence, demand)
         lossy_path = any(control.lost for control in controls.values())
         blames_nic = judgement.verdict is Verdict.FAIL or (

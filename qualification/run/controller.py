@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 from argparse import Namespace
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -24,11 +25,13 @@ from qualification.errors import (
     UsageError,
     VxqualError,
 )
+from qualification.judge.findings import Findings
 from qualification.judge.ruling import CellRow, row
 from qualification.judge.verdict import Demand, Judgement, Verdict
-from qualification.results import allure_report, matrix, terminal
+from qualification.results import allure_report, culprit_lines, matrix, terminal
 
 from .conclusion import BLAMES_NIC, EVIDENCE, row_of
+from .culprits import PROOFS, explained, findings_of
 from .keys import CAMPAIGN
 from .prepare import Say, campaign, chosen, standing
 from .scheduling import PairScheduling
@@ -66,6 +69,7 @@ class Controller:
             ) from None
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
+        self._findings: dict[str, Findings] = {}
         self._blamed = self._doubted = False
         self._tracebacks: list[str] = []
         self._planned: dict[str, CellRow] = {}
@@ -141,12 +145,20 @@ class Controller:
             self._doubted |= not blamed
             if not isinstance(report.longrepr, str):  # nothing of ours: somebody has to see it
                 self._tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
-        evidence = getattr(report, EVIDENCE, None)
-        if evidence is not None and report.when == "call":
-            with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(evidence) + "\n")
+        if report.when == "call":
+            evidence = getattr(report, EVIDENCE, None)
+            self._keep([evidence] if evidence is not None else getattr(report, PROOFS, []))
+        found = findings_of(report)
+        if found is not None:
+            self._findings[found.pair] = found
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
+
+    def _keep(self, entries: Iterable[Any]) -> None:
+        """Adds to what verdicts rest on."""
+        for entry in entries:
+            with (self._out / "evidence.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keeps what went wrong before there was any test; the cases' settings hide tracebacks."""
@@ -203,7 +215,16 @@ class Controller:
     def _matrix(self) -> matrix.Matrix | None:
         if self.campaign is None or not (self._planned or self._rows):
             return None
-        return matrix.build(self.campaign, (self._planned | self._rows).values())
+        rows = (self._planned | self._rows).values()
+        return matrix.build(
+            self.campaign,
+            [explained(made, self._findings.get(made.pair)) for made in rows],
+            {
+                pair: list(found.mitigation.off)
+                for pair, found in self._findings.items()
+                if found.mitigation
+            },
+        )
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Prints the matrix."""
@@ -220,6 +241,10 @@ class Controller:
         headline = terminal.headline(made, self._exit_code())
         terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
         for line in terminal.render(made, terminalreporter._tw.fullwidth):
+            terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
+        for line in culprit_lines.render(
+            made, self._findings.values(), terminalreporter._tw.fullwidth
+        ):
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
         terminalreporter.write_line("")
         terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")

@@ -8,7 +8,9 @@ from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
 
 from .bench import Outcome
+from .culprits import Searched
 
 CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
+CULPRIT = pytest.StashKey[Searched]()
 CONTROL = pytest.StashKey[tuple[str, ControlResult]]()

@@ -14,9 +14,9 @@ from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
 from qualification.plan.cells import Cell
 
-from . import conclusion
+from . import conclusion, culprits
 from .bench import Bench, Outcome
-from .keys import CAMPAIGN, CONTROL, OUTCOME
+from .keys import CAMPAIGN, CONTROL, CULPRIT, OUTCOME
 
 
 class Worker:
@@ -40,7 +40,7 @@ class Worker:
             session.config.stash[CAMPAIGN] = self._campaign
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """A test for each cell and each control, from the campaign alone."""
+        """A test for each cell, control and pair to search, from the campaign alone."""
         campaign = metafunc.config.stash.get(CAMPAIGN, None)
         if campaign is None:
             return
@@ -52,6 +52,9 @@ class Worker:
             metafunc.parametrize(
                 "control", [tuple(name.split("/")) for name in controls], ids=controls
             )
+        if "suspect" in metafunc.fixturenames:
+            ids = [f"{pair}/culprit" for pair in campaign.pairs]
+            metafunc.parametrize("suspect", campaign.pairs, ids=ids)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
@@ -77,6 +80,8 @@ class Worker:
             item.user_properties[:] = report.user_properties
         if CONTROL in item.stash and call.when == "call":
             conclusion.mark_control(report, *item.stash[CONTROL])
+        if CULPRIT in item.stash and call.when == "call":
+            culprits.mark(report, item.stash[CULPRIT])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -92,6 +97,8 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
         parameters["pair"] = parameters["cell"].pair
     elif "control" in parameters:
         parameters["pair"] = parameters["control"][0]
+    elif "suspect" in parameters:
+        parameters["pair"] = parameters["suspect"]
     return parameters
 
 
@@ -123,5 +130,16 @@ def conclude_control(
     def end(pair: str, result: ControlResult) -> None:
         request.node.stash[CONTROL] = pair, result
         conclusion.conclude_control(pair, result, bench.ends(pair))
+
+    return end
+
+
+@pytest.fixture
+def conclude_culprit(request: pytest.FixtureRequest) -> Callable[[str, Bench], None]:
+    """Searches for the culprits of a pair, and ends a test by what came of it."""
+
+    def end(pair: str, bench: Bench) -> None:
+        searched = request.node.stash[CULPRIT] = culprits.search(pair, bench)
+        culprits.conclude(searched, bench)
 
     return end
