@@ -73,7 +73,8 @@ def search(pair: str, bench: Bench) -> Searched:
             observation = Observation(cell, Verdict.ERROR, None, 0, 0)
             steps.append(Step(made, observation, None, str(error)))
             return observation
-        dumped = outcome.evidence and _EVIDENCE.dump_python(outcome.evidence, mode="json")
+        basis = outcome.evidence
+        dumped = None if basis is None else _EVIDENCE.dump_python(basis, mode="json")
         steps.append(Step(made, outcome.observation, dumped, outcome.judgement.reason))
         return outcome.observation
 
@@ -93,7 +94,7 @@ def conclude(searched: Searched, bench: Bench) -> None:
     """Ends the running test: passed when every failing cell has its culprit, skipped if not."""
     pair, found = searched.findings.pair, searched.findings
     names = sorted({" ".join(finding.off) for finding in found.findings if finding.off})
-    reason = searched.unproved or (f"culprit: {', '.join(names)}" if names else "nothing failed")
+    reason = searched.unproved or (f"culprit: {', '.join(names)}" if names else "no cell failed")
     allure_report.label(bench.ends(pair), pair, None, reason)
     if searched.steps:
         allure_report.attach_search(
