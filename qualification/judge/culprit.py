@@ -12,7 +12,7 @@ along makes it the harsher remedy among others of one feature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -73,13 +73,17 @@ class Knowledge:
         return self.found(on) if presumed is None else presumed
 
 
-def smallest(space: FeatureSpace, top: Settled, knowledge: Knowledge) -> tuple[Removal, ...]:
+def smallest(
+    space: FeatureSpace, top: Settled, knowledge: Knowledge, hints: Sequence[Removal] = ()
+) -> tuple[Removal, ...]:
     """The fewest features whose turning off heals, and of these the ones that leave most on.
 
     Args:
         space: What the NIC lets us vary.
         top: The failing set, settled.
         knowledge: Of the flow.
+        hints: What has healed other flows. Where one of them heals this one, its equals are not
+            asked for.
 
     Returns:
         All that are equally good, in the table's order; none where nothing heals. They are
@@ -94,15 +98,20 @@ def smallest(space: FeatureSpace, top: Settled, knowledge: Knowledge) -> tuple[R
     if not ways:
         return ()
     # From what is known to heal already, else from everything there is to turn off.
-    start = next((w.off for w in ways if knowledge.presumed(w.left, top) is False), ways[-1].off)
+    hint = next((off for off in hints if top.issuperset(off) and heals(off)), None)
+    known = (way.off for way in ways if knowledge.presumed(way.left, top) is False)
+    start = hint or next(known, ways[-1].off)
     bound = ways[-1].rank
     if heals(start):
         reduced = ddmin(start, heals)
         bound = next(way.rank for way in ways if way.off == reduced)
+    hinted = bound if hint else ()
     found: list[Removal] = []
     for way in ways:
         if way.rank > bound:
             break
+        if way.rank == hinted and knowledge.presumed(way.left, top) is not False:
+            continue
         if heals(way.off):
             bound = way.rank
             found.append(way.off)

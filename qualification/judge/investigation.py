@@ -119,12 +119,17 @@ class Investigation:
 
     def _remedies(self, tops: dict[Flow, Settled]) -> dict[Flow, _Remedy]:
         """What ought to heal each flow; of what is equally good, what heals most flows."""
-        ways = {flow: found for flow, top in tops.items() if (found := self._ways(flow, top))}
-        shared = Counter(way for some in ways.values() for way in some)
+        ways: dict[Flow, list[_Remedy]] = {}
+        shared = Counter[_Remedy]()
+        for flow, top in tops.items():
+            found = self._ways(flow, top, [way.off for way, _ in shared.most_common()])
+            if found:
+                ways[flow] = found
+                shared.update(found)
         return {flow: max(some, key=shared.__getitem__) for flow, some in ways.items()}
 
-    def _ways(self, flow: Flow, top: Settled) -> list[_Remedy]:
-        ways = smallest(self._space, top, self._ledger.knowledge(flow))
+    def _ways(self, flow: Flow, top: Settled, hints: list[Removal]) -> list[_Remedy]:
+        ways = smallest(self._space, top, self._ledger.knowledge(flow), hints)
         if ways:
             return [_Remedy(off, "nic") for off in ways]
         unasked = replace(flow, outer_checksum=False)
@@ -191,8 +196,8 @@ class Investigation:
             remedy,
             _Group(
                 remedy,
-                f"with it off none of {proof.off_frames:,} frames is wrong, with it back on "
-                f"{proof.on_wrong:,} of {proof.on_frames:,}",
+                f"none of {proof.off_frames:,} frames is wrong with it off, "
+                f"{proof.on_wrong:,} of {proof.on_frames:,} with it back on",
                 proof,
             ),
         )

@@ -12,6 +12,7 @@ from .terminal import Line
 
 _OFF = {"udpcsum": "noudpcsum", "noudp6zerocsumtx": "udp6zerocsumtx"}
 """How a VXLAN device is made without what asks for outer checksums (ip-link(8))."""
+_MOST_EXPLAINED = 12
 
 
 def render(matrix: Matrix, found: Iterable[Findings], width: int = 100) -> Iterator[Line]:
@@ -29,10 +30,12 @@ def render(matrix: Matrix, found: Iterable[Findings], width: int = 100) -> Itera
         dut = duts[one.pair]
         yield Line("")
         yield Line(f"culprits on {one.pair}, by {one.runs} more runs", "title")
-        for finding in one.findings:
+        for finding in one.findings[:_MOST_EXPLAINED]:
             yield from _wrapped(_said(finding), width, "bad" if finding.off else "doubt")
             if finding.proof:
                 yield from _wrapped(f"proof: {finding.reason} ({finding.proof.cell})", width)
+        if len(one.findings) > _MOST_EXPLAINED:
+            yield Line(f"  and {len(one.findings) - _MOST_EXPLAINED} more groups of failing cells")
         yield from _remedies(one, dut.host, dut.interface)
 
 

@@ -55,7 +55,10 @@ class Searched:
     def unproved(self) -> str:
         """Why some failing cells have no culprit; empty if all have."""
         unknown = [finding for finding in self.findings.findings if not finding.off]
-        return "; ".join(f"{len(one.cells)} failing cells: {one.reason}" for one in unknown)
+        said = [f"failing cells: {len(one.cells)}, {one.reason}" for one in unknown]
+        if said:  # the lab's errors, which are told nowhere else
+            said += dict.fromkeys(step.why for step in self.steps if step.evidence is None)
+        return "; ".join(said)
 
 
 def search(pair: str, bench: Bench) -> Searched:

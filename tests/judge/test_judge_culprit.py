@@ -113,6 +113,19 @@ def test_two_features_where_no_single_one_heals() -> None:
     assert len(sets) <= 5
 
 
+def test_what_healed_another_flow_is_tried_first() -> None:
+    asked = Asked(GENERIC, (frozenset({TNL_CSUM, TSO, CSUM}),))
+    top = GENERIC.settle(GENERIC.switchable)
+    knowledge = Knowledge(GENERIC, {top: True}, asked)
+    assert smallest(GENERIC, top, knowledge, [("udpcsum",), (USO,), (TSO,)]) == ((TSO,),)
+    assert asked.sets == [top - {USO}, top - {TSO}]
+    # What takes nothing else along is better than a hint that does.
+    asked = Asked(SOFT, (frozenset({TNL_CSUM, TNL}),))
+    top = SOFT.settle(SOFT.switchable)
+    knowledge = Knowledge(SOFT, {top: True}, asked)
+    assert smallest(SOFT, top, knowledge, [(TNL,)]) == ((TNL_CSUM,),)
+
+
 def test_nothing_heals() -> None:
     asked = Asked(SOFT, (frozenset(),))
     assert search(asked) == ((), [SOFT.settle(())])

@@ -12,7 +12,7 @@ from qualification.results.culprit_lines import command, render
 from .conftest import Make
 
 ONE = "x710/all-on/outer4-csum/inner4/tcp"
-PROVED = "with it off none of 7,245 frames is wrong, with it back on 213 of 7,131"
+PROVED = "none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on"
 CULPRIT = Finding((TNL_CSUM,), "nic", (ONE, *"abc"), 2, Proof(ONE, 7245, 7131, 213, 1e-60), PROVED)
 DEVICE = Finding(("udpcsum",), "vxlan", ("d",), 1, Proof("d", 7245, 7131, 213, 1e-60), PROVED)
 UNKNOWN = Finding((), "nic", ("e", "f"), 2, None, "no offload heals it")
@@ -31,7 +31,7 @@ def test_one_culprit(campaign: Make) -> None:
         == """
 culprits on x710, by 2 more runs
   tx-udp_tnl-csum-segmentation: 4 failing cells of 2 flows
-      proof: with it off none of 7,245 frames is wrong, with it back on 213 of 7,131
+      proof: none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on
       (x710/all-on/outer4-csum/inner4/tcp)
   heals on x710-dut, with 4 of 5 features left on:
       ethtool -K p0 tx-udp_tnl-csum-segmentation off"""
@@ -43,7 +43,7 @@ def test_where_not_all_is_healed(campaign: Make) -> None:
     found = Findings("x710", {}, (CULPRIT, DEVICE, UNKNOWN), safe, 9)
     assert lines(campaign, found).splitlines()[5:] == [
         "  udpcsum of the VXLAN device: 1 failing cell of 1 flow",
-        "      proof: with it off none of 7,245 frames is wrong, with it back on 213 of 7,131 (d)",
+        "      proof: none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on (d)",
         "  unknown, 2 failing cells of 2 flows: no offload heals it",
         "  heals 2 of 5 flows on x710-dut, with 3 of 5 features left on:",
         "      ethtool -K p0 tx-udp_tnl-csum-segmentation off tx-udp-segmentation off",
@@ -60,3 +60,10 @@ def test_where_everything_on_is_clean() -> None:
     assert command("p0", Mitigation((), (TSO, CSUM), 1, 1)) == (
         "ethtool -K p0 tx-tcp-segmentation on tx-checksum-ip-generic on"
     )
+
+
+def test_of_many_reasons_some_are_told(campaign: Make) -> None:
+    some = tuple(replace(UNKNOWN, reason=f"reason {number}") for number in range(15))
+    said = lines(campaign, Findings("x710", {}, some, None, 0))
+    assert said.count("reason ") == 12
+    assert said.endswith("and 3 more groups of failing cells")
