@@ -88,16 +88,19 @@ class Campaign:
         ends = self.ends(pair)
         return volley_flows(ends.families, ends.port)
 
-    def cells(self, pair: str) -> tuple[Cell, ...]:
-        """The cells of a pair, in the order they run."""
+    def space(self, pair: str) -> FeatureSpace:
+        """What the DUT of a pair lets us vary."""
         dut = self.ends(pair).dut
         features = {n: f for n, f in dut.facts.features.items() if n in RULES}
-        space = FeatureSpace(
+        return FeatureSpace(
             frozenset(name for name, feature in features.items() if feature.hw),
             frozenset(n for n, feature in features.items() if feature.active and not feature.hw),
             dut.driver,
         )
-        return plan_cells(pair, space, self.flows(pair), self.volleys(pair), self.plan)
+
+    def cells(self, pair: str) -> tuple[Cell, ...]:
+        """The cells of a pair, in the order they run."""
+        return plan_cells(pair, self.space(pair), self.flows(pair), self.volleys(pair), self.plan)
 
     def controls(self, pair: str) -> tuple[str, ...]:
         """Ids of a pair's controls."""

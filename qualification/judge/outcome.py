@@ -9,6 +9,7 @@ from qualification.plan.cells import Cell
 
 from .controls import ControlResult, first_untrusted
 from .evidence import Evidence
+from .findings import Observation, observe
 from .verdict import SETTLED, Demand, Judgement, Verdict, judge
 
 
@@ -29,6 +30,11 @@ class Outcome:
     evidence: Evidence | None
     blames_nic: bool
     expectation: str | None = None
+
+    @property
+    def observation(self) -> Observation:
+        """What it tells a search for the culprit."""
+        return observe(self.cell, self.judgement, self.evidence, blames_nic=self.blames_nic)
 
     @property
     def doubtful(self) -> bool:

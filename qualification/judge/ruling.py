@@ -42,7 +42,8 @@ class CellRow:
         rate_low: Lower bound of the rate at the run's confidence.
         rate_high: Upper bound; for a PASS, the rate it excludes.
         signature: What the hardware did, where that is known.
-        culprit: The fewest features whose turning off heals the flow, where that is known.
+        culprit: The fewest features whose turning off heals the flow, where that is known; or what
+            asks its VXLAN device for outer checksums, "udpcsum" or "noudp6zerocsumtx".
         reason: A sentence for people.
         expectation: The entry of the expectations file that hides a failure, or did until it
             expired.

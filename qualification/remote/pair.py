@@ -133,8 +133,13 @@ class PairSession:
 
     # Cells
 
-    def evidence(self, cell: Cell) -> Evidence:
-        """Gathers what there is to say about a cell; what was run before is not run again."""
+    def evidence(self, cell: Cell, *, anew: bool = False) -> Evidence:
+        """Gathers what there is to say about a cell.
+
+        Args:
+            cell: The cell.
+            anew: Also if what comes to the same was run before; it is not run again otherwise.
+        """
         if cell.unsupported:
             return Evidence(effective={})
         space = cell.offloads.space
@@ -143,7 +148,7 @@ class PairSession:
             return Evidence(self._effective, self._refused)
         on = frozenset(name for name, active in self._effective.items() if active)
         key = space.settle(on), cell.flow
-        if key not in self._known:
+        if anew or key not in self._known:
             self._known[key] = self._gather(cell)
         return self._known[key]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from qualification.errors import UsageError, exit_code
 from qualification.judge.controls import ControlResult, judge_again
+from qualification.judge.findings import explained, mitigations
 from qualification.judge.known import Finding, expect, findings
 from qualification.judge.outcome import Outcome, decide, never_ran, untrusted
-from qualification.judge.ruling import row
+from qualification.judge.ruling import CellRow, row
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
 
@@ -70,9 +71,11 @@ def judge(
         for cell in run.cells
     ]
     distrust = [c for results in controls.values() for c in results.values() if not c.trusted]
-    rows = [row(o.cell, o.judgement, o.evidence, o.expectation) for o in outcomes]
+    rows = [
+        _with_culprit(row(o.cell, o.judgement, o.evidence, o.expectation), run) for o in outcomes
+    ]
     return Judged(
-        matrix.build(campaign, rows),
+        matrix.build(campaign, rows, mitigation=mitigations(run.culprits.values())),
         exit_code(
             blamed=any(outcome.blames_nic for outcome in outcomes),
             doubted=bool(distrust or run.troubles or any(outcome.doubtful for outcome in outcomes)),
@@ -80,6 +83,12 @@ def judge(
         run.troubles,
         findings(campaign.expectations, rows, campaign.duts, today),
     )
+
+
+def _with_culprit(made: CellRow, run: StoredRun) -> CellRow:
+    """What was found of a cell that fails; nobody looked for what fails by new demands only."""
+    failing = made.verdict in (Verdict.FAIL, Verdict.LOSS, Verdict.KNOWN)
+    return explained(made, run.culprits.get(made.pair) if failing else None)
 
 
 def _outcome(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,20 @@ def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
         allure.attach(pcapng(bad), "bad frames", "application/x-pcapng", "pcapng")
 
 
-def attach_json(name: str, dumped: Mapping[str, Any]) -> None:
+def attach_json(name: str, dumped: Any) -> None:
     """Attaches JSON types to the running test."""
     allure.attach(json.dumps(dumped, indent=1), name, allure.attachment_type.JSON)
+
+
+def attach_search(findings: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
+    """Attaches a search for culprits to the running test.
+
+    Args:
+        findings: What came of it, as JSON types.
+        steps: The cells that were run for it, in order.
+    """
+    attach_json("culprits.json", findings)
+    attach_json("steps.json", steps)
 
 
 def finish(directory: Path, campaign: Campaign) -> None:

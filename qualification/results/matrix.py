@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -56,6 +57,8 @@ class Matrix:
         nics: DUT and peer of each pair.
         cells: A row for each cell.
         symptoms: For each pair whose calls were made, what an application would feel.
+        mitigation: For each failing pair that features heal, the kernel names of those to turn
+            off on the DUT so that its flows are clean with most left on.
     """
 
     schema: Literal[1]
@@ -63,12 +66,18 @@ class Matrix:
     nics: tuple[NicRow, ...]
     cells: tuple[CellRow, ...]
     symptoms: tuple[Symptom, ...] = ()
+    mitigation: dict[str, list[str]] = field(default_factory=dict)
 
 
 _ADAPTER = TypeAdapter(Matrix)
 
 
-def build(campaign: Campaign, cells: Iterable[CellRow], symptoms: Iterable[Symptom] = ()) -> Matrix:
+def build(
+    campaign: Campaign,
+    cells: Iterable[CellRow],
+    symptoms: Iterable[Symptom] = (),
+    mitigation: Mapping[str, list[str]] = MappingProxyType({}),
+) -> Matrix:
     """The results of a run."""
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
@@ -91,7 +100,7 @@ def build(campaign: Campaign, cells: Iterable[CellRow], symptoms: Iterable[Sympt
     run = RunRow(
         campaign.run_id, campaign.started, campaign.seed, campaign.version, campaign.source
     )
-    return Matrix(1, run, tuple(nics), tuple(cells), tuple(symptoms))
+    return Matrix(1, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
 
 
 def write(matrix: Matrix, path: Path) -> None:

@@ -17,6 +17,7 @@ from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
+from qualification.judge.findings import Findings
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 
@@ -65,6 +66,23 @@ class TroubleEntry:
 
 
 @dataclass(frozen=True)
+class ProofEntry:
+    """A cell that was run to search for a culprit or to prove it: its id, "#" and a purpose."""
+
+    id: str
+    evidence: Evidence
+    kind: Literal["proof"] = "proof"
+
+
+@dataclass(frozen=True)
+class FindingsEntry:
+    """What came of the search on a pair."""
+
+    findings: Findings
+    kind: Literal["findings"] = "findings"
+
+
+@dataclass(frozen=True)
 class _End:
     """The last line: how many entries stand before it."""
 
@@ -72,11 +90,9 @@ class _End:
     kind: Literal["end"] = "end"
 
 
-Entry = CellEntry | ControlEntry | TroubleEntry
+Entry = CellEntry | ControlEntry | TroubleEntry | ProofEntry | FindingsEntry
 
-_LINE: TypeAdapter[Entry | _End] = TypeAdapter(
-    Annotated[CellEntry | ControlEntry | TroubleEntry | _End, Field(discriminator="kind")]
-)
+_LINE: TypeAdapter[Entry | _End] = TypeAdapter(Annotated[Entry | _End, Field(discriminator="kind")])
 _CELLS = TypeAdapter(tuple[Cell, ...])
 
 
@@ -90,6 +106,7 @@ class StoredRun:
         entries: What is known of them, by their ids.
         controls: Each pair's, by name.
         troubles: Errors of the lab that are no cell's.
+        culprits: What came of the search on each failing pair.
     """
 
     campaign: Campaign
@@ -97,6 +114,7 @@ class StoredRun:
     entries: Mapping[str, CellEntry]
     controls: Mapping[str, Mapping[str, ControlResult]]
     troubles: tuple[str, ...]
+    culprits: Mapping[str, Findings]
 
 
 def dump_entry(entry: Entry) -> dict[str, Any]:
@@ -163,9 +181,14 @@ def read(directory: Path) -> StoredRun:
     entries: dict[str, CellEntry] = {}
     controls: dict[str, dict[str, ControlResult]] = {}
     troubles = []
+    culprits: dict[str, Findings] = {}
     for number, entry in _read_evidence(path, campaign.run_id):
         where = f"{path}:{number}"
         match entry:
+            case ProofEntry():
+                pass  # shows what the findings say; no cell rests on it
+            case FindingsEntry(found):
+                culprits[found.pair] = found
             case TroubleEntry(text):
                 troubles.append(text)
             case ControlEntry(pair, result):
@@ -180,7 +203,7 @@ def read(directory: Path) -> StoredRun:
                 raise UsageError(f"cell {id_} has no evidence to be {verdict} by", where=where)
             case CellEntry(id_):
                 entries[id_] = entry
-    return StoredRun(campaign, cells, entries, controls, tuple(troubles))
+    return StoredRun(campaign, cells, entries, controls, tuple(troubles), culprits)
 
 
 def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...]]:

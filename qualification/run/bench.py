@@ -12,6 +12,7 @@ from qualification.errors import LabError
 from qualification.inventory import Ends, Role
 from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.evidence import Evidence
+from qualification.judge.findings import Observation
 from qualification.judge.known import expect
 from qualification.judge.outcome import Outcome, decide, untrusted
 from qualification.judge.symptom import Runs
@@ -40,6 +41,7 @@ class Bench:
         self._session: PairSession | None = None
         self._controls: dict[str, dict[str, ControlResult]] = {}
         self._untold: dict[str, dict[str, ControlResult]] = {}
+        self._observed: dict[str, list[Observation]] = {}
         self._failures: dict[str, int] = {}
         self._broken: dict[str, LabError] = {}
 
@@ -58,12 +60,22 @@ class Bench:
         return self._untold.pop(pair, {})
 
     def run(self, cell: Cell) -> Outcome:
-        """Runs and judges one cell, in the light of what is known of its NIC."""
+        """Runs and judges one cell of the plan, in the light of what is known of its NIC."""
         campaign = self.campaign
+        outcome = self._judged(cell, anew=False)
+        self._observed.setdefault(cell.pair, []).append(outcome.observation)
         dut = campaign.ends(cell.pair).dut
-        return expect(self._judged(cell), dut, campaign.expectations, campaign.day)
+        return expect(outcome, dut, campaign.expectations, campaign.day)
 
-    def _judged(self, cell: Cell) -> Outcome:
+    def rerun(self, cell: Cell) -> Outcome:
+        """Runs and judges any cell, whatever was run before."""
+        return self._judged(cell, anew=True)
+
+    def observed(self, pair: str) -> tuple[Observation, ...]:
+        """How those cells of a pair came out that have been run."""
+        return tuple(self._observed.get(pair, ()))
+
+    def _judged(self, cell: Cell, *, anew: bool) -> Outcome:
         demand = self.campaign.demand
         if cell.unsupported:
             return decide(cell, Evidence(effective={}), {}, demand)
@@ -71,7 +83,7 @@ class Bench:
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
-        evidence = self._on(cell.pair, lambda session: session.evidence(cell))
+        evidence = self._on(cell.pair, lambda session: session.evidence(cell, anew=anew))
         return decide(cell, evidence, controls, demand)
 
     def symptom(self, pair: str) -> Runs | None:

@@ -22,16 +22,18 @@ from qualification.errors import (
     exit_code,
 )
 from qualification.judge.expectations import EXPECTATIONS
+from qualification.judge.findings import Findings, explained, mitigations
 from qualification.judge.known import findings
 from qualification.judge.outcome import never_ran
 from qualification.judge.ruling import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
-from qualification.results import allure_report, matrix, terminal
+from qualification.results import allure_report, culprit_lines, matrix, terminal
 from qualification.results.store import Store, TroubleEntry, dump_entry
 from qualification.topology.reading import load_as
 
 from .conclusion import BLAMES_NIC, CONTROLS, ENTRY, row_of
+from .culprits import PROOFS, findings_of
 from .keys import CAMPAIGN
 from .prepare import Say, campaign, chosen, standing
 from .scheduling import PairScheduling
@@ -74,6 +76,7 @@ class Controller:
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
+        self._findings: dict[str, Findings] = {}
         self._blamed = self._doubted = False
         self._tracebacks: list[str] = []
         self._planned: dict[str, CellRow] = {}
@@ -161,6 +164,11 @@ class Controller:
         symptom = symptom_of(report)
         if symptom is not None:
             self._symptoms[symptom.pair] = symptom
+        found = findings_of(report)
+        if found is not None:
+            self._findings[found.pair] = found
+            for entry in getattr(report, PROOFS, ()):
+                self._store.add(entry)
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -219,7 +227,12 @@ class Controller:
         if self.campaign is None or not (self._planned or self._rows or self._symptoms):
             return None
         rows = (self._planned | self._rows).values()
-        return matrix.build(self.campaign, rows, self._symptoms.values())
+        return matrix.build(
+            self.campaign,
+            [explained(made, self._findings.get(made.pair)) for made in rows],
+            self._symptoms.values(),
+            mitigations(self._findings.values()),
+        )
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Prints the matrix."""
@@ -242,6 +255,10 @@ class Controller:
         )
         terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
         for line in lines:
+            terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
+        for line in culprit_lines.render(
+            made, self._findings.values(), terminalreporter._tw.fullwidth
+        ):
             terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
         terminalreporter.write_line("")
         terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")

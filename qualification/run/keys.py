@@ -9,7 +9,10 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
 from qualification.judge.symptom import Symptom
 
+from .culprits import Searched
+
 CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
 CONTROLS = pytest.StashKey[tuple[str, dict[str, ControlResult]]]()
+CULPRIT = pytest.StashKey[Searched]()
 SYMPTOM = pytest.StashKey[Symptom]()

@@ -16,9 +16,9 @@ from qualification.judge.outcome import Outcome
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 
-from . import conclusion, symptom
+from . import conclusion, culprits, symptom
 from .bench import Bench
-from .keys import CAMPAIGN, CONTROLS, OUTCOME, SYMPTOM
+from .keys import CAMPAIGN, CONTROLS, CULPRIT, OUTCOME, SYMPTOM
 
 
 class Worker:
@@ -42,7 +42,7 @@ class Worker:
             session.config.stash[CAMPAIGN] = self._campaign
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """A test for each cell and each control, from the campaign alone."""
+        """A test for each cell, control and pair to search, from the campaign alone."""
         campaign = metafunc.config.stash.get(CAMPAIGN, None)
         if campaign is None:
             return
@@ -63,6 +63,9 @@ class Worker:
                     for pair in campaign.pairs
                 ],
             )
+        if "suspect" in metafunc.fixturenames:
+            ids = [f"{pair}/culprit" for pair in campaign.pairs]
+            metafunc.parametrize("suspect", campaign.pairs, ids=ids)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
@@ -88,6 +91,8 @@ class Worker:
             item.user_properties[:] = report.user_properties
         if call.when == "call" and CONTROLS in item.stash:
             conclusion.mark_controls(report, *item.stash[CONTROLS])
+        if call.when == "call" and CULPRIT in item.stash:
+            culprits.mark(report, item.stash[CULPRIT])
         if call.when == "call" and SYMPTOM in item.stash:
             symptom.mark_symptom(report, item.stash[SYMPTOM])
         return report
@@ -107,6 +112,8 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
         parameters["pair"] = parameters["control"][0]
     elif "symptom" in parameters:
         parameters["pair"] = parameters["symptom"]
+    elif "suspect" in parameters:
+        parameters["pair"] = parameters["suspect"]
     return parameters
 
 
@@ -153,5 +160,16 @@ def conclude_symptom(
         found = symptom.conclude_symptom(pair, runs, bench.ends(pair))
         request.node.stash[SYMPTOM] = found
         request.node.user_properties += symptom.properties(found)
+
+    return end
+
+
+@pytest.fixture
+def conclude_culprit(request: pytest.FixtureRequest) -> Callable[[str, Bench], None]:
+    """Searches for the culprits of a pair, and ends a test by what came of it."""
+
+    def end(pair: str, bench: Bench) -> None:
+        searched = request.node.stash[CULPRIT] = culprits.search(pair, bench)
+        culprits.conclude(searched, bench)
 
     return end

@@ -31,7 +31,7 @@ def written(tmp_path: Path, campaign: Make) -> Path:
         made(ALL_OFF, UDP, Verdict.UNSUPPORTED, "lacks it", unsupported=(USO,)),
     ]
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
-    matrix.write(matrix.build(both, cells, [felt("e810")]), path)
+    matrix.write(matrix.build(both, cells, [felt("e810")], {"e810": [TNL]}), path)
     return path
 
 
@@ -88,7 +88,8 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 
 
 def test_the_form(document: Any) -> None:
-    assert list(document) == ["schema", "run", "nics", "cells", "symptoms"]
+    assert list(document) == ["schema", "run", "nics", "cells", "symptoms", "mitigation"]
+    assert document["mitigation"] == {"e810": [TNL]}
     assert document["schema"] == 1
     assert document["run"] == {
         "id": "20260102-030405-6",
@@ -184,6 +185,16 @@ def test_junk_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
         matrix.read(path)
     assert str(caught.value).startswith(f"{path}: is no matrix of a run: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_from_before_mitigations_is_read(
+    document: Any, validator: Any, tmp_path: Path
+) -> None:
+    del document["mitigation"]
+    assert validator.is_valid(document)
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document))
+    assert matrix.read(path).mitigation == {}
 
 
 def test_another_schema_is_refused(written: Path) -> None:

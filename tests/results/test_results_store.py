@@ -22,9 +22,19 @@ from qualification.judge.controls import (
 )
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.expectations import Expectations
+from qualification.judge.findings import Findings, Mitigation
 from qualification.judge.verdict import Demand, Verdict
+from qualification.plan.features import TSO6, USO
 from qualification.results import again, matrix, store
-from qualification.results.store import CellEntry, ControlEntry, Store, TroubleEntry, dump_entry
+from qualification.results.store import (
+    CellEntry,
+    ControlEntry,
+    FindingsEntry,
+    ProofEntry,
+    Store,
+    TroubleEntry,
+    dump_entry,
+)
 from qualification.topology import parse
 
 from .conftest import Make
@@ -73,6 +83,7 @@ def stored(run: Campaign, tmp_path: Path) -> Stored:
         silent: str = "none of them",
         shown: list[ControlResult] | None = None,
         troubles: tuple[str, ...] = (),
+        more: tuple[store.Entry, ...] = (),
     ) -> Path:
         cells = [
             cell for cell in run.cells("x710") if cell.set_id == "all-on" and not cell.flow.volley
@@ -92,6 +103,8 @@ def stored(run: Campaign, tmp_path: Path) -> Stored:
             written.add(dump_entry(entry))
         for text in troubles:
             written.add(dump_entry(TroubleEntry(text)))
+        for entry in more:
+            written.add(dump_entry(entry))
         written.end()
         return tmp_path
 
@@ -111,6 +124,21 @@ def test_what_is_written_is_read(run: Campaign, stored: Stored) -> None:
     assert entry.evidence is not None
     assert entry.evidence.bursts == (burst(**BAD),)
     assert found.troubles == ("alpha: left changed",)
+
+
+def test_what_was_found_of_failing_cells_is_told_again(stored: Stored) -> None:
+    failing, passing = "x710/all-on/outer4-csum/inner6/tcp", "x710/all-on/outer4-csum/inner6/udp"
+    found = Findings(
+        "x710", {failing: (TSO6,), passing: (USO,)}, (), Mitigation((TSO6,), (), 1, 1), 4
+    )
+    directory = stored(
+        seen={"inner6/tcp": BAD},
+        more=(FindingsEntry(found), ProofEntry(f"{failing}#off-1", Evidence({}))),
+    )
+    judged = again.judge(store.read(directory), TODAY)
+    assert {c.id: c.culprit for c in judged.matrix.cells if c.culprit}[failing] == [TSO6]
+    assert next(c for c in judged.matrix.cells if c.id == passing).culprit is None
+    assert judged.matrix.mitigation == {"x710": [TSO6]}
 
 
 def test_the_same_demand_gives_the_same_verdicts(stored: Stored) -> None:

@@ -1,0 +1,129 @@
+"""Culprits in a run: the cells that a search takes, and what becomes of its findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from pydantic import TypeAdapter
+
+from qualification.errors import LabError
+from qualification.judge.evidence import Evidence
+from qualification.judge.findings import Findings, Observation
+from qualification.judge.investigation import Investigation
+from qualification.judge.ledger import Purpose
+from qualification.judge.verdict import Verdict
+from qualification.plan.cells import Cell
+from qualification.results import allure_report
+from qualification.results.store import Entry, FindingsEntry, ProofEntry, dump_entry
+
+from .bench import Bench
+
+FINDINGS, PROOFS = "vxqual_findings", "vxqual_proofs"
+"""Attributes of a test report; they travel from worker to controller with it."""
+
+_FINDINGS = TypeAdapter(Findings)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cell that was run for a search or a proof.
+
+    Attributes:
+        id: The cell's id with the purpose and a number, "…/tcp#off-3": no cell has such an id.
+        observation: How it came out.
+        evidence: What that rests on; None where the lab failed.
+        why: Its sentence.
+    """
+
+    id: str
+    observation: Observation
+    evidence: Evidence | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What came of a pair's failing cells, and how."""
+
+    findings: Findings
+    steps: tuple[Step, ...]
+
+    @property
+    def unproved(self) -> str:
+        """Why some failing cells have no culprit; empty if all have."""
+        unknown = [finding for finding in self.findings.findings if not finding.off]
+        said = [f"failing cells: {len(one.cells)}, {one.reason}" for one in unknown]
+        if said:  # the lab's errors, which are told nowhere else
+            said += dict.fromkeys(step.why for step in self.steps if step.evidence is None)
+        return "; ".join(said)
+
+
+def search(pair: str, bench: Bench) -> Searched:
+    """Finds and proves the culprits of a pair's failing cells; runs nothing where none failed.
+
+    An error of the lab is a cell that could not be judged.
+    """
+    steps: list[Step] = []
+
+    def run(cell: Cell, purpose: Purpose) -> Observation:
+        made = f"{cell.id}#{purpose}-{len(steps) + 1}"
+        try:
+            outcome = bench.rerun(cell)
+        except LabError as error:
+            observation = Observation(cell, Verdict.ERROR, None, 0, 0)
+            steps.append(Step(made, observation, None, str(error)))
+            return observation
+        reason = outcome.judgement.reason
+        steps.append(Step(made, outcome.observation, outcome.evidence, reason))
+        return outcome.observation
+
+    campaign = bench.campaign
+    investigation = Investigation(
+        pair,
+        campaign.space(pair),
+        bench.observed(pair),
+        campaign.flows(pair),
+        run,
+        campaign.demand.confidence,
+    )
+    return Searched(investigation.conclude(), tuple(steps))
+
+
+def conclude(searched: Searched, bench: Bench) -> None:
+    """Ends the running test: passed when every failing cell has its culprit, skipped if not."""
+    pair, found = searched.findings.pair, searched.findings
+    names = sorted({" ".join(finding.off) for finding in found.findings if finding.off})
+    reason = searched.unproved or (f"culprit: {', '.join(names)}" if names else "no cell failed")
+    allure_report.label(bench.ends(pair), pair, None, reason)
+    if searched.steps:
+        allure_report.attach_search(
+            _FINDINGS.dump_python(found, mode="json"),
+            [
+                {
+                    "id": step.id,
+                    "on": sorted(step.observation.cell.offloads.on),
+                    "verdict": step.observation.verdict,
+                    "wrong": step.observation.wrong,
+                    "frames": step.observation.frames,
+                    "reason": step.why,
+                }
+                for step in searched.steps
+            ],
+        )
+    if searched.unproved:
+        pytest.skip(searched.unproved)
+
+
+def mark(report: pytest.TestReport, searched: Searched) -> None:
+    """Puts findings and the evidence of the runs on the report."""
+    setattr(report, FINDINGS, _FINDINGS.dump_python(searched.findings, mode="json"))
+    entries: list[Entry] = [FindingsEntry(searched.findings)]
+    entries += [ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence]
+    setattr(report, PROOFS, [dump_entry(entry) for entry in entries])
+
+
+def findings_of(report: pytest.TestReport) -> Findings | None:
+    """The findings that a report carries, if it is a culprit's."""
+    data = getattr(report, FINDINGS, None)
+    return None if data is None else _FINDINGS.validate_python(data)

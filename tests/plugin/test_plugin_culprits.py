@@ -1,0 +1,134 @@
+"""What a search for culprits puts on a report, and how its test ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qualification.agent.messages import Feature, HostFacts, NicFacts
+from qualification.campaign import Campaign
+from qualification.inventory import Inventory, Nic
+from qualification.judge.evidence import Evidence
+from qualification.judge.findings import (
+    Finding,
+    Findings,
+    Mitigation,
+    Observation,
+    Proof,
+    explained,
+)
+from qualification.judge.ruling import row
+from qualification.judge.verdict import Demand, Judgement, Verdict
+from qualification.plan.cells import Cell
+from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
+from qualification.plan.flows import Flow
+from qualification.results.store import FindingsEntry, ProofEntry, dump_entry
+from qualification.run import culprits
+from qualification.run.bench import Bench
+from qualification.topology import Topology
+
+SPACE = FeatureSpace(frozenset({CSUM}))
+CELL = Cell("x710", OffloadSet(frozenset({CSUM}), SPACE), Flow(4, True, 4, "tcp", True))
+PROOF = Proof(CELL.id, 7000, 7000, 21, 1e-6)
+FOUND = Findings(
+    "x710",
+    {CELL.id: (CSUM,)},
+    (Finding((CSUM,), "nic", (CELL.id,), 1, PROOF, "21 of 7,000"),),
+    Mitigation((CSUM,), (), 1, 1),
+    2,
+)
+STEPS = tuple(
+    culprits.Step(f"{CELL.id}#{purpose}-{number}", Observation(CELL, verdict, bad, 0, 9), seen, why)
+    for number, (purpose, verdict, bad, seen, why) in enumerate(
+        [
+            ("off", Verdict.PASS, False, Evidence({}), "none wrong"),
+            ("on", Verdict.ERROR, None, None, "alpha: it is gone"),
+        ],
+        1,
+    )
+)
+
+
+def report() -> pytest.TestReport:
+    return pytest.TestReport("test_3.py::test_culprit[x]", ("", 0, ""), {}, "passed", None, "call")
+
+
+def test_findings_travel_on_the_report() -> None:
+    made = report()
+    culprits.mark(made, culprits.Searched(FOUND, STEPS))
+    again = pytest.TestReport._from_json(made._to_json())  # over the wire, as xdist does it
+    assert culprits.findings_of(again) == FOUND
+    assert getattr(again, culprits.PROOFS) == [
+        dump_entry(FindingsEntry(FOUND)),
+        dump_entry(ProofEntry(f"{CELL.id}#off-1", Evidence({}))),
+    ]
+    assert culprits.findings_of(report()) is None
+
+
+def test_rows_are_told_their_culprit() -> None:
+    made = row(CELL, Judgement(Verdict.FAIL, "wrong"))
+    assert explained(made, FOUND) == replace(made, culprit=[CSUM])
+    assert explained(made, replace(FOUND, culprits={})) == made
+    assert explained(made, None) == made
+
+
+def test_what_is_unproved_is_said_with_what_the_lab_said() -> None:
+    assert culprits.Searched(FOUND, STEPS).unproved == ""
+    unknown = Finding((), "nic", (CELL.id,), 1, None, "no culprit is proved: it came out ERROR")
+    searched = culprits.Searched(replace(FOUND, findings=(unknown,)), STEPS)
+    assert searched.unproved == (
+        "failing cells: 1, no culprit is proved: it came out ERROR; alpha: it is gone"
+    )
+
+
+def nic(host: str) -> Nic:
+    facts = NicFacts(
+        "p0", "02:00:00:00:00:01", 1500, True, True, "i40e", None, "8.30", None, None, None,
+        {}, {}, {}, (), {CSUM: Feature(True, True, True)},
+    )  # fmt: skip
+    about = HostFacts(host, "6.1", "Debian", "a CPU", 8, "3.11", 1, ("p0",))
+    return Nic(f"{host}.port0", about, facts, None, ("198.18.0.1/24",))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A pair whose hosts cannot be reached any more."""
+    ssh = {"proxy_command": "false", "known_hosts": str(tmp_path / "none")}
+    hosts = {
+        host: {
+            "ssh": {"address": host, **ssh},
+            "nics": {"port0": {"interface": "p0", "underlay": [f"198.18.0.{number}/24"]}},
+        }
+        for number, host in enumerate(("alpha", "bravo"), 1)
+    }
+    pairs = {"x710": {"dut": "alpha.port0", "peer": "bravo.port0"}}
+    topology = Topology.model_validate({"version": 1, "hosts": hosts, "pairs": pairs})
+    inventory = Inventory({f"{host}.port0": nic(host) for host in hosts})
+    return Bench(
+        Campaign(
+            "run", "now", 7, "0", "lab.yaml", "quick", Demand(), topology, inventory, ("x710",)
+        )
+    )
+
+
+def test_nothing_is_run_where_nothing_failed(bench: Bench) -> None:
+    assert culprits.search("x710", bench) == culprits.Searched(
+        Findings("x710", {}, (), None, 0), ()
+    )
+
+
+def test_a_lab_that_fails_proves_nothing_and_blames_nobody(bench: Bench) -> None:
+    seen = bench._observed.setdefault("x710", [])
+    for cell in bench.campaign.cells("x710"):
+        if cell.flow == CELL.flow and not cell.unsupported:
+            bad = bool(cell.offloads.on)
+            verdict = Verdict.FAIL if bad else Verdict.PASS
+            seen.append(Observation(cell, verdict, bad, 21 * bad, 7000))
+    searched = culprits.search("x710", bench)
+    assert searched.findings.culprits == {}
+    assert [step.id for step in searched.steps] == ["x710/all-off/outer4-csum/inner4/tcp#off-1"]
+    assert "came out ERROR; " in searched.unproved
+    with pytest.raises(pytest.skip.Exception, match="came out ERROR"):
+        culprits.conclude(searched, bench)
