@@ -359,6 +359,15 @@ def test_one_queue_is_hit() -> None:
         assert bad(sent("queue-k", work, queue=2)) == {INNER_L4 if queue == 2 else 0}
 
 
+def test_a_fault_on_one_queue_hears_of_resets_too() -> None:
+    work = job(packet(asked=False), queue=1)
+    loaded = firmwares.check("queue-k", {"fault": "after-reset"}).load("n")
+    assert loaded.transmit
+    assert loaded.transmit(work, finish(work)) == finish(work)
+    loaded.state.resets = 1
+    assert bad(loaded.transmit(work, finish(work))) == {INNER_L4}
+
+
 def test_unknown_words_are_named() -> None:
     for model, knobs, text in (
         ("seed-left", {"layer": "middle"}, "seed-left has no layer 'middle'"),
