@@ -404,7 +404,8 @@ def test_the_path_drops_tunnels_alone() -> None:
 
 
 def test_lossy_loses_its_share() -> None:
-    frames = [bytearray(bytes(packet())) for _ in range(10_000)]
+    whole = bytes(packet())
+    frames = [bytearray(whole) for _ in range(10_000)]
     assert 9700 < len(through("lossy", frames, p=0.02)) < 9900
     noise = [bytearray(bytes(packet(tunnel=False)))]
     assert through("lossy", noise, p=1) == noise
