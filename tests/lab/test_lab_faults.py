@@ -359,6 +359,15 @@ def test_one_queue_is_hit() -> None:
         assert bad(sent("queue-k", work, queue=2)) == {INNER_L4 if queue == 2 else 0}
 
 
+def test_a_fault_on_one_queue_hears_of_resets_too() -> None:
+    work = job(packet(asked=False), queue=1)
+    loaded = firmwares.check("queue-k", {"fault": "after-reset"}).load("n")
+    assert loaded.transmit
+    assert loaded.transmit(work, finish(work)) == finish(work)
+    loaded.state.resets = 1
+    assert bad(loaded.transmit(work, finish(work))) == {INNER_L4}
+
+
 def test_unknown_words_are_named() -> None:
     for model, knobs, text in (
         ("seed-left", {"layer": "middle"}, "seed-left has no layer 'middle'"),
@@ -395,7 +404,8 @@ def test_the_path_drops_tunnels_alone() -> None:
 
 
 def test_lossy_loses_its_share() -> None:
-    frames = [bytearray(bytes(packet())) for _ in range(10_000)]
+    whole = bytes(packet())
+    frames = [bytearray(whole) for _ in range(10_000)]
     assert 9700 < len(through("lossy", frames, p=0.02)) < 9900
     noise = [bytearray(bytes(packet(tunnel=False)))]
     assert through("lossy", noise, p=1) == noise

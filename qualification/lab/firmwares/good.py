@@ -63,7 +63,7 @@ def reorder_flows(frames: list[bytearray], state: State) -> list[bytearray]:
     return held + frames if _flow(held[0]) == flow else frames + held
 
 
-@firmware("slow-link", good=True, acts="path", mbit=500)
+@firmware("slow-link", good=True, acts="path", mbit=200)
 def slow_link(frames: list[bytearray], state: State) -> list[bytearray]:
     """Send no faster than so many `mbit` in a second."""
     now = time.monotonic()

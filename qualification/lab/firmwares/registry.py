@@ -181,6 +181,7 @@ def commit(model: str, job: Job, frames: list[bytearray], state: State) -> list[
     if not isinstance(other, State):
         other = State(_models[model].defaults(), state.rng)
         state.memory[model] = other
+    other.resets, other.toggles = state.resets, state.toggles
     done: list[bytearray] = _models[model].function(job, frames, other)
     return done
 
