@@ -6,7 +6,7 @@ residues modulo 65535, so 0x0000 and 0xffff are one, unless a hypothesis is abou
 
 The order is that of preference: where two explain as many frames, the first is named. Ties that
 cannot be broken, for the bytes are the same: `odd-byte` where every length is odd, and a range one
-byte short; a sum of nothing, and the complement of the seed, where there is no payload. An offset
+byte short; a range 2 or 4 bytes early, where addresses are full of zeros; a sum of nothing, and the complement of the seed, where there is no payload. An offset
 clipped such that the checksum lands in the payload is `seed-left`, which is true as well.
 
 Sources: shared knowledge of faults as told by kernel commits; RFC 768, 1071, 1624, 8200.
@@ -170,13 +170,7 @@ def _started(n: int, *, moved: bool) -> Values:
         yield s.packet.l4 + n, s.end + (n if moved else 0)
 
     with_seed, without = _ranges(bounds), _ranges(bounds, seeded=False)
-
-    def values(s: Specimen) -> Iterator[int]:
-        yield from with_seed(s)
-        if s.packet.l4 + n > s.at:  # the field is not in the range, and so its seed is not
-            yield from without(s)
-
-    return values
+    return lambda s: (*with_seed(s), *without(s))
 
 
 def _tagged(values: Values) -> Values:
