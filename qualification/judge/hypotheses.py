@@ -74,6 +74,11 @@ class Shared:
     differs: Callable[[Specimen], object] = lambda s: s.right
 
 
+def carried(s: Specimen) -> bytes:
+    """What sets frames apart where sums do not: a segment that is sent again is no news."""
+    return s.frame[s.payload : s.end]
+
+
 def field(total: int) -> int:
     """The field that a sum makes."""
     return -total % 65535
@@ -407,7 +412,7 @@ SUMS: tuple[Hypothesis, ...] = (
 )
 """About the checksum of TCP and UDP."""
 
-HEADERS: tuple[Hypothesis, ...] = (
+HEADERS: tuple[Hypothesis | Shared, ...] = (
     Hypothesis(
         "ip-header",
         "the header checksum was never filled in",
@@ -441,6 +446,7 @@ HEADERS: tuple[Hypothesis, ...] = (
         lambda s: [s.right + step for step in range(1, 65)],
         alone=False,
     ),
+    Shared("ip-header", "the header checksum is {value} in every frame", lambda s: s.found),
     Hypothesis(
         "ip-header",
         "the header checksum of another segment is repeated",
@@ -450,7 +456,7 @@ HEADERS: tuple[Hypothesis, ...] = (
 )
 """About the checksum of the IPv4 header."""
 
-LENGTHS: tuple[Hypothesis, ...] = (
+LENGTHS: tuple[Hypothesis | Shared, ...] = (
     Hypothesis(
         "last-exact",
         "the length field is that of an empty segment",
@@ -473,12 +479,22 @@ LENGTHS: tuple[Hypothesis, ...] = (
         lambda s: [s.right + extra for extra in s.extras | s.rests],
         alone=False,
     ),
+    Shared(
+        "segment-length",
+        "the length field is {value} in segments of other lengths",
+        lambda s: s.found if s.found > s.size else None,
+    ),
 )
 """About the length of UDP or IP."""
 
 
 def _left(s: Specimen) -> bool:
-    """The field is as the kernel left it: the seed, or 0."""
+    """The field is as the kernel left it, the seed or 0, where something else is due.
+
+    Payloads crafted for it make 0 of every sum: what such frames have in common shows nothing.
+    """
+    if s.right % 65535 == 0:
+        return False
     return s.found == 0 or s.found % 65535 in {s.seed % 65535, (s.seed - s.size) % 65535}
 
 
@@ -516,25 +532,29 @@ def _clipped_start(start: int) -> Shared:
         return field(ones_sum(s.frame[start : s.end]))
 
     text = f"the sum starts at offset {start} of the frame, and was written as far ahead"
-    return Shared("offset-clipped", text, unknown, _carried)
-
-
-def _carried(s: Specimen) -> bytes:
-    """What sets frames apart where sums do not: a segment that is sent again is no news."""
-    return s.frame[s.payload : s.end]
+    return Shared("offset-clipped", text, unknown, carried)
 
 
 SHARED_SUMS: tuple[Shared, ...] = (
     Shared(
+        "segment-length",
+        "a length of {value} went into the sums of shorter segments",
+        lambda s: used if (used := (s.size - s.off) % 65535) > s.size else None,
+        lambda s: s.size,
+    ),
+)
+"""About the checksum of TCP and UDP, with an unknown."""
+
+CLIPPED_OVER: tuple[Shared, ...] = (
+    Shared(
         "offset-clipped",
         "the checksum was written over another word of what it covers, which held {value}",
-        # Payloads crafted for it make 0 of every sum: that shows nothing.
-        lambda s: (s.right % 65535 or None) if _left(s) else None,
-        _carried,
+        lambda s: s.right if _left(s) else None,
+        carried,
     ),
     *(_clipped_start(start) for start in range(0, _HEADERS_END, 2)),
 )
-"""About the checksum of TCP and UDP, with an unknown."""
+"""The same, where it was written over something that is summed."""
 
 CONSTANT = Shared("constant", "the field holds {value} in every frame", lambda s: s.found)
 """Whatever is summed."""
@@ -543,5 +563,6 @@ CONSTANT_DIFFERENCE = Shared(
     "constant-difference",
     "a word of the sum is off by {value}, the same in every frame",
     lambda s: -s.off % 65535,
+    carried,
 )
 """The weakest: it says how, not what."""

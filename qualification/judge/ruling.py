@@ -63,9 +63,7 @@ class CellRow:
     reason: str
 
 
-def signature_of(
-    cell: Cell, judgement: Judgement, evidence: Evidence | None
-) -> Signature | None:
+def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) -> Signature | None:
     """What the hardware did in a cell that fails; None where no wrong frame was kept."""
     if judgement.verdict is not Verdict.FAIL or evidence is None:
         return None

@@ -20,6 +20,7 @@ from qualification.plan.flows import Flow
 
 from .hypotheses import (
     CLIPPED,
+    CLIPPED_OVER,
     CONSTANT,
     CONSTANT_DIFFERENCE,
     HEADERS,
@@ -28,19 +29,21 @@ from .hypotheses import (
     SUMS,
     Hypothesis,
     Shared,
+    carried,
 )
 from .specimen import Kind, Specimen, collect
 
 _CHANCE = 1e-6
 _ONE_AMOUNT_CHANCE = 1e-3  # of a fit, where every frame is off by the same amount
 _NEARLY_ALL = 0.9
+_SOME = 0.5  # of the frames, at least, for what says how they are off and not why
 _ENOUGH = 3  # different frames
 _NOISE = 16  # frames, before anything is called noise
 
-_TABLES: dict[Kind, tuple[tuple[Hypothesis, ...], tuple[Shared, ...]]] = {
-    "sum": ((*CLIPPED, *SUMS), SHARED_SUMS),
-    "header": (HEADERS, ()),
-    "length": (LENGTHS, ()),
+_TABLES: dict[Kind, tuple[Hypothesis | Shared, ...]] = {
+    "sum": (*CLIPPED, *CLIPPED_OVER, *SUMS, *SHARED_SUMS),
+    "header": HEADERS,
+    "length": LENGTHS,
 }
 
 
@@ -145,17 +148,22 @@ _Found = tuple[str, str, Sequence[Specimen]]
 
 def _best(kind: Kind, specimens: Sequence[Specimen], *, one_amount: bool) -> _Found | None:
     """The most telling of what explains nearly as many frames as anything does."""
-    plain, shared = _TABLES[kind]
-    tried = len(plain) + len(shared)
-    exact = [
-        *(_shared(hypothesis, specimens, tried) for hypothesis in shared),
-        *(_plain(hypothesis, specimens, tried, one_amount) for hypothesis in plain),
+    table = _TABLES[kind]
+    tried = len(table)
+    tiers = [
+        _most(
+            _shared(hypothesis, specimens, tried)
+            if isinstance(hypothesis, Shared)
+            else _plain(hypothesis, specimens, tried, one_amount)
+            for hypothesis in table
+        )
     ]
-    tiers = [_most(exact)]
     if kind != "length":
+        weak = (_shared(each, specimens, tried) for each in (CONSTANT, CONSTANT_DIFFERENCE))
         tiers += [
-            _as_header(kind, _shared(CONSTANT, specimens, tried)),
-            _as_header(kind, _shared(CONSTANT_DIFFERENCE, specimens, tried)),
+            _as_header(kind, found)
+            for found in weak
+            if found and len(found[2]) >= _SOME * len(specimens)
         ]
     if kind == "sum":
         known = next((tier for tier in tiers if tier), None)
@@ -169,8 +177,8 @@ def _most(found: Iterable[_Found | None]) -> _Found | None:
     return max((each for each in found if each), key=lambda each: len(each[2]), default=None)
 
 
-def _as_header(kind: Kind, found: _Found | None) -> _Found | None:
-    return ("ip-header", *found[1:]) if found and kind == "header" else found
+def _as_header(kind: Kind, found: _Found) -> _Found:
+    return ("ip-header", *found[1:]) if kind == "header" else found
 
 
 def _plain(
@@ -188,7 +196,7 @@ def _plain(
         of = len({s.off for s in specimens})
         named = tried * _tail(amounts, of, ways / 65535) < _CHANCE
     else:
-        different = len({s.right for s in hits})
+        different = len({carried(s) for s in hits})
         named = (
             one_amount
             and bool(hits)
