@@ -242,7 +242,8 @@ def _noise(specimens: Sequence[Specimen], known: Sequence[Specimen]) -> _Found |
         ordered = sorted(share / 65535 for share in shares)
         if any(abs(x - (i + 0.5) / len(rest)) > reach for i, x in enumerate(ordered)):
             return None
-    return "noise", "the values look random: no two are off alike, and nothing explains them", rest
+    text = "the values look random: they are off as chance has it, and nothing explains them"
+    return "noise", text, rest
 
 
 def _unasked(layer: str, specimens: Sequence[Specimen]) -> Finding:

@@ -22,11 +22,17 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 
-from qualification.agent.messages import BadFrame
+from qualification.agent.messages import BadFrame, Delivered, Handed, Received, Seen, Sent
+from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.ruling import row, signature_of
 from qualification.judge.signature import Signature, sign
+from qualification.judge.verdict import Demand, Verdict, judge
 from qualification.lab import firmwares
 from qualification.lab.job import GSO_TCP4, Job
+from qualification.plan.cells import Cell
+from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
+from qualification.results.terminal import _explained
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check
 
 IPS = {
@@ -795,3 +801,31 @@ def test_no_bytes_break_it(data: st.DataObject) -> None:
     assert found is not None
     assert 0 <= found.explained <= found.of == len(frames)
     assert found.explained + found.unexplained <= found.of
+
+
+# Where people read it
+
+
+def test_a_failing_row_and_its_sentence_say_it() -> None:
+    shape = Shape()
+    frames = bad(shape, break_sum(shape, stream(shape), "inner", FAULTS["seed"][1]))
+    halves = [
+        Seen(len(part), len(part), {"inner L4": len(part)}, samples=tuple(part))
+        for part in (frames[:8], frames[8:])
+    ]
+    sent = Sent(Handed(), 0, True, 0.1, {})
+    bursts = tuple(Burst(sent, Received(seen, Delivered(), {})) for seen in halves)
+    space = FeatureSpace(frozenset({CSUM}))
+    cell = Cell("x710", OffloadSet(frozenset({CSUM}), space), shape.flow)
+    evidence = Evidence({CSUM: True}, bursts=bursts)
+    judgement = judge(cell, evidence, Demand())
+    written = row(cell, judgement, evidence)
+    assert written.signature == str(signature_of(cell, judgement, evidence))
+    assert written.signature.startswith("seed-left, inner L4: the field still holds the seed")
+    assert written.signature.endswith("explains 20 of 20 wrong frames")
+    (line,) = [each.text for each in _explained([written], 1000)]
+    assert line.endswith(f"{judgement.reason}; {written.signature}")
+    # Nothing is said of what did not fail, or left no frame behind.
+    assert row(cell, replace(judgement, verdict=Verdict.LOSS), evidence).signature is None
+    assert row(cell, judgement, Evidence({})).signature is None
+    assert row(cell, judgement).signature is None
