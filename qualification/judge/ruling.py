@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qualification.plan.cells import Cell
 
 from .evidence import Evidence
+from .signature import Signature, sign
 from .verdict import Judgement, Verdict
 
 
@@ -41,7 +42,7 @@ class CellRow:
         rate: bad / frames; null of no frames.
         rate_low: Lower bound of the rate at the run's confidence.
         rate_high: Upper bound; for a PASS, the rate it excludes.
-        signature: What the hardware did, where that is known.
+        signature: What the hardware did, as the bytes of the wrong frames tell; null without any.
         culprit: The fewest features whose turning off heals the flow, where that is known; or what
             asks its VXLAN device for outer checksums, "udpcsum" or "noudp6zerocsumtx".
         reason: A sentence for people.
@@ -72,6 +73,14 @@ class CellRow:
         return self.id[len(self.pair) + 1 : -len(self.flow.id) - 1]
 
 
+def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) -> Signature | None:
+    """What the hardware did in a cell that fails; None where no wrong frame was kept."""
+    if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
+        return None
+    frames = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
+    return sign(frames, cell.flow)
+
+
 def row(
     cell: Cell,
     judgement: Judgement,
@@ -80,6 +89,7 @@ def row(
 ) -> CellRow:
     """The row of a judged cell; without evidence, of one that never got so far."""
     flow = cell.flow
+    signature = signature_of(cell, judgement, evidence)
     requested = cell.offloads.requested | dict.fromkeys(cell.unsupported, True)
     return CellRow(
         id=cell.id,
@@ -103,7 +113,7 @@ def row(
         rate=judgement.rate.value,
         rate_low=judgement.rate.low,
         rate_high=judgement.rate.high,
-        signature=None,
+        signature=str(signature) if signature else None,
         culprit=None,
         reason=judgement.reason,
         expectation=expectation,

@@ -208,7 +208,8 @@ def _explained(cells: Iterable[CellRow], width: int) -> Iterator[Line]:
     """A sentence for each cell that fails; for others, one for each reason or expectation."""
     failing = [cell for cell in cells if cell.verdict in (Verdict.FAIL, Verdict.LOSS)]
     for cell in failing[:_MOST_EXPLAINED]:
-        yield from _wrapped(f"{cell.verdict} {cell.id}: {cell.reason}", width, "bad")
+        did = f"; {cell.signature}" if cell.signature else ""
+        yield from _wrapped(f"{cell.verdict} {cell.id}: {cell.reason}{did}", width, "bad")
     if len(failing) > _MOST_EXPLAINED:
         more = len(failing) - _MOST_EXPLAINED
         yield Line(f"  and {more} more like them; matrix.json has a sentence for each", "bad")

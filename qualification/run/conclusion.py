@@ -19,7 +19,7 @@ from qualification.inventory import Ends
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
 from qualification.judge.outcome import Outcome
-from qualification.judge.ruling import CellRow, row
+from qualification.judge.ruling import CellRow, row, signature_of
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.results import allure_report
@@ -46,7 +46,9 @@ def conclude(outcome: Outcome, ends: Ends) -> None:
         LabError: The lab could not judge.
     """
     judgement = outcome.judgement
-    allure_report.label(ends, outcome.cell.pair, judgement.verdict, judgement.reason)
+    signature = signature_of(outcome.cell, judgement, outcome.evidence)
+    reason = f"{judgement.reason}; {signature}" if signature else judgement.reason
+    allure_report.label(ends, outcome.cell.pair, judgement.verdict, reason)
     if outcome.evidence is not None:
         allure_report.attach(outcome.evidence, _dumped(outcome.evidence))
     match judgement.verdict:
@@ -56,7 +58,7 @@ def conclude(outcome: Outcome, ends: Ends) -> None:
             pytest.skip(f"{judgement.verdict}: {judgement.reason}")
         case Verdict.KNOWN:
             pytest.xfail(judgement.reason)
-    text = f"{judgement.verdict} {outcome.cell.id}: {judgement.reason}"
+    text = f"{judgement.verdict} {outcome.cell.id}: {reason}"
     if outcome.blames_nic:
         raise QualificationFailure(text)
     raise LabError(text)
