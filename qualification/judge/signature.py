@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from qualification.agent.capture import SEGMENT
 from qualification.agent.messages import BadFrame
 from qualification.plan.flows import Flow
 
@@ -31,6 +32,7 @@ from .hypotheses import (
     Shared,
     carried,
 )
+from .structure import structural
 from .specimen import Kind, Specimen, collect
 
 _CHANCE = 1e-6
@@ -108,6 +110,7 @@ def sign(frames: Sequence[BadFrame], flow: Flow) -> Signature | None:
         for (layer, kind), specimens in collect(frames, flow).items()
         for finding in _explain(layer, kind, specimens, flow)
     ]
+    findings += [Finding(name, SEGMENT, text, hits) for name, text, hits in structural(frames)]
     if not findings:
         layers = Counter(layer for frame in frames for layer in frame.layers)
         layer = layers.most_common(1)[0][0] if layers else "no layer"
