@@ -18,6 +18,7 @@ from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 from .bpf import sender_filter
 from .messages import BadFrame, CaptureOrder, Handed, Seen
 from .ring import Ring, RingFrame
+from .shapes import ShapeCounter
 
 _ETHERNET = 14
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
@@ -102,6 +103,7 @@ class PeerCapture(_Capture):
             self._must_have = INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
+        self._shapes = ShapeCounter(self._longest)
         super().__init__(order)
 
     def _take(self, frame: RingFrame) -> None:
@@ -133,8 +135,11 @@ class PeerCapture(_Capture):
                 self._samples.append(self._sample(frame, data, names, checked.absent & bad))
         elif checked.unjudged:
             self._unjudged[checked.reason or "unknown"] += 1
+            return
         else:
             self._frames += 1
+        if checked.layout is not None:
+            self._shapes.add(data, frame.wire_length, checked.layout, bool(bad))
 
     def _sample(
         self, frame: RingFrame, data: bytes, names: tuple[str, ...], absent: int
@@ -158,6 +163,7 @@ class PeerCapture(_Capture):
             foreign=self._foreign,
             drops=drops,
             samples=tuple(self._samples),
+            shapes=self._shapes.tally(),
         )
 
 
