@@ -8,7 +8,7 @@ from enum import StrEnum
 from qualification.plan.cells import Cell, frames_needed
 
 from .evidence import Evidence, Totals, total
-from .statistics import UNKNOWN, Rate, rate
+from .statistics import UNKNOWN, Rate, rate_after
 
 
 class Verdict(StrEnum):
@@ -81,7 +81,7 @@ def judge(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
     # Retransmissions and handshakes pass the NIC finished: they would dilute the rate of what it
     # did. Only where more is wrong than it had to do, all frames count.
     frames = worked.frames if sums.bad <= worked.frames else sums.frames
-    measured = rate(sums.bad, frames, demand.confidence)
+    measured = rate_after(sums.bad, frames, demand.confidence, len(evidence.bursts))
 
     def ends(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(verdict, reason, frames, sums.bad, sums.lost, measured)
