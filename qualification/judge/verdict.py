@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from qualification.plan.cells import Cell, frames_needed
 
+from . import pattern
 from .evidence import Evidence, Totals, total
 from .statistics import UNKNOWN, Rate, rate_after
 
@@ -169,10 +170,11 @@ def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
         f"{name} ({count:,})"
         for name, count in sorted(sums.bad_layers.items(), key=lambda x: -x[1])
     )
+    which = pattern.explain(sums.shapes, sums.bad)
     return (
         f"{sums.bad:,} of {frames:,} frames are wrong "
         f"({percent(measured.value or 0)}, {percent(measured.low)} to {percent(measured.high)} "
-        f"at {demand.confidence:.1%}): {layers}"
+        f"at {demand.confidence:.1%}): {layers}{f'; {which}' if which else ''}"
     )
 
 
