@@ -7,9 +7,8 @@ the luckiest of C(k, j), each j is one of k - 1 tries, and Holm (Scandinavian Jo
 6, 1979) corrects over the dimensions.
 
 Frames of one super-packet may go wrong together, and then are no independent witnesses. A wrong
-frame that follows a right one of its flow begins a run; where runs are longer than a rate would
-make them by chance, counts are divided by the excess (the design effect of Kish, Survey Sampling,
-1965).
+frame that follows a right one of its flow begins a run, and counts are divided by the runs' mean
+length (the design effect of Kish, Survey Sampling, 1965).
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ _LEAST_REST = 0.05
 """Share of the frames that must be outside a pattern: handshakes alone are no counter-example."""
 _CONTRAST = 10
 """By so much the rate inside exceeds that outside, or nothing is said."""
+_SUPER_PACKET = 64.0
+"""Most frames of one super-packet (include/linux/udp.h; 64 KiB of TCP makes fewer)."""
 _EVEN_BAD = 100
 _EVEN_P = 0.01
 _MOST_PORTS = 4
@@ -106,7 +107,7 @@ def explain(shapes: Shapes, bad: int) -> str | None:
         best = max(split.deviance for split in held)
         # What explains as much cannot be told apart here, so each is named.
         return " or ".join(_sentence(split) for split in held if split.deviance >= 0.99 * best)
-    run = _design_effect(previous, 0.0)
+    run = _design_effect(previous)
     if bad >= _EVEN_BAD and tested and run < 1.5 and min(s.p for s in tested) > _EVEN_P:
         named = " and ".join(split.dimension for split in tested)
         return f"at random: {named} make{'s' if len(tested) == 1 else ''} no difference"
@@ -136,6 +137,7 @@ def _splits(name: str, ranked: list[tuple[str, int, int]], previous: Values) -> 
 
     total = sum(n for _, n, _ in ranked)
     total_bad = sum(wrong for _, _, wrong in ranked)
+    together = _design_effect(previous)
     frames = bad = 0
     for j, (_, n, wrong) in enumerate(ranked[:-1], 1):
         frames += n
@@ -143,8 +145,7 @@ def _splits(name: str, ranked: list[tuple[str, int, int]], previous: Values) -> 
         if ranked[j][2] * n == wrong * ranked[j][1]:
             continue  # the same rate on both sides: not where one would split
         rest, rest_bad = total - frames, total_bad - bad
-        excess = _design_effect(previous, bad / frames)
-        table = array(((bad, frames - bad), (rest_bad, rest - rest_bad))) / excess
+        table = array(((bad, frames - bad), (rest_bad, rest - rest_bad))) / together
         p = float(fisher_exact(table.astype(int), alternative="greater").pvalue)
         # 0 is less than a float can say.
         tries = log(comb(len(ranked), j)) + log(len(ranked) - 1)
@@ -153,18 +154,17 @@ def _splits(name: str, ranked: list[tuple[str, int, int]], previous: Values) -> 
         yield Split(name, names, len(ranked), frames, bad, rest, rest_bad, p)
 
 
-def _design_effect(previous: Values, rate: float) -> float:
-    """How many times longer runs of wrong frames are than a rate makes them by chance; 1 at least.
+def _design_effect(previous: Values) -> float:
+    """Wrong frames that count as one: the mean length of their runs, 1 at least.
+
+    A flow that is wrong throughout is one long run, but made of many super-packets.
 
     Args:
         previous: Frames and wrong ones among them by what came before them in their flow.
-        rate: Share of wrong frames where there are any; 1 / (1 - rate) long are runs by chance.
     """
     following = previous.get("wrong", (0, 0))[1]
     runs = previous.get("right", (0, 0))[1]
-    if not runs:  # whole flows, or none: their frames cannot be told from one run
-        return max(1.0, (1 - rate) * (following + 1))
-    return max(1.0, (1 - rate) * (following + runs) / runs)
+    return min(_SUPER_PACKET, (following + runs) / runs if runs else following + 1.0)
 
 
 def _holm(splits: list[Split], level: float) -> list[Split]:
