@@ -192,9 +192,10 @@ def _conditions(rows: Sequence[CellRow], driver: str) -> list[_Condition]:
     """What can be said of cells, most telling first; nothing that holds in all or in none."""
     parts = [used(row, driver) for row in rows]
     features = [name for name in RULES if any(name in row.effective for row in rows)]
-    said: list[tuple[str, str, Iterable[bool]]] = []
-    for name in features:
-        said.append((f"used {name}", f"the NIC uses {name}", [name in part for part in parts]))
+    said: list[tuple[str, str, Iterable[bool]]] = [
+        (f"used {name}", f"the NIC uses {name}", [name in part for part in parts])
+        for name in features
+    ]
     cut = [bool(part & {TNL, TNL_CSUM}) for part in parts]
     said.append(("cut", "the NIC cuts super-packets", cut))
     flows = [row.flow for row in rows]
@@ -207,10 +208,14 @@ def _conditions(rows: Sequence[CellRow], driver: str) -> list[_Condition]:
     ):
         said.append(("outer checksum", asked, [f.outer_checksum == yes for f in flows]))
         said.append(("segmentation", sent, [f.segmentation == yes for f in flows]))
-    for l4 in ("tcp", "udp"):
-        said.append(("l4", f"the inner protocol is {l4.upper()}", [f.l4 == l4 for f in flows]))
-    for port in sorted({f.port for f in flows}):
-        said.append(("port", f"the tunnel's port is {port}", [f.port == port for f in flows]))
+    said += [
+        ("l4", f"the inner protocol is {l4.upper()}", [f.l4 == l4 for f in flows])
+        for l4 in ("tcp", "udp")
+    ]
+    said += [
+        ("port", f"the tunnel's port is {port}", [f.port == port for f in flows])
+        for port in sorted({f.port for f in flows})
+    ]
     for name in features:
         on = [row.effective.get(name, False) for row in rows]
         said.append((name, f"{name} is on", on))

@@ -29,7 +29,7 @@ def excludes(rows: Sequence[CellRow], driver: str, confidence: float) -> str | N
         return None
     passed = [row for row in rows if row.verdict is Verdict.PASS and used(row, driver)]
     cells = list({settled(row, driver): row for row in passed}.values())  # evidence counts once
-    if not cells:
+    if len(cells) < 2:  # one cell's own sentence says as much
         return None
     frames = sum(row.frames for row in cells)
     together = rate(0, frames, confidence).high

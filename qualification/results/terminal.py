@@ -87,7 +87,7 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
         yield Line(f"driver {driver}, firmware {firmware}", "title")
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
-            yield from _pair(dut, peers[dut.pair], cells, width)
+            yield from _pair(dut, peers[dut.pair], cells)
             yield from _explained(cells, dut.driver, matrix.run.confidence, width)
     used = {cell.verdict for cell in matrix.cells}
     legend = [f"{LETTERS[v]} {_MEANINGS[v]}" for v in Verdict if v in used]
@@ -98,7 +98,7 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
     yield from (Line(text.replace("\xa0", " ")) for text in wrap("  ".join(words), width))
 
 
-def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> Iterator[Line]:
+def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]:
     yield Line(
         f"  {dut.pair}: {dut.host} {dut.interface} -> {peer.host} {peer.interface}"
         f", kernel {dut.kernel}"
