@@ -19,6 +19,7 @@ from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, Checked, check
 from .bpf import sender_filter
 from .messages import BadFrame, CaptureOrder, Handed, Seen
 from .ring import Ring, RingFrame
+from .shapes import ShapeCounter
 
 _ETHERNET = 14
 SEGMENT = "segment"
@@ -105,6 +106,7 @@ class PeerCapture(_Capture):
             self._must_have = INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
+        self._shapes = ShapeCounter(self._longest)
         super().__init__(order)
 
     def _take(self, frame: RingFrame) -> None:
@@ -139,8 +141,11 @@ class PeerCapture(_Capture):
                 self._samples.append(replace(sample, findings=sample.findings + said))
         elif checked.unjudged:
             self._unjudged[checked.reason or "unknown"] += 1
+            return
         else:
             self._frames += 1
+        if checked.layout is not None:
+            self._shapes.add(data, frame.wire_length, checked.layout, bool(bad))
 
     def _differs(self, data: bytes, checked: Checked) -> str | None:
         """What is wrong with a frame of ours beside its checksums; None where that is not known."""
@@ -174,6 +179,7 @@ class PeerCapture(_Capture):
             foreign=self._foreign,
             drops=drops,
             samples=tuple(self._samples),
+            shapes=self._shapes.tally(),
         )
 
 

@@ -256,6 +256,7 @@ class Seen:
         foreign: Frames that are not ours; not judged.
         drops: Frames the capture lost.
         samples: The first wrong frames.
+        shapes: Frames judged and wrong ones among them, by dimension and value; see `shapes`.
     """
 
     frames: int = 0
@@ -267,6 +268,7 @@ class Seen:
     foreign: int = 0
     drops: int = 0
     samples: tuple[BadFrame, ...] = ()
+    shapes: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -50,17 +50,24 @@ class Totals:
     corrupt: int = 0
     duplicates: int = 0
     inner_csum_errors: int = 0
+    shapes: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
 
 def total(bursts: tuple[Burst, ...]) -> Totals:
     """Adds bursts up. `lost` is what was handed to the NIC and not seen by the peer."""
     layers: dict[str, int] = {}
     unjudged: dict[str, int] = {}
+    shapes: dict[str, dict[str, tuple[int, int]]] = {}
     for burst in bursts:
         for name, count in burst.received.seen.bad_layers.items():
             layers[name] = layers.get(name, 0) + count
         for name, count in burst.received.seen.unjudged.items():
             unjudged[name] = unjudged.get(name, 0) + count
+        for dimension, values in burst.received.seen.shapes.items():
+            sums = shapes.setdefault(dimension, {})
+            for value, (frames, bad) in values.items():
+                before = sums.get(value, (0, 0))
+                sums[value] = before[0] + frames, before[1] + bad
     seen = [burst.received.seen for burst in bursts]
     handed = [burst.sent.handed for burst in bursts]
     arrived = sum(s.frames for s in seen) + sum(unjudged.values())
@@ -84,4 +91,5 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
             for name, value in burst.received.counters.items()
             if name.startswith("inner.") and name.endswith("InCsumErrors")
         ),
+        shapes=shapes,
     )

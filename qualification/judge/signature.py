@@ -32,8 +32,8 @@ from .hypotheses import (
     Shared,
     carried,
 )
-from .structure import structural
 from .specimen import Kind, Specimen, collect
+from .structure import structural
 
 _CHANCE = 1e-6
 _ONE_AMOUNT_CHANCE = 1e-3  # of a fit, where every frame is off by the same amount

@@ -40,3 +40,23 @@ def rate(bad: int, frames: int, confidence: float) -> Rate:
     test = binomtest(bad, frames, alternative="less" if bad == 0 else "two-sided")
     interval = test.proportion_ci(confidence, "exact")
     return Rate(bad / frames, float(interval.low), float(interval.high))
+
+
+def rate_after(bad: int, frames: int, confidence: float, looks: int) -> Rate:
+    """The interval of a rate where it was looked at more than once, and going on depended on it.
+
+    Of no bad frame nothing has to be paid for looking: whoever stops at the first bad frame sees n
+    clean ones with probability (1 - p)**n, looked at once or n times. With bad frames, the k-th
+    look spends 1 / (k * (k + 1)) of the error allowed; these sum to 1 over all looks there may ever
+    be, so that the intervals of all looks hold together at the confidence, whenever one stops
+    (Darling and Robbins, "Confidence sequences for mean, variance, and median", PNAS 58, 1967).
+
+    Args:
+        bad: Frames with a fault.
+        frames: Frames looked at.
+        confidence: Such as 0.999.
+        looks: How often it was decided whether to go on, this time included.
+    """
+    looks = max(1, looks)
+    error = (1 - confidence) / (looks * (looks + 1)) if bad else 1 - confidence
+    return rate(bad, frames, 1 - error)

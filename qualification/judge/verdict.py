@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from qualification.plan.cells import Cell, frames_needed
 
+from . import pattern
 from .evidence import Evidence, Totals, total
-from .statistics import UNKNOWN, Rate, rate
+from .statistics import UNKNOWN, Rate, rate_after
 
 
 class Verdict(StrEnum):
@@ -88,7 +89,7 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
     # Retransmissions and handshakes pass the NIC finished: they would dilute the rate of what it
     # did. Only where more is wrong than it had to do, all frames count.
     frames = worked.frames if sums.bad <= worked.frames else sums.frames
-    measured = rate(sums.bad, frames, demand.confidence)
+    measured = rate_after(sums.bad, frames, demand.confidence, len(evidence.bursts))
 
     def ends(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(verdict, reason, frames, sums.bad, sums.lost, measured)
@@ -188,10 +189,11 @@ def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
         f"{name} ({count:,})"
         for name, count in sorted(sums.bad_layers.items(), key=lambda x: -x[1])
     )
+    which = pattern.explain(sums.shapes, sums.bad)
     return (
         f"{sums.bad:,} of {frames:,} frames are wrong "
         f"({percent(measured.value or 0)}, {percent(measured.low)} to {percent(measured.high)} "
-        f"at {demand.confidence:.1%}): {layers}"
+        f"at {demand.confidence:.1%}): {layers}{f'; {which}' if which else ''}"
     )
 
 

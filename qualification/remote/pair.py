@@ -15,6 +15,7 @@ from qualification.agent.messages import Received, Sent, VolleyOrder
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF, RULES, SUPPORT
@@ -153,23 +154,27 @@ class PairSession:
         return self._known[key]
 
     def _gather(self, cell: Cell) -> Evidence:
-        """Sends bursts until the cell's demand is met, or is not going to be."""
+        """Sends bursts until the cell is decided, or is not going to be."""
         if cell.flow.volley:  # a fixed set: more of it would tell no more
             return Evidence(
                 self._effective, bursts=(self.burst(partial(self.orders.volley, cell.flow)),)
             )
         evidence = Evidence(self._effective)
-        needed = self.demand.frames
-        done = short = 0
+        done = bad = short = 0
+        wanted = self.demand.frames
         while True:
-            frames = min(BURST, int((needed - done) * SPARE) + 64)
+            frames = min(BURST, int(wanted * SPARE) + 64)
             burst = self.burst(partial(self.orders.tunnel, cell.flow, frames))
             evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames
-            if burst.received.seen.bad or done >= needed or done == before:
+            bad += burst.received.seen.bad
+            wanted = still_wanted(done, bad, len(evidence.bursts), self.demand)
+            if not wanted or done == before:
                 return evidence
             short += done - before < frames // 2
-            if short >= _MOST_TRIES:  # the NIC is given too little to do; more of it will not help
+            # Too little comes through: with bad frames, it is they that hold the traffic up, and
+            # more of it would only cost its deadline; without, the NIC is given too little to do.
+            if short >= (1 if bad else _MOST_TRIES):
                 return evidence
 
     def _request(self, wanted: Mapping[str, bool]) -> None:

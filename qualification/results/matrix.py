@@ -23,13 +23,17 @@ from qualification.judge.symptom import Symptom
 
 @dataclass(frozen=True)
 class RunRow:
-    """The run: its id, when it started (ISO 8601), seed, vxqual's version, the topology's file."""
+    """The run: its id, when it started (ISO 8601), seed, vxqual's version, the topology's file.
+
+    And the confidence of its claims, such as 0.999.
+    """
 
     id: str
     started: str
     seed: int
     version: str
     topology: str
+    confidence: float = 0.999
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,12 @@ def build(
                 )
             )
     run = RunRow(
-        campaign.run_id, campaign.started, campaign.seed, campaign.version, campaign.source
+        campaign.run_id,
+        campaign.started,
+        campaign.seed,
+        campaign.version,
+        campaign.source,
+        campaign.demand.confidence,
     )
     return Matrix(1, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
 
 from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
+from qualification.judge import separation, whole
 from qualification.judge.known import Finding
 from qualification.judge.ruling import CellRow
 from qualification.judge.symptom import Symptom
@@ -114,20 +115,21 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
         yield Line(f"driver {driver}, firmware {firmware}", "title")
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
-            yield from _pair(dut, peers[dut.pair], cells, width)
+            yield from _pair(dut, peers[dut.pair], cells)
+            yield from _explained(cells, dut.driver, matrix.run.confidence, width)
             for symptom in matrix.symptoms:
                 if symptom.pair == dut.pair:
                     yield from _felt(symptom, width)
     used = {cell.verdict for cell in matrix.cells}
     legend = [f"{LETTERS[v]} {_MEANINGS[v]}" for v in Verdict if v in used]
-    whole = [
+    words = [
         text.replace(" ", "\xa0") for text in (*legend, *_LETTERS_OF_TRAFFIC)
     ]  # not to be broken
     yield Line("")
-    yield from (Line(text.replace("\xa0", " ")) for text in wrap("  ".join(whole), width))
+    yield from (Line(text.replace("\xa0", " ")) for text in wrap("  ".join(words), width))
 
 
-def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> Iterator[Line]:
+def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]:
     yield Line(
         f"  {dut.pair}: {dut.host} {dut.interface} -> {peer.host} {peer.interface}"
         f", kernel {dut.kernel}"
@@ -146,7 +148,6 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow], width: int) -> It
         marks = [LETTERS[row[flow].verdict] if flow in row else " " for flow in flows]
         verdicts = {cell.verdict for cell in row.values()}
         yield Line(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
-    yield from _explained(cells, width)
 
 
 def _column(cell: CellRow) -> tuple[object, ...]:
@@ -204,8 +205,18 @@ def _tone(verdicts: set[Verdict]) -> str:
     return "doubt"
 
 
-def _explained(cells: Iterable[CellRow], width: int) -> Iterator[Line]:
-    """A sentence for each cell that fails; for others, one for each reason or expectation."""
+def _explained(
+    cells: Sequence[CellRow], driver: str, confidence: float, width: int
+) -> Iterator[Line]:
+    """What all cells come to; a sentence for each that fails; for others, one a reason."""
+    # A volley is a fixed set of few frames: it would say little of rates.
+    bulk = [cell for cell in cells if not cell.flow.volley]
+    excluded = whole.excludes(bulk, driver, confidence)
+    if excluded is not None:
+        yield from _wrapped(excluded, width, "good")
+    where = separation.separates(bulk, driver)
+    if where is not None:
+        yield from _wrapped(f"{cells[0].pair}: {where}", width, "bad")
     failing = [cell for cell in cells if cell.verdict in (Verdict.FAIL, Verdict.LOSS)]
     for cell in failing[:_MOST_EXPLAINED]:
         did = f"; {cell.signature}" if cell.signature else ""

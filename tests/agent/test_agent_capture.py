@@ -192,6 +192,14 @@ def test_a_ring_that_nobody_reads_counts_what_it_loses(net: Any, rings: Any, unt
 # The peer's capture
 
 
+def bare(seen: Seen) -> Seen:
+    """Without the tallies, which must be of no more frames than were judged."""
+    for values in seen.shapes.values():
+        assert sum(frames for frames, _ in values.values()) <= seen.frames
+        assert sum(bad for _, bad in values.values()) <= seen.bad
+    return replace(seen, shapes={})
+
+
 @pytest.fixture
 def captured(net: Any, until: Any) -> Callable[..., Seen]:
     """`captured(order, *packets)`: what a peer makes of them."""
@@ -210,7 +218,7 @@ def captured(net: Any, until: Any) -> Callable[..., Seen]:
 @pytest.mark.parametrize("family", [4, 6])
 def test_right_frames_of_every_size_are_right(captured: Any, outer: Packet, family: int) -> None:
     packets = [tunnel(inner(family=family, size=size), outer=outer) for size in range(64)]
-    assert captured(ORDER, *packets) == Seen(frames=64)
+    assert bare(captured(ORDER, *packets)) == Seen(frames=64)
 
 
 def test_whose_frames(captured: Any) -> None:
@@ -239,7 +247,7 @@ def test_a_wrong_frame_is_wrong_though_it_no_longer_says_whose_it_is(captured: A
 
 def test_a_wrong_frame_of_an_earlier_burst_is_nobody_s_now(captured: Any) -> None:
     seen = captured(ORDER, spoilt(tunnel(inner(EARLIER)), UDP, 2), tunnel(inner()))
-    assert seen == Seen(frames=1, late=1)
+    assert bare(seen) == Seen(frames=1, late=1)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +278,7 @@ def test_an_outer_checksum_of_none(captured: Any, outer: Packet) -> None:
     seen = captured(ORDER, *without)
     assert (seen.frames, seen.bad, seen.bad_layers) == (4, 4, {"outer L4": 4})
     assert any("0" in finding for finding in seen.samples[0].findings)
-    assert captured(replace(ORDER, outer_checksum=False), *without) == Seen(frames=4)
+    assert bare(captured(replace(ORDER, outer_checksum=False), *without)) == Seen(frames=4)
 
 
 def test_an_inner_checksum_of_none_was_never_asked_for(captured: Any) -> None:
@@ -307,7 +315,7 @@ def test_plain_traffic(captured: Any) -> None:
     seen = captured(order, plain, plain, spoilt(plain.copy(), UDP), without, tunnel(inner()))
     assert (seen.frames, seen.bad, seen.bad_layers) == (4, 2, {"outer L4": 2})
     tcp = filled(LINK / V6 / TCP(sport=1, dport=FLOW) / b"plain")
-    assert captured(replace(order, protocols=(6,)), tcp, plain) == Seen(frames=1)
+    assert bare(captured(replace(order, protocols=(6,)), tcp, plain)) == Seen(frames=1)
 
 
 def test_the_last_frame_is_seen_though_it_came_just_now(captured: Any) -> None:

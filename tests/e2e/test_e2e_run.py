@@ -125,6 +125,8 @@ def test_the_incident(tmp_path: Path) -> None:
     # all-on: 4 flows that are cut; all-but-uso: 2; tso6 has no tunnel segmentation in effect.
     assert list(verdicts.values()).count("FAIL") == 4 + 2
     assert re.search(r"^  all-on +F \. F  F \. F ", done.stdout, re.MULTILINE)
+    assert f"faulty: it fails exactly where the NIC uses {TNL_CSUM}\n" in done.stdout
+    assert "no wrong frame in " in done.stdout  # of the healthy pair
     assert "driver tun, firmware 8.30 0x8000af86" in done.stdout
 
 

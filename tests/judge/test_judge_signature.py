@@ -720,7 +720,8 @@ def test_random_p_is_noise() -> None:
         frame=b"", needs_csum=True, csum_start=l4, csum_offset=16, gso=GSO_TCP4, gso_size=MSS,
         ecn=False, tunnel=True, tunnel_csum=True, l3=14, l4=udp, inner_l3=inner,
     )  # fmt: skip
-    sent = firmwares.check("random-p", {"p": 0.25, "seed": 5}).load("nic")(work, stream(shape, 200))
+    nic = firmwares.check("random-p", {"p": 0.25, "seed": 5}).load("nic")
+    sent = nic.transmit(work, stream(shape, 200))
     found = signed(shape, sent)
     assert (found.name, found.layer, found.unexplained) == ("noise", "outer L4", 0)
     assert found.explained == found.of > 30
@@ -823,7 +824,7 @@ def test_a_failing_row_and_its_sentence_say_it() -> None:
     assert written.signature == str(signature_of(cell, judgement, evidence))
     assert written.signature.startswith("seed-left, inner L4: the field still holds the seed")
     assert written.signature.endswith("explains 20 of 20 wrong frames")
-    (line,) = [each.text for each in _explained([written], 1000)]
+    (line,) = [each.text for each in _explained([written], "tun", 0.999, 1000)]
     assert line.endswith(f"{judgement.reason}; {written.signature}")
     # Nothing is said of what did not fail, or left no frame behind.
     assert row(cell, replace(judgement, verdict=Verdict.LOSS), evidence).signature is None

@@ -97,6 +97,7 @@ def test_the_form(document: Any) -> None:
         "seed": 7,
         "version": "0.1.0",
         "topology": "lab.yaml",
+        "confidence": 0.999,
     }
     assert [(nic["pair"], nic["role"]) for nic in document["nics"]] == [
         ("x710", "dut"),
