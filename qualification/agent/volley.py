@@ -40,7 +40,7 @@ def shots_of(order: VolleyOrder) -> Iterator[Shot]:
         order.mtu,
     )
     make = Maker(path, TCP if order.protocol == "tcp" else UDP, pool(order.seed))
-    return VOLLEYS[order.volley].make(make, order.segmented)
+    return VOLLEYS[order.volley].shots(make, order.segmented)
 
 
 def fire(order: VolleyOrder, namespace: int | None) -> int:

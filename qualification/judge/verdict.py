@@ -138,7 +138,8 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
         return ends(
             Verdict.PASS,
             f"all {sums.frames:,} frames are byte for byte what they must be, {worked.said} "
-            "among them",
+            f"among them: a rate of {percent(measured.high)} or more is excluded at "
+            f"{demand.confidence:.1%}",
         )
     if worked.frames < demand.frames:
         return ends(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -59,6 +60,25 @@ class Searched:
         return "; ".join(said)
 
 
+def worth_searching(seen: Iterable[Observation]) -> tuple[Observation, ...]:
+    """All but volleys that fail beside the kernel's own traffic of their kind.
+
+    That has the same culprit to tell, and frames enough to prove it.
+    """
+    seen = tuple(seen)
+    failing = {_kind(one.cell) for one in seen if one.failing and not one.cell.flow.volley}
+    return tuple(
+        one
+        for one in seen
+        if not (one.failing and one.cell.flow.volley and _kind(one.cell) in failing)
+    )
+
+
+def _kind(cell: Cell) -> tuple[object, ...]:
+    flow = cell.flow
+    return cell.set_id, flow.outer, flow.outer_checksum, flow.inner, flow.l4
+
+
 def search(pair: str, bench: Bench) -> Searched:
     """Finds and proves the culprits of a pair's failing cells; runs nothing where none failed.
 
@@ -82,7 +102,7 @@ def search(pair: str, bench: Bench) -> Searched:
     investigation = Investigation(
         pair,
         campaign.space(pair),
-        bench.observed(pair),
+        worth_searching(bench.observed(pair)),
         campaign.flows(pair),
         run,
         campaign.demand.confidence,

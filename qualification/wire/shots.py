@@ -247,7 +247,7 @@ class Maker:
             # A super-packet of 64 KiB and headers has a length that its field cannot hold.
             return struct.pack("!HHHH", source, port, length & 0xFFFF, seed) + data
         seed = self.seed(20 + len(data))
-        sequence = number << 20 | 0x80000000  # wraps its sign, and never meets another shot's
+        sequence = (0x80000000 + (number << 16)) & 0xFFFFFFFF  # none meets another shot's
         return (
             struct.pack("!HHIIBBHHH", source, port, sequence, 1, 0x50, flags, 4096, seed, 0) + data
         )

@@ -16,7 +16,7 @@ from qualification.wire.difference import differences, nearest
 from qualification.wire.packet import TCP, UDP
 from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Path, Shot, canonical
 from qualification.wire.verify import check
-from qualification.wire.volleys import VOLLEYS
+from qualification.wire.volleys import ENOUGH, VOLLEYS
 
 PATHS = {
     4: Path(b"\x02" * 6, b"\x06" * 6, bytes([10, 86, 1, 1]), bytes([10, 86, 1, 77]), 20_000, 1450),
@@ -33,7 +33,7 @@ EVERY = [
 
 def shots(name: str, family: int, l4: str, cut: bool) -> list[Shot]:
     make = Maker(PATHS[family], TCP if l4 == "tcp" else UDP, FILL)
-    return list(VOLLEYS[name].make(make, cut))
+    return list(VOLLEYS[name].shots(make, cut))
 
 
 def finished(shot: Shot) -> list[bytes]:
@@ -62,6 +62,7 @@ def test_shots_of_a_volley_can_be_told_apart(kind: tuple[str, int, str, bool]) -
     due = [frame for shot in made for frame in shot.expected()]
     assert len(set(due)) == len(due)
     assert any(shot.gso_size for shot in made) == kind[3]
+    assert sum(shot.frames for shot in made if shot.frames > 1 or not kind[3]) >= ENOUGH
 
 
 def test_ids_count_only_where_df_is_not_set() -> None:
