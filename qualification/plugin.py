@@ -75,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from qualification.run import worker
 
+    config.addinivalue_line("markers", "volley: cells of crafted buffers, few frames each")
     config.pluginmanager.register(worker, "vxqual-fixtures")
     if hasattr(config, "workerinput"):
         campaign = worker.Worker.from_json(config.workerinput["vxqual"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import TypeAdapter
@@ -60,18 +60,18 @@ class Searched:
         return "; ".join(said)
 
 
-def worth_searching(seen: Iterable[Observation]) -> tuple[Observation, ...]:
-    """All but volleys that fail beside the kernel's own traffic of their kind.
+def beside(seen: Iterable[Observation]) -> dict[str, str]:
+    """Volleys that fail beside the kernel's own traffic of their kind, and the cell of that.
 
-    That has the same culprit to tell, and frames enough to prove it.
+    It has the same culprit to tell, and frames enough to prove it.
     """
-    seen = tuple(seen)
-    failing = {_kind(one.cell) for one in seen if one.failing and not one.cell.flow.volley}
-    return tuple(
-        one
+    seen = tuple(one for one in seen if one.failing)
+    bulk = {_kind(one.cell): one.cell.id for one in seen if not one.cell.flow.volley}
+    return {
+        one.cell.id: bulk[_kind(one.cell)]
         for one in seen
-        if not (one.failing and one.cell.flow.volley and _kind(one.cell) in failing)
-    )
+        if one.cell.flow.volley and _kind(one.cell) in bulk
+    }
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
@@ -98,16 +98,20 @@ def search(pair: str, bench: Bench) -> Searched:
         steps.append(Step(made, outcome.observation, outcome.evidence, reason))
         return outcome.observation
 
-    campaign = bench.campaign
+    campaign, observed = bench.campaign, bench.observed(pair)
+    told = beside(observed)
     investigation = Investigation(
         pair,
         campaign.space(pair),
-        worth_searching(bench.observed(pair)),
+        tuple(one for one in observed if one.cell.id not in told),
         campaign.flows(pair),
         run,
         campaign.demand.confidence,
     )
-    return Searched(investigation.conclude(), tuple(steps))
+    found = investigation.conclude()
+    culprits = found.culprits
+    inherited = {id_: culprits[cell] for id_, cell in told.items() if cell in culprits}
+    return Searched(replace(found, culprits={**culprits, **inherited}), tuple(steps))
 
 
 def conclude(searched: Searched, bench: Bench) -> None:

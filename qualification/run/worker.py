@@ -48,7 +48,14 @@ class Worker:
             return
         if "cell" in metafunc.fixturenames:
             cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair)]
-            metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
+            metafunc.parametrize(
+                "cell",
+                [
+                    pytest.param(cell, marks=[pytest.mark.volley] if cell.flow.volley else [])
+                    for cell in cells
+                ],
+                ids=[cell.id for cell in cells],
+            )
         if "control" in metafunc.fixturenames:
             controls = [name for pair in campaign.pairs for name in campaign.controls(pair)]
             metafunc.parametrize(
