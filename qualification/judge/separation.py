@@ -57,12 +57,14 @@ def used(row: CellRow, driver: str = "") -> frozenset[str]:
         "tcp" if asked.l4 == "tcp" else "udp",
         asked.segmentation,
         asked.port,
+        tunnel=asked.tunnel,
     )
     work = flow.work(on)
     names = set()
     if "segmentation" in work:
         names |= {USO if flow.l4 == "udp" else TSO if flow.inner == 4 else TSO6}
-        names |= {TNL_CSUM if flow.outer_checksum else TNL}
+        if flow.tunnel:
+            names |= {TNL_CSUM if flow.outer_checksum else TNL}
     if "checksum" in work:
         names |= on & {CSUM, CSUM4 if flow.inner == 4 else CSUM6}
     return frozenset(names)
@@ -214,8 +216,10 @@ def _conditions(rows: Sequence[CellRow], driver: str) -> list[_Condition]:
     ]
     said += [
         ("port", f"the tunnel's port is {port}", [f.port == port for f in flows])
-        for port in sorted({f.port for f in flows})
+        for port in sorted({f.port for f in flows if f.tunnel})
     ]
+    said.append(("tunnel", "traffic is in a tunnel", [f.tunnel for f in flows]))
+    said.append(("tunnel", "there is no tunnel", [not f.tunnel for f in flows]))
     for name in features:
         on = [row.effective.get(name, False) for row in rows]
         said.append((name, f"{name} is on", on))

@@ -152,8 +152,11 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
 
 def _column(cell: CellRow) -> tuple[object, ...]:
     flow = cell.flow
+    traffic = _TRAFFIC[flow.l4, flow.segmentation]
+    if not flow.tunnel:
+        return f"plain{flow.outer}", "", traffic
     kind = "csum" if flow.outer_checksum else "nocsum"
-    return f"outer{flow.outer}-{kind}", f"inner{flow.inner}", _TRAFFIC[flow.l4, flow.segmentation]
+    return f"outer{flow.outer}-{kind}", f"inner{flow.inner}", traffic
 
 
 def _places(flows: Sequence[tuple[object, ...]]) -> list[int]:
