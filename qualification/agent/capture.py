@@ -38,8 +38,9 @@ def _whose(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
         if order.ttl is not None and _ttl(layout.outer, data) != order.ttl:
             return _LATE  # or of somebody's tunnel: the port does not tell
         return _OURS
-    if order.vni is not None and layout.vni is None and _ttl(layout.outer, data) in MARKS:
-        return _LATE  # a plain one, to the tunnel's port
+    broken = layout.vxlan is not None and layout.vni is None
+    if broken and _ttl(layout.outer, data) in MARKS:
+        return _LATE  # of a plain burst, to the tunnel's port
     if order.vni is not None and layout.vxlan is None and layout.outer.trouble == "fragment":
         return _OURS  # nobody else sends fragments to us from there; it cannot say so itself
     first, end = order.late_ports

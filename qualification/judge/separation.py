@@ -216,10 +216,8 @@ def _conditions(rows: Sequence[CellRow], driver: str) -> list[_Condition]:
     ]
     said += [
         ("port", f"the tunnel's port is {port}", [f.port == port for f in flows])
-        for port in sorted({f.port for f in flows if f.tunnel})
+        for port in sorted({f.port for f in flows})
     ]
-    said.append(("tunnel", "traffic is in a tunnel", [f.tunnel for f in flows]))
-    said.append(("tunnel", "there is no tunnel", [not f.tunnel for f in flows]))
     for name in features:
         on = [row.effective.get(name, False) for row in rows]
         said.append((name, f"{name} is on", on))

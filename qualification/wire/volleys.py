@@ -31,9 +31,8 @@ TUNNEL_PORTS = (4789, 4790, 6081, 8472)
 """UDP ports that NICs know as a tunnel's: VXLAN, VXLAN-GPE, Geneve, and Linux's own for VXLAN."""
 
 MARKS = range(130, 250)
-"""TTLs of plain volleys to those ports. Their destination port cannot tell a burst from an earlier
-one, or from what else a host sends there (TTL 64, 128 or 255); the TTL does, and no VXLAN, L4
-header or checksum of UDP knows of it."""
+"""TTLs of plain volleys to those ports. The port does not tell a burst from an earlier one, or from
+what a tunnel of the host's own sends there (with a TTL of 64, 128 or 255); the TTL does."""
 
 _MOST_SEGMENTS = 64
 _MOST_BYTES = 65_000
