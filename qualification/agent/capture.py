@@ -15,6 +15,7 @@ from dataclasses import replace
 from qualification.wire.dissect import Layout, dissect
 from qualification.wire.packet import TCP, Packet
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, Checked, check, explain
+from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
 from .messages import BadFrame, CaptureOrder, Handed, Seen
@@ -27,20 +28,32 @@ SEGMENT = "segment"
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
 
 
-def _whose(order: CaptureOrder, layout: Layout | None) -> str:
+def _whose(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
     """Whether a frame belongs to the burst, to an earlier one of ours, or to somebody else."""
     if layout is None:
         return _FOREIGN
     packet = layout.outer if order.vni is None else layout.inner
     port = None if packet is None else packet.destination_port
     if layout.vni == order.vni and port == order.flow_port:
+        if order.ttl is not None and _ttl(layout.outer, data) != order.ttl:
+            return _LATE  # or of somebody's tunnel: the port does not tell
         return _OURS
+    broken = layout.vxlan is not None and layout.vni is None
+    if broken and _ttl(layout.outer, data) in MARKS:
+        return _LATE  # of a plain burst, to the tunnel's port
     if order.vni is not None and layout.vxlan is None and layout.outer.trouble == "fragment":
         return _OURS  # nobody else sends fragments to us from there; it cannot say so itself
     first, end = order.late_ports
     if layout.vni in order.our_vnis and port is not None and first <= port < end:
         return _LATE
     return _FOREIGN
+
+
+def _ttl(packet: Packet, data: bytes) -> int | None:
+    """TTL or hop limit; None where the header cannot be read."""
+    if packet.l4 == packet.start:
+        return None
+    return data[packet.start + (8 if packet.family == 4 else 7)]
 
 
 def _names(layers: int) -> tuple[str, ...]:
@@ -112,7 +125,7 @@ class PeerCapture(_Capture):
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
         checked = check(data, frame.wire_length, self._ports)
-        whose = _whose(self._order, checked.layout)
+        whose = _whose(self._order, checked.layout, data)
         # Only of our own flow we know what was asked for: another tunnel may well do without.
         bad = checked.bad | (checked.absent & self._must_have if whose == _OURS else 0)
         if whose == _LATE:
@@ -193,7 +206,7 @@ class SenderCapture(_Capture):
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
         layout = dissect(data, frame.wire_length, self._ports)
-        if layout is None or _whose(self._order, layout) != _OURS:
+        if layout is None or _whose(self._order, layout, data) != _OURS:
             return
         packet = layout.outer if self._order.vni is None else layout.inner
         if packet is None:

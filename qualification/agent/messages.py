@@ -59,10 +59,11 @@ class VolleyOrder:
         source_mac: Of the frames, inside the tunnel.
         destination_mac: The same.
         source: Address of the sender.
-        destination: Of nobody, so that nobody answers.
-        port: Destination port; unique per burst.
+        destination: Of nobody in a tunnel, so that nobody answers; of the peer without one.
+        port: Destination port; unique per burst, unless the volley says which.
         mtu: Most bytes of an IP packet in it.
         seed: Determines every payload byte.
+        ttl: Or hop limit, where the volley does not say otherwise.
     """
 
     volley: str
@@ -77,6 +78,7 @@ class VolleyOrder:
     port: int
     mtu: int
     seed: int
+    ttl: int = 64
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class CaptureOrder:
         source_mac: Only frames from this address, "02:00:…".
         protocols: IP protocol numbers of the outermost transport, such as (17,).
         port: Its destination port.
-        vxlan_port: The port whose payload is VXLAN.
+        vxlan_port: The port whose payload is VXLAN; 0 for none.
         vni: The flow's VNI, or None for plain traffic.
         flow_port: The flow's own destination port (inner, in a tunnel).
         our_vnis: Every VNI of this run.
@@ -99,6 +101,8 @@ class CaptureOrder:
         keep: Bad frames kept as bytes.
         snap: Bytes kept of each frame; 0 for all of it.
         ring: Ring size, bytes.
+        ttl: What tells the burst's frames from others to its port, if that is not its own; see
+            `qualification.wire.volleys.MARKS`.
     """
 
     interface: str
@@ -115,6 +119,7 @@ class CaptureOrder:
     keep: int = 64
     snap: int = 0
     ring: int = 64 << 20
+    ttl: int | None = None
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class _Agent:
         self._journal: Journal | None = None
         self._tunnels: Tunnels | None = None
         self._touched: set[str] = set()
-        self._watched: tuple[PeerCapture, Receiver | None, dict[str, int]] | None = None
+        self._watched: tuple[PeerCapture, Receiver | None, dict[str, int], int | None] | None = None
         self._log = counters.KernelLog()
         self.calls = CallOrders(self._tunnel)
 
@@ -178,7 +178,8 @@ class _Agent:
         """Starts judging a flow's frames and, if it is one of sockets, receiving it."""
         self._end_watch()
         order = CaptureOrder(**capture)
-        before = counters.snapshot(self._interface, self._tunnel_of(order.vni))
+        tunnel = self._tunnel_of(order.vni)
+        before = counters.snapshot(self._interface, tunnel)
         if volley is not None:
             watching: PeerCapture = VolleyCapture(order, VolleyOrder(**volley))
         else:
@@ -191,13 +192,13 @@ class _Agent:
             except BaseException:
                 watching.finish()
                 raise
-        self._watched = watching, receiver, before
+        self._watched = watching, receiver, before, tunnel
 
     def collect(self, context: Context, *, frames: int) -> dict[str, Any]:
         """Waits until that many frames have come or the wire is quiet, and tells what was seen."""
         if self._watched is None:
             raise AgentProblem("not-watching", "collect without watch")
-        watching, receiver, before = self._watched
+        watching, receiver, before, tunnel = self._watched
 
         def over() -> bool:
             quiet = watching.quiet_for()
@@ -208,7 +209,6 @@ class _Agent:
             return watching.arrived >= frames and (receiver is None or receiver.complete)
 
         await_condition(over, 60.0, context.stop.is_set)
-        tunnel = None if self._tunnels is None else self._tunnels.namespace
         seen, delivered = self._end_watch()
         after = counters.snapshot(self._interface, tunnel)
         return dataclasses.asdict(
@@ -287,7 +287,7 @@ class _Agent:
     def _end_watch(self) -> Any:
         if self._watched is None:
             return None
-        watching, receiver, _before = self._watched
+        watching, receiver, *_ = self._watched
         self._watched = None
         try:
             seen = watching.finish()

@@ -1,4 +1,4 @@
-"""Fires a volley into a tunnel, and holds what arrives against what was due, byte for byte.
+"""Fires a volley, into a tunnel or not, and holds what arrives against what was due.
 
 The buffers go in by AF_PACKET with PACKET_VNET_HDR (packet(7), net/packet/af_packet.c), so that
 the tunnel takes them for its stack's own: unfinished, and super-packets uncut.
@@ -38,6 +38,7 @@ def shots_of(order: VolleyOrder) -> Iterator[Shot]:
         ipaddress.ip_address(order.destination).packed,
         order.port,
         order.mtu,
+        order.ttl,
     )
     make = Maker(path, TCP if order.protocol == "tcp" else UDP, pool(order.seed))
     return VOLLEYS[order.volley].shots(make, order.segmented)

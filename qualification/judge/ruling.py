@@ -23,6 +23,7 @@ class FlowRow:
     segmentation: bool
     port: int
     volley: str = ""
+    tunnel: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def row(
             flow.segmentation,
             flow.port,
             flow.volley,
+            flow.tunnel,
         ),
         verdict=judgement.verdict,
         frames=judgement.frames,

@@ -57,12 +57,14 @@ def used(row: CellRow, driver: str = "") -> frozenset[str]:
         "tcp" if asked.l4 == "tcp" else "udp",
         asked.segmentation,
         asked.port,
+        tunnel=asked.tunnel,
     )
     work = flow.work(on)
     names = set()
     if "segmentation" in work:
         names |= {USO if flow.l4 == "udp" else TSO if flow.inner == 4 else TSO6}
-        names |= {TNL_CSUM if flow.outer_checksum else TNL}
+        if flow.tunnel:
+            names |= {TNL_CSUM if flow.outer_checksum else TNL}
     if "checksum" in work:
         names |= on & {CSUM, CSUM4 if flow.inner == 4 else CSUM6}
     return frozenset(names)

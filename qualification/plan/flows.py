@@ -16,7 +16,7 @@ Protocol = Literal["tcp", "udp"]
 
 @dataclass(frozen=True)
 class Flow:
-    """One shape of traffic through the tunnel.
+    """One shape of traffic, through the tunnel unless said otherwise.
 
     Attributes:
         outer: IP version of the underlay.
@@ -24,9 +24,11 @@ class Flow:
         inner: IP version inside the tunnel.
         l4: Inner protocol.
         segmentation: Super-packets are made: always of bulk TCP, of UDP with UDP_SEGMENT.
-        port: The tunnel's UDP port.
+        port: The tunnel's UDP port; 0 without one.
         volley: Which crafted buffers are sent, by their name in `qualification.wire.volleys`;
             empty for traffic of the kernel's own sockets, in bulk.
+        tunnel: It goes through a tunnel. Plain traffic has one IP version, as outer and as inner,
+            and its TCP or UDP checksum counts as the outer one.
     """
 
     outer: Family
@@ -36,16 +38,19 @@ class Flow:
     segmentation: bool
     port: int = 4789
     volley: str = ""
+    tunnel: bool = True
 
     @property
     def id(self) -> str:
-        """Such as "outer4-csum/inner6/tcp" or "outer4-csum/inner6/tcp/boundaries".
+        """Such as "outer4-csum/inner6/tcp", ".../tcp/boundaries" or "plain4/udp/lengths".
 
         The port is named where it is not the standard's.
         """
         traffic = self.l4 if self.l4 == "tcp" or not self.segmentation else "udp-seg"
         port = "" if self.port == 4789 else f"-port{self.port}"
         volley = f"/{self.volley}" if self.volley else ""
+        if not self.tunnel:
+            return f"plain{self.outer}/{traffic}{volley}"
         return f"{self.outer_id}{port}/inner{self.inner}/{traffic}{volley}"
 
     @property
@@ -61,6 +66,8 @@ class Flow:
     @property
     def overhead(self) -> int:
         """Bytes between the underlay's MTU and the inner one (RFC 7348): 50, or 70 over IPv6."""
+        if not self.tunnel:
+            return 0
         return 50 if self.outer == 4 else 70
 
     def work(self, on: frozenset[str]) -> frozenset[str]:
@@ -77,8 +84,10 @@ class Flow:
         if on & {CSUM, family_sum}:
             work.add("checksum")
         cutter = USO if self.l4 == "udp" else TSO if self.inner == 4 else TSO6
-        tunnel = TNL_CSUM if self.outer_checksum else TNL
-        if self.segmentation and {cutter, tunnel} <= on:
+        needs = {cutter}
+        if self.tunnel:
+            needs.add(TNL_CSUM if self.outer_checksum else TNL)
+        if self.segmentation and needs <= on:
             work.add("segmentation")
         return frozenset(work)
 
@@ -98,11 +107,17 @@ def bulk_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
 
 
 def volley_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
-    """Every flow of crafted buffers, in the order they run."""
-    return tuple(
+    """Every flow of crafted buffers, in the order they run: in tunnels, then without."""
+    tunnelled = tuple(
         Flow(outer, checksum, inner, l4, segmentation, port, volley.name)
         for volley in VOLLEYS.values()
         for outer, checksum, inner, (l4, segmentation) in product(
             sorted(families), (True, False), _VERSIONS, volley.traffic
         )
     )
+    plain = tuple(
+        Flow(family, True, family, l4, segmentation, 0, volley.name, tunnel=False)
+        for volley in VOLLEYS.values()
+        for family, (l4, segmentation) in product(sorted(families), volley.plain)
+    )
+    return tunnelled + plain

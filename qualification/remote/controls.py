@@ -61,7 +61,9 @@ def _crafted_control(pair: PairSession) -> ControlResult:
     """Every volley, once for each inner family: outside of that, the kernel does the same."""
     outer = pair.flows[0].outer
     flows = [
-        flow for flow in volley_flows(frozenset({outer}), pair.ends.port) if flow.outer_checksum
+        flow
+        for flow in volley_flows(pair.ends.families, pair.ends.port)
+        if not flow.tunnel or (flow.outer == outer and flow.outer_checksum)
     ]
     orders = {flow.id: partial(pair.orders.volley, flow) for flow in flows}
     return judge_crafted(_until_blocked(pair, orders, pair.ends.port))

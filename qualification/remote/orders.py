@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -10,6 +11,7 @@ from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder, V
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.plan.flows import Flow
+from qualification.wire.volleys import MARKS, VOLLEYS
 
 _TCP_HEADERS = {4: 20 + 32, 6: 40 + 32}  # with the timestamp option
 _UDP_HEADERS = {4: 28, 6: 48}
@@ -104,9 +106,12 @@ class Bursts:
         self._vnis = vnis
         self.seed = seed
         self._count = 0
+        self._marked = Counter[int]()
 
     def volley(self, flow: Flow) -> BurstOrders:
-        """A volley through a flow's tunnel."""
+        """A volley, through the flow's tunnel if it has one."""
+        if not flow.tunnel:
+            return self._plain_volley(flow)
         port, seed = self._next()
         order = VolleyOrder(
             volley=flow.volley,
@@ -123,6 +128,43 @@ class Bursts:
             seed=seed,
         )
         return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum)
+
+    def _plain_volley(self, flow: Flow) -> BurstOrders:
+        """A volley on the underlay.
+
+        It goes to the peer's own address. One of nobody would be forwarded by a peer that routes,
+        as cluster nodes do, and so leave the link. What the peer answers (a reset, an ICMP error)
+        comes from it, and is neither captured nor judged.
+        """
+        port, seed = self._next()
+        fixed = VOLLEYS[flow.volley].port
+        mark = None if fixed is None else self._mark(fixed)
+        order = VolleyOrder(
+            volley=flow.volley,
+            protocol=flow.l4,
+            segmented=flow.segmentation,
+            device=self._ends.dut.facts.interface,
+            vni=None,
+            source_mac=self._ends.dut.facts.mac,
+            destination_mac=self._ends.peer.facts.mac,
+            source=self._ends.outer("dut", flow.outer),
+            destination=self._ends.outer("peer", flow.outer),
+            port=port if fixed is None else fixed,
+            mtu=self._ends.mtu,
+            seed=seed,
+            ttl=64 if mark is None else mark,
+        )
+        protocols = (6 if flow.l4 == "tcp" else 17,)
+        return self._orders(order, protocols, order.port, None, True, vxlan_port=0, ttl=mark)
+
+    def _mark(self, port: int) -> int:
+        """The next TTL for a port that every burst of a volley goes to.
+
+        It comes again after as many bursts to that port, when no frame of the first can be left:
+        each burst ends with all of it arrived or the wire quiet.
+        """
+        self._marked[port] += 1
+        return MARKS[(self._marked[port] - 1) % len(MARKS)]
 
     def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
         """A burst of a flow through its tunnel."""
@@ -187,6 +229,9 @@ class Bursts:
         port: int,
         vni: int | None,
         outer_checksum: bool,
+        *,
+        vxlan_port: int | None = None,
+        ttl: int | None = None,
     ) -> BurstOrders:
         def capture(interface: str, snap: int) -> CaptureOrder:
             return CaptureOrder(
@@ -194,15 +239,16 @@ class Bursts:
                 source_mac=self._ends.dut.facts.mac,
                 protocols=protocols,
                 port=port,
-                vxlan_port=self._ends.port,
+                vxlan_port=self._ends.port if vxlan_port is None else vxlan_port,
                 vni=vni,
                 flow_port=flow.port,
                 our_vnis=self._vnis,
-                late_ports=(_FIRST_PORT, flow.port),
+                late_ports=(_FIRST_PORT, _FIRST_PORT + self._count - 1),
                 mtu=self._ends.mtu,
                 outer_checksum=outer_checksum,
                 snap=snap,
                 ring=(32 if snap else 64) << 20,
+                ttl=ttl,
             )
 
         return BurstOrders(

@@ -40,8 +40,12 @@ _MEANINGS = {
     Verdict.KNOWN: "known to fail",
 }
 _TRAFFIC = {("tcp", True): "t", ("tcp", False): "t", ("udp", False): "u", ("udp", True): "s"}
+_ORDER_OF_TRAFFIC = "tus"
 _LETTERS_OF_TRAFFIC = ("t TCP", "u UDP", "s UDP segmented")
 _MOST_EXPLAINED = 12
+
+_Column = tuple[str, str, str]
+"""Outer variant, inner family, traffic; plain traffic has no inner family."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,12 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
     )
     if not cells:
         return
-    flows = list(dict.fromkeys(_column(cell) for cell in cells))
-    sets: dict[str, dict[tuple[object, ...], CellRow]] = {}
+    # By name, which puts plain traffic behind tunnels; what ran first may be a part of a group.
+    flows = sorted(
+        {_column(cell) for cell in cells},
+        key=lambda column: (*column[:2], _ORDER_OF_TRAFFIC.index(column[2])),
+    )
+    sets: dict[str, dict[_Column, CellRow]] = {}
     for cell in cells:
         line = f"{cell.set_id} {cell.flow.volley}".rstrip()
         sets.setdefault(line, {})[_column(cell)] = cell
@@ -150,13 +158,16 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
         yield Line(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
 
 
-def _column(cell: CellRow) -> tuple[object, ...]:
+def _column(cell: CellRow) -> _Column:
     flow = cell.flow
+    traffic = _TRAFFIC[flow.l4, flow.segmentation]
+    if not flow.tunnel:
+        return f"plain{flow.outer}", "", traffic
     kind = "csum" if flow.outer_checksum else "nocsum"
-    return f"outer{flow.outer}-{kind}", f"inner{flow.inner}", _TRAFFIC[flow.l4, flow.segmentation]
+    return f"outer{flow.outer}-{kind}", f"inner{flow.inner}", traffic
 
 
-def _places(flows: Sequence[tuple[object, ...]]) -> list[int]:
+def _places(flows: Sequence[_Column]) -> list[int]:
     """Where each column stands: groups apart from each other, and heads from the next ones."""
     places: list[int] = []
     behind = [0, 0]  # where the last head of an outer variant ends, and of an inner family
@@ -171,7 +182,7 @@ def _places(flows: Sequence[tuple[object, ...]]) -> list[int]:
     return places
 
 
-def _changed(flows: Sequence[tuple[object, ...]], index: int) -> int:
+def _changed(flows: Sequence[_Column], index: int) -> int:
     """The outermost level in which a column differs from the one before it."""
     if index == 0:
         return 0
@@ -187,7 +198,7 @@ def _spaced(places: Sequence[int], texts: Sequence[str]) -> str:
     return line
 
 
-def _heads(flows: Sequence[tuple[object, ...]], places: Sequence[int], label: int) -> Iterator[str]:
+def _heads(flows: Sequence[_Column], places: Sequence[int], label: int) -> Iterator[str]:
     """Three lines above the columns: outer variant, inner family, traffic."""
     for level, title in enumerate(("", "offload set", "")):
         texts = [

@@ -76,7 +76,7 @@ def beside(seen: Iterable[Observation]) -> dict[str, str]:
 
 def _kind(cell: Cell) -> tuple[object, ...]:
     flow = cell.flow
-    return cell.set_id, flow.outer, flow.outer_checksum, flow.inner, flow.l4
+    return cell.set_id, flow.tunnel, flow.outer, flow.outer_checksum, flow.inner, flow.l4
 
 
 def search(pair: str, bench: Bench) -> Searched:

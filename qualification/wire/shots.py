@@ -45,6 +45,7 @@ class Path:
         destination: The same.
         port: Destination port of TCP or UDP.
         mtu: Most bytes of an IP packet on the wire.
+        ttl: Or hop limit, where a shot does not say otherwise.
     """
 
     source_mac: bytes
@@ -53,6 +54,7 @@ class Path:
     destination: bytes
     port: int
     mtu: int
+    ttl: int = 64
 
     @property
     def family(self) -> int:
@@ -196,7 +198,7 @@ class Maker:
         flags: int = ACK | PSH,
         traffic_class: int = 0,
         df: bool = True,
-        ttl: int = 64,
+        ttl: int | None = None,
         ident: int | None = None,
         vlans: Sequence[int] = (),
         options: bytes = b"",
@@ -210,7 +212,7 @@ class Maker:
             flags: Of TCP.
             traffic_class: DSCP and ECN, the byte of IPv4's TOS and IPv6's traffic class.
             df: IPv4: do not fragment.
-            ttl: Or hop limit.
+            ttl: Or hop limit; the path's unless given.
             ident: IPv4's identification; a new one each time unless given.
             vlans: 802.1Q tags in front of the IP packet, outermost first.
             options: IPv4 options, or IPv6 extension headers; a multiple of 4 or 8 bytes.
@@ -220,6 +222,7 @@ class Maker:
         path = self.path
         data = self.payload(payload) if isinstance(payload, int) else payload
         kind = 0x0800 if path.family == 4 else 0x86DD
+        ttl = path.ttl if ttl is None else ttl
         link = path.destination_mac + path.source_mac
         link += b"".join(struct.pack("!HH", 0x8100, tag) for tag in vlans)
         link += struct.pack("!H", kind)

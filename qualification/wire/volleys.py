@@ -27,6 +27,13 @@ UDP_CUT: Traffic = ("udp", True)
 ENOUGH = 400
 """Frames of a volley at least: segments, where it is made of super-packets."""
 
+TUNNEL_PORTS = (4789, 4790, 6081, 8472)
+"""UDP ports that NICs know as a tunnel's: VXLAN, VXLAN-GPE, Geneve, and Linux's own for VXLAN."""
+
+MARKS = range(130, 250)
+"""TTLs of plain volleys to those ports. The port does not tell a burst from an earlier one, or from
+what a tunnel of the host's own sends there (with a TTL of 64, 128 or 255); the TTL does."""
+
 _MOST_SEGMENTS = 64
 _MOST_BYTES = 65_000
 _NOP = b"\x01"
@@ -41,8 +48,10 @@ class Volley:
         name: In flow ids.
         title: What it sends, in a sentence for people.
         faults: What it is for.
-        traffic: Kinds of traffic that it is made of.
+        traffic: Kinds of traffic that it is made of, in a tunnel.
         make: Makes one round of its shots; told whether to make super-packets.
+        plain: Kinds of traffic that it is made of without a tunnel.
+        port: The destination port that all its shots go to; None for one of the burst's own.
     """
 
     name: str
@@ -50,6 +59,8 @@ class Volley:
     faults: tuple[str, ...]
     traffic: tuple[Traffic, ...]
     make: Callable[[Maker, bool], Iterator[Shot]]
+    plain: tuple[Traffic, ...] = ()
+    port: int | None = None
 
     def shots(self, make: Maker, cut: bool) -> Iterator[Shot]:
         """Its shots, over and over until there are enough frames of the kind it is for.
@@ -69,12 +80,17 @@ VOLLEYS: dict[str, Volley] = {}
 
 
 def _volley(
-    name: str, title: str, faults: str, *traffic: Traffic
+    name: str,
+    title: str,
+    faults: str,
+    *traffic: Traffic,
+    plain: tuple[Traffic, ...] = (),
+    port: int | None = None,
 ) -> Callable[[Callable[[Maker, bool], Iterator[Shot]]], Callable[[Maker, bool], Iterator[Shot]]]:
     def register(
         make: Callable[[Maker, bool], Iterator[Shot]],
     ) -> Callable[[Maker, bool], Iterator[Shot]]:
-        VOLLEYS[name] = Volley(name, title, tuple(faults.split()), traffic, make)
+        VOLLEYS[name] = Volley(name, title, tuple(faults.split()), traffic, make, plain, port)
         return make
 
     return register
@@ -126,6 +142,7 @@ def _flags(make: Maker, _cut: bool) -> Iterator[Shot]:
     "pad-summed odd-byte vlan-lost-short offset-clipped",
     TCP_WHOLE,
     UDP_WHOLE,
+    plain=(TCP_WHOLE, UDP_WHOLE),
 )
 def _lengths(make: Maker, _cut: bool) -> Iterator[Shot]:
     # Ethernet pads to 60 bytes without FCS; some chips to 64 or 65.
@@ -223,3 +240,28 @@ def _inner_vlan(make: Maker, cut: bool) -> Iterator[Shot]:
     if cut:
         for size in (2000, 2001, 5999, 30_000, 50_001):
             yield make.shot(size, 1000, vlans=(100,))
+
+
+def _to_a_tunnel_port(make: Maker, _cut: bool) -> Iterator[Shot]:
+    for size in (*range(4), 7, 8, 9, 16, 17, 18, 19, 58, 59, 100, 101, 1000, 1001):
+        yield make.shot(_no_tunnel(make.payload(size)))
+    for less in range(2):
+        yield make.shot(_no_tunnel(make.payload(make.largest - less)))
+
+
+def _no_tunnel(payload: bytes) -> bytes:
+    """A payload that no tunnel takes for its own, so that a peer with such a tunnel drops it.
+
+    VXLAN and VXLAN-GPE: the I flag, 0x08, is not set. Geneve (RFC 8926): version 3 is unknown.
+    """
+    return b"\xc0"[: len(payload)] + payload[1:]
+
+
+for _port in TUNNEL_PORTS:
+    _volley(
+        f"port-{_port}",
+        f"UDP that is no tunnel's to port {_port}, from 0 bytes up to the MTU",
+        "plain-4789",
+        plain=(UDP_WHOLE,),
+        port=_port,
+    )(_to_a_tunnel_port)

@@ -27,6 +27,7 @@ from qualification.agent.capture import PeerCapture, SenderCapture
 from qualification.agent.messages import CaptureOrder, FlowOrder, Handed, Seen
 from qualification.agent.ring import Ring
 from qualification.agent.sending import send
+from qualification.wire.volleys import MARKS
 
 pytestmark = pytest.mark.lab
 
@@ -316,6 +317,27 @@ def test_plain_traffic(captured: Any) -> None:
     assert (seen.frames, seen.bad, seen.bad_layers) == (4, 2, {"outer L4": 2})
     tcp = filled(LINK / V6 / TCP(sport=1, dport=FLOW) / b"plain")
     assert bare(captured(replace(order, protocols=(6,)), tcp, plain)) == Seen(frames=1)
+
+
+@pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
+def test_plain_traffic_to_a_tunnel_s_port_is_told_by_its_ttl(captured: Any, outer: Packet) -> None:
+    def marked(ttl: int, payload: bytes = b"\xc0plain") -> Packet:
+        ip = outer.copy()
+        ip.setfieldval("ttl" if ip.version == 4 else "hlim", ttl)
+        return filled(LINK / ip / VX / payload)
+
+    order = replace(ORDER, vni=None, flow_port=4789, vxlan_port=0, late_ports=(20_000, FLOW))
+    order = replace(order, ttl=MARKS[1])
+    mine, empty = marked(MARKS[1]), marked(MARKS[1], b"")
+    earlier = spoilt(marked(MARKS[0]), UDP)  # nobody's now, though it is wrong
+    theirs = [tunnel(inner(), outer=outer), spoilt(tunnel(inner(), outer=outer), UDP)]
+    wrong = spoilt(mine.copy(), UDP)
+    seen = captured(order, mine, empty, earlier, *theirs, wrong)
+    assert (seen.frames, seen.bad_layers, seen.late) == (3, {"outer L4": 1}, 3)
+
+    # And to a burst in the tunnel that comes after it, it is late, and no broken VXLAN header.
+    late = captured(ORDER, mine, empty, wrong, tunnel(inner(), outer=outer))
+    assert bare(late) == Seen(frames=1, late=3)
 
 
 def test_the_last_frame_is_seen_though_it_came_just_now(captured: Any) -> None:

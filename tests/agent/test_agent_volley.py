@@ -16,7 +16,9 @@ from qualification.remote.agent_client import AgentClient
 from qualification.remote.orders import Bursts, tunnel_orders
 
 pytestmark = pytest.mark.lab
-FLOWS = volley_flows(frozenset({4}), 4789)
+EVERY = volley_flows(frozenset({4}), 4789)
+FLOWS = tuple(flow for flow in EVERY if flow.tunnel)
+PLAIN = [flow for flow in EVERY if flow.id in ("plain4/tcp/lengths", "plain4/udp/port-4789")]
 BOUNDARIES = next(flow for flow in FLOWS if flow.volley == "boundaries" and flow.outer_checksum)
 
 
@@ -74,6 +76,22 @@ def test_what_was_not_due_is_told_by_its_field(
     sample = seen["samples"][0]
     assert sample["findings"][0] == "it is not one of the frames that were due"
     assert "IPv4 destination address is 0x" in sample["findings"][1]
+
+
+def test_without_a_tunnel(pair: tuple[AgentClient, AgentClient], ends: Ends) -> None:
+    dut, peer = pair
+    orders = Bursts(ends, (BOUNDARIES.vni,), 7)
+    for burst in map(orders.volley, (*PLAIN, *PLAIN)):
+        both = {"volley": dataclasses.asdict(burst.flow)}
+        peer.call("watch", timeout=30.0, capture=dataclasses.asdict(burst.receiver), **both)
+        sent = dut.call("fire", timeout=30.0, capture=dataclasses.asdict(burst.sender), **both)
+        handed = sent["handed"]
+        answer = peer.call("collect", timeout=30.0, frames=handed["frames"])
+        seen = answer["seen"]
+        assert handed["frames"] == handed["unfinished"] == sent["written"] == seen["frames"] >= 400
+        assert (seen["bad"], seen["unjudged"]) == (0, {})
+        # What the tunnel's kernel ever counted is none of this burst's.
+        assert not [name for name in answer["counters"] if name.startswith("inner.")]
 
 
 def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:

@@ -27,7 +27,7 @@ from qualification.plan.features import (
     FeatureSpace,
     OffloadSet,
 )
-from qualification.plan.flows import Flow, bulk_flows, volley_flows
+from qualification.plan.flows import Family, Flow, Protocol, bulk_flows, volley_flows
 from qualification.wire.volleys import VOLLEYS
 
 TUN = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
@@ -91,6 +91,19 @@ def test_bulk_flows() -> None:
     }  # fmt: skip
 
 
+def test_plain_flows_come_last() -> None:
+    flows = volley_flows(frozenset({4, 6}), 8472)
+    plain = [f for f in flows if not f.tunnel]
+    assert plain == list(flows[-len(plain) :])
+    assert [f.id for f in plain] == [
+        "plain4/tcp/lengths", "plain4/udp/lengths", "plain6/tcp/lengths", "plain6/udp/lengths",
+        *(f"plain{v}/udp/port-{port}" for port in (4789, 4790, 6081, 8472) for v in (4, 6)),
+    ]  # fmt: skip
+    assert all(f.outer == f.inner and f.outer_checksum and f.overhead == 0 for f in plain)
+    assert not any(f.port for f in plain)
+    assert {f.tunnel for f in FLOWS} == {True}
+
+
 def test_another_port_is_named() -> None:
     assert bulk_flows(frozenset({4}), 8472)[0].id == "outer4-csum-port8472/inner4/tcp"
 
@@ -141,6 +154,20 @@ NONE: set[str] = set()
 )
 def test_work(name: str, on: set[str], work: set[str]) -> None:
     assert flow(name).work(frozenset(on)) == work
+
+
+@pytest.mark.parametrize(
+    ("family", "l4", "on", "work"),
+    [
+        (4, "tcp", {CSUM, TSO}, {C, S}),  # no tunnel, no tunnel feature
+        (4, "tcp", {CSUM, TSO6, TNL, TNL_CSUM}, {C}),
+        (6, "tcp", {CSUM6, TSO6}, {C, S}),
+        (6, "udp", {CSUM6, USO}, {C, S}),
+        (6, "udp", {CSUM4, TNL, TNL_CSUM}, NONE),
+    ],
+)
+def test_work_without_a_tunnel(family: Family, l4: Protocol, on: set[str], work: set[str]) -> None:
+    assert Flow(family, True, family, l4, True, 0, tunnel=False).work(frozenset(on)) == work
 
 
 @given(st.sampled_from(FLOWS), *[st.frozensets(st.sampled_from(sorted(RULES)))] * 2)

@@ -83,6 +83,17 @@ def test_what_is_unproved_is_said_with_what_the_lab_said() -> None:
     )
 
 
+def test_a_plain_volley_is_searched_beside_a_tunnel_that_fails() -> None:
+    udp = Flow(4, True, 4, "udp", False)
+    inside = replace(udp, volley="lengths")
+    plain = replace(inside, port=0, tunnel=False)
+    seen = [
+        Observation(replace(CELL, flow=flow), Verdict.FAIL, True, 9, 99)
+        for flow in (udp, inside, plain)
+    ]
+    assert [one.cell.flow for one in culprits.worth_searching(seen)] == [udp, plain]
+
+
 def nic(host: str) -> Nic:
     facts = NicFacts(
         "p0", "02:00:00:00:00:01", 1500, True, True, "i40e", None, "8.30", None, None, None,

@@ -14,6 +14,7 @@ from qualification.judge.known import Finding
 from qualification.judge.ruling import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
+from qualification.plan.flows import Flow
 from qualification.results import matrix
 from qualification.results.terminal import LETTERS, Line, headline, render, report
 
@@ -255,3 +256,30 @@ def test_a_symptom_alone_qualifies_nothing(campaign: Make) -> None:
         "  x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28",
         "  symptom of x710: 6 of 320 calls missed",
     ]
+
+
+def test_plain_traffic_has_columns_of_its_own(campaign: Make) -> None:
+    """Behind the tunnels', whatever came first."""
+    lengths = [replace(flow, volley="lengths") for flow in (TCP, UDP, TCP6)]
+    plain = [
+        Flow(v, True, v, l4, False, 0, volley, tunnel=False)
+        for v, l4, volley in (
+            (6, "udp", "port-4789"), (4, "udp", "port-4789"), (4, "udp", "lengths"),
+            (4, "tcp", "lengths"), (6, "tcp", "lengths"),
+        )
+    ]  # fmt: skip
+    cells = [made(ALL_ON, flow) for flow in (UDP, *plain, *lengths)]
+    cells += [made(ALL_OFF, flow) for flow in (TCP, UDP_SEG)]
+    shown = text(lines(campaign, cells, 100))
+    assert (
+        """
+                    outer4-csum    plain4  plain6
+  offload set       inner4 inner6
+                    t u s  t       t u     t u
+  all-on              .
+  all-on port-4789                   .       .
+  all-on lengths    . .    .       . .     .
+  all-off           .   .
+"""
+        in shown
+    )

@@ -13,10 +13,11 @@ from qualification.agent.volley import shots_of
 from qualification.lab.job import parse
 from qualification.lab.offload import finish
 from qualification.wire.difference import differences, nearest
+from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
 from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Path, Shot, canonical
 from qualification.wire.verify import check
-from qualification.wire.volleys import ENOUGH, VOLLEYS
+from qualification.wire.volleys import ENOUGH, MARKS, TUNNEL_PORTS, VOLLEYS
 
 PATHS = {
     4: Path(b"\x02" * 6, b"\x06" * 6, bytes([10, 86, 1, 1]), bytes([10, 86, 1, 77]), 20_000, 1450),
@@ -27,7 +28,7 @@ EVERY = [
     (volley.name, family, l4, cut)
     for volley in VOLLEYS.values()
     for family in (4, 6)
-    for l4, cut in volley.traffic
+    for l4, cut in dict.fromkeys(volley.traffic + volley.plain)
 ]
 
 
@@ -77,6 +78,23 @@ def test_crafted_payloads_come_to_the_sums_that_matter() -> None:
         frame = finished(shot)[0]
         found.add(frame[shot.l4 + 6 : shot.l4 + 8].hex())
     assert {"ffff", "0001", "fffe", "8000"} <= found  # computed as 0, it is sent as ffff
+
+
+@pytest.mark.parametrize("port", TUNNEL_PORTS)
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_goes_to_a_tunnel_s_port_is_no_tunnel_s(port: int, family: int) -> None:
+    assert VOLLEYS[f"port-{port}"].port == port
+    path = dataclasses.replace(PATHS[family], port=port, ttl=MARKS[-1])
+    sizes = set()
+    for shot in VOLLEYS[f"port-{port}"].shots(Maker(path, UDP, FILL), False):
+        layout = dissect(shot.frame, ports=frozenset({port}))
+        assert layout
+        assert (layout.outer.destination_port, layout.vni) == (port, None)
+        assert shot.frame[shot.l3 + (8 if family == 4 else 7)] == MARKS[-1]
+        payload = shot.frame[shot.payload_at :]
+        assert not payload or payload[0] >> 6  # of Geneve, there is version 0 alone
+        sizes.add(len(payload))
+    assert {0, 1, 2, 3, 8, path.mtu - 8 - (20 if family == 4 else 40)} <= sizes
 
 
 def test_flags_belong_to_the_first_or_the_last_segment() -> None:
