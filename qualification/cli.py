@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qualification import __version__
-from qualification.errors import EXIT_LAB, EXIT_USAGE, VxqualError
+from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_USAGE, VxqualError
 
 if TYPE_CHECKING:
     from qualification.lab.standing import StandingLab
@@ -56,6 +56,12 @@ _JUDGE_CODES = _codes(
     c1="not qualified: the NIC put wrong frames on the wire, or lost some",
     c4="there is no stored run, it is cut short, or an option cannot be used",
     c10="the lab could not judge: a host, a control, too few frames",
+)
+_CASES_CODES = _codes(c0="they are listed")
+_PROVE_CODES = _codes(
+    c0="every fault is caught, named and healed as it must be, and no good firmware fails",
+    c1="some are not; the lines say what is missing",
+    c4="there is no such firmware",
 )
 _UP_CODES = _codes(c0="the lab stands", c4=_USAGE, c10="this machine cannot build it")
 _DOWN_CODES = _codes(c0="there is no lab of that topology, or no longer")
@@ -293,6 +299,62 @@ def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -
     from qualification.offline import verify_file
 
     sys.exit(verify_file(capture, ports=ports, as_json=as_json, frames=frames, echo=click.echo))
+
+
+@main.command(epilog=_CASES_CODES)
+def cases() -> None:
+    """List what is sent, and which faults each volley is for."""
+    from qualification.plan.cells import CONTROLS
+    from qualification.wire.volleys import VOLLEYS
+
+    click.echo("controls, with every offload off:")
+    for name, title in CONTROLS.items():
+        click.echo(f"  {name:<12} {title}")
+    click.echo("\nthe kernel's own traffic, under every offload set:")
+    click.echo("  tcp          streams in bulk; the kernel makes super-packets of them")
+    click.echo("  udp          small datagrams of every length, odd and even")
+    click.echo("  udp-seg      datagrams in super-packets, by UDP_SEGMENT")
+    click.echo("\nvolleys of crafted buffers, with everything on:")
+    for volley in VOLLEYS.values():
+        click.echo(f"  {volley.name:<12} {volley.title}")
+        click.echo(f"  {'':<12} for: {', '.join(volley.faults)}")
+
+
+@main.command(epilog=_PROVE_CODES)
+@click.argument("firmware", nargs=-1)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Tries of each good one."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
+@click.option(
+    "-n", "--parallel", "jobs", type=click.IntRange(1), default=2, show_default=True,
+    help="Labs at the same time.",
+)  # fmt: skip
+def prove(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
+    """Try the suite on soft NICs that are faulty on purpose: what it sees, and what it misses.
+
+    Each FIRMWARE, or every one there is, gets a lab of its own; needs root, as the loopback lab
+    does. topologies/firmwares.md says what each of them does.
+    """
+    from qualification.results.proof_lines import HEADING, line
+    from qualification.run.prove import prove as tried
+
+    missed, count = [], 0
+    click.echo(HEADING)
+    for proof in tried(firmware, seeds, jobs, seed):
+        seen = proof.seen
+        count += 1
+        click.echo(
+            line(
+                proof.trial.model, seen.verdicts, seen.signatures, seen.culprits, seen.frames,
+                seen.seconds, proof.missing,
+            )
+        )  # fmt: skip
+        missed += [proof.trial.model] if proof.missing else []
+    if missed:
+        click.echo(f"{count} tried, {len(missed)} not as they must be: {', '.join(missed)}")
+        sys.exit(EXIT_NOT_QUALIFIED)
+    click.echo(f"{count} tried, all as they must be")
 
 
 @main.group()

@@ -66,6 +66,12 @@ def judge_traffic(
             f"{sums.bad:,} of {sums.frames:,} frames are wrong with every offload off "
             f"({', '.join(dirty)}): the path or the peer corrupts, or the NIC does unasked",
         )
+    if sums.unasked:
+        return ends(
+            False,
+            f"{sums.unasked:,} frames carry an outer checksum where none was asked for, with every "
+            "offload off: the path or the peer adds it, or the NIC does unasked",
+        )
     if sums.corrupt:
         return ends(False, f"{sums.corrupt:,} payloads arrived changed with every offload off")
     for flow, burst in bursts.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qualification.plan.cells import Cell
 
 from .evidence import Evidence
-from .signature import Signature, sign
+from .signature import Signature, right_unasked, sign
 from .verdict import Judgement, Verdict
 
 
@@ -79,6 +79,9 @@ def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) ->
     if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
         return None
     frames = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
+    unasked = sum(burst.received.seen.unasked for burst in evidence.bursts)
+    if not frames and unasked:
+        return right_unasked(unasked)
     return sign(frames, cell.flow)
 
 

@@ -127,6 +127,12 @@ def sign(frames: Sequence[BadFrame], flow: Flow) -> Signature | None:
     )
 
 
+def right_unasked(frames: int) -> Signature:
+    """What is said of outer checksums that are right and were not asked for: no frame is kept."""
+    text = "a checksum, a right one, where none was asked for"
+    return Signature("unasked-outer", "outer L4", text, frames, frames)
+
+
 def _count(frames: int) -> str:
     return f"{frames:,} wrong frame{'s' if frames > 1 else ''}"
 
@@ -153,22 +159,23 @@ def _best(kind: Kind, specimens: Sequence[Specimen], *, one_amount: bool) -> _Fo
     """The most telling of what explains nearly as many frames as anything does."""
     table = _TABLES[kind]
     tried = len(table)
-    tiers = [
-        _most(
-            _shared(hypothesis, specimens, tried)
-            if isinstance(hypothesis, Shared)
-            else _plain(hypothesis, specimens, tried, one_amount)
-            for hypothesis in table
-        )
+    found = [
+        _shared(hypothesis, specimens, tried)
+        if isinstance(hypothesis, Shared)
+        else _plain(hypothesis, specimens, tried, one_amount)
+        for hypothesis in table
     ]
+    tiers = [_most(found)]
     if kind != "length":
         weak = (_shared(each, specimens, tried) for each in (CONSTANT, CONSTANT_DIFFERENCE))
         tiers += [
-            _as_header(kind, found)
-            for found in weak
-            if found and len(found[2]) >= _SOME * len(specimens)
+            _as_header(kind, weakly)
+            for weakly in weak
+            if weakly and len(weakly[2]) >= _SOME * len(specimens)
         ]
     if kind == "sum":
+        # A constant is the seed of one super-packet as well: it takes several to tell.
+        tiers.append(_seeds_of_super_packets(specimens, tried))
         known = next((tier for tier in tiers if tier), None)
         tiers.append(_noise(specimens, known[2] if known else ()))
     most = max((len(tier[2]) for tier in tiers if tier), default=0)
@@ -227,6 +234,27 @@ def _shared(hypothesis: Shared, specimens: Sequence[Specimen], tried: int) -> _F
     if different < _ENOUGH or chance >= _CHANCE:
         return None
     return hypothesis.name, hypothesis.text.format(value=f"0x{value:04x}"), hits
+
+
+def _seeds_of_super_packets(specimens: Sequence[Specimen], tried: int) -> _Found | None:
+    """Seeds left in the segments of several super-packets, whose lengths are not known.
+
+    A seed has the length of all of its super-packet in it. Frames of one stream that imply the same
+    length, whatever they carry, came of one; two others do so once in 65,535.
+    """
+    groups: dict[tuple[object, int], dict[bytes, list[Specimen]]] = {}
+    for s in specimens:
+        length = (s.found - s.seed + s.size) % 65535
+        if length > s.size:
+            same = groups.setdefault((s.packet.source_port, length), {})
+            same.setdefault(carried(s), []).append(s)
+    shared = [group for group in groups.values() if len(group) > 1]
+    borne_out = sum(len(group) - 1 for group in shared)
+    of = len(specimens)
+    if tried * _tail(borne_out, of, of / 65535) >= _CHANCE:
+        return None
+    hits = [s for group in shared for same in group.values() for s in same]
+    return "seed-left", "the field still holds the seed of a super-packet: nothing was summed", hits
 
 
 def _noise(specimens: Sequence[Specimen], known: Sequence[Specimen]) -> _Found | None:

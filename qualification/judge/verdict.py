@@ -101,6 +101,12 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
             Verdict.FAIL,
             f"{sums.corrupt:,} of the payloads delivered are not those sent, under valid checksums",
         )
+    if sums.unasked:
+        return ends(
+            Verdict.FAIL,
+            f"{sums.unasked:,} of {sums.frames:,} frames carry an outer checksum, a right one, "
+            "where none was asked for",
+        )
     if sums.drops:
         return ends(Verdict.INCONCLUSIVE, f"the capture lost {sums.drops:,} frames")
     if sums.inner_csum_errors:

@@ -1,0 +1,144 @@
+"""`vxqual prove`: the suite against every firmware of the soft NIC, and what it makes of each.
+
+What is to be seen of a fault stands here, as FAULTS.md's table has it in words; what is seen comes
+from a run that knows nothing of it. A fault that no case triggers yet is missed, and said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from qualification.errors import UsageError
+from qualification.judge.verdict import Demand, Verdict
+from qualification.lab import firmwares
+from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, TSO6, USO
+
+from .trial import Seen, Trial, judge
+
+DEMAND = Demand(0.01, 0.999)
+"""Of the cells of a trial: faults are there always, or more often than this."""
+
+_WHOLE = frozenset({CSUM})
+_CUT = frozenset({TNL, TNL_CSUM, TSO, TSO6, USO})
+_FAIL, _LOSS, _UNTRUSTED = Verdict.FAIL, Verdict.LOSS, Verdict.UNTRUSTED
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is to be seen of a fault.
+
+    Attributes:
+        verdict: That of some cell.
+        signatures: One of these names is to be given; none of a LOSS, which leaves no bytes.
+        culprits: One of these features is to be blamed; none where no feature heals.
+        port: The tunnel's UDP port that shows it.
+    """
+
+    verdict: Verdict
+    signatures: frozenset[str] = frozenset()
+    culprits: frozenset[str] = frozenset()
+    port: int = 4789
+
+
+def _due(
+    verdict: Verdict, names: str = "", culprits: frozenset[str] = frozenset(), port: int = 4789
+) -> Due:
+    return Due(verdict, frozenset(names.split()), culprits, port)
+
+
+DUE: Mapping[str, Due] = {
+    "after-reset": _due(_FAIL, "seed-left"),  # a state is not undone, so nothing is searched
+    "ip-header": _due(_FAIL, "ip-header", _CUT),
+    "last-exact": _due(_FAIL, "last-exact segment-length", _CUT),
+    "odd-byte": _due(_FAIL, "odd-byte", _WHOLE),
+    "offset-clipped": _due(_FAIL, "offset-clipped", _WHOLE),
+    "outer-garbage": _due(_FAIL, "constant noise", _CUT | _WHOLE),
+    "pad-summed": _due(_FAIL, "pad-summed wrong-range", _WHOLE),
+    "path-drop": _due(_UNTRUSTED, port=8472),
+    "plain-4789": _due(_FAIL, "seed-left", _WHOLE),
+    "port-stolen": _due(_FAIL, "seed-left"),
+    "port-unknown": _due(_FAIL, "seed-left", _WHOLE | _CUT, port=8472),
+    "queue-k": _due(_FAIL, "seed-left", _WHOLE | _CUT),
+    "random-p": _due(_FAIL, "noise", frozenset({TNL_CSUM})),
+    "rx-blind": _due(_FAIL, "rx-blind"),
+    "rx-level": _due(_FAIL, "rx-level"),
+    "rx-strict": _due(_FAIL, "rx-strict"),
+    "seed-left": _due(_FAIL, "seed-left", _WHOLE),
+    "silent-drop": _due(_LOSS, culprits=_WHOLE),
+    "small-mss": _due(_LOSS, culprits=_CUT),
+    "super-length": _due(_FAIL, "super-length segment-length", _CUT),
+    "unasked-outer": _due(_FAIL, "unasked-outer", _WHOLE | _CUT),
+    "v6-only": _due(_FAIL, "seed-left", _WHOLE | _CUT),
+    "vlan-lost-short": _due(_FAIL, "vlan-lost"),
+    "vlan-shift": _due(_FAIL, "vlan-shift", _WHOLE),
+    "zero-not-ffff": _due(_FAIL, "zero-not-ffff", _WHOLE),
+    "zero-updated": _due(_UNTRUSTED, "zero-updated"),
+}
+"""By the name of the firmware."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What became of one firmware.
+
+    Attributes:
+        trial: It.
+        due: What was to be seen; None of a good one, of which no FAIL is.
+        seen: What was.
+    """
+
+    trial: Trial
+    due: Due | None
+    seen: Seen
+
+    @property
+    def missing(self) -> str:
+        """What was not as it had to be, in a few words; empty if all was."""
+        seen, due = self.seen, self.due
+        if seen.error:
+            return f"the lab failed: {seen.error}"
+        if due is None:
+            return "a good firmware fails" if str(_FAIL) in seen.verdicts else ""
+        if str(due.verdict) not in seen.verdicts:
+            return f"no {due.verdict}"
+        if due.signatures and not due.signatures & seen.signatures.keys():
+            return f"signature is none of {', '.join(sorted(due.signatures))}"
+        blamed = {name for culprit in seen.culprits for name in culprit}
+        if due.culprits and not due.culprits & blamed:
+            return "culprit not found"
+        return ""
+
+
+def prove(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[Proof]:
+    """Tries firmwares, several at a time, and tells of each as it is done.
+
+    Args:
+        wanted: Their names; none for all.
+        seeds: How often each good one is tried, with another seed each time.
+        jobs: How many at a time.
+        seed: The first one.
+
+    Raises:
+        UsageError: There is no such firmware.
+    """
+    models = {model.name: model for model in firmwares.models()}
+    for name in wanted:
+        if name not in models:
+            raise UsageError(
+                f"there is no firmware {name!r}", hint=f"known: {', '.join(sorted(models))}"
+            )
+    trials = []
+    for name, model in models.items():
+        if wanted and name not in wanted:
+            continue
+        due = DUE.get(name)
+        port = due.port if due else 4789
+        times = seeds if model.kind == "good" else 1
+        trials += [(Trial(name, {}, port, seed + number), due) for number in range(times)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = [(pool.submit(judge, trial, DEMAND), trial, due) for trial, due in trials]
+        for future, trial, due in running:
+            yield Proof(trial, due, future.result())
