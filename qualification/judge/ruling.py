@@ -23,6 +23,7 @@ class FlowRow:
     segmentation: bool
     port: int
     volley: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def row(
             flow.segmentation,
             flow.port,
             flow.volley,
+            flow.state,
         ),
         verdict=judgement.verdict,
         frames=judgement.frames,

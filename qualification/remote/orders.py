@@ -194,7 +194,7 @@ class Bursts:
                 source_mac=self._ends.dut.facts.mac,
                 protocols=protocols,
                 port=port,
-                vxlan_port=self._ends.port,
+                vxlan_port=self._ends.port if vni is None else port,
                 vni=vni,
                 flow_port=flow.port,
                 our_vnis=self._vnis,

@@ -63,9 +63,10 @@ class Searched:
 def worth_searching(seen: Iterable[Observation]) -> tuple[Observation, ...]:
     """All but volleys that fail beside the kernel's own traffic of their kind.
 
-    That has the same culprit to tell, and frames enough to prove it.
+    That has the same culprit to tell, and frames enough to prove it. Nor are flows in a state
+    searched: one that is run again would not come after the same as before.
     """
-    seen = tuple(seen)
+    seen = tuple(one for one in seen if not one.cell.flow.state)
     failing = {_kind(one.cell) for one in seen if one.failing and not one.cell.flow.volley}
     return tuple(
         one
