@@ -3,7 +3,8 @@
 Linux takes IPv6 addresses, routes and neighbours of an interface away when it goes down, whoever
 made them (net/ipv6/addrconf.c addrconf_ifdown, net/ipv4/fib_frontend.c fib_disable_ip,
 net/core/neighbour.c neigh_ifdown). The messages in which the kernel tells of them are those by
-which it is given them, as `ip route save` and `ip route restore` do.
+which it is given them, as `ip route save` and `ip route restore` do. What it makes by itself, from
+addresses or from what routers announce, comes back by itself.
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
 
+from . import links
 from .protocol import AgentProblem
 from .waiting import await_condition
 
 # include/uapi/linux/rtnetlink.h, if_addr.h, neighbour.h, if_link.h
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
+_DELADDR = 21
 _GET = 2
 """From a type that tells of something to the one that asks for it."""
-_DONE, _ERROR = 3, 2
+_DONE, _ERROR, _INTERRUPTED = 3, 2, 0x10
 _REQUEST, _ACK, _DUMP, _CREATE, _EXCL = 0x001, 0x004, 0x300, 0x400, 0x200
 _BODY = {_NEWLINK: 16, _NEWADDR: 8, _NEWROUTE: 12, _NEWNEIGH: 12}
 _VOLATILE = {_NEWADDR: {6}, _NEWROUTE: {12}, _NEWNEIGH: {3, 4}}
 """Attributes that move by themselves: cache info, probes."""
 _IFLA_LINK, _IFLA_LINK_NETNSID = 5, 37
-_IFA_FLAGS = 8
+_IFA_FLAGS, _IFA_ADDRESS = 8, 1
 _IFA_TEMPORARY, _IFA_PASSING = 0x01, 0x40 | 0x80 | 0x08
 """Made and renewed by the kernel; and tentative, permanent, failed: nothing that can be asked."""
 _RTA_OIF, _RTA_MULTIPATH, _RTA_NH_ID = 4, 9, 30
-_RTM_F_CLONED, _RTNH_DEAD = 0x200, 0x01 | 0x10
+_RTM_F_CLONED, _RTNH_DEAD, _RTPROT_KERNEL, _RTA_CACHEINFO = 0x200, 0x01 | 0x10, 2, 12
 _NUD_PERMANENT = 0x80
 _IFF_UP = 1
 
@@ -77,6 +80,18 @@ class Message:
             body[8:12] = bytes(4)  # flags: offloaded, link down
         return self.kind, bytes(body), tuple(sorted(fixed.items()))
 
+    @property
+    def link_local(self) -> bool:
+        """Whether it is an IPv6 address that the kernel gives a link when it comes up."""
+        return self.kind == _NEWADDR and self.attributes.get(_IFA_ADDRESS, b"")[:2] == b"\xfe\x80"
+
+    @property
+    def comes_by_itself(self) -> bool:
+        """Whether it is a route of the kernel's own, or one that expires."""
+        info = self.attributes.get(_RTA_CACHEINFO, b"").ljust(12, b"\0")
+        expires = struct.unpack_from("=i", info, 8)[0]
+        return self.body[5] == _RTPROT_KERNEL or bool(expires)
+
     def dump(self) -> str:
         """As text, for the journal."""
         return "{}:{}".format(self.kind, base64.b64encode(self.data).decode("ascii"))
@@ -97,7 +112,9 @@ def _talk(kind: int, flags: int, data: bytes) -> Iterator[tuple[int, bytes]]:
             answer = route.recv(1 << 20)
             at = 0
             while at + 16 <= len(answer):
-                size, told = struct.unpack_from("=IH", answer, at)
+                size, told, marks = struct.unpack_from("=IHH", answer, at)
+                if marks & _INTERRUPTED:
+                    raise InterruptedError("it changed while it was read")
                 if told == _DONE:
                     return
                 if told == _ERROR:
@@ -110,38 +127,42 @@ def _talk(kind: int, flags: int, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _all(kind: int) -> list[Message]:
-    asked = _talk(kind + _GET, _REQUEST | _DUMP, bytes(_BODY[kind]))
-    return [Message(told, data) for told, data in asked if told == kind]
+    while True:
+        asked = _talk(kind + _GET, _REQUEST | _DUMP, bytes(_BODY[kind]))
+        try:
+            return [Message(told, data) for told, data in asked if told == kind]
+        except InterruptedError:
+            continue
 
 
 def _stacked(interface: str) -> dict[int, bool]:
     """An interface and those stacked on it, such as VLANs: whether each is up, by number."""
-    links = {struct.unpack_from("=i", link.body, 4)[0]: link for link in _all(_NEWLINK)}
+    here = {struct.unpack_from("=i", link.body, 4)[0]: link for link in _all(_NEWLINK)}
     found = [socket.if_nametoindex(interface)]
     for index in found:
         found += [
             number
-            for number, link in links.items()
+            for number, link in here.items()
             if link.number(_IFLA_LINK) == index
             # A number of another namespace is nobody's here.
             and _IFLA_LINK_NETNSID not in link.attributes
             and number not in found
         ]
-    return {n: bool(struct.unpack_from("=I", links[n].body, 8)[0] & _IFF_UP) for n in found}
+    return {n: bool(struct.unpack_from("=I", here[n].body, 8)[0] & _IFF_UP) for n in found}
 
 
-def _on(links: set[int]) -> list[Message]:
+def _on(ours: set[int]) -> list[Message]:
     """Addresses, neighbours and routes of interfaces, in the order in which they can be made."""
     addresses = [
         one
         for one in _all(_NEWADDR)
-        if struct.unpack_from("=I", one.body, 4)[0] in links
+        if struct.unpack_from("=I", one.body, 4)[0] in ours
         and not one.number(_IFA_FLAGS) & _IFA_TEMPORARY
     ]
     neighbours = [
         one
         for one in _all(_NEWNEIGH)
-        if struct.unpack_from("=i", one.body, 4)[0] in links
+        if struct.unpack_from("=i", one.body, 4)[0] in ours
         and one.body[0] in (socket.AF_INET, socket.AF_INET6)
         and struct.unpack_from("=H", one.body, 8)[0] & _NUD_PERMANENT
     ]
@@ -150,7 +171,8 @@ def _on(links: set[int]) -> list[Message]:
         for one in _all(_NEWROUTE)
         if one.body[0] in (socket.AF_INET, socket.AF_INET6)
         and not struct.unpack_from("=I", one.body, 8)[0] & _RTM_F_CLONED
-        and links & set(_devices(one))
+        and ours & set(_devices(one))
+        and not one.comes_by_itself
     ]
     return addresses + neighbours + routes
 
@@ -165,17 +187,18 @@ def _devices(route: Message) -> Iterator[int]:
         at += max(8, size + 3 & ~3)
 
 
-def record(interface: str) -> tuple[dict[str, bool], list[str]]:
+def record(interface: str) -> tuple[list[tuple[int, bool]], list[str]]:
     """What is there before a link goes down, in JSON types.
 
     Returns:
-        Whether it and each interface on it is up, by number; and all that belongs to them.
+        The numbers of it and of each interface on it, with whether it is up; and all that belongs
+        to them.
 
     Raises:
         AgentProblem: There is something that could not be put back.
     """
-    links = _stacked(interface)
-    there = _on(set(links))
+    numbers = _stacked(interface)
+    there = _on(set(numbers))
     if len(there) > _MOST or any(_RTA_NH_ID in one.attributes for one in there):
         raise AgentProblem(
             "too-much-to-lose",
@@ -183,31 +206,42 @@ def record(interface: str) -> tuple[dict[str, bool], list[str]]:
             "would be lost with its link down",
             hint="leave the link up: -k 'not reset'",
         )
-    return {str(number): up for number, up in links.items()}, [one.dump() for one in there]
+    return list(numbers.items()), [one.dump() for one in there]
 
 
-def put_back(interface: str, links: dict[str, bool], there: Sequence[str]) -> None:
+def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequence[str]) -> None:
     """Gives interfaces back what of a record is not there now; the link is up.
+
+    Args:
+        interface: That was down.
+        numbers: As `record` had them.
+        there: The same.
 
     Raises:
         AgentProblem: Something could not be put back, or does not stay.
     """
     wanted = {message.key: message for message in map(Message.parse, there)}
-    numbers = {int(number): up for number, up in links.items()}
-    for number, up in numbers.items():
+    index = links.find(interface)["index"]
+    ours = {number for number, _ in numbers}
+    if index not in ours:
+        raise AgentProblem("no-such-interface", f"{interface} is another one now")
+    for number, up in numbers:
         flags = struct.pack("=BxHiII", 0, 0, number, _IFF_UP if up else 0, _IFF_UP)
         list(_talk(_NEWLINK, _REQUEST | _ACK, flags))
     refused: dict[object, str] = {}
 
     def complete() -> bool:
-        now = {message.key for message in _on(set(numbers))}
+        now = {message.key: message for message in _on(ours)}
         missing = [message for key, message in wanted.items() if key not in now]
         for message in missing:
             refused[message.key] = _give(message)
-        return not missing
+        surplus = [m for key, m in now.items() if key not in wanted and m.link_local]
+        for message in surplus:
+            list(_talk(_DELADDR, _REQUEST | _ACK, message.data))
+        return not missing and not surplus
 
     if not await_condition(complete, _SECONDS, _never):
-        now = {message.key for message in _on(set(numbers))}
+        now = {message.key for message in _on(ours)}
         lost = [key for key in wanted if key not in now]
         why = ", ".join(sorted({refused.get(key, "") or "it does not stay" for key in lost}))
         if lost:

@@ -183,13 +183,13 @@ class _Agent:
                 f"{interface} carries our own session: its link is not taken down",
                 hint="leave it up: -k 'not reset'",
             )
-        up, there = kept.record(interface)
-        journal.about_to("kept", interface=interface, links=up, there=there)
+        numbers, there = kept.record(interface)
+        journal.about_to("kept", interface=interface, numbers=numbers, there=there)
         journal.about_to("link", interface=interface, up=True)
         links.set_up(interface, False)
         links.set_up(interface, True)
         links.await_carrier(interface, context.stop.is_set)
-        kept.put_back(interface, up, there)
+        kept.put_back(interface, numbers, there)
         await_condition(kept.settled(interface), _SETTLING_SECONDS, context.stop.is_set)
         journal.undone(2)
 

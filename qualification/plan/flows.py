@@ -18,7 +18,10 @@ STATES: dict[State, str] = {
     "two-ports": "beside the tunnel there is one on another UDP port, made and used after it",
     "reset": "the link was taken down and up while the tunnels were there",
 }
-"""What the NIC has been through, in the order of the cells: none of them can be undone."""
+"""What the NIC has been through, in the order of the cells: none of them can be undone.
+
+Each comes after tunnels that are newly made, so that none is seen in the place of another.
+"""
 
 SECOND_PORT = 8472
 """The UDP port of the second tunnel, and the standard's where this is the first one's."""

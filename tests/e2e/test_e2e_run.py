@@ -236,11 +236,15 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     )
     planned = vxqual("plan", "-t", lab.topology, *SMALL, "--cells")
     assert planned.returncode == 0
-    assert "1 pair, plan quick: 132 cells of 45 frames" in planned.stdout
-    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == 132
+    assert "1 pair, plan quick: 156 cells of 45 frames" in planned.stdout
+    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == 156
     listed = vxqual("run", "-t", lab.topology, *SMALL, "--collect-only", "-q", "--out", tmp_path)
     assert listed.returncode == 0
-    assert listed.stdout.count("::test_cell[") == 132
+    assert listed.stdout.count("::test_cell[") == 156
+    *_, last, end = re.split(r"::test_(?:culprit|symptom)\[.*\n", listed.stdout)
+    assert last == end or "@" not in last
+    assert end.count("@two-ports]") == 16, "they come behind all else"
+    assert end.count("@reset]") == listed.stdout.count("@reset]") == 8
     assert list(tmp_path.iterdir()) == [], "listing is no run"
     assert lab.state() == before
 

@@ -119,6 +119,19 @@ def test_nothing_is_run_where_nothing_failed(bench: Bench) -> None:
     )
 
 
+def test_flows_in_a_state_are_not_searched(bench: Bench) -> None:
+    """To run one again would be to run it after something else."""
+    seen = bench._observed.setdefault("x710", [])
+    for cell in bench.campaign.cells("x710"):
+        if cell.flow.state:
+            seen.append(Observation(cell, Verdict.FAIL, True, 21, 400))
+    assert len(seen) == 2 * 8 + 8
+    assert culprits.search("x710", bench).steps == ()
+    volley = replace(seen[0].cell, flow=replace(seen[0].cell.flow, state=""))
+    kept = Observation(volley, Verdict.FAIL, True, 21, 400)
+    assert culprits.worth_searching((*seen, kept)) == (kept,)
+
+
 def test_a_lab_that_fails_proves_nothing_and_blames_nobody(bench: Bench) -> None:
     seen = bench._observed.setdefault("x710", [])
     for cell in bench.campaign.cells("x710"):

@@ -142,6 +142,7 @@ def test_the_form(document: Any) -> None:
             "segmentation": True,
             "port": 4789,
             "volley": "",
+            "state": "",
         },
         "verdict": "FAIL",
         "frames": 1000,
