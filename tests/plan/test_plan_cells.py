@@ -191,7 +191,8 @@ def test_volleys_are_fired_with_everything_on_and_by_the_full_plan_always() -> N
     volleys = volley_flows(frozenset({4}), 4789)
     assert {flow.volley for flow in volleys} == set(VOLLEYS)
     assert len({flow.id for flow in volleys}) == len(volleys)
-    for plan, sets in (("standard", {"all-on"}), ("full", None)):
+    plans: dict[PlanName, set[str] | None] = {"standard": {"all-on"}, "full": None}
+    for plan, sets in plans.items():
         cells = plan_cells("soft", TUN, FLOWS[:1], volleys, plan)
         fired: dict[str, list[Flow]] = {}
         for cell in cells:
@@ -239,7 +240,7 @@ def test_states_come_last_with_everything_on(space: FeatureSpace, plan: PlanName
     assert cells[: len(without)] == without
     assert tuple(cell.flow for cell in cells[len(without) :]) == states
     assert {cell.set_id for cell in cells[len(without) :]} == {"all-on"}
-    assert [state for state in dict.fromkeys(f.state for f in states)] == list(STATES)
+    assert list(dict.fromkeys(f.state for f in states)) == list(STATES)
 
 
 def test_a_cell_s_repr_is_its_id() -> None:
