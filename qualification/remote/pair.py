@@ -151,12 +151,12 @@ class PairSession:
             return Evidence(effective={})
         space = cell.offloads.space
         self._request(cell.offloads.requested)
+        self._enter(cell.flow.state)
         if self._refused:
             return Evidence(self._effective, self._refused)
         on = frozenset(name for name, active in self._effective.items() if active)
         key = space.settle(on), cell.flow
         if anew or key not in self._known:
-            self._enter(cell.flow.state)
             self._known[key] = self._gather(cell)
         return self._known[key]
 
@@ -199,13 +199,19 @@ class PairSession:
         else:
             self.call("dut", "flap")
             requested, self._requested = self._requested, {}
-            self._request(requested)  # what is in effect now
-        self._reach()
+            self._request(requested)  # and reads what is in effect now
         self.state = state
 
     def _use_second_port(self) -> None:
         """Makes a tunnel on another port beside each, and sends through it, so that it is known."""
-        self._make_tunnels(self._second)
+        try:
+            self._make_tunnels(self._second)
+        except LabError as error:
+            raise LabError(
+                f"there can be no second tunnel: {error}",
+                where=self.name,
+                hint="leave it out: -k 'not two-ports'",
+            ) from error
         for flow in {flow.vni: flow for flow in self._second}.values():
             used = replace(flow, l4="udp", segmentation=False, volley="lengths")
             if not self.burst(partial(self.orders.volley, used)).sent.handed.frames:

@@ -249,7 +249,14 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     assert lab.state() == before
 
     done = vxqual(
-        "run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "all-off or tso/outer4-csum or reset"
+        "run",
+        "-t",
+        lab.topology,
+        *SMALL,
+        "--out",
+        tmp_path,
+        "-k",
+        "all-off or tso/outer4-csum or reset",
     )
     assert done.returncode == 0, done.stdout
     assert lab.state() == before

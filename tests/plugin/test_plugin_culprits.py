@@ -132,6 +132,15 @@ def test_flows_in_a_state_are_not_searched(bench: Bench) -> None:
     assert culprits.worth_searching((*seen, kept)) == (kept,)
 
 
+def test_a_link_that_may_carry_our_session_is_not_taken_down(bench: Bench) -> None:
+    campaign = bench.campaign
+    assert {flow.state for flow in campaign.states("x710")} == {"two-ports", "reset"}
+    document = campaign.topology.model_dump(mode="python", exclude_none=True)
+    document["hosts"]["alpha"]["nics"]["port0"]["allow_management"] = True
+    permitted = replace(campaign, topology=Topology.model_validate(document))
+    assert {flow.state for flow in permitted.states("x710")} == {"two-ports"}
+
+
 def test_a_lab_that_fails_proves_nothing_and_blames_nobody(bench: Bench) -> None:
     seen = bench._observed.setdefault("x710", [])
     for cell in bench.campaign.cells("x710"):
