@@ -208,7 +208,7 @@ class PairSession:
             self._make_tunnels(self._second)
         except LabError as error:
             raise LabError(
-                f"there can be no second tunnel: {error}",
+                f"there can be no second tunnel: {error.what}",
                 where=self.name,
                 hint="leave it out: -k 'not two-ports'",
             ) from error
