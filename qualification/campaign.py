@@ -20,7 +20,7 @@ from qualification.judge.expectations import Expectations
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells
 from qualification.plan.features import RULES, FeatureSpace
-from qualification.plan.flows import Flow, bulk_flows, volley_flows
+from qualification.plan.flows import STATES, Flow, bulk_flows, state_flows, volley_flows
 from qualification.topology import Topology
 
 _FRAMES_PER_SECOND = 40_000
@@ -88,6 +88,14 @@ class Campaign:
         ends = self.ends(pair)
         return volley_flows(ends.families, ends.port)
 
+    def states(self, pair: str) -> tuple[Flow, ...]:
+        """What may be sent on a pair after its DUT has been through something."""
+        ends = self.ends(pair)
+        flows = state_flows(ends.families, ends.port)
+        # A link that may be the one of our own session is not taken down.
+        spared = self.topology.nic(self.topology.pairs[pair].dut).allow_management
+        return tuple(flow for flow in flows if not (spared and flow.state == "reset"))
+
     def space(self, pair: str) -> FeatureSpace:
         """What the DUT of a pair lets us vary."""
         dut = self.ends(pair).dut
@@ -100,7 +108,14 @@ class Campaign:
 
     def cells(self, pair: str) -> tuple[Cell, ...]:
         """The cells of a pair, in the order they run."""
-        return plan_cells(pair, self.space(pair), self.flows(pair), self.volleys(pair), self.plan)
+        return plan_cells(
+            pair,
+            self.space(pair),
+            self.flows(pair),
+            self.volleys(pair),
+            self.plan,
+            self.states(pair),
+        )
 
     def controls(self, pair: str) -> tuple[str, ...]:
         """Ids of a pair's controls."""
@@ -115,7 +130,7 @@ class Campaign:
         return (
             frames / _FRAMES_PER_SECOND
             + len(cells) * _CELL_SECONDS
-            + (sets + 1) * _TOGGLE_SECONDS
+            + (sets + 1 + len(STATES)) * _TOGGLE_SECONDS
             + self.symptom * _SYMPTOM_SECONDS
         )
 

@@ -46,9 +46,13 @@ class Journal:
             # Its writer died. An entry is whole before its act: a torn line was not acted on.
             for line in left.decode("ascii", "replace").splitlines():
                 try:
-                    self._entries.append(json.loads(line))
+                    entry = json.loads(line)
                 except ValueError:
                     break
+                if "undone" in entry:
+                    del self._entries[-entry["undone"] :]
+                else:
+                    self._entries.append(entry)
             self.recovered = self.undo_all()
 
     def _lock(self) -> int:
@@ -84,6 +88,12 @@ class Journal:
         os.fsync(self._file)
         self._entries.append(entry)
 
+    def undone(self, count: int) -> None:
+        """The caller has itself put back the last changes that it wrote down."""
+        self._write({"undone": count})
+        os.fsync(self._file)
+        del self._entries[-count:]
+
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode("ascii") + b"\n"
         if os.write(self._file, line) != len(line):
@@ -99,7 +109,8 @@ class Journal:
         while self._entries:
             entry = self._entries.pop()
             name, args = entry["undo"], entry["args"]
-            told = "{} {}".format(name, " ".join("{}={}".format(*item) for item in args.items()))
+            few = [item for item in args.items() if not isinstance(item[1], list)]
+            told = "{} {}".format(name, " ".join("{}={}".format(*item) for item in few))
             try:
                 self._undos[name](**args)
                 report.append(told)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import counters, facts, features, links, neighbours
+from . import counters, facts, features, kept, links, neighbours
 from .call_orders import CallOrders
 from .capture import PeerCapture, SenderCapture
 from .journal import Journal
@@ -38,6 +38,9 @@ from .waiting import await_condition
 _QUIET_SECONDS = 0.25
 """Nothing more is expected of a burst after the wire has been silent for this long."""
 
+_SETTLING_SECONDS = 5.0
+"""For the kernel to find out that nobody else has an IPv6 address."""
+
 _FIRING_SECONDS = 2.0
 """For the last buffer of a volley to reach the NIC."""
 
@@ -52,6 +55,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "request_features": agent.request_features,
         "make_tunnels": agent.make_tunnels,
         "reach": agent.reach,
+        "flap": agent.flap,
         "watch": agent.watch,
         "collect": agent.collect,
         "send": agent.send,
@@ -71,6 +75,7 @@ _UNDOS: dict[str, Callable[..., None]] = {
     "features": _undo_features,
     "address": links.remove_address,
     "link": links.set_up,
+    "kept": kept.put_back,
 }
 
 
@@ -164,6 +169,29 @@ class _Agent:
         """Waits until the link is up and the partner answers for its underlay address."""
         links.await_carrier(self._interface, context.stop.is_set)
         neighbours.reach(self._interface, address, context.stop.is_set)
+
+    def flap(self, context: Context) -> None:
+        """Takes the link down and up, and gives the host back what it lost by that.
+
+        Raises:
+            AgentProblem: It is the link of our own session, or the host would not be as it was.
+        """
+        interface, journal = self._interface, self._lease()
+        if links.carries_ssh(interface) is not None:
+            raise AgentProblem(
+                "management-interface",
+                f"{interface} carries our own session: its link is not taken down",
+                hint="leave it up: -k 'not reset'",
+            )
+        numbers, there = kept.record(interface)
+        journal.about_to("kept", interface=interface, numbers=numbers, there=there)
+        journal.about_to("link", interface=interface, up=True)
+        links.set_up(interface, False)
+        links.set_up(interface, True)
+        links.await_carrier(interface, context.stop.is_set)
+        kept.put_back(interface, numbers, there)
+        await_condition(kept.settled(interface), _SETTLING_SECONDS, context.stop.is_set)
+        journal.undone(2)
 
     # Bursts
 

@@ -24,6 +24,7 @@ class FlowRow:
     port: int
     volley: str = ""
     tunnel: bool = True
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def row(
             flow.port,
             flow.volley,
             flow.tunnel,
+            flow.state,
         ),
         verdict=judgement.verdict,
         frames=judgement.frames,

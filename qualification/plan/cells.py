@@ -129,6 +129,7 @@ def plan_cells(
     flows: Sequence[Flow],
     volleys: Sequence[Flow],
     plan: PlanName,
+    states: Sequence[Flow] = (),
 ) -> tuple[Cell, ...]:
     """The cells of one pair, all flows of a set together.
 
@@ -138,6 +139,7 @@ def plan_cells(
         flows: What to send under each set.
         volleys: What to send besides with everything on; by the full plan, under each set.
         plan: How many sets.
+        states: What to send with everything on after the NIC has been through something.
     """
     sets = offload_sets(space, plan)
     everything = max(sets, key=lambda offloads: len(offloads.on))
@@ -150,4 +152,6 @@ def plan_cells(
     for rule in VARIED:
         if rule.expected and rule.name not in space.switchable | space.fixed_on:
             cells += (Cell(pair, nothing, flow, unsupported=(rule.name,)) for flow in flows)
+    # Last of all: what a NIC has been through is not undone without loading its driver again.
+    cells += (Cell(pair, everything, flow) for flow in states)
     return tuple(cells)

@@ -12,6 +12,19 @@ from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
 
 Family = Literal[4, 6]
 Protocol = Literal["tcp", "udp"]
+State = Literal["", "two-ports", "reset"]
+
+STATES: dict[State, str] = {
+    "two-ports": "beside the tunnel there is one on another UDP port, made and used after it",
+    "reset": "the link was taken down and up while the tunnels were there",
+}
+"""What the NIC has been through, in the order of the cells: none of them can be undone.
+
+Each comes after tunnels that are newly made, so that none is seen in the place of another.
+"""
+
+SECOND_PORT = 8472
+"""The UDP port of the second tunnel, and the standard's where this is the first one's."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,7 @@ class Flow:
             empty for traffic of the kernel's own sockets, in bulk.
         tunnel: It goes through a tunnel. Plain traffic has one IP version, as outer and as inner,
             and its TCP or UDP checksum counts as the outer one.
+        state: What the NIC has been through, one of `STATES`; empty as it was found.
     """
 
     outer: Family
@@ -39,19 +53,21 @@ class Flow:
     port: int = 4789
     volley: str = ""
     tunnel: bool = True
+    state: State = ""
 
     @property
     def id(self) -> str:
-        """Such as "outer4-csum/inner6/tcp", ".../tcp/boundaries" or "plain4/udp/lengths".
+        """Such as "outer4-csum/inner6/tcp", ".../tcp/boundaries@reset" or "plain4/udp/lengths".
 
         The port is named where it is not the standard's.
         """
         traffic = self.l4 if self.l4 == "tcp" or not self.segmentation else "udp-seg"
         port = "" if self.port == 4789 else f"-port{self.port}"
         volley = f"/{self.volley}" if self.volley else ""
+        state = f"@{self.state}" if self.state else ""
         if not self.tunnel:
-            return f"plain{self.outer}/{traffic}{volley}"
-        return f"{self.outer_id}{port}/inner{self.inner}/{traffic}{volley}"
+            return f"plain{self.outer}/{traffic}{volley}{state}"
+        return f"{self.outer_id}{port}/inner{self.inner}/{traffic}{volley}{state}"
 
     @property
     def outer_id(self) -> str:
@@ -60,8 +76,8 @@ class Flow:
 
     @property
     def vni(self) -> int:
-        """The VXLAN network identifier of the outer variant."""
-        return 0x5650 + 2 * (self.outer == 6) + self.outer_checksum
+        """The VXLAN network identifier of the outer variant on its port."""
+        return 0x5650 + 4 * (self.port == SECOND_PORT) + 2 * (self.outer == 6) + self.outer_checksum
 
     @property
     def overhead(self) -> int:
@@ -121,3 +137,30 @@ def volley_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
         for family, (l4, segmentation) in product(sorted(families), volley.plain)
     )
     return tunnelled + plain
+
+
+_IN_STATES: tuple[tuple[str, Protocol, bool], ...] = (
+    ("boundaries", "tcp", True),
+    ("lengths", "udp", False),
+)
+"""Volleys that are fired in each state: one to be cut, and one to be summed alone."""
+
+
+def second_port(port: int) -> int:
+    """The UDP port of the second tunnel beside one on this port."""
+    return 4789 if port == SECOND_PORT else SECOND_PORT
+
+
+def state_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
+    """Every flow in a state, in the order they run: by the second tunnel first, where there is one.
+
+    By then it has taken the place of the first one, in a NIC that knows one port alone.
+    """
+    places: list[tuple[State, int]] = [("two-ports", second_port(port))]
+    places += [(state, port) for state in STATES]
+    return tuple(
+        Flow(outer, checksum, inner, l4, segmentation, at, volley, state=state)
+        for (state, at), (volley, l4, segmentation), outer, checksum, inner in product(
+            places, _IN_STATES, sorted(families), (True, False), _VERSIONS
+        )
+    )

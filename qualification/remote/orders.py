@@ -233,13 +233,16 @@ class Bursts:
         vxlan_port: int | None = None,
         ttl: int | None = None,
     ) -> BurstOrders:
+        # Plain traffic of the pair is judged beside its tunnel; a volley may know better.
+        tunnel_port = self._ends.port if vni is None else port
+
         def capture(interface: str, snap: int) -> CaptureOrder:
             return CaptureOrder(
                 interface=interface,
                 source_mac=self._ends.dut.facts.mac,
                 protocols=protocols,
                 port=port,
-                vxlan_port=self._ends.port if vxlan_port is None else vxlan_port,
+                vxlan_port=tunnel_port if vxlan_port is None else vxlan_port,
                 vni=vni,
                 flow_port=flow.port,
                 our_vnis=self._vnis,

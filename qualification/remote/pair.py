@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF, RULES, SUPPORT
-from qualification.plan.flows import Flow
+from qualification.plan.flows import Flow, State, second_port
 
 from .agent_client import AgentClient
 from .host import not_undone
@@ -47,6 +47,7 @@ class PairSession:
 
     Attributes:
         orders: Makes the orders of its bursts.
+        state: What the DUT has been through: one state at most, for none can be undone.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class PairSession:
         self._hosts = hosts
         self.demand = demand
         self._allow_management = allow_management
-        vnis = tuple(sorted({flow.vni for flow in flows}))
+        self._second = tuple(replace(flow, port=second_port(flow.port)) for flow in flows)
+        vnis = tuple(sorted({flow.vni for flow in (*flows, *self._second)}))
         self.orders = Bursts(ends, vnis, seed)
+        self.state: State = ""
         self._effective: dict[str, bool] = {}
         self._requested: dict[str, bool] = {}
         self._refused: tuple[str, ...] = ()
@@ -83,13 +86,16 @@ class PairSession:
             recovered += [f"{self.ends.nic(role).name}: {line}" for line in answer["recovered"]]
         self._make_peer_a_reference()
 
+        self._make_tunnels(self.flows)
+        self._reach()
+        return recovered
+
+    def _make_tunnels(self, flows: tuple[Flow, ...]) -> None:
         def tunnels(role: Role) -> None:
-            orders = [asdict(o) for o in tunnel_orders(self.ends, role, self.flows)]
+            orders = [asdict(o) for o in tunnel_orders(self.ends, role, flows)]
             self.call(role, "make_tunnels", orders=orders)
 
         self._on_both(tunnels)
-        self._reach()
-        return recovered
 
     def close(self) -> None:
         """Puts both hosts back, also when one of them fails to.
@@ -145,6 +151,7 @@ class PairSession:
             return Evidence(effective={})
         space = cell.offloads.space
         self._request(cell.offloads.requested)
+        self._enter(cell.flow.state)
         if self._refused:
             return Evidence(self._effective, self._refused)
         on = frozenset(name for name, active in self._effective.items() if active)
@@ -176,6 +183,39 @@ class PairSession:
             # more of it would only cost its deadline; without, the NIC is given too little to do.
             if short >= (1 if bad else _MOST_TRIES):
                 return evidence
+
+    def _enter(self, state: State) -> None:
+        """Puts the DUT through what a flow is to come after, unless it has been through it.
+
+        Raises:
+            ValueError: It has been through something else, which takes another session.
+        """
+        if state == self.state:
+            return
+        if self.state:
+            raise ValueError(f"the NIC has been through {self.state!r}: not what {state!r} is")
+        if state == "two-ports":
+            self._use_second_port()
+        else:
+            self.call("dut", "flap")
+            requested, self._requested = self._requested, {}
+            self._request(requested)  # and reads what is in effect now
+        self.state = state
+
+    def _use_second_port(self) -> None:
+        """Makes a tunnel on another port beside each, and sends through it, so that it is known."""
+        try:
+            self._make_tunnels(self._second)
+        except LabError as error:
+            raise LabError(
+                f"there can be no second tunnel: {error.what}",
+                where=self.name,
+                hint="leave it out: -k 'not two-ports'",
+            ) from error
+        for flow in {flow.vni: flow for flow in self._second}.values():
+            used = replace(flow, l4="udp", segmentation=False, volley="lengths")
+            if not self.burst(partial(self.orders.volley, used)).sent.handed.frames:
+                raise LabError("nothing was sent through the second tunnel", where=self.name)
 
     def _request(self, wanted: Mapping[str, bool]) -> None:
         """Puts the DUT under an offload set, unless it is under it already."""

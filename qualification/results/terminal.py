@@ -147,8 +147,7 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
     )
     sets: dict[str, dict[_Column, CellRow]] = {}
     for cell in cells:
-        line = f"{cell.set_id} {cell.flow.volley}".rstrip()
-        sets.setdefault(line, {})[_column(cell)] = cell
+        sets.setdefault(_line(cell), {})[_column(cell)] = cell
     label = max([len("offload set"), *map(len, sets)], default=0)
     places = _places(flows)
     yield from (Line(f"  {text}") for text in _heads(flows, places, label))
@@ -156,6 +155,14 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
         marks = [LETTERS[row[flow].verdict] if flow in row else " " for flow in flows]
         verdicts = {cell.verdict for cell in row.values()}
         yield Line(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
+
+
+def _line(cell: CellRow) -> str:
+    """A cell's row: "all-on", "all-on boundaries @reset"."""
+    flow = cell.flow
+    state = f"@{flow.state}" if flow.state else ""
+    port = f":{flow.port}" if flow.state == "two-ports" else ""
+    return " ".join(filter(None, (cell.set_id, flow.volley, state + port)))
 
 
 def _column(cell: CellRow) -> _Column:

@@ -17,6 +17,7 @@ from qualification.judge.known import expect
 from qualification.judge.outcome import Outcome, decide, untrusted
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
+from qualification.plan.flows import State
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
@@ -83,7 +84,9 @@ class Bench:
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
-        evidence = self._on(cell.pair, lambda session: session.evidence(cell, anew=anew))
+        evidence = self._on(
+            cell.pair, lambda session: session.evidence(cell, anew=anew), cell.flow.state
+        )
         return decide(cell, evidence, controls, demand)
 
     def symptom(self, pair: str) -> Runs | None:
@@ -98,7 +101,7 @@ class Bench:
         if session is not None:
             session.close()
 
-    def _on(self, pair: str, act: Callable[[PairSession], T]) -> T:
+    def _on(self, pair: str, act: Callable[[PairSession], T], state: State = "") -> T:
         """Does something with a pair, over a new session where the old one has died.
 
         A pair that cannot be opened, or whose sessions keep dying, is not tried for every cell.
@@ -106,7 +109,7 @@ class Bench:
         if pair in self._broken:
             raise self._broken[pair]
         try:
-            return act(self._open(pair))
+            return act(self._open(pair, state))
         except LabError as error:
             self._failures[pair] = self._failures.get(pair, 0) + 1
             if self._session is None or self._failures[pair] >= _MOST_FAILURES:
@@ -115,9 +118,13 @@ class Bench:
                 self.close()
             raise
 
-    def _open(self, pair: str) -> PairSession:
-        """The pair's session; opening another pair's closes the one before."""
-        if self._session is not None and self._session.name != pair:
+    def _open(self, pair: str, state: State) -> PairSession:
+        """The pair's session; opening another pair's closes the one before.
+
+        So does what asks for a NIC that has not been through what this one has.
+        """
+        session = self._session
+        if session is not None and (session.name != pair or session.state not in ("", state)):
             self.close()
         if self._session is None:
             self._session = self._start(pair)

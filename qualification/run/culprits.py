@@ -65,7 +65,7 @@ def beside(seen: Iterable[Observation]) -> dict[str, str]:
 
     It has the same culprit to tell, and frames enough to prove it.
     """
-    seen = tuple(one for one in seen if one.failing)
+    seen = tuple(one for one in seen if one.failing and not one.cell.flow.state)
     bulk = {_kind(one.cell): one.cell.id for one in seen if not one.cell.flow.volley}
     return {
         one.cell.id: bulk[_kind(one.cell)]
@@ -103,7 +103,8 @@ def search(pair: str, bench: Bench) -> Searched:
     investigation = Investigation(
         pair,
         campaign.space(pair),
-        tuple(one for one in observed if one.cell.id not in told),
+        # Nor flows in a state: one that is run again would not come after the same as before.
+        tuple(one for one in observed if one.cell.id not in told and not one.cell.flow.state),
         campaign.flows(pair),
         run,
         campaign.demand.confidence,

@@ -15,6 +15,7 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
+from qualification.plan.flows import STATES
 
 from . import conclusion, culprits, symptom
 from .bench import Bench
@@ -78,9 +79,21 @@ class Worker:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Pair by pair, so that each pair's hosts are set up once."""
+        """Pair by pair, so that each pair's hosts are set up once.
+
+        Cells in a state come last, behind the search for culprits and the symptom: those have to
+        find the NIC as its other cells did.
+        """
         order = {pair: index for index, pair in enumerate(config.stash[CAMPAIGN].pairs)}
-        items.sort(key=lambda item: order.get(_parameters(item).get("pair", ""), -1))
+        states = ["", *STATES]
+
+        def place(item: pytest.Item) -> tuple[int, int]:
+            parameters = _parameters(item)
+            cell = parameters.get("cell")
+            state = cell.flow.state if isinstance(cell, Cell) else ""
+            return order.get(parameters.get("pair", ""), -1), states.index(state)
+
+        items.sort(key=place)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

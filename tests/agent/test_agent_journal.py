@@ -52,6 +52,24 @@ def test_last_in_first_out_and_the_file_goes(journals: Path) -> None:
     assert undone.numbers == [4, 3, 2, 1, 0]
 
 
+def test_what_its_writer_has_undone_is_not_undone_again(journals: Path) -> None:
+    """Neither by the writer, nor by who comes after its death."""
+    undone = Undone()
+    for dies in (False, True):
+        journal = Journal(KEY, undone.table)
+        for number in range(4):
+            journal.about_to("act", number=number)
+        journal.undone(2)
+        journal.about_to("act", number=9)
+        if dies:
+            os.close(journal._file)
+            journal = Journal(KEY, undone.table)
+            assert journal.recovered == [f"act number={number}" for number in (9, 1, 0)]
+        journal.close()
+    assert undone.numbers == [9, 1, 0] * 2
+    assert not journals.exists()
+
+
 def test_other_journals_stay(journals: Path) -> None:
     one, other = Journal(KEY, {}), Journal("1-eth1", {})
     one.close()

@@ -256,16 +256,27 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     )
     planned = vxqual("plan", "-t", lab.topology, *SMALL, "--cells")
     assert planned.returncode == 0
-    assert "1 pair, plan quick: 196 cells of 45 frames" in planned.stdout
-    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == 196
+    assert "1 pair, plan quick: 226 cells of 45 frames" in planned.stdout
+    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == 226
     listed = vxqual("run", "-t", lab.topology, *SMALL, "--collect-only", "-q", "--out", tmp_path)
     assert listed.returncode == 0
-    assert listed.stdout.count("::test_cell[") == 196
+    assert listed.stdout.count("::test_cell[") == 226
+    *_, last, end = re.split(r"::test_(?:culprit|symptom)\[.*\n", listed.stdout)
+    assert last == end or "@" not in last
+    assert end.count("@two-ports]") == 16, "they come behind all else"
+    assert end.count("@reset]") == listed.stdout.count("@reset]") == 8
     assert list(tmp_path.iterdir()) == [], "listing is no run"
     assert lab.state() == before
 
     done = vxqual(
-        "run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "all-off or tso/outer4-csum"
+        "run",
+        "-t",
+        lab.topology,
+        *SMALL,
+        "--out",
+        tmp_path,
+        "-k",
+        "all-off or tso/outer4-csum or reset",
     )
     assert done.returncode == 0, done.stdout
     assert lab.state() == before

@@ -249,7 +249,10 @@ EVIDENCE = st.builds(
 @given(CELLS, EVIDENCE)
 def test_a_wrong_frame_is_a_fail_whatever_else(of: Cell, found: Evidence) -> None:
     verdict = judge(of, found, DEMAND).verdict
-    wrong = any(b.received.seen.bad or b.received.delivered.corrupt for b in found.bursts)
+    wrong = any(
+        b.received.seen.bad or b.received.seen.unasked or b.received.delivered.corrupt
+        for b in found.bursts
+    )
     assert (verdict is Verdict.FAIL) == wrong
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualification.plan.cells import CONTROLS, Cell, frames_needed, plan_cells
+from qualification.plan.cells import CONTROLS, Cell, PlanName, frames_needed, plan_cells
 from qualification.plan.features import (
     CSUM,
     CSUM4,
@@ -27,7 +28,16 @@ from qualification.plan.features import (
     FeatureSpace,
     OffloadSet,
 )
-from qualification.plan.flows import Family, Flow, Protocol, bulk_flows, volley_flows
+from qualification.plan.flows import (
+    STATES,
+    Family,
+    Flow,
+    Protocol,
+    bulk_flows,
+    second_port,
+    state_flows,
+    volley_flows,
+)
 from qualification.wire.volleys import VOLLEYS
 
 TUN = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
@@ -210,7 +220,8 @@ def test_volleys_are_fired_with_everything_on_and_by_the_full_plan_always() -> N
     volleys = volley_flows(frozenset({4}), 4789)
     assert {flow.volley for flow in volleys} == set(VOLLEYS)
     assert len({flow.id for flow in volleys}) == len(volleys)
-    for plan, sets in (("standard", {"all-on"}), ("full", None)):
+    plans: dict[PlanName, set[str] | None] = {"standard": {"all-on"}, "full": None}
+    for plan, sets in plans.items():
         cells = plan_cells("soft", TUN, FLOWS[:1], volleys, plan)
         fired: dict[str, list[Flow]] = {}
         for cell in cells:
@@ -218,6 +229,47 @@ def test_volleys_are_fired_with_everything_on_and_by_the_full_plan_always() -> N
                 fired.setdefault(cell.set_id, []).append(cell.flow)
         assert set(fired) == (sets or {cell.set_id for cell in cells})
         assert all(flows == list(volleys) for flows in fired.values())
+
+
+@pytest.mark.parametrize("port", [4789, 8472, 6000])
+def test_flows_in_a_state(port: int) -> None:
+    """A few of each outer variant and inner family, and those of a second tunnel before the first.
+
+    No id and no VNI is another's: the tunnels stand side by side.
+    """
+    families = frozenset[Literal[4, 6]]({4, 6})
+    flows = state_flows(families, port)
+    other = second_port(port)
+    assert other != port
+    assert [(f.state, f.port) for f in flows] == (
+        [("two-ports", other)] * 16 + [("two-ports", port)] * 16 + [("reset", port)] * 16
+    )
+    assert {(f.volley, f.l4) for f in flows} == {("boundaries", "tcp"), ("lengths", "udp")}
+    assert all((f.l4, f.segmentation) in VOLLEYS[f.volley].traffic for f in flows)
+    every = (*bulk_flows(families, port), *volley_flows(families, port), *flows)
+    assert len({f.id for f in every}) == len(every) == len(set(every))
+    first, second = ({f.vni for f in every if f.port == each} for each in (port, other))
+    assert len(first) == len(second) == 4
+    assert not first & second
+    assert len({vni & 0xFF for vni in first | second}) == 8  # inner networks are named by it
+
+
+def test_the_id_of_a_flow_in_a_state() -> None:
+    flows = {f.id for f in state_flows(frozenset({4}), 4789)}
+    assert "outer4-csum/inner4/tcp/boundaries@reset" in flows
+    assert "outer4-csum-port8472/inner6/udp/lengths@two-ports" in flows
+
+
+@pytest.mark.parametrize("plan", ["quick", "full"])
+@pytest.mark.parametrize("space", [TUN, FeatureSpace(frozenset({CSUM, TSO}))])
+def test_states_come_last_with_everything_on(space: FeatureSpace, plan: PlanName) -> None:
+    states = state_flows(frozenset({4, 6}), 4789)
+    without = plan_cells("p", space, FLOWS[:3], (), plan)
+    cells = plan_cells("p", space, FLOWS[:3], (), plan, states)
+    assert cells[: len(without)] == without
+    assert tuple(cell.flow for cell in cells[len(without) :]) == states
+    assert {cell.set_id for cell in cells[len(without) :]} == {"all-on"}
+    assert list(dict.fromkeys(f.state for f in states)) == list(STATES)
 
 
 def test_a_cell_s_repr_is_its_id() -> None:

@@ -91,7 +91,7 @@ def test_a_plain_volley_is_searched_beside_a_tunnel_that_fails() -> None:
         Observation(replace(CELL, flow=flow), Verdict.FAIL, True, 9, 99)
         for flow in (udp, inside, plain)
     ]
-    assert [one.cell.flow for one in culprits.worth_searching(seen)] == [udp, plain]
+    assert culprits.beside(seen) == {seen[1].cell.id: seen[0].cell.id}
 
 
 def nic(host: str) -> Nic:
@@ -128,6 +128,25 @@ def test_nothing_is_run_where_nothing_failed(bench: Bench) -> None:
     assert culprits.search("x710", bench) == culprits.Searched(
         Findings("x710", {}, (), None, 0), ()
     )
+
+
+def test_flows_in_a_state_are_not_searched(bench: Bench) -> None:
+    """To run one again would be to run it after something else."""
+    seen = bench._observed.setdefault("x710", [])
+    for cell in bench.campaign.cells("x710"):
+        if cell.flow.state:
+            seen.append(Observation(cell, Verdict.FAIL, True, 21, 400))
+    assert len(seen) == 2 * 8 + 8
+    assert culprits.search("x710", bench).steps == ()
+
+
+def test_a_link_that_may_carry_our_session_is_not_taken_down(bench: Bench) -> None:
+    campaign = bench.campaign
+    assert {flow.state for flow in campaign.states("x710")} == {"two-ports", "reset"}
+    document = campaign.topology.model_dump(mode="python", exclude_none=True)
+    document["hosts"]["alpha"]["nics"]["port0"]["allow_management"] = True
+    permitted = replace(campaign, topology=Topology.model_validate(document))
+    assert {flow.state for flow in permitted.states("x710")} == {"two-ports"}
 
 
 def test_a_lab_that_fails_proves_nothing_and_blames_nobody(bench: Bench) -> None:

@@ -143,6 +143,7 @@ def test_the_form(document: Any) -> None:
             "port": 4789,
             "volley": "",
             "tunnel": True,
+            "state": "",
         },
         "verdict": "FAIL",
         "frames": 1000,

@@ -131,6 +131,26 @@ def test_every_verdict_has_a_letter_of_its_own() -> None:
     assert len(set(LETTERS.values())) == len(Verdict)
 
 
+def test_a_flow_in_a_state_has_a_row_of_its_own(campaign: Make) -> None:
+    lengths = replace(UDP, volley="lengths")
+    cells = [
+        made(ALL_ON, lengths),
+        made(ALL_ON, replace(lengths, port=8472, state="two-ports")),
+        made(ALL_ON, replace(lengths, state="two-ports"), V.FAIL),
+        made(ALL_ON, replace(lengths, state="reset"), V.LOSS),
+    ]
+    rows = [line.strip() for line in text(lines(campaign, cells, 100)).splitlines()]
+    for name, letter in {
+        "all-on lengths": ".",
+        "all-on lengths @two-ports:8472": ".",
+        "all-on lengths @two-ports:4789": "F",
+        "all-on lengths @reset": "L",
+    }.items():
+        assert [row.split()[-1] for row in rows if row.rpartition("  ")[0].strip() == name] == [
+            letter
+        ]
+
+
 def test_the_full_width_of_a_pair(campaign: Make) -> None:
     flows = campaign(x710=("i40e", "8.30")).flows("x710")
     cells = [made(ALL_ON, flow) for flow in flows]
