@@ -22,6 +22,8 @@ INNER = LINK / IP(src="10.0.0.1", dst="10.0.0.2")
 TUNNEL = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50000, dport=4789) / VXLAN(vni=7)
 
 COMMANDS = {
+    "cases": "0",
+    "prove": "0 1 4",
     "run": "0 1 2 3 4 5 10",
     "check": "0 4 10",
     "plan": "0 4 10",
@@ -183,3 +185,19 @@ def test_verify_starts_at_once(capture: Path) -> None:
 
     # The best of some, for others may be at work on this machine.
     assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_cases_lists_what_is_sent_and_what_for() -> None:
+    from qualification.wire.volleys import VOLLEYS  # noqa: PLC0415
+
+    done = vxqual("cases")
+    assert done.returncode == EXIT_QUALIFIED
+    for volley in VOLLEYS.values():
+        assert f"  {volley.name:<12} {volley.title}\n" in done.stdout
+        assert f"for: {', '.join(volley.faults)}\n" in done.stdout
+
+
+def test_prove_knows_its_firmwares() -> None:
+    done = vxqual("prove", "sed-left")
+    assert done.returncode == EXIT_USAGE
+    assert "there is no firmware 'sed-left'" in done.stderr

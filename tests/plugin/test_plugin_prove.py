@@ -1,0 +1,66 @@
+"""What `vxqual prove` asks of the suite, firmware by firmware, and how it tells what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from qualification.errors import UsageError
+from qualification.judge.verdict import Demand
+from qualification.lab import firmwares
+from qualification.plan.features import RULES, TNL_CSUM
+from qualification.results.proof_lines import HEADING, line
+from qualification.run.prove import DUE, Proof, prove
+from qualification.run.trial import PAIR, Seen, Trial, judge
+
+TRIAL = Trial("random-p", {}, 4789, 1)
+CAUGHT = Seen({"FAIL": 4, "PASS": 9}, ("a",), {"noise": 4}, ((TNL_CSUM,),), "said", 100, 2.0)
+
+
+def test_every_fault_has_its_due_and_no_good_one_has() -> None:
+    models = firmwares.models()
+    assert {model.name for model in models if model.kind == "fault"} == DUE.keys()
+    for due in DUE.values():
+        assert due.culprits <= RULES.keys()
+
+
+@pytest.mark.parametrize(
+    ("seen", "missing"),
+    [
+        (CAUGHT, ""),
+        (Seen({"PASS": 9}), "no FAIL"),
+        (Seen({"FAIL": 1}, signatures={"constant": 1}), "signature is none of noise"),
+        (Seen({"FAIL": 1}, signatures={"noise": 1}), "culprit not found"),
+        (Seen({}, error="no root"), "the lab failed: no root"),
+    ],
+)
+def test_what_is_missing_is_said(seen: Seen, missing: str) -> None:
+    assert Proof(TRIAL, DUE["random-p"], seen).missing == missing
+
+
+def test_a_good_firmware_may_do_anything_but_fail() -> None:
+    good = Trial("lossy", {}, 4789, 1)
+    assert Proof(good, None, Seen({"LOSS": 3, "PASS": 9})).missing == ""
+    assert Proof(good, None, Seen({"FAIL": 1, "PASS": 9})).missing == "a good firmware fails"
+
+
+def test_an_unknown_firmware_is_told() -> None:
+    with pytest.raises(UsageError, match=r"no firmware 'bad'\n  next: known: after-reset, "):
+        list(prove(["bad"], 1, 1, 1))
+
+
+def test_a_line_stands_under_its_heading() -> None:
+    text = line("random-p", CAUGHT.verdicts, CAUGHT.signatures, CAUGHT.culprits, 100, 2.0, "")
+    assert text.startswith("random-p         FAIL 4           noise            tx-udp_tnl-csum-seg")
+    assert HEADING.index("frames") + len("frames") == text.index(" 100 ") + len(" 100")
+    assert line("x", {}, {}, (), 0, 0.0, "no FAIL").endswith("  MISSED: no FAIL")
+
+
+@pytest.mark.lab
+def test_a_fault_is_caught_named_and_healed() -> None:
+    """Random-p, IPv4 and IPv6, in every cell with everything on."""
+    seen = judge(Trial("random-p", {"p": 0.3}, 4789, 1), Demand(0.05, 0.9))
+    assert seen.error == ""
+    assert Proof(TRIAL, DUE["random-p"], seen).missing == ""
+    assert seen.culprits == ((TNL_CSUM,),)
+    assert all("-csum/" in flow for flow in seen.flows)
+    assert PAIR == "trial"
