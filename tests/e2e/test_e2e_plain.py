@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import SMALL, TOPOLOGIES, four_only, rows, vxqual
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 
 def test_a_nic_that_takes_plain_udp_for_a_tunnel(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import SMALL, TOPOLOGIES, four_only, rows, vxqual
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(

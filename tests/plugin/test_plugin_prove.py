@@ -56,6 +56,7 @@ def test_a_line_stands_under_its_heading() -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 def test_a_fault_is_caught_named_and_healed() -> None:
     """Random-p, IPv4 and IPv6, in every cell with everything on."""
     seen = judge(Trial("random-p", {"p": 0.3}, 4789, 1), Demand(0.05, 0.9))

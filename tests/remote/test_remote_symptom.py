@@ -104,6 +104,7 @@ def test_a_bad_nic_sends_again(symptom: Callable[[str, float], Symptom]) -> None
     assert told.tunnel.corrupt == 0, "a wrong outer checksum loses, and delivers nothing wrong"
 
 
+@pytest.mark.slow
 def test_a_nic_that_kills_every_segment_misses_deadlines(
     symptom: Callable[[str, float], Symptom],
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_nic_that_kills_every_segment_misses_deadlines(
     assert told.errors.endswith("none with all off, none on one host")
 
 
+@pytest.mark.slow
 def test_grpc_feels_what_our_own_calls_feel(lab: RunningLab) -> None:
     """The same calls by gRPC: deadlines are missed under the same offloads, and only there."""
     with _session(lab, "dead") as (session, hosts):
