@@ -140,6 +140,7 @@ def test_the_incident(tmp_path: Path) -> None:
     assert "driver tun, firmware 8.30 0x8000af86" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
     assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["PASS", "ERROR", "ERROR"]
 
 
+@pytest.mark.slow
 def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
     """KNOWN on the way, and judged again: expired, healed, in another file, in none."""
     entry = {
@@ -382,6 +384,7 @@ def test_a_killed_run_leaves_nothing_behind(lab: Standing, tmp_path: Path) -> No
     assert lab.state() == before
 
 
+@pytest.mark.slow
 def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
     topology, out = tmp_path / "faulty.yaml", tmp_path / "out"
     junit, allure = tmp_path / "junit.xml", tmp_path / "allure"
