@@ -32,7 +32,7 @@ from .protocol import AgentProblem, Context
 from .receiving import Receiver
 from .sending import send
 from .tunnels import Tunnels
-from .volley import VolleyCapture, VolleySender, fire
+from .volley import VolleyCapture, VolleySender, fire, shots_of
 from .waiting import await_condition
 
 _QUIET_SECONDS = 0.25
@@ -278,9 +278,10 @@ class _Agent:
         tunnel = self._tunnel_of(order.vni)
         before = counters.snapshot(self._interface, tunnel)
         start = time.monotonic()
-        watching = VolleySender(CaptureOrder(**capture), order)
+        shots = tuple(shots_of(order))
+        watching = VolleySender(CaptureOrder(**capture), shots)
         try:
-            due = fire(order, tunnel)
+            due = fire(shots, order.device, tunnel)
             complete = await_condition(
                 lambda: watching.frames >= due, _FIRING_SECONDS, context.stop.is_set
             )

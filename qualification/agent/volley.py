@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from qualification.wire.difference import differences, nearest
 from qualification.wire.dissect import Layout
@@ -44,12 +44,13 @@ def shots_of(order: VolleyOrder) -> Iterator[Shot]:
     return VOLLEYS[order.volley].shots(make, order.segmented)
 
 
-def fire(order: VolleyOrder, namespace: int | None) -> int:
+def fire(shots: Iterable[Shot], device: str, namespace: int | None) -> int:
     """Sends a volley.
 
     Args:
-        order: Which.
-        namespace: Where its device is; None for here.
+        shots: Its buffers.
+        device: What they are sent on.
+        namespace: Where that is; None for here.
 
     Returns:
         How many frames what the kernel took of it has to make on the wire.
@@ -60,9 +61,8 @@ def fire(order: VolleyOrder, namespace: int | None) -> int:
     with raw:
         raw.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        with namespaces.inside(namespace):
-            raw.bind((order.device, 0))
-        for shot in shots_of(order):
+        raw.bind((device, 0))
+        for shot in shots:
             try:
                 raw.send(shot.vnet() + shot.frame)
             except OSError as error:
@@ -76,8 +76,8 @@ def fire(order: VolleyOrder, namespace: int | None) -> int:
 class VolleySender(SenderCapture):
     """Counts what the kernel hands to the NIC of a volley, each shot by its own segment size."""
 
-    def __init__(self, order: CaptureOrder, volley: VolleyOrder) -> None:
-        self._sizes_of = {shot.source_port: shot.gso_size for shot in shots_of(volley)}
+    def __init__(self, order: CaptureOrder, shots: Iterable[Shot]) -> None:
+        self._sizes_of = {shot.source_port: shot.gso_size for shot in shots}
         self._handed: Counter[str] = Counter()
         super().__init__(order)
 

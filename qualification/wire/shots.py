@@ -24,7 +24,7 @@ from qualification.wire.packet import TCP, UDP
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIN, SYN, PSH, ACK, CWR = 0x01, 0x02, 0x08, 0x10, 0x80
+FIN, PSH, ACK, CWR = 0x01, 0x08, 0x10, 0x80
 
 _VNET = struct.Struct("<BBHHHH")
 _NEEDS_CSUM = 1

@@ -35,7 +35,6 @@ MARKS = range(130, 250)
 what a tunnel of the host's own sends there (with a TTL of 64, 128 or 255); the TTL does."""
 
 _MOST_SEGMENTS = 64
-_MOST_BYTES = 65_000
 _NOP = b"\x01"
 _HOP_BY_HOP, _DESTINATION_OPTIONS = 0, 60
 

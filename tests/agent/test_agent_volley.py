@@ -110,7 +110,8 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     agent("prepare", interface="w0", addresses=[], allow_management=False)
     agent("watch", capture=capture, volley=dataclasses.asdict(order))
     with left.inside():
-        assert fire(order, None) == fire(order, None)
+        shots = list(shots_of(order))
+        assert fire(shots, order.device, None) == fire(shots, order.device, None)
     due = sum(shot.frames for shot in shots_of(order))
     seen = agent("collect", frames=2 * due)["seen"]
     assert (seen["frames"], seen["bad"]) == (2 * due, due)
