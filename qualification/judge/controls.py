@@ -117,8 +117,8 @@ def judge_crafted(bursts: Mapping[str, Burst]) -> ControlResult:
                 f"{seen.bad:,} of {seen.frames:,} frames of {flow} are not as they must be with "
                 f"every offload off, such as: {said}",
             )
-        why = blocked(flow, burst, None)
-        if why is not None and burst.sent.written:  # else the kernel takes no such buffers
+        why = blocked_volley(flow, burst)
+        if why is not None:
             return ends(False, why)
     if sums.drops or sums.unjudged:
         return ends(
@@ -154,6 +154,11 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
             f"drop {what}?"
         )
     return None
+
+
+def blocked_volley(flow: str, burst: Burst) -> str | None:
+    """The same of a volley; buffers that the kernel does not take say nothing of the path."""
+    return blocked(flow, burst, None) if burst.sent.written else None
 
 
 def judge_injected(

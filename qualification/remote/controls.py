@@ -11,6 +11,7 @@ from qualification.agent.messages import Handed, Sent
 from qualification.judge.controls import (
     ControlResult,
     blocked,
+    blocked_volley,
     judge_crafted,
     judge_injected,
     judge_traffic,
@@ -45,7 +46,8 @@ def _plain_control(pair: PairSession) -> ControlResult:
     }
     share = _share(pair, len(shapes))
     orders = {name: partial(pair.orders.plain, *shape, share) for name, shape in shapes.items()}
-    return judge_traffic("plain", _until_blocked(pair, orders, None), pair.demand)
+    bursts = _until_blocked(pair, orders, partial(blocked, port=None))
+    return judge_traffic("plain", bursts, pair.demand)
 
 
 def _tunnel_control(pair: PairSession) -> ControlResult:
@@ -54,7 +56,8 @@ def _tunnel_control(pair: PairSession) -> ControlResult:
     flows = sorted(pair.flows, key=lambda flow: flow.l4 == "tcp")
     orders = {flow.id: partial(pair.orders.tunnel, flow, share) for flow in flows}
     port = pair.ends.port
-    return judge_traffic("all-off", _until_blocked(pair, orders, port), pair.demand, port=port)
+    bursts = _until_blocked(pair, orders, partial(blocked, port=port))
+    return judge_traffic("all-off", bursts, pair.demand, port=port)
 
 
 def _crafted_control(pair: PairSession) -> ControlResult:
@@ -66,17 +69,19 @@ def _crafted_control(pair: PairSession) -> ControlResult:
         if not flow.tunnel or (flow.outer == outer and flow.outer_checksum)
     ]
     orders = {flow.id: partial(pair.orders.volley, flow) for flow in flows}
-    return judge_crafted(_until_blocked(pair, orders, pair.ends.port))
+    return judge_crafted(_until_blocked(pair, orders, blocked_volley))
 
 
 def _until_blocked(
-    pair: PairSession, orders: Mapping[str, Callable[[], BurstOrders]], port: int | None
+    pair: PairSession,
+    orders: Mapping[str, Callable[[], BurstOrders]],
+    why: Callable[[str, Burst], str | None],
 ) -> dict[str, Burst]:
     """Runs bursts up to the first that does not get through: the rest would tell no more."""
     bursts: dict[str, Burst] = {}
     for name, order in orders.items():
         bursts[name] = pair.burst(order)
-        if bursts[name].sent.written and blocked(name, bursts[name], port) is not None:
+        if why(name, bursts[name]) is not None:
             break
     return bursts
 
