@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from . import namespaces
+from .flow_socket import socket_for
 from .messages import Calls, CallsOrder, ChannelCalls
 from .payload import POOL, STEP, mark, pool
 
@@ -79,10 +79,8 @@ def _left(end: float | None) -> float | None:
 
 
 def tcp_socket(address: str, namespace: int | None) -> socket.socket:
-    """A socket of an address's family; a namespace of None is the one we are in."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with namespaces.inside(namespace):
-        return socket.socket(family, socket.SOCK_STREAM)
+    """A TCP socket of an address's family; a namespace of None is the one we are in."""
+    return socket_for(address, socket.SOCK_STREAM, namespace)
 
 
 class Channel(Protocol):
