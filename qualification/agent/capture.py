@@ -81,7 +81,7 @@ class _Capture:
     def _run(self) -> None:
         try:
             while not (self._closing.is_set() and self._ring.empty()):
-                self._ring.wait(0.02)
+                self._ring.wait(0.005)
                 for frame in self._ring.frames():
                     self._take(frame)
                     self._last_arrival = time.monotonic()

@@ -6,7 +6,6 @@ import os
 import re
 from contextlib import closing, suppress
 
-from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
 from . import links, namespaces
@@ -38,8 +37,7 @@ def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
     if tunnel is not None:
         with namespaces.inside(tunnel):
             values.update({"inner." + name: value for name, value in _snmp().items()})
-    with IPRoute() as route:
-        stats = route.get_links(links.find(interface)["index"])[0].get("stats64") or {}
+    stats = links.find(interface).get("stats64") or {}
     values.update({"link." + name: int(stats[name]) for name in _LINK if name in stats})
     # tun, for one, has no statistics of its own.
     with closing(IoctlEthtool(interface)) as ethtool, suppress(NotSupportedError, OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -32,16 +33,16 @@ def find(interface: str) -> Any:
         AgentProblem: There is none of that name; says which there are.
     """
     with IPRoute() as route:
-        links = {link.get("ifname"): link for link in route.get_links()}
-    if interface not in links:
-        there = sorted(name for name in links if name != "lo")
-        raise AgentProblem(
-            "no-such-interface",
-            f"there is no interface {interface!r}",
-            hint="this host has: {}".format(", ".join(there) or "none but lo"),
-            interfaces=there,
-        )
-    return links[interface]
+        try:
+            return route.get_links(socket.if_nametoindex(interface))[0]
+        except (OSError, NetlinkError):
+            there = sorted({link.get("ifname") for link in route.get_links()} - {"lo"})
+    raise AgentProblem(
+        "no-such-interface",
+        f"there is no interface {interface!r}",
+        hint="this host has: {}".format(", ".join(there) or "none but lo"),
+        interfaces=there,
+    )
 
 
 def addresses(index: int) -> list[str]:

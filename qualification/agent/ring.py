@@ -28,9 +28,9 @@ _BLOCK = struct.Struct(
 )  # struct tpacket_block_desc: block_status, num_pkts, offset_to_first_pkt
 _FRAME = struct.Struct("=IIIIIIHH4xIH")  # struct tpacket3_hdr
 _STATUS_AT = 8
-_RETIRE_MS = 10
+_RETIRE_MS = 4
 """A block that is not full is handed over after this long: with small blocks, and many of them, a
-reader that gets no CPU for seconds loses nothing."""
+reader that gets no CPU for half a second loses nothing."""
 
 
 class RingFrame(NamedTuple):
@@ -58,7 +58,7 @@ class Ring:
         size: Ring size, bytes; a multiple of `BLOCK`.
     """
 
-    BLOCK = 128 << 10
+    BLOCK = 64 << 10
 
     def __init__(self, interface: str, program: bytes, size: int) -> None:
         blocks = max(2, size // self.BLOCK)

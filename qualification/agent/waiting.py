@@ -9,12 +9,14 @@ from collections.abc import Callable
 def await_condition(
     condition: Callable[[], bool], seconds: float, stop: Callable[[], bool]
 ) -> bool:
-    """Looks until a condition holds, time is over or we are told to stop; says whether it held."""
-    end = time.monotonic() + seconds
-    pause = 0.001
+    """Looks until a condition holds, time is over or we are told to stop; says whether it held.
+
+    Between two looks passes an eighth of the time waited so far, and 50 ms at most.
+    """
+    start = time.monotonic()
     while not condition():
-        if stop() or time.monotonic() > end:
+        waited = time.monotonic() - start
+        if stop() or waited > seconds:
             return False
-        time.sleep(pause)
-        pause = min(pause * 2, 0.05)
+        time.sleep(min(max(waited / 8, 0.001), 0.05))
     return True

@@ -21,6 +21,13 @@ _DEADLINE = 20.0
 _PACE = 100_000
 BURST = 16_384
 """Most frames of one burst: what is parked in rings and socket buffers stays bounded."""
+_SNAP = 256
+"""Bytes of each frame that the sender's capture keeps: headers are all it looks at."""
+_HEADERS_IN_RING = 128
+"""Bytes that a frame takes in a ring beside its packet, at most (include/uapi/linux/if_packet.h)."""
+_RING_SPARE = 8 << 20
+"""Ring beyond what a burst fills, bytes: half a second's worth of blocks, however few frames they
+hold, and a volley of its own."""
 _FIRST_PORT, _LAST_PORT = 20_000, 60_000
 
 
@@ -235,8 +242,10 @@ class Bursts:
     ) -> BurstOrders:
         # Plain traffic of the pair is judged beside its tunnel; a volley may know better.
         tunnel_port = self._ends.port if vni is None else port
+        frames = flow.frames if isinstance(flow, FlowOrder) else 0
 
         def capture(interface: str, snap: int) -> CaptureOrder:
+            kept = _HEADERS_IN_RING + (snap or self._ends.mtu)
             return CaptureOrder(
                 interface=interface,
                 source_mac=self._ends.dut.facts.mac,
@@ -250,12 +259,12 @@ class Bursts:
                 mtu=self._ends.mtu,
                 outer_checksum=outer_checksum,
                 snap=snap,
-                ring=(32 if snap else 64) << 20,
+                ring=_RING_SPARE + 2 * frames * kept,
                 ttl=ttl,
             )
 
         return BurstOrders(
             flow,
-            sender=capture(self._ends.dut.facts.interface, 256),  # headers are all it looks at
+            sender=capture(self._ends.dut.facts.interface, _SNAP),
             receiver=capture(self._ends.peer.facts.interface, 0),
         )
