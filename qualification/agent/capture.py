@@ -19,7 +19,7 @@ from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
 from .messages import BadFrame, CaptureOrder, Handed, Seen
-from .ring import Ring, RingFrame
+from .ring import RingFrame, Rings
 from .shapes import ShapeCounter
 
 _ETHERNET = 14
@@ -61,13 +61,19 @@ def _names(layers: int) -> tuple[str, ...]:
 
 
 class _Capture:
-    """A ring read on a thread until it is closed."""
+    """A ring read on a thread until it is given back.
 
-    def __init__(self, order: CaptureOrder) -> None:
+    Args:
+        order: What to watch.
+        rings: Where the ring comes from.
+    """
+
+    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._order = order
         self._ports = frozenset({order.vxlan_port})
         program = sender_filter(order.source_mac, order.protocols, order.port, order.snap)
-        self._ring = Ring(order.interface, program, order.ring)
+        self._rings = rings
+        self._ring = rings.take(order.interface, program, order.ring)
         self._closing = threading.Event()
         self._failure: BaseException | None = None
         self._last_arrival = time.monotonic()
@@ -96,7 +102,7 @@ class _Capture:
         self._closing.set()
         self._thread.join()
         drops = self._ring.drops()
-        self._ring.close()
+        self._rings.give_back(self._ring)
         if self._failure is not None:
             raise self._failure
         return drops
@@ -105,7 +111,7 @@ class _Capture:
 class PeerCapture(_Capture):
     """Judges every frame of a flow, in full, on the NIC it arrives at."""
 
-    def __init__(self, order: CaptureOrder) -> None:
+    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self.arrived = 0
         self._frames = self._bad = self._unasked = self._late = self._foreign = 0
         self._bad_layers: Counter[str] = Counter()
@@ -120,7 +126,7 @@ class PeerCapture(_Capture):
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
-        super().__init__(order)
+        super().__init__(order, rings)
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
@@ -199,9 +205,9 @@ class PeerCapture(_Capture):
 class SenderCapture(_Capture):
     """Counts what the kernel hands to the NIC: unfinished checksums, super-packets."""
 
-    def __init__(self, order: CaptureOrder) -> None:
+    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._sizes: Counter[tuple[int, bool]] = Counter()
-        super().__init__(order)
+        super().__init__(order, rings)
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)

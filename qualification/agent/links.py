@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -97,10 +97,10 @@ def set_up(interface: str, up: bool) -> None:
 
 
 def add_address(interface: str, address: str) -> None:
-    """Adds an interface address and, for IPv6, waits until the kernel has found it free.
+    """Adds an interface address; one of IPv6 is not to be used before `await_addresses`.
 
     Raises:
-        AgentProblem: Another host on the link has it.
+        AgentProblem: The kernel refuses it.
     """
     index = find(interface)["index"]
     parsed = ipaddress.ip_interface(address)
@@ -117,14 +117,26 @@ def add_address(interface: str, address: str) -> None:
                 else None,
             ) from error
 
-        def settled() -> bool:
-            flags = _address_flags(route, index, str(parsed.ip))
-            if flags & _IFA_F_DADFAILED:
-                raise _taken(address, "another host on the link answers for it")
-            return not flags & _IFA_F_TENTATIVE
 
-        if parsed.version == 6 and not await_condition(settled, 5.0, lambda: False):
-            raise AgentProblem("address-tentative", f"{address} stays tentative")
+def await_addresses(interface: str, added: Sequence[str]) -> None:
+    """Waits until the kernel has found each added IPv6 address free (RFC 4862, section 5.4).
+
+    Raises:
+        AgentProblem: Another host on the link has it.
+    """
+    index = find(interface)["index"]
+    with IPRoute() as route:
+        for address in added:
+            parsed = ipaddress.ip_interface(address)
+
+            def settled(address: str = address, ip: str = str(parsed.ip)) -> bool:
+                flags = _address_flags(route, index, ip)
+                if flags & _IFA_F_DADFAILED:
+                    raise _taken(address, "another host on the link answers for it")
+                return not flags & _IFA_F_TENTATIVE
+
+            if parsed.version == 6 and not await_condition(settled, 5.0, lambda: False):
+                raise AgentProblem("address-tentative", f"{address} stays tentative")
 
 
 def remove_address(interface: str, address: str) -> None:

@@ -30,9 +30,10 @@ from .messages import (
 from .preflight import checks
 from .protocol import AgentProblem, Context
 from .receiving import Receiver
+from .ring import Rings
 from .sending import send
 from .tunnels import Tunnels
-from .volley import VolleyCapture, VolleySender, fire, shots_of
+from .volley import RawSockets, VolleyCapture, VolleySender, shots_of
 from .waiting import await_condition
 
 _QUIET_SECONDS = 0.25
@@ -88,6 +89,7 @@ class _Agent:
         self._tunnels: Tunnels | None = None
         self._touched: set[str] = set()
         self._watched: tuple[PeerCapture, Receiver | None, dict[str, int], int | None] | None = None
+        self._rings, self._raw = Rings(), RawSockets()
         self._log = counters.KernelLog()
         self.calls = CallOrders(self._tunnel)
 
@@ -130,16 +132,19 @@ class _Agent:
         for look in checks(interface, addresses, allow_management):
             look()
         link = links.find(interface)
-        if not links.is_up(interface):
+        was_up = links.is_up(interface)
+        if not was_up:
             self._journal.about_to("link", interface=interface, up=False)
             links.set_up(interface, True)
         links.await_carrier(interface, context.stop.is_set)
         there = {str(ipaddress.ip_interface(a).ip) for a in links.addresses(link["index"])}
-        for address in addresses:
-            if str(ipaddress.ip_interface(address).ip) not in there:
-                links.check_address_free(interface, address)  # again: only an up link can answer
-                self._journal.about_to("address", interface=interface, address=address)
-                links.add_address(interface, address)
+        missing = [a for a in addresses if str(ipaddress.ip_interface(a).ip) not in there]
+        for address in missing:
+            if not was_up:  # again: only now can anybody have answered
+                links.check_address_free(interface, address)
+            self._journal.about_to("address", interface=interface, address=address)
+            links.add_address(interface, address)
+        links.await_addresses(interface, missing)
         return {"recovered": self._journal.recovered, "mac": str(link.get("address"))}
 
     def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Any]:
@@ -209,9 +214,9 @@ class _Agent:
         tunnel = self._tunnel_of(order.vni)
         before = counters.snapshot(self._interface, tunnel)
         if volley is not None:
-            watching: PeerCapture = VolleyCapture(order, VolleyOrder(**volley))
+            watching: PeerCapture = VolleyCapture(order, self._rings, VolleyOrder(**volley))
         else:
-            watching = PeerCapture(order)
+            watching = PeerCapture(order, self._rings)
         receiver = None
         if flow is not None:
             try:
@@ -250,7 +255,7 @@ class _Agent:
         order = FlowOrder(**flow)
         tunnel = self._tunnel_of(order.vni)
         before = counters.snapshot(self._interface, tunnel)
-        watching = SenderCapture(CaptureOrder(**capture))
+        watching = SenderCapture(CaptureOrder(**capture), self._rings)
         handed = Handed()
         try:
             sending = send(order, tunnel, context.stop.is_set)
@@ -279,9 +284,9 @@ class _Agent:
         before = counters.snapshot(self._interface, tunnel)
         start = time.monotonic()
         shots = tuple(shots_of(order))
-        watching = VolleySender(CaptureOrder(**capture), shots)
+        watching = VolleySender(CaptureOrder(**capture), self._rings, shots)
         try:
-            due = fire(shots, order.device, tunnel)
+            due = self._raw.fire(shots, order.device, tunnel)
             complete = await_condition(
                 lambda: watching.frames >= due, _FIRING_SECONDS, context.stop.is_set
             )
@@ -308,6 +313,8 @@ class _Agent:
             self._end_watch()
         with contextlib.suppress(Exception):
             self.calls.close()
+        self._rings.close()
+        self._raw.close()
         if self._tunnels is not None:
             self._tunnels.close()
             self._tunnels = None

@@ -1,4 +1,4 @@
-"""A TPACKET_V3 receive ring: the kernel writes, we read in place.
+"""TPACKET_V3 receive rings: the kernel writes, we read in place.
 
 Source: Documentation/networking/packet_mmap.rst and include/uapi/linux/if_packet.h.
 """
@@ -49,6 +49,9 @@ class RingFrame(NamedTuple):
     vlan: bytes | None
 
 
+_REJECT_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)  # BPF_RET | BPF_K
+
+
 class Ring:
     """Captures on one interface from construction on.
 
@@ -56,22 +59,22 @@ class Ring:
         interface: Where.
         program: Classic BPF instructions; applied before the first frame can arrive.
         size: Ring size, bytes; a multiple of `BLOCK`.
+
+    Attributes:
+        interface: Where.
+        size: Ring size, bytes.
     """
 
     BLOCK = 64 << 10
 
     def __init__(self, interface: str, program: bytes, size: int) -> None:
+        self.interface, self.size = interface, size
         blocks = max(2, size // self.BLOCK)
         # Protocol 0 receives nothing until bind: no frame slips in before the filter.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
             self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
-            code = ctypes.create_string_buffer(program, len(program))
-            self._socket.setsockopt(
-                socket.SOL_SOCKET,
-                _SO_ATTACH_FILTER,
-                struct.pack("@HP", len(program) // 8, ctypes.addressof(code)),
-            )
+            self._filter(program)
             frames = blocks * self.BLOCK // 2048
             self._socket.setsockopt(
                 _SOL_PACKET,
@@ -87,6 +90,30 @@ class Ring:
         self._blocks = blocks
         self._next = 0
         self._drops = 0
+
+    def _filter(self, program: bytes) -> None:
+        code = ctypes.create_string_buffer(program, len(program))
+        self._socket.setsockopt(
+            socket.SOL_SOCKET,
+            _SO_ATTACH_FILTER,
+            struct.pack("@HP", len(program) // 8, ctypes.addressof(code)),
+        )
+
+    def watch(self, program: bytes) -> None:
+        """Captures something else from now on; a frame that was under way may come behind this."""
+        self._filter(program)
+        for _ in self.frames():
+            pass
+        self.drops()
+        self._drops = 0
+
+    def broken(self) -> bool:
+        """Whether its link was down or away meanwhile (packet_notifier)."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def rest(self) -> None:
+        """Captures nothing until it watches again."""
+        self._filter(_REJECT_ALL)
 
     def wait(self, seconds: float) -> bool:
         """Waits until a block is ready, that long at most; says whether one is."""
@@ -130,7 +157,7 @@ class Ring:
             self._next = (self._next + 1) % self._blocks
 
     def drops(self) -> int:
-        """Frames the ring had no room for, since it was made."""
+        """Frames the ring had no room for, since it was made or set to watch."""
         # The kernel resets its counters on each read.
         stats = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
         self._drops += struct.unpack("=3I", stats)[1]
@@ -141,3 +168,36 @@ class Ring:
         self._view.release()
         self._memory.close()
         self._socket.close()
+
+
+class Rings:
+    """Rings kept from one burst to the next.
+
+    To make one and to close it takes the kernel 10 to 20 ms each, as it waits for whoever might
+    still be delivering to it (net/packet/af_packet.c, synchronize_net).
+    """
+
+    def __init__(self) -> None:
+        self._free: list[Ring] = []
+
+    def take(self, interface: str, program: bytes, size: int) -> Ring:
+        """A ring that captures on an interface, of that many bytes or more."""
+        for ring in self._free.copy():
+            if ring.broken():
+                self._free.remove(ring)
+                ring.close()
+            elif ring.interface == interface and ring.size >= size:
+                self._free.remove(ring)
+                ring.watch(program)
+                return ring
+        return Ring(interface, program, size)
+
+    def give_back(self, ring: Ring) -> None:
+        """Keeps a ring for the next burst."""
+        ring.rest()
+        self._free.append(ring)
+
+    def close(self) -> None:
+        """Gives all memory back."""
+        while self._free:
+            self._free.pop().close()

@@ -24,7 +24,7 @@ BURST = 16_384
 _SNAP = 256
 """Bytes of each frame that the sender's capture keeps: headers are all it looks at."""
 _HEADERS_IN_RING = 128
-"""Bytes that a frame takes in a ring beside its packet, at most (include/uapi/linux/if_packet.h)."""
+"""Bytes in a ring beside each packet, at most (include/uapi/linux/if_packet.h)."""
 _RING_SPARE = 8 << 20
 """Ring beyond what a burst fills, bytes: half a second's worth of blocks, however few frames they
 hold, and a volley of its own."""

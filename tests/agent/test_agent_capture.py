@@ -25,7 +25,7 @@ from scapy.packet import Packet, Raw
 from qualification.agent.bpf import sender_filter
 from qualification.agent.capture import PeerCapture, SenderCapture
 from qualification.agent.messages import CaptureOrder, FlowOrder, Handed, Seen
-from qualification.agent.ring import Ring
+from qualification.agent.ring import Ring, Rings
 from qualification.agent.sending import send
 from qualification.wire.volleys import MARKS
 
@@ -202,13 +202,20 @@ def bare(seen: Seen) -> Seen:
 
 
 @pytest.fixture
-def captured(net: Any, until: Any) -> Callable[..., Seen]:
+def kept() -> Iterator[Rings]:
+    rings = Rings()
+    yield rings
+    rings.close()
+
+
+@pytest.fixture
+def captured(net: Any, kept: Rings) -> Callable[..., Seen]:
     """`captured(order, *packets)`: what a peer makes of them."""
     sender, host = net.wire()
 
     def capture(order: CaptureOrder, *packets: Packet | bytes) -> Seen:
         with host.inside():
-            watching = PeerCapture(order)
+            watching = PeerCapture(order, kept)
         sender.inject("w0", *map(bytes, packets))
         return watching.finish()  # nothing to wait for: what was sent before, it has seen
 
@@ -346,16 +353,56 @@ def test_the_last_frame_is_seen_though_it_came_just_now(captured: Any) -> None:
         assert captured(ORDER, tunnel(inner())).frames == 1
 
 
-def test_a_ring_too_small_loses_loudly(net: Any) -> None:
+def test_a_ring_too_small_loses_loudly(net: Any, kept: Rings) -> None:
     """Whatever the reader is too slow for is counted, never missing in silence."""
     sender, host = net.wire()
     packets = [bytes(tunnel(inner(size=1300)))] * 6000
     with host.inside():
-        watching = PeerCapture(replace(ORDER, ring=0))
+        watching = PeerCapture(replace(ORDER, ring=0), kept)
     sender.inject("w0", *packets)
     seen = watching.finish()
     assert seen.frames + seen.drops == len(packets)
     assert seen.bad == 0
+
+
+def test_a_ring_that_is_kept_starts_anew(net: Any, kept: Rings, until: Any) -> None:
+    sender, host = net.wire()
+    program = sender_filter(MAC, (17,), 4789, 0)
+    packet = bytes(tunnel(inner(size=1300)))
+    with host.inside():
+        ring = kept.take("w0", program, 2 * Ring.BLOCK)
+    sender.inject("w0", *[packet] * 500)
+    assert read(ring, until, 1)[0] == packet
+    assert ring.drops()
+    kept.give_back(ring)
+    sender.inject("w0", packet)
+
+    with host.inside():
+        assert kept.take("w0", program, 2 * Ring.BLOCK) is ring
+        assert ring.empty()
+        assert not ring.drops()
+        sender.inject("w0", packet)
+        assert read(ring, until, 1) == [packet]
+        kept.give_back(ring)
+        larger = kept.take("w0", program, 4 * Ring.BLOCK)
+        assert larger is not ring
+        kept.give_back(larger)
+
+
+def test_a_ring_whose_link_was_down_is_not_kept(net: Any, kept: Rings, until: Any) -> None:
+    sender, host = net.wire()
+    program = sender_filter(MAC, (17,), 4789, 0)
+    packet = bytes(tunnel(inner()))
+    with host.inside():
+        ring = kept.take("w0", program, 1 << 20)
+        kept.give_back(ring)
+        host.ip("link", "set", "w0", "down")
+        host.ip("link", "set", "w0", "up")
+        another = kept.take("w0", program, 1 << 20)
+    assert another is not ring
+    until(lambda: not sender.inject("w0", packet) and another.wait(0.01))
+    assert read(another, until, 1)[0] == packet
+    kept.give_back(another)
 
 
 # The sender's capture
@@ -367,7 +414,7 @@ FLOW_ORDER = FlowOrder(
 
 
 @pytest.fixture
-def handed(net: Any) -> Callable[..., tuple[Handed, int]]:
+def handed(net: Any, kept: Rings) -> Callable[..., tuple[Handed, int]]:
     """`handed(flow, *ethtool)`: what a kernel with those offloads hands over, and what it sent."""
     host, other = net.wire(offloads=True)
     for number, end in enumerate((host, other), 1):
@@ -385,7 +432,7 @@ def handed(net: Any) -> Callable[..., tuple[Handed, int]]:
                 sink = sinks.enter_context(socket.socket(socket.AF_INET, kind))
             sink.bind(("198.18.0.2", flow.port))
             with host.inside():
-                watching = SenderCapture(order)
+                watching = SenderCapture(order, kept)
                 sending = send(flow, None, lambda: False)
             return watching.finish(sending.segment), sending.written
 

@@ -61,6 +61,7 @@ def test_an_address_comes_and_goes(net: Any, address: str) -> None:
     before = state(host)
     with host.inside():
         links.add_address("w0", address)
+        links.await_addresses("w0", [address])
         assert address in links.addresses(links.find("w0")["index"])
         assert f" {address} " in host.ip("address", "show", "dev", "w0")
         assert "tentative" not in host.ip("address", "show", "dev", "w0")
@@ -275,8 +276,10 @@ def test_reach(net: Any, address: str) -> None:
     prefix = address.split("/")[1]
     with other.inside():
         links.add_address("w0", f"{there}/{prefix}")
+        links.await_addresses("w0", [f"{there}/{prefix}"])
     with host.inside():
         links.add_address("w0", address)
+        links.await_addresses("w0", [address])
         neighbours.reach("w0", there, never)
     [line] = host.ip("neighbour", "show", there, "dev", "w0").splitlines()
     assert f"lladdr {other.mac('w0')} " in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.messages import VolleyOrder
-from qualification.agent.volley import fire, shots_of
+from qualification.agent.volley import RawSockets, shots_of
 from qualification.inventory import Ends
 from qualification.plan.flows import volley_flows
 from qualification.remote.agent_client import AgentClient
@@ -111,7 +112,8 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     agent("watch", capture=capture, volley=dataclasses.asdict(order))
     with left.inside():
         shots = list(shots_of(order))
-        assert fire(shots, order.device, None) == fire(shots, order.device, None)
+        with contextlib.closing(RawSockets()) as raw:
+            assert raw.fire(shots, "w0", None) == raw.fire(shots, "w0", None)
     due = sum(shot.frames for shot in shots_of(order))
     seen = agent("collect", frames=2 * due)["seen"]
     assert (seen["frames"], seen["bad"]) == (2 * due, due)
