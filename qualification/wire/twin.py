@@ -1,0 +1,90 @@
+"""Finds and loads what C there is: `twin.c`, as setup.py built it for machines like this one.
+
+Everything works without it, slower. A shared object stands beside its source and is named after
+it and the machine, `twin-x86_64.so`; it is loaded by ctypes, needs no libc, and is refused if it
+was built from another source than the one it stands beside.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import ctypes
+
+SWITCH = "VXQUAL_TWIN"
+"""Environment variable: "off" leaves all work to Python, for tests and comparisons."""
+
+
+class Native(NamedTuple):
+    """A shared object of ours, or the reason why there is none.
+
+    Attributes:
+        library: It; None where Python has to do.
+        says: Which of the two is used and why, for people: "C twin (x86_64)".
+    """
+
+    library: ctypes.CDLL | None
+    says: str
+
+
+@cache
+def twin() -> Native:
+    """The verifier's C twin, loaded once."""
+    return load(os.path.join(os.path.dirname(__file__), "twin.c"))  # noqa: PTH118, PTH120
+
+
+def load(source: str) -> Native:
+    """Loads the shared object that was built from a C file for this machine.
+
+    Args:
+        source: Path of the C file, beside which it stands; it may lie in the zip application
+            that this module came from. Every such file has `vx_source`, its CRC-32.
+    """
+    if os.environ.get(SWITCH) == "off":
+        return Native(None, f"pure Python: {SWITCH}=off")
+    machine = os.uname().machine
+    path = f"{source[:-2]}-{machine}.so"
+    try:
+        built_from = zlib.crc32(_read(source))
+        content = _read(path)
+    except OSError:
+        return Native(None, f"pure Python: no C twin was built for {machine} at install")
+    try:
+        import ctypes  # noqa: PLC0415  (where nothing is to be loaded, it is not needed)
+
+        library = ctypes.CDLL(path if os.path.exists(path) else _in_memory(content))  # noqa: PTH110
+        fits = ctypes.c_uint32.in_dll(library, "vx_source").value == built_from
+    except (ImportError, OSError, ValueError) as error:
+        return Native(None, f"pure Python: the C twin cannot be loaded: {error}")
+    if not fits:
+        return Native(None, "pure Python: the C twin here is of another source; install again")
+    return Native(library, f"C twin ({machine})")
+
+
+def _read(path: str) -> bytes:
+    """A file of this package, on disk or in the zip application.
+
+    Raises:
+        OSError: There is none.
+    """
+    loader = __spec__.loader
+    assert loader is not None and hasattr(loader, "get_data")
+    content = loader.get_data(path)
+    assert isinstance(content, bytes)
+    return content
+
+
+def _in_memory(content: bytes) -> str:
+    """A path to load a shared object from that is on no disk, so that none is left on a host.
+
+    Its file stays open: the dynamic linker knows what it has loaded by path, and the next
+    descriptor of the same number would lead it to this one.
+    """
+    descriptor = os.memfd_create("vxqual")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    return f"/proc/self/fd/{descriptor}"

@@ -1,0 +1,67 @@
+"""Builds what is in C, for pyproject.toml has no words for it. All else stands there.
+
+Each C file becomes one shared object per machine beside it, `NAME-MACHINE.so`, freestanding and
+so at home in any Python there. For this machine any C compiler does. Where ziglang is installed
+it builds for every machine of `MACHINES`; that is how scripts/wheel makes a release. Without a
+compiler nothing is built, and Python does the work.
+"""
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+SOURCES = [Path("qualification/wire/twin.c")]
+MACHINES = ("x86_64", "aarch64")
+FLAGS = [
+    "-std=gnu11", "-O2", "-Wall", "-Wextra",
+    "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-fvisibility=hidden",
+    "-Wl,-z,defs", "-Wl,-s",
+]  # fmt: skip
+
+
+def compilers() -> dict[str, list[str]]:
+    """Machine to the command that compiles for it."""
+    if importlib.util.find_spec("ziglang"):
+        zig = [sys.executable, "-m", "ziglang", "cc"]
+        return {machine: [*zig, f"--target={machine}-linux-musl"] for machine in MACHINES}
+    command = shlex.split(os.environ.get("CC", "cc"))
+    return {os.uname().machine: command} if shutil.which(command[0]) else {}
+
+
+def compile_beside(source: Path, machine: str, compiler: list[str]) -> None:
+    """Compile a C file; warn and go on where that fails."""
+    target = source.with_name(f"{source.stem}-{machine}.so")
+    new = target.with_suffix(".new")
+    define = f"-DVX_SOURCE={zlib.crc32(source.read_bytes())}u"
+    try:
+        subprocess.run([*compiler, *FLAGS, define, "-o", str(new), str(source)], check=True)
+        new.replace(target)  # a process that runs keeps the one it has mapped
+    except (OSError, subprocess.CalledProcessError) as error:
+        warnings.warn(f"{source} is not built for {machine}: {error}", stacklevel=2)
+
+
+class BuildPy(build_py):
+    """Compiles before the files of the package are gathered."""
+
+    def run(self) -> None:
+        """Compile, then do what it always does."""
+        found = compilers()
+        if not found:
+            warnings.warn("there is no C compiler: vxqual works without, slower", stacklevel=2)
+        for source in SOURCES:
+            for machine, compiler in found.items():
+                compile_beside(source, machine, compiler)
+        self.__dict__.pop("data_files", None)  # it may have looked before they were there
+        super().run()
+
+
+setup(cmdclass={"build_py": BuildPy})
