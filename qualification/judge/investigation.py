@@ -10,11 +10,10 @@ What cannot be shown is said to be unknown.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import exp, lgamma
 
-from qualification.plan.features import VARIED, FeatureSpace
+from qualification.plan.features import VARIED
 from qualification.plan.flows import Flow
 
 from .culprit import Removal, Settled, largest, smallest
@@ -24,10 +23,9 @@ from .findings import (
     Finding,
     Findings,
     Mitigation,
-    Observation,
     Proof,
 )
-from .ledger import Ledger, Run, UnprovedError
+from .ledger import Ledger, UnprovedError
 
 _LOOKS = 3
 """Times that a flow is run with and without, at most, until the difference is no chance."""
@@ -60,25 +58,12 @@ class Investigation:
     """Finds the culprits of one pair.
 
     Args:
-        pair: Name of the pair.
-        space: What its DUT lets us vary.
-        seen: How its cells came out.
-        flows: What may be sent on it.
-        run: Runs a cell anew.
+        ledger: How its cells came out; runs those that are missing.
         confidence: With which chance has to be excluded.
     """
 
-    def __init__(
-        self,
-        pair: str,
-        space: FeatureSpace,
-        seen: Iterable[Observation],
-        flows: Iterable[Flow],
-        run: Run,
-        confidence: float,
-    ) -> None:
-        self._pair, self._space = pair, space
-        self._ledger = Ledger(pair, space, seen, flows, run)
+    def __init__(self, ledger: Ledger, confidence: float) -> None:
+        self._ledger, self._space = ledger, ledger.space
         self._alpha = (1 - confidence) / (_LOOKS + 1)  # each look is another chance to be fooled
         # The largest set first: what heals that ought to heal its parts.
         self._pending = self._ledger.failing()
@@ -111,9 +96,8 @@ class Investigation:
             )
             for group in self._groups.values()
         )
-        return Findings(
-            self._pair, self._culprits, found, mitigation, sum(self._ledger.runs.values())
-        )
+        runs = sum(self._ledger.runs.values())
+        return Findings(self._ledger.pair, self._culprits, found, mitigation, runs)
 
     # Searching
 

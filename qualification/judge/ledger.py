@@ -36,6 +36,7 @@ class Ledger:
         run: Runs a cell anew.
 
     Attributes:
+        pair: As given.
         space: As given.
         runs: Cells that were run, by purpose.
     """
@@ -48,9 +49,9 @@ class Ledger:
         flows: Iterable[Flow],
         run: Run,
     ) -> None:
-        self.space = space
+        self.pair, self.space = pair, space
         self.runs: dict[Purpose, int] = {"search": 0, "off": 0, "on": 0}
-        self._pair, self._run = pair, run
+        self._run = run
         self._seen: dict[Flow, dict[Settled, Observation]] = {flow: {} for flow in flows}
         self._known: dict[Flow, dict[Settled, bool | None]] = {flow: {} for flow in self._seen}
         for one in seen:
@@ -88,7 +89,7 @@ class Ledger:
 
     def cell(self, flow: Flow, on: Settled) -> Cell:
         """The cell of a flow under a settled set."""
-        return Cell(self._pair, OffloadSet(on & self.space.switchable, self.space), flow)
+        return Cell(self.pair, OffloadSet(on & self.space.switchable, self.space), flow)
 
     def knowledge(self, flow: Flow) -> Knowledge:
         """For searches: what is known of a flow, and the runs it may take to know more."""

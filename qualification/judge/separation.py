@@ -14,18 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
-from qualification.plan.features import (
-    CSUM,
-    CSUM4,
-    CSUM6,
-    RULES,
-    TNL,
-    TNL_CSUM,
-    TSO,
-    TSO6,
-    USO,
-    FeatureSpace,
-)
+from qualification.plan.features import RULES, TNL, TNL_CSUM, FeatureSpace
 from qualification.plan.flows import Flow
 
 from .ruling import CellRow
@@ -60,14 +49,8 @@ def used(row: CellRow, driver: str = "") -> frozenset[str]:
         tunnel=asked.tunnel,
     )
     work = flow.work(on)
-    names = set()
-    if "segmentation" in work:
-        names |= {USO if flow.l4 == "udp" else TSO if flow.inner == 4 else TSO6}
-        if flow.tunnel:
-            names |= {TNL_CSUM if flow.outer_checksum else TNL}
-    if "checksum" in work:
-        names |= on & {CSUM, CSUM4 if flow.inner == 4 else CSUM6}
-    return frozenset(names)
+    names = flow.cut_by if "segmentation" in work else frozenset()
+    return names | (on & flow.summed_by if "checksum" in work else frozenset())
 
 
 def settled(row: CellRow, driver: str) -> tuple[frozenset[str], str]:

@@ -95,17 +95,24 @@ class Flow:
         Returns:
             Some of "checksum" and "segmentation".
         """
-        family_sum = CSUM4 if self.inner == 4 else CSUM6
         work = set()
-        if on & {CSUM, family_sum}:
+        if on & self.summed_by:
             work.add("checksum")
-        cutter = USO if self.l4 == "udp" else TSO if self.inner == 4 else TSO6
-        needs = {cutter}
-        if self.tunnel:
-            needs.add(TNL_CSUM if self.outer_checksum else TNL)
-        if self.segmentation and needs <= on:
+        if self.segmentation and self.cut_by <= on:
             work.add("segmentation")
         return frozenset(work)
+
+    @property
+    def summed_by(self) -> frozenset[str]:
+        """Features any of which has the hardware fill in the innermost checksum."""
+        return frozenset({CSUM, CSUM4 if self.inner == 4 else CSUM6})
+
+    @property
+    def cut_by(self) -> frozenset[str]:
+        """Features all of which the hardware needs to cut its super-packets."""
+        cutter = USO if self.l4 == "udp" else TSO if self.inner == 4 else TSO6
+        tunnel = {TNL_CSUM if self.outer_checksum else TNL} if self.tunnel else set()
+        return frozenset({cutter, *tunnel})
 
 
 _VERSIONS: tuple[Family, ...] = (4, 6)

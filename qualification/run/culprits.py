@@ -12,7 +12,7 @@ from qualification.errors import LabError
 from qualification.judge.evidence import Evidence
 from qualification.judge.findings import Findings, Observation
 from qualification.judge.investigation import Investigation
-from qualification.judge.ledger import Purpose
+from qualification.judge.ledger import Ledger, Purpose
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 from qualification.results import allure_report
@@ -100,16 +100,15 @@ def search(pair: str, bench: Bench) -> Searched:
 
     campaign, observed = bench.campaign, bench.observed(pair)
     told = beside(observed)
-    investigation = Investigation(
+    ledger = Ledger(
         pair,
         campaign.space(pair),
         # Nor flows in a state: one that is run again would not come after the same as before.
-        tuple(one for one in observed if one.cell.id not in told and not one.cell.flow.state),
+        (one for one in observed if one.cell.id not in told and not one.cell.flow.state),
         campaign.flows(pair),
         run,
-        campaign.demand.confidence,
     )
-    found = investigation.conclude()
+    found = Investigation(ledger, campaign.demand.confidence).conclude()
     culprits = found.culprits
     inherited = {id_: culprits[cell] for id_, cell in told.items() if cell in culprits}
     return Searched(replace(found, culprits={**culprits, **inherited}), tuple(steps))

@@ -14,7 +14,7 @@ from qualification.judge.culprit import Settled
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.findings import Findings, Observation, observe
 from qualification.judge.investigation import Investigation
-from qualification.judge.ledger import Purpose
+from qualification.judge.ledger import Ledger, Purpose
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell, plan_cells
 from qualification.plan.features import (
@@ -66,7 +66,7 @@ class Lab:
         flows = tuple(flows)
         planned = plan_cells("x", SOFT, flows, (), "quick") if cells is None else cells
         seen = [self.cell(cell) for cell in planned]
-        return Investigation("x", SOFT, seen, flows, self.run, 0.999).conclude()
+        return Investigation(Ledger("x", SOFT, seen, flows, self.run), 0.999).conclude()
 
 
 def worked(flow: Flow, on: Settled) -> bool:
@@ -138,7 +138,7 @@ def test_nothing_failed() -> None:
 def test_what_the_path_loses_has_no_culprit_among_features() -> None:
     """A LOSS that does not speak against the NIC is no failing cell."""
     loss = observe(ALL_ON[0], Judgement(Verdict.LOSS, "", 9, 0, 3), None, blames_nic=False)
-    found = Investigation("x", SOFT, [loss], FLOWS, Lab(incident).run, 0.999).conclude()
+    found = Investigation(Ledger("x", SOFT, [loss], FLOWS, Lab(incident).run), 0.999).conclude()
     assert found.findings == ()
 
 
@@ -255,7 +255,7 @@ def test_when_the_lab_fails_nothing_is_claimed() -> None:
     lab = Lab(incident)
     seen = [lab.cell(cell) for cell in plan_cells("x", SOFT, FLOWS, (), "quick")]
     lab.wrong = lambda _flow, _on: None
-    found = Investigation("x", SOFT, seen, FLOWS, lab.run, 0.999).conclude()
+    found = Investigation(Ledger("x", SOFT, seen, FLOWS, lab.run), 0.999).conclude()
     assert (found.culprits, found.mitigation) == ({}, None)
     assert all("came out INCONCLUSIVE" in finding.reason for finding in found.findings)
     assert sum(len(finding.cells) for finding in found.findings) == 12
