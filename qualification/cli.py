@@ -31,7 +31,7 @@ Exit codes:
   2   interrupted
   3   an error of vxqual's own; please report it
   4   what was given cannot be used: topology, option or file
-  5   nothing was selected
+  5   nothing was selected, or no cell: controls and symptom alone qualify no NIC
   10  the lab could not judge: a host, a control, too few frames
 """
 

@@ -48,6 +48,9 @@ _Column = tuple[str, str, str]
 """Outer variant, inner family, traffic; plain traffic has no inner family."""
 
 
+NO_CELL = "No cell was run: nothing is said of any NIC"
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of the report; `tone` is "good", "bad", "doubt", "title" or "" for plain."""
@@ -85,7 +88,7 @@ def headline(matrix: Matrix, exit_code: int) -> Line:
         exit_code: The run's; see `qualification.errors`.
     """
     if not matrix.cells:
-        return Line("No cell was run: nothing is said of any NIC", "doubt")
+        return Line(NO_CELL, "doubt")
     count = Counter(cell.verdict for cell in matrix.cells)
     named = [f"{number:,} {_MEANINGS[v]}" for v in Verdict if (number := count[v])]
     cells = f"{len(matrix.cells):,} cells: {', '.join(named)}"

@@ -17,6 +17,7 @@ import pytest
 from qualification import topology
 from qualification.campaign import Campaign
 from qualification.errors import (
+    EXIT_QUALIFIED,
     UsageError,
     VxqualError,
     exit_code,
@@ -221,7 +222,10 @@ class Controller:
 
     def _exit_code(self) -> int:
         silent = self._planned.keys() - self._rows.keys()
-        return exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
+        code = exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
+        if code == EXIT_QUALIFIED and not self._planned | self._rows:
+            return pytest.ExitCode.NO_TESTS_COLLECTED  # controls or symptom alone qualify nothing
+        return code
 
     def _matrix(self) -> matrix.Matrix | None:
         if self.campaign is None or not (self._planned or self._rows or self._symptoms):
@@ -244,9 +248,12 @@ class Controller:
     def _print_matrix(self, terminalreporter: Any) -> None:
         made = self._matrix()
         campaign = self.campaign
-        if made is None or campaign is None:
+        if campaign is None or self._options.collectonly:
             return
         terminalreporter.write_sep("=", "vxqual")
+        if made is None:
+            terminalreporter.write_line(terminal.NO_CELL, bold=True, yellow=True)
+            return
         headline, *lines = terminal.report(
             made,
             self._exit_code(),
