@@ -8,6 +8,7 @@ namespace goes, even by SIGKILL.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ _SYSCTLS = {
     "ipv4/tcp_no_metrics_save": "1",
     "ipv4/tcp_slow_start_after_idle": "0",
 }
-_LINGER_SECONDS = 3.0
+_LINGER_SECONDS = 10.0
 
 
 class Tunnels:
@@ -41,6 +42,7 @@ class Tunnels:
 
     def __init__(self) -> None:
         self._namespace = namespaces.new()
+        self._made: list[str] = []
         with namespaces.inside(self._namespace):
             for key, value in _SYSCTLS.items():
                 namespaces.write_sysctl(key, value)
@@ -59,6 +61,7 @@ class Tunnels:
         """
         for order in orders:
             self._make_device(order)
+            self._made.append(order.name)
             with namespaces.inside(self._namespace):
                 self._configure(order)
 
@@ -135,7 +138,15 @@ class Tunnels:
                 )
 
     def close(self) -> None:
-        """Lets the namespace go, and with it every device and connection."""
+        """Removes the devices, and lets the namespace and every connection in it go.
+
+        The kernel takes a namespace apart when it finds the time, and until then its devices hold
+        their ports: the next agent shall find them free.
+        """
         if self._namespace >= 0:
+            gone = contextlib.suppress(OSError, NetlinkError, AgentProblem)
+            with gone, namespaces.inside(self._namespace), IPRoute() as route:
+                for name in self._made:
+                    route.link("del", index=links.find(name)["index"])
             os.close(self._namespace)
             self._namespace = -1
