@@ -15,7 +15,7 @@ Sources: RFC 768, 1071, 1624 and 8200; net/ipv4/tcp_offload.c and udp_offload.c 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from struct import unpack_from
 
@@ -65,13 +65,14 @@ class Shared:
     Attributes:
         name: As of a `Hypothesis`.
         text: The same, with {value} for the unknown.
-        unknown: What it must have been, for one specimen; None where it does not apply.
+        unknown: What it may have been, for one specimen: nothing where it does not apply, one
+            value, or a few where several come to the same.
         differs: What sets frames apart for it: frames alike in it are one observation.
     """
 
     name: str
     text: str
-    unknown: Callable[[Specimen], int | None]
+    unknown: Callable[[Specimen], Sequence[int]]
     differs: Callable[[Specimen], object] = lambda s: s.right
 
 
@@ -447,7 +448,7 @@ HEADERS: tuple[Hypothesis | Shared, ...] = (
         lambda s: [s.right + step for step in range(1, 65)],
         alone=False,
     ),
-    Shared("ip-header", "the header checksum is {value} in every frame", lambda s: s.found),
+    Shared("ip-header", "the header checksum is {value} in every frame", lambda s: (s.found,)),
     Hypothesis(
         "ip-header",
         "the header checksum of another segment is repeated",
@@ -483,7 +484,7 @@ LENGTHS: tuple[Hypothesis | Shared, ...] = (
     Shared(
         "segment-length",
         "the length field is {value} in segments of other lengths",
-        lambda s: s.found if s.found > s.size else None,
+        lambda s: (s.found,) if s.found > s.size else (),
     ),
 )
 """About the length of UDP or IP."""
@@ -524,23 +525,38 @@ def _clipped_start(start: int) -> Shared:
     over.
     """
 
-    def unknown(s: Specimen) -> int | None:
+    def unknown(s: Specimen) -> Sequence[int]:
         if start >= s.packet.l4 or not _left(s):
-            return None
+            return ()
         around = s.other
         if around and start <= around.at < s.at and around.off == 0:
-            return None  # a right checksum in the range makes the same of every sum
-        return field(ones_sum(s.frame[start : s.end]))
+            return ()  # a right checksum in the range makes the same of every sum
+        return (field(ones_sum(s.frame[start : s.end])),)
 
     text = f"the sum starts at offset {start} of the frame, and was written as far ahead"
     return Shared("offset-clipped", text, unknown, carried)
 
 
+def _filled(least: int) -> Shared:
+    """A short frame is filled up with one byte, over and over, that is summed and never sent."""
+
+    def unknown(s: Specimen) -> Sequence[int]:
+        missing = least - (s.end - s.packet.start) - (18 if s.tagged else 14)
+        if missing <= 0:
+            return ()
+        weight = ones_sum(bytes(s.size % 2) + b"\1" * missing)
+        return [byte * 0x0101 for byte in range(1, 256) if (byte * weight + s.off) % 65535 == 0]
+
+    text = f"a short frame was filled up to {least} bytes with {{value}}, summed and not sent"
+    return Shared("pad-summed", text, unknown, lambda s: s.size)
+
+
 SHARED_SUMS: tuple[Shared, ...] = (
+    *(_filled(least) for least in (60, 64, 65)),
     Shared(
         "segment-length",
         "a length of {value} went into the sums of shorter segments",
-        lambda s: used if (used := (s.size - s.off) % 65535) > s.size else None,
+        lambda s: (used,) if (used := (s.size - s.off) % 65535) > s.size else (),
         lambda s: s.size,
     ),
 )
@@ -550,20 +566,20 @@ CLIPPED_OVER: tuple[Shared, ...] = (
     Shared(
         "offset-clipped",
         "the checksum was written over another word of what it covers, which held {value}",
-        lambda s: s.right if _left(s) else None,
+        lambda s: (s.right,) if _left(s) else (),
         carried,
     ),
     *(_clipped_start(start) for start in range(0, _HEADERS_END, 2)),
 )
 """The same, where it was written over something that is summed."""
 
-CONSTANT = Shared("constant", "the field holds {value} in every frame", lambda s: s.found)
+CONSTANT = Shared("constant", "the field holds {value} in every frame", lambda s: (s.found,))
 """Whatever is summed."""
 
 CONSTANT_DIFFERENCE = Shared(
     "constant-difference",
     "a word of the sum is off by {value}, the same in every frame",
-    lambda s: -s.off % 65535,
+    lambda s: (-s.off % 65535,),
     carried,
 )
 """The weakest: it says how, not what."""

@@ -220,17 +220,21 @@ def _plain(
 def _shared(hypothesis: Shared, specimens: Sequence[Specimen], tried: int) -> _Found | None:
     """The same for one with an unknown: that which most frames have in common."""
     groups: dict[int, list[Specimen]] = {}
+    ways, speaking = 0, set()
     for specimen in specimens:
-        value = hypothesis.unknown(specimen)
-        if value is not None:
+        values = hypothesis.unknown(specimen)
+        ways = max(ways, len(values))
+        if values:
+            speaking.add(hypothesis.differs(specimen))
+        for value in values:
             groups.setdefault(value, []).append(specimen)
     if not groups:
         return None
     value, hits = max(groups.items(), key=lambda group: len(group[1]))
     different = len({hypothesis.differs(s) for s in hits})
-    of = len({hypothesis.differs(s) for group in groups.values() for s in group})
+    of = len(speaking)
     # The first sets the value, whichever it is; each of the others meets it or does not.
-    chance = tried * of * _tail(different - 1, of - 1, 1 / 65535)
+    chance = tried * of * ways * _tail(different - 1, of - 1, ways / 65535)
     if different < _ENOUGH or chance >= _CHANCE:
         return None
     return hypothesis.name, hypothesis.text.format(value=f"0x{value:04x}"), hits

@@ -366,6 +366,32 @@ def test_padding_summed() -> None:
             assert (found.name, found.layer, found.explained) == ("pad-summed", "inner L4", 6)
 
 
+SHORT = [s for s in SHAPES if not s.vlan and (s.inner, s.l4) != (6, "tcp")]
+
+
+@pytest.mark.parametrize("shape", SHORT, ids=str)
+@pytest.mark.parametrize("byte", [0xA5, 0x01])
+def test_filling_that_was_summed_and_never_sent(shape: Shape, byte: int) -> None:
+    sizes = range(8 if shape.inner == 4 else 3)
+    frames = [good(shape, bytes([3 + size] * size), seq=size) for size in sizes]
+    for frame in frames:
+        seed, rest, _ = parts(shape, frame, "inner")
+        start, end, at = bounds(shape, frame, "inner")
+        missing = 65 - (end - shape.heads[2] + 14)
+        assert missing > 0
+        filling = bytes((end - start) % 2) + bytes([byte]) * missing
+        put(frame, at, inverted(seed + rest + words(filling + bytes(len(filling) % 2))))
+        if shape.asked:
+            close(shape, frame, "outer")
+    found = signed(shape, frames)
+    assert (found.name, found.layer, found.explained) == (
+        "pad-summed",
+        "inner L4",
+        len(sizes),
+    )
+    assert f"up to 65 bytes with 0x{byte * 0x0101:04x}, summed" in found.sentence
+
+
 def test_zero_padding_counted_in_the_length() -> None:
     shape = Shape(l4="udp")
     frames = [good(shape, bytes([n, n]), seq=n, padding=bytes(10 + n % 3)) for n in range(6)]
