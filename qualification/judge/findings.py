@@ -27,7 +27,7 @@ class Observation:
         cell: The cell.
         verdict: Its verdict.
         failing: Whether it speaks against the NIC; None where it says neither yes nor no.
-        wrong: Frames that were wrong, lost, or whose payload was.
+        wrong: Frames that were wrong or lost, had a checksum unasked, or whose payload was wrong.
         frames: Frames among which they were.
     """
 
@@ -54,7 +54,7 @@ def observe(
     wrong, frames = 0, judgement.frames
     if failing and evidence is not None:
         sums = total(evidence.bursts)
-        wrong = max(sums.bad, sums.corrupt)
+        wrong = max(sums.bad, sums.corrupt, sums.unasked)
         if not wrong:
             wrong, frames = sums.lost, sums.handed
     return Observation(cell, judgement.verdict, failing, wrong, max(frames, wrong))

@@ -8,6 +8,9 @@ HEADING = (
     f"{'firmware':<16} {'seen as':<16} {'signature':<16} {'culprit':<32} {'frames':>8} {'s':>4}"
 )
 _MOST = 16
+_FIRST = ("FAIL", "LOSS", "UNTRUSTED")
+"""Verdicts that are told before others, however few cells have them."""
+_NO_NAME = "unexplained"
 
 
 def line(
@@ -30,12 +33,13 @@ def line(
         seconds: It took so long.
         missing: What was not as it had to be, if anything.
     """
-    counted = sorted(verdicts.items(), key=lambda item: (item[0] == "PASS", -item[1]))
-    seen = f"{counted[0][0]} {counted[0][1]}" if counted else "-"
-    signature = next(iter(signatures), "-")
+    first = next((verdict for verdict in _FIRST if verdict in verdicts), None)
+    verdict = first or max(verdicts, key=lambda each: verdicts[each], default="-")
+    seen = f"{verdict} {verdicts[verdict]}" if verdict in verdicts else verdict
+    signature = next((name for name in signatures if name != _NO_NAME), next(iter(signatures), "-"))
     culprit = " or ".join("+".join(names) for names in culprits[:1]) or "-"
-    verdict = f"MISSED: {missing}" if missing else "ok"
+    result = f"MISSED: {missing}" if missing else "ok"
     return (
         f"{model:<{_MOST}} {seen:<16} {signature:<16} {culprit:<32} {frames:>8,} {seconds:>4.0f}"
-        f"  {verdict}"
+        f"  {result}"
     )

@@ -264,8 +264,9 @@ def test_when_the_lab_fails_nothing_is_claimed() -> None:
 # What counts as wrong
 
 
-def burst(handed: int, frames: int, bad: int = 0, corrupt: int = 0) -> Burst:
-    seen = Seen(frames=frames, bad=bad, bad_layers={"outer L4": bad} if bad else {})
+def burst(handed: int, frames: int, bad: int = 0, corrupt: int = 0, unasked: int = 0) -> Burst:
+    layers = {"outer L4": bad} if bad else {}
+    seen = Seen(frames=frames, bad=bad, bad_layers=layers, unasked=unasked)
     delivered = Delivered(corrupt=corrupt)
     return Burst(Sent(Handed(handed, handed), handed, True, 0.1, {}), Received(seen, delivered, {}))
 
@@ -278,6 +279,7 @@ def burst(handed: int, frames: int, bad: int = 0, corrupt: int = 0) -> Burst:
         (burst(100, 90), Verdict.LOSS, 10, 100),
         (burst(100, 0), Verdict.LOSS, 100, 100),
         (burst(100, 100, bad=99), Verdict.FAIL, 99, 99),
+        (burst(100, 100, unasked=60), Verdict.FAIL, 60, 80),
     ],
 )
 def test_wrong_frames(one: Burst, verdict: Verdict, wrong: int, frames: int) -> None:
