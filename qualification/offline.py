@@ -9,13 +9,15 @@ import ipaddress
 import json
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, UsageError
-from qualification.wire.capture_file import CaptureFileError, CutShortError, read_frames
+from qualification.wire.capture_file import CaptureFileError, reader_of
 from qualification.wire.layers import LAYERS, Checked
 from qualification.wire.sentences import PROTOCOLS, REASONS
-from qualification.wire.survey import FlowTally, Survey, survey, verdict_of
+from qualification.wire.survey import FlowTally, Survey, verdict_of
+from qualification.wire.twin_survey import survey_capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,10 +59,10 @@ def verify_file(
         UsageError: The file cannot be read as a capture.
     """
     tunnel_ports = frozenset(ports)
-    cuts: list[str] = []
     each = _frame_writer(as_json, echo) if frames else None
     try:
-        found = survey(_with_progress(_up_to_cut(read_frames(path), cuts)), tunnel_ports, each=each)
+        with path.open("rb", buffering=0) as file, _progress() as progress:
+            found, cut = survey_capture(reader_of(file), tunnel_ports, 16, each, progress)
     except CaptureFileError as error:
         hint = "give a pcap or pcapng file, as tcpdump -w and Wireshark write them"
         raise UsageError(str(error), where=str(path), hint=hint) from None
@@ -68,7 +70,6 @@ def verify_file(
         what = f"cannot be read: {error.strerror or error}"
         raise UsageError(what, where=str(path), hint="check the path and its permissions") from None
 
-    cut = cuts[0] if cuts else None
     headline = f"{path}: {_headline(found, tunnel_ports, cut)}"
     code = _exit_code(found, cut)
     if frames:
@@ -83,25 +84,21 @@ def verify_file(
     return code
 
 
-def _up_to_cut(frames: Iterator[tuple[bytes, int]], cuts: list[str]) -> Iterator[tuple[bytes, int]]:
-    """Hand frames on; where the file is cut short, note that in `cuts` and end."""
-    try:
-        yield from frames
-    except CutShortError as error:
-        cuts.append(str(error))
-
-
-def _with_progress(frames: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
-    """Hand frames on, and let a person who waits see that they move."""
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None] | None]:
+    """Let a person who waits see that it moves on."""
     if not sys.stderr.isatty():
-        yield from frames
+        yield None
         return
     due, shown = time.monotonic() + _PATIENCE, False
-    for number, frame in enumerate(frames):
-        if number % 4096 == 0 and time.monotonic() >= due:
+
+    def show(number: int) -> None:
+        nonlocal due, shown
+        if time.monotonic() >= due:
             due, shown = time.monotonic() + 0.5, True
             print(f"\r{number:,} frames judged", end="", file=sys.stderr, flush=True)
-        yield frame
+
+    yield show
     if shown:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
