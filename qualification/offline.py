@@ -1,12 +1,12 @@
 """`vxqual verify`: judge the checksums of a capture file that somebody already has.
 
-Needs no lab and no root, and starts fast: neither scapy, pydantic nor pytest is imported.
+Needs no lab and no root, and starts fast: neither scapy, pydantic nor pytest is imported, and what
+not every file needs is imported where it is needed.
 """
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import sys
 import time
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from qualification.wire.capture_file import CaptureFileError, reader_of
 from qualification.wire.layers import LAYERS, Checked
 from qualification.wire.sentences import PROTOCOLS, REASONS
 from qualification.wire.survey import FlowTally, Survey, verdict_of
+from qualification.wire.twin import twin
 from qualification.wire.twin_survey import survey_capture
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def verify_file(
         print(headline, file=sys.stderr)
     elif as_json:
         about = {"file": str(path), "headline": headline, "exit_code": code, "cut_short": cut}
+        import json
+
+        about["verifier"] = twin().says
         document = {**about, "ports": sorted(tunnel_ports), **_document(found)}
         echo(json.dumps(document, indent=2))
     else:
@@ -177,6 +181,8 @@ def _flow_text(tally: FlowTally) -> str:
 
 
 def _address(packed: bytes) -> str:
+    import ipaddress
+
     return str(ipaddress.ip_address(packed)) if packed else "?"
 
 
@@ -190,6 +196,8 @@ def _is_are(number: int) -> str:
 
 def _frame_writer(as_json: bool, echo: Callable[[str], None]) -> Callable[[int, Checked], None]:
     """Return what writes a line for each frame; TSV starts with a line of headings."""
+    import json
+
     headings = ("frame", "verdict", *LAYERS.values(), "vni", "reason")
 
     def write(number: int, checked: Checked) -> None:
