@@ -658,3 +658,187 @@ EXPORT void vx_survey(struct survey *survey)
         survey->at = record.next;
     }
 }
+
+/* ---- the ring's blocks, in place (capture.py, shapes.py, ring.py) ---------------------------- */
+
+enum { STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_CSUMNOTREADY */
+enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
+enum whose { FOREIGN, LATE, OURS };
+
+struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
+    u32 next_offset, sec, nsec, snaplen, len, status;
+    u16 mac, net;
+    u32 rxhash, vlan_tci;
+    u16 vlan_tpid, padding;
+};
+
+struct watch {
+    const u8 *at;        /* the header of the next frame */
+    u32 left;            /* frames from there on in its block */
+    u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
+    const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
+    u32 our_vni_count;
+    i32 vni, flow_port, ttl, first_late, end_late, first_mark, end_mark;
+    u32 longest;
+    u16 vxlan_port;
+    u8 must_have, must_not_have;
+    struct tally *tally;
+    u8 *last;            /* per outer source port: 0 no frame yet, 1 a right one, 2 a wrong one */
+    u64 arrived, frames, bad, unasked, late, foreign, unfinished, over_mtu;
+    u64 bad_layers[LAYER_COUNT], unjudged[NOT_IP + 1];
+};
+
+struct shape { /* shapes._Key, and whether the frame was wrong */
+    i64 frame, l4_length;
+    u32 wire_length;
+    i32 port, pushed;
+    u8 last, wrong, padding[18];
+};
+
+struct handed {
+    i64 payload;
+    u32 unfinished;
+    u8 padding[36];
+};
+
+_Static_assert(sizeof(struct shape) == KEY_WORDS * sizeof(u64), "a shape is a key");
+_Static_assert(sizeof(struct handed) == KEY_WORDS * sizeof(u64), "so is what was handed over");
+
+static struct frame frame_of(const struct watch *watch, struct tpacket3_hdr *header)
+{
+    *header = LOAD(struct tpacket3_hdr, watch->at);
+    return (struct frame){watch->at + header->mac, header->snaplen};
+}
+
+static void next_frame(struct watch *watch, const struct tpacket3_hdr *header)
+{
+    watch->at += header->next_offset;
+    watch->left--;
+}
+
+static i32 ttl_of(struct frame frame, const struct packet *packet)
+{
+    if (packet->l4 == packet->start)
+        return -1;
+    return frame.bytes[packet->start + (packet->family == 4 ? 8 : 7)];
+}
+
+/* capture._whose */
+static enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
+{
+    const struct packet *outer = &found->outer;
+    const struct packet *packet = watch->vni < 0 ? outer : &found->inner;
+    i32 port = packet->family ? packet->destination_port : -1, ttl = ttl_of(frame, outer);
+    if (found->vni == watch->vni && port == watch->flow_port)
+        return watch->ttl >= 0 && ttl != watch->ttl ? LATE : OURS;
+    int broken = found->vxlan >= 0 && found->vni < 0;
+    if (broken && ttl >= watch->first_mark && ttl < watch->end_mark)
+        return LATE;
+    if (watch->vni >= 0 && found->vxlan < 0 && outer->trouble == FRAGMENT)
+        return OURS;
+    if (port >= watch->first_late && port < watch->end_late && port >= 0)
+        for (u32 i = 0; i < watch->our_vni_count; i++)
+            if (watch->our_vnis[i] == found->vni)
+                return LATE;
+    return FOREIGN;
+}
+
+/* ShapeCounter.add; 0 if there is no room. */
+static int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
+                       const struct judged *found, int wrong)
+{
+    const struct packet *outer = &found->outer, *inner = &found->inner;
+    const struct packet *packet = inner->family ? inner : outer;
+    u8 *last = &watch->last[outer->source_port < 0 ? NO_PORT : outer->source_port];
+    u64 key[KEY_WORDS];
+    struct shape shape = {
+        .frame = inner->family ? outer->end - found->vxlan - 8 : wire_length,
+        .l4_length = !inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4,
+        .wire_length = wire_length,
+        .port = outer->source_port,
+        .pushed = -1,
+        .last = *last,
+        .wrong = (u8)wrong,
+    };
+    if (packet->protocol == TCP && frame.captured > packet->l4 + 13)
+        shape.pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
+    __builtin_memcpy(key, &shape, sizeof key);
+    if (!count(watch->tally, key))
+        return 0;
+    *last = wrong ? 2 : 1;
+    return 1;
+}
+
+/* PeerCapture._take for frame after frame of a block. Ends before one that is Python's to take:
+ * a wrong one that may be kept, or one of a shape that there is no room to count. */
+EXPORT void vx_judge_block(struct watch *watch)
+{
+    while (watch->left) {
+        struct tpacket3_hdr header;
+        struct frame frame = frame_of(watch, &header);
+        struct judged found;
+        int is_ip = check(frame, header.len, &watch->vxlan_port, 1, &found);
+        enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
+        struct masks masks = found.masks;
+        u8 bad = masks.bad | (theirs == OURS ? masks.absent & watch->must_have : 0);
+        int unfinished = (header.status & STATUS_UNFINISHED) != 0;
+
+        if (theirs == LATE) {
+            watch->late++;
+        } else if (theirs == FOREIGN && !bad) {
+            watch->foreign++;
+        } else if (unfinished || header.len > watch->longest) {
+            watch->arrived++;
+            if (unfinished)
+                watch->unfinished++;
+            else
+                watch->over_mtu++;
+        } else {
+            int judged = bad || !masks.unjudged;
+            if (bad && watch->stop_at_wrong)
+                return;
+            if (judged && is_ip && !count_shape(watch, frame, header.len, &found, bad != 0))
+                return;
+            watch->arrived++;
+            watch->unasked +=
+                (watch->must_not_have & ~masks.absent & (masks.good | masks.bad)) != 0;
+            watch->frames += (u64)judged;
+            watch->bad += bad != 0;
+            for (int layer = 0; layer < LAYER_COUNT; layer++)
+                watch->bad_layers[layer] += bad >> layer & 1;
+            if (!judged)
+                watch->unjudged[found.reason]++;
+        }
+        next_frame(watch, &header);
+    }
+}
+
+/* SenderCapture._take likewise. Ends before one whose TCP header was not captured. */
+EXPORT void vx_count_block(struct watch *watch)
+{
+    while (watch->left) {
+        struct tpacket3_hdr header;
+        struct frame frame = frame_of(watch, &header);
+        struct judged found;
+        if (dissect(frame, header.len, &watch->vxlan_port, 1, &found) &&
+            whose(watch, frame, &found) == OURS) {
+            const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
+            if (packet->family) {
+                u64 key[KEY_WORDS];
+                struct handed handed = {
+                    .unfinished = (header.status & STATUS_UNFINISHED) != 0,
+                    .payload = packet->end - packet->l4 - 8,
+                };
+                if (packet->protocol == TCP) {
+                    if (frame.captured <= packet->l4 + 12)
+                        return;
+                    handed.payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
+                }
+                __builtin_memcpy(key, &handed, sizeof key);
+                if (!count(watch->tally, key))
+                    return;
+            }
+        }
+        next_frame(watch, &header);
+    }
+}

@@ -26,6 +26,16 @@ REASONS = (
 KEY_BYTES = 48
 
 
+class TwinsDifferError(Exception):
+    """The C twin and the reference judged a frame differently: an error of ours, not the NIC's."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is wrong by the C twin, and not by the reference: please report it with the "
+            f"capture. {SWITCH}=off leaves the twin out"
+        )
+
+
 class Native(NamedTuple):
     """A shared object of ours, or the reason why there is none.
 
