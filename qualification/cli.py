@@ -6,11 +6,8 @@ What a command needs is imported inside it: `vxqual verify` is a tool that peopl
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,6 +253,10 @@ def judge(
     Controls and cells are judged anew by what was captured; cells that never ran stay as they were.
     Expectations expire by today's date; without --expectations they are those of the run.
     """
+    import shutil
+    from dataclasses import replace
+    from datetime import datetime
+
     from qualification.judge.expectations import EXPECTATIONS
     from qualification.results import again, store, terminal
     from qualification.topology.reading import load_as

@@ -1,21 +1,24 @@
 """`vxqual verify`: judge the checksums of a capture file that somebody already has.
 
-Needs no lab and no root, and starts fast: neither scapy, pydantic nor pytest is imported.
+Needs no lab and no root, and starts fast: neither scapy, pydantic nor pytest is imported, and what
+not every file needs is imported where it is needed.
 """
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, UsageError
-from qualification.wire.capture_file import CaptureFileError, CutShortError, read_frames
+from qualification.wire.capture_file import CaptureFileError, reader_of
 from qualification.wire.layers import LAYERS, Checked
 from qualification.wire.sentences import PROTOCOLS, REASONS
-from qualification.wire.survey import FlowTally, Survey, survey, verdict_of
+from qualification.wire.survey import FlowTally, Survey, verdict_of
+from qualification.wire.twin import twin
+from qualification.wire.twin_survey import survey_capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,10 +60,10 @@ def verify_file(
         UsageError: The file cannot be read as a capture.
     """
     tunnel_ports = frozenset(ports)
-    cuts: list[str] = []
     each = _frame_writer(as_json, echo) if frames else None
     try:
-        found = survey(_with_progress(_up_to_cut(read_frames(path), cuts)), tunnel_ports, each=each)
+        with path.open("rb", buffering=0) as file, _progress() as progress:
+            found, cut = survey_capture(reader_of(file), tunnel_ports, 16, each, progress)
     except CaptureFileError as error:
         hint = "give a pcap or pcapng file, as tcpdump -w and Wireshark write them"
         raise UsageError(str(error), where=str(path), hint=hint) from None
@@ -68,13 +71,15 @@ def verify_file(
         what = f"cannot be read: {error.strerror or error}"
         raise UsageError(what, where=str(path), hint="check the path and its permissions") from None
 
-    cut = cuts[0] if cuts else None
     headline = f"{path}: {_headline(found, tunnel_ports, cut)}"
     code = _exit_code(found, cut)
     if frames:
         print(headline, file=sys.stderr)
     elif as_json:
         about = {"file": str(path), "headline": headline, "exit_code": code, "cut_short": cut}
+        import json
+
+        about["verifier"] = twin().says
         document = {**about, "ports": sorted(tunnel_ports), **_document(found)}
         echo(json.dumps(document, indent=2))
     else:
@@ -83,25 +88,21 @@ def verify_file(
     return code
 
 
-def _up_to_cut(frames: Iterator[tuple[bytes, int]], cuts: list[str]) -> Iterator[tuple[bytes, int]]:
-    """Hand frames on; where the file is cut short, note that in `cuts` and end."""
-    try:
-        yield from frames
-    except CutShortError as error:
-        cuts.append(str(error))
-
-
-def _with_progress(frames: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
-    """Hand frames on, and let a person who waits see that they move."""
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None] | None]:
+    """Let a person who waits see that it moves on."""
     if not sys.stderr.isatty():
-        yield from frames
+        yield None
         return
     due, shown = time.monotonic() + _PATIENCE, False
-    for number, frame in enumerate(frames):
-        if number % 4096 == 0 and time.monotonic() >= due:
+
+    def show(number: int) -> None:
+        nonlocal due, shown
+        if time.monotonic() >= due:
             due, shown = time.monotonic() + 0.5, True
             print(f"\r{number:,} frames judged", end="", file=sys.stderr, flush=True)
-        yield frame
+
+    yield show
     if shown:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -180,6 +181,8 @@ def _flow_text(tally: FlowTally) -> str:
 
 
 def _address(packed: bytes) -> str:
+    import ipaddress
+
     return str(ipaddress.ip_address(packed)) if packed else "?"
 
 
@@ -193,6 +196,8 @@ def _is_are(number: int) -> str:
 
 def _frame_writer(as_json: bool, echo: Callable[[str], None]) -> Callable[[int, Checked], None]:
     """Return what writes a line for each frame; TSV starts with a line of headings."""
+    import json
+
     headings = ("frame", "verdict", *LAYERS.values(), "vni", "reason")
 
     def write(number: int, checked: Checked) -> None:

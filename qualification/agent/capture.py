@@ -14,12 +14,14 @@ from dataclasses import replace
 
 from qualification.wire.dissect import Layout, dissect
 from qualification.wire.packet import TCP, Packet
+from qualification.wire.twin import TwinsDifferError, twin
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, Checked, check, explain
 from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
+from .in_place import Counting, Judging
 from .messages import BadFrame, CaptureOrder, Handed, Seen
-from .ring import RingFrame, Rings
+from .ring import Block, RingFrame, Rings
 from .shapes import ShapeCounter
 
 _ETHERNET = 14
@@ -28,11 +30,16 @@ SEGMENT = "segment"
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
 
 
+def of_flow(order: CaptureOrder, layout: Layout) -> Packet | None:
+    """The packet of a frame that is the flow's: the one in its tunnel, unless it has none."""
+    return layout.outer if order.vni is None else layout.inner
+
+
 def _whose(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
     """Whether a frame belongs to the burst, to an earlier one of ours, or to somebody else."""
     if layout is None:
         return _FOREIGN
-    packet = layout.outer if order.vni is None else layout.inner
+    packet = of_flow(order, layout)
     port = None if packet is None else packet.destination_port
     if layout.vni == order.vni and port == order.flow_port:
         if order.ttl is not None and _ttl(layout.outer, data) != order.ttl:
@@ -88,11 +95,15 @@ class _Capture:
         try:
             while not (self._closing.is_set() and self._ring.empty()):
                 self._ring.wait(0.005)
-                for frame in self._ring.frames():
-                    self._take(frame)
+                for block in self._ring.blocks():
+                    self._take_block(block)
                     self._last_arrival = time.monotonic()
         except BaseException as error:
             self._failure = error
+
+    def _take_block(self, block: Block) -> None:
+        for frame in block.frames():
+            self._take(frame)
 
     def _take(self, frame: RingFrame) -> None:
         raise NotImplementedError
@@ -109,10 +120,16 @@ class _Capture:
 
 
 class PeerCapture(_Capture):
-    """Judges every frame of a flow, in full, on the NIC it arrives at."""
+    """Judges every frame of a flow, in full, on the NIC it arrives at.
+
+    Attributes:
+        in_place: Whether the C twin may take what Python need not see.
+    """
+
+    in_place = True
 
     def __init__(self, order: CaptureOrder, rings: Rings) -> None:
-        self.arrived = 0
+        self._arrived = 0
         self._frames = self._bad = self._unasked = self._late = self._foreign = 0
         self._bad_layers: Counter[str] = Counter()
         self._unjudged: Counter[str] = Counter()
@@ -126,7 +143,34 @@ class PeerCapture(_Capture):
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
+        library = twin().library if self.in_place else None
+        self._judging: Judging | None = None
+        if library is not None:
+            self._judging = Judging(
+                library, order, self._must_have, self._must_not_have, self._longest, self._shapes
+            )
         super().__init__(order, rings)
+
+    @property
+    def arrived(self) -> int:
+        """Frames so far that came from the NIC under test, and are neither late nor foreign."""
+        return self._arrived + (self._judging.counts.arrived if self._judging else 0)
+
+    def _take_block(self, block: Block) -> None:
+        if self._judging is None:
+            super()._take_block(block)
+            return
+        self._judging.counts.stop_at_wrong = len(self._samples) < self._order.keep
+        self._judging.take(block, self._take_wrong)
+
+    def _take_wrong(self, frame: RingFrame) -> None:
+        """Takes a frame that the twin finds wrong, by the reference, which has the last word."""
+        assert self._judging is not None
+        before = self._bad
+        self._take(frame)
+        if self._bad == before:
+            raise TwinsDifferError("a frame of the burst")
+        self._judging.counts.stop_at_wrong = len(self._samples) < self._order.keep
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
@@ -141,7 +185,7 @@ class PeerCapture(_Capture):
             self._foreign += 1
             return
         # Wrong, and no longer saying whose it is: it came from this NIC to our port all the same.
-        self.arrived += 1
+        self._arrived += 1
         if frame.unfinished or frame.wire_length > self._longest:
             # What crossed no wire as it is here says nothing of the NIC, good or bad.
             self._unjudged["unfinished" if frame.unfinished else "over-mtu"] += 1
@@ -164,7 +208,7 @@ class PeerCapture(_Capture):
         else:
             self._frames += 1
         if checked.layout is not None:
-            self._shapes.add(data, frame.wire_length, checked.layout, bool(bad))
+            self._shapes.add(data, frame.wire_length, checked.layout, bool(bad or differs))
 
     def _differs(self, data: bytes, checked: Checked) -> str | None:
         """What is wrong with a frame of ours beside its checksums; None where that is not known."""
@@ -188,6 +232,16 @@ class PeerCapture(_Capture):
     def finish(self) -> Seen:
         """Ends the capture and says what was seen."""
         drops = self._close()
+        if self._judging is not None:
+            self._judging.drain()
+            counts = self._judging.counts
+            self._frames += counts.frames
+            self._bad += counts.bad
+            self._unasked += counts.unasked
+            self._late += counts.late
+            self._foreign += counts.foreign
+            self._bad_layers.update(self._judging.bad_layers())
+            self._unjudged.update(self._judging.unjudged())
         return Seen(
             frames=self._frames,
             bad=self._bad,
@@ -203,18 +257,32 @@ class PeerCapture(_Capture):
 
 
 class SenderCapture(_Capture):
-    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets."""
+    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets.
+
+    Attributes:
+        in_place: Whether the C twin may take what Python need not see.
+    """
+
+    in_place = True
 
     def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._sizes: Counter[tuple[int, bool]] = Counter()
+        library = twin().library if self.in_place else None
+        self._counting = None if library is None else Counting(library, order, self._add)
         super().__init__(order, rings)
+
+    def _take_block(self, block: Block) -> None:
+        if self._counting is None:
+            super()._take_block(block)
+        else:
+            self._counting.take(block, self._take)
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
         layout = dissect(data, frame.wire_length, self._ports)
         if layout is None or _whose(self._order, layout, data) != _OURS:
             return
-        packet = layout.outer if self._order.vni is None else layout.inner
+        packet = of_flow(self._order, layout)
         if packet is None:
             return
         header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
@@ -222,7 +290,10 @@ class SenderCapture(_Capture):
 
     def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
         del packet
-        self._sizes[payload, unfinished] += 1
+        self._add(payload, unfinished, 1)
+
+    def _add(self, payload: int, unfinished: bool, packets: int) -> None:
+        self._sizes[payload, unfinished] += packets
 
     def finish(self, segment: int) -> Handed:
         """Ends the capture and says what was handed over.
@@ -231,6 +302,8 @@ class SenderCapture(_Capture):
             segment: Largest payload of one frame, bytes: what super-packets are cut by.
         """
         drops = self._close()
+        if self._counting is not None:
+            self._counting.drain()
         packets = frames = unfinished = super_packets = segments = 0
         for (payload, partial), count in self._sizes.items():
             pieces = max(1, -(-payload // segment))

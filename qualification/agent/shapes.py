@@ -6,6 +6,8 @@ together; what that comes to in each dimension is added up once, when the burst 
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from qualification.wire.dissect import Layout
@@ -33,6 +35,9 @@ OTHERS = "others"
 _MOST_VALUES = 64
 _FCS_FREE_MINIMUM, _MINIMUM_AND_TAG = 60, 65
 _PSH_FLAG = 0x08
+_NO_PORT = 65536
+_AFTER = (None, False, True)
+_SHAPE = struct.Struct("=qqIiiBB18x")
 
 
 class ShapeCounter:
@@ -40,13 +45,17 @@ class ShapeCounter:
 
     Args:
         longest: Bytes of the longest frame the link takes, without FCS.
+
+    Attributes:
+        last: What the last frame of each outer source port was, and of those without at the end:
+            an index of `_AFTER`. The C twin writes there as well.
     """
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._right: dict[_Key, int] = {}
         self._wrong: dict[_Key, int] = {}
-        self._last: dict[int | None, bool] = {}
+        self.last = bytearray(_NO_PORT + 1)
 
     def add(self, data: bytes, wire_length: int, layout: Layout, wrong: bool) -> None:
         """Counts a frame that was judged."""
@@ -62,11 +71,20 @@ class ShapeCounter:
             pushed = data[l4 + 13] & _PSH_FLAG != 0
         # The innermost packet of a frame whose tunnel is broken is anybody's guess.
         l4_length = -1 if inner is None and vxlan is not None else packet.end - l4
-        last = self._last
-        key = (port, wire_length, frame, l4_length, pushed, last.get(port))
-        last[port] = wrong
+        last = _NO_PORT if port is None else port
+        key = (port, wire_length, frame, l4_length, pushed, _AFTER[self.last[last]])
+        self.last[last] = 2 if wrong else 1
         counts = self._wrong if wrong else self._right
         counts[key] = counts.get(key, 0) + 1
+
+    def merge(self, counted: Iterable[tuple[bytes, int]]) -> None:
+        """Counts what the C twin has counted: its keys, `struct shape`, and how often."""
+        for packed, count in counted:
+            frame, l4_length, wire_length, port, pushed, last, wrong = _SHAPE.unpack(packed)
+            known, psh = None if port < 0 else port, None if pushed < 0 else bool(pushed)
+            key = (known, wire_length, frame, l4_length, psh, _AFTER[last])
+            counts = self._wrong if wrong else self._right
+            counts[key] = counts.get(key, 0) + count
 
     def tally(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Frames, and wrong ones among them, by dimension and value.

@@ -20,7 +20,7 @@ from qualification.wire.shots import Maker, Path, Shot, canonical
 from qualification.wire.volleys import VOLLEYS
 
 from . import namespaces
-from .capture import PeerCapture, SenderCapture
+from .capture import PeerCapture, SenderCapture, of_flow
 from .messages import CaptureOrder, Handed, VolleyOrder
 from .payload import pool
 from .ring import Rings
@@ -94,6 +94,8 @@ class RawSockets:
 class VolleySender(SenderCapture):
     """Counts what the kernel hands to the NIC of a volley, each shot by its own segment size."""
 
+    in_place = False
+
     def __init__(self, order: CaptureOrder, rings: Rings, shots: Iterable[Shot]) -> None:
         self._sizes_of = {shot.source_port: shot.gso_size for shot in shots}
         self._handed: Counter[str] = Counter()
@@ -123,6 +125,8 @@ class VolleySender(SenderCapture):
 class VolleyCapture(PeerCapture):
     """Judges every frame of a volley, and whether it is one of those that were due."""
 
+    in_place = False  # every frame is held against those that were due
+
     def __init__(self, order: CaptureOrder, rings: Rings, volley: VolleyOrder) -> None:
         self._shots = {shot.source_port: shot for shot in shots_of(volley)}
         self._due = Counter(frame for shot in self._shots.values() for frame in shot.expected())
@@ -133,7 +137,7 @@ class VolleyCapture(PeerCapture):
     def _differs(self, data: bytes, checked: Checked) -> str | None:
         layout = checked.layout
         tunnel = self._order.vni is not None
-        packet = None if layout is None else layout.inner if tunnel else layout.outer
+        packet = None if layout is None else of_flow(self._order, layout)
         if layout is None or packet is None:
             fragment = layout is not None and layout.outer.trouble == "fragment"
             return "it is an IP fragment" if fragment else None
@@ -171,9 +175,7 @@ class VolleyCapture(PeerCapture):
     def _explain(self, data: bytes, checked: Checked) -> list[str]:
         """The fields in which a frame that was not due differs from the nearest one that was."""
         layout = checked.layout
-        packet = None
-        if layout is not None:
-            packet = layout.outer if self._order.vni is None else layout.inner
+        packet = None if layout is None else of_flow(self._order, layout)
         if layout is None or packet is None:
             return []
         found = _stripped(data, layout, packet)

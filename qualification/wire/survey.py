@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qualification.wire.dissect import Layout
 
-    _Outcomes = Counter[tuple["Flow | None", tuple[int, int, int, int, "str | None"]]]
+    Outcomes = Counter[tuple["Flow | None", tuple[int, int, int, int, "str | None"]]]
 
 WRONG, UNJUDGED, NOT_IP, RIGHT = "wrong", "unjudged", "not-ip", "right"
 
@@ -131,19 +131,47 @@ def survey(
         keep: How many wrong frames to keep.
         each: Called with number and outcome of every frame, for those who want them one by one.
     """
-    # Distinct outcomes are few, so one counter takes a frame each, and is added up at the end.
-    outcomes: _Outcomes = Counter()
-    bad_frames: list[BadFrame] = []
+    counting = Counting(ports, keep)
     for number, (frame, wire_length) in enumerate(frames, 1):
-        checked = check(frame, wire_length, ports)
+        checked = counting.take(number, frame, wire_length)
         if each is not None:
             each(number, checked)
+    return counting.survey()
+
+
+class Counting:
+    """A survey under way.
+
+    Attributes:
+        outcomes: Frames by flow and outcome. Distinct ones are few, so one counter takes a frame
+            each, and is added up at the end.
+        bad_frames: The first wrong frames, `keep` at most.
+    """
+
+    def __init__(self, ports: frozenset[int], keep: int) -> None:
+        self.ports = ports
+        self.keep = keep
+        self.outcomes: Outcomes = Counter()
+        self.bad_frames: list[BadFrame] = []
+
+    def take(self, number: int, frame: bytes, wire_length: int) -> Checked:
+        """Check and count a frame."""
+        checked = check(frame, wire_length, self.ports)
         flow = None if checked.layout is None else flow_of(checked.layout)
-        outcomes[flow, checked[:5]] += 1
-        if checked.bad and len(bad_frames) < keep:
-            words = tuple(sentences(bytes(frame), checked))
-            bad_frames.append(BadFrame(number, bytes(frame), wire_length, checked, words))
-    return _add_up(outcomes, tuple(bad_frames))
+        self.outcomes[flow, checked[:5]] += 1
+        if checked.bad:
+            self.keep_bad(number, frame, wire_length, checked)
+        return checked
+
+    def keep_bad(self, number: int, frame: bytes, wire_length: int, checked: Checked) -> None:
+        """Keep a wrong frame as evidence, if there is room for one."""
+        if len(self.bad_frames) < self.keep:
+            words = tuple(sentences(frame, checked))
+            self.bad_frames.append(BadFrame(number, frame, wire_length, checked, words))
+
+    def survey(self) -> Survey:
+        """Add up what was counted."""
+        return _add_up(self.outcomes, tuple(self.bad_frames))
 
 
 def verdict_of(checked: Checked) -> str:
@@ -166,7 +194,7 @@ def flow_of(layout: Layout) -> Flow:
     )
 
 
-def _add_up(outcomes: _Outcomes, bad_frames: tuple[BadFrame, ...]) -> Survey:
+def _add_up(outcomes: Outcomes, bad_frames: tuple[BadFrame, ...]) -> Survey:
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     by_flow: dict[Flow, Counter[str]] = {}
@@ -205,7 +233,7 @@ def _add_up(outcomes: _Outcomes, bad_frames: tuple[BadFrame, ...]) -> Survey:
     )
 
 
-def _tally(outcomes: _Outcomes, bit: int) -> LayerTally:
+def _tally(outcomes: Outcomes, bit: int) -> LayerTally:
     """Add up one layer."""
     tally: Counter[str | None] = Counter()
     for (_, outcome), count in outcomes.items():

@@ -9,6 +9,9 @@ typedef __UINT8_TYPE__ u8;
 typedef __UINT16_TYPE__ u16;
 typedef __UINT32_TYPE__ u32;
 typedef __UINT64_TYPE__ u64;
+typedef __INT16_TYPE__ i16;
+typedef __INT32_TYPE__ i32;
+typedef __INT64_TYPE__ i64;
 typedef __SIZE_TYPE__ size;
 
 #define EXPORT __attribute__((visibility("default")))
@@ -85,4 +88,757 @@ static u32 ones_sum(const u8 *at, size length)
 EXPORT u32 vx_ones_sum(const u8 *data, size length)
 {
     return ones_sum(data, length);
+}
+
+/* ---- one IP packet of a frame (packet.py) ---------------------------------------------------- */
+
+enum { ICMP = 1, TCP = 6, UDP = 17, ESP = 50, AH = 51, ICMPV6 = 58 };
+enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT_HEADER = 44, DESTINATION = 60 };
+enum { HOME_ADDRESS_OPTION = 0xc9 };
+
+/* Why something is wrong or not judged; twin.py has the words in the same order. */
+enum reason {
+    NONE, VERSION, LENGTH, L4_LENGTH, TRUNCATED, FRAGMENT, ESP_INSIDE, ROUTING_HEADER,
+    HOME_ADDRESS, JUMBOGRAM, PROTOCOL, VXLAN_FLAG, NOT_IP,
+};
+
+/* Offsets are signed and wide: what the bytes say can then be added up without a look at overflow. */
+struct frame {
+    const u8 *bytes;
+    i64 captured;
+};
+
+struct packet {
+    i64 start, l4, end; /* start == l4: the IP header cannot be read or believed */
+    i32 source_port, destination_port, checksum; /* -1: there is none to read */
+    i16 protocol;                                /* -1: the headers do not reach that far */
+    u8 family;                                   /* 0: there is no packet */
+    u8 trouble;
+};
+
+static u32 u16_at(const u8 *at) { return (u32)at[0] << 8 | at[1]; }
+static u32 u32_at(const u8 *at) { return u16_at(at) << 16 | u16_at(at + 2); }
+
+/* The sum of what was captured of a range; nothing before the frame's start is ever asked for. */
+static u32 sum_of(struct frame frame, i64 from, i64 to)
+{
+    if (to > frame.captured)
+        to = frame.captured;
+    return from < to ? ones_sum(frame.bytes + from, (size)(to - from)) : 0;
+}
+
+static struct packet headless(u8 family, i64 start, u8 trouble)
+{
+    return (struct packet){start, start, start, -1, -1, -1, -1, family, trouble};
+}
+
+static void note(struct packet *packet, u8 trouble)
+{
+    if (!packet->trouble)
+        packet->trouble = trouble;
+}
+
+static int is_extension(i32 protocol)
+{
+    return protocol == HOP_BY_HOP || protocol == ROUTING || protocol == FRAGMENT_HEADER ||
+           protocol == AH || protocol == DESTINATION;
+}
+
+static int has_home_address(const u8 *options, i64 length)
+{
+    i64 at = 0;
+    while (at < length && options[at] != HOME_ADDRESS_OPTION)
+        at += options[at] && at + 1 < length ? 2 + options[at + 1] : 1;
+    return at < length;
+}
+
+/* Moves a packet's L4 behind its extension headers; returns what is in the way. */
+static u8 walk_extensions(struct frame frame, struct packet *packet)
+{
+    u8 trouble = NONE;
+    while (is_extension(packet->protocol)) {
+        i64 at = packet->l4, room = frame.captured - at;
+        if (at + 8 > packet->end || room < 8) {
+            packet->protocol = -1;
+            return at + 8 > packet->end ? LENGTH : TRUNCATED;
+        }
+        const u8 *header = frame.bytes + at;
+        i64 length = (header[1] + 1) * 8;
+        if (packet->protocol == AH) {
+            length = (header[1] + 2) * 4;
+        } else if (packet->protocol == FRAGMENT_HEADER) {
+            length = 8;
+            if (u16_at(header + 2) & 0xfff9) { /* not atomic (RFC 6946) */
+                packet->protocol = header[0];
+                packet->l4 += length;
+                return FRAGMENT;
+            }
+        } else if (packet->protocol == ROUTING && header[3]) {
+            trouble = ROUTING_HEADER; /* the pseudo-header holds the last address of the route */
+        } else if (packet->protocol == DESTINATION &&
+                   has_home_address(header + 2, (length < room ? length : room) - 2)) {
+            trouble = HOME_ADDRESS; /* the pseudo-header holds it, instead of the source */
+        }
+        if (at + length > packet->end) {
+            packet->protocol = -1;
+            return LENGTH;
+        }
+        packet->protocol = header[0];
+        packet->l4 += length;
+    }
+    return trouble;
+}
+
+/* Reads ports and checksum, and ends L4 by its own length; returns what is wrong there. */
+static u8 read_l4(struct frame frame, struct packet *packet)
+{
+    i64 length = packet->end - packet->l4, room = frame.captured - packet->l4;
+    i64 least, field;
+
+    if (packet->protocol == UDP)
+        least = 8, field = 6;
+    else if (packet->protocol == TCP)
+        least = 20, field = 16;
+    else if (packet->protocol == (packet->family == 4 ? ICMP : ICMPV6))
+        least = 8, field = 2;
+    else
+        return packet->protocol == ESP ? ESP_INSIDE : PROTOCOL;
+    if (length < least)
+        return L4_LENGTH;
+    if (room < 4 || (packet->protocol == UDP && room < 8))
+        return TRUNCATED;
+    const u8 *header = frame.bytes + packet->l4;
+    if (packet->protocol == UDP || packet->protocol == TCP) {
+        packet->source_port = (i32)u16_at(header);
+        packet->destination_port = (i32)u16_at(header + 2);
+    }
+    if (room < field + 2)
+        return TRUNCATED;
+    packet->checksum = (i32)u16_at(header + field);
+    if (packet->protocol == UDP) {
+        i64 told = u16_at(header + 4);
+        if (told >= 8 && told <= length && length <= 65535)
+            packet->end = packet->l4 + told;
+        else if (told || packet->family == 4) /* over IPv6, 0 means up to the end (udp6_rcv) */
+            return L4_LENGTH;
+    }
+    return NONE;
+}
+
+static struct packet walk_ipv4(struct frame frame, i64 start, i64 limit)
+{
+    if (start + 20 > limit || start + 20 > frame.captured)
+        return headless(4, start, start + 20 > limit ? LENGTH : TRUNCATED);
+    const u8 *header = frame.bytes + start;
+    if (header[0] >> 4 != 4)
+        return headless(4, start, VERSION);
+    i64 total = u16_at(header + 2), l4 = start + (header[0] & 15) * 4;
+    struct packet packet = {start, l4, start + total, -1, -1, -1, header[9], 4, NONE};
+    if (total == 0 && limit - start > 65535) {
+        packet.end = limit;
+        packet.trouble = JUMBOGRAM; /* BIG TCP: the field has no room for its length */
+    } else if (packet.end > limit) {
+        packet.end = limit;
+        packet.trouble = LENGTH;
+    }
+    if (l4 < start + 20 || l4 > packet.end)
+        return headless(4, start, LENGTH);
+    if (l4 > frame.captured)
+        return headless(4, start, TRUNCATED);
+    if (u16_at(header + 6) & 0x3fff) { /* more fragments follow, or others went before */
+        note(&packet, FRAGMENT);
+        return packet;
+    }
+    if (packet.protocol == AH)
+        note(&packet, walk_extensions(frame, &packet));
+    note(&packet, read_l4(frame, &packet));
+    return packet;
+}
+
+static struct packet walk_ipv6(struct frame frame, i64 start, i64 limit)
+{
+    i64 l4 = start + 40;
+    if (l4 > limit || l4 > frame.captured)
+        return headless(6, start, l4 > limit ? LENGTH : TRUNCATED);
+    const u8 *header = frame.bytes + start;
+    if (header[0] >> 4 != 6)
+        return headless(6, start, VERSION);
+    i64 length = u16_at(header + 4);
+    struct packet packet = {start, l4, l4 + length, -1, -1, -1, header[6], 6, NONE};
+    if (length == 0 && (packet.protocol == HOP_BY_HOP || limit - l4 > 65535)) {
+        packet.end = limit;
+        packet.trouble = JUMBOGRAM; /* by RFC 2675, or BIG TCP without its option */
+    } else if (packet.end > limit) {
+        packet.end = limit;
+        packet.trouble = LENGTH;
+    }
+    u8 obstacle = walk_extensions(frame, &packet);
+    note(&packet, obstacle);
+    if (obstacle != FRAGMENT)
+        note(&packet, read_l4(frame, &packet));
+    return packet;
+}
+
+/* ---- a frame and its tunnel (dissect.py, verify.py) ------------------------------------------ */
+
+enum { OUTER_IP = 1, OUTER_L4 = 2, VXLAN = 4, INNER_IP = 8, INNER_L4 = 16, INWARD = 3 };
+enum { IPV4 = 0x0800, IPV6 = 0x86dd, CUT_OFF = -1 };
+
+struct masks {
+    u8 good, bad, absent, unjudged;
+};
+
+struct judged {
+    struct packet outer, inner;
+    i64 vxlan, inside; /* offsets of the VXLAN header and behind the inner EtherType; -1: none */
+    i32 vni;           /* -1: none */
+    struct masks masks;
+    u8 reason, trouble;
+};
+
+/* The EtherType behind all VLAN tags; `*at` goes from the start of the header to behind it. */
+static i32 ethertype(struct frame frame, i64 *at)
+{
+    i32 kind = CUT_OFF;
+    for (*at += 14; *at <= frame.captured; *at += 4) {
+        kind = (i32)u16_at(frame.bytes + *at - 2);
+        if (kind != 0x8100 && kind != 0x88a8 && kind != 0x9100)
+            return kind;
+    }
+    if (kind != CUT_OFF)
+        *at -= 4; /* behind the last tag that is whole */
+    return CUT_OFF;
+}
+
+static int is_tunnel_port(i32 port, const u16 *ports, u32 count)
+{
+    for (u32 i = 0; i < count; i++)
+        if (ports[i] == port)
+            return 1;
+    return 0;
+}
+
+/* Judges one packet in outer bits; `total` is the sum over its L4. Returns the reason. */
+static u8 judge_packet(struct frame frame, const struct packet *packet, u64 total, int tunnel,
+                       struct masks *masks)
+{
+    u8 trouble = packet->trouble;
+    if (trouble && (packet->l4 == packet->start || trouble == LENGTH)) {
+        if (trouble == TRUNCATED)
+            masks->unjudged = OUTER_IP | OUTER_L4;
+        else
+            masks->bad = OUTER_IP, masks->unjudged = OUTER_L4;
+        return trouble;
+    }
+    const u8 *header = frame.bytes + packet->start;
+    if (packet->family == 4) {
+        if (ones_sum(header, (size)(header[0] & 15) * 4) == 0)
+            masks->good = OUTER_IP;
+        else
+            masks->bad = OUTER_IP;
+    }
+    if (trouble == L4_LENGTH) {
+        masks->bad |= OUTER_L4;
+        return LENGTH;
+    }
+    if (trouble) {
+        masks->unjudged = OUTER_L4;
+        return trouble;
+    }
+    if (packet->checksum == 0 && packet->protocol == UDP && (tunnel || packet->family == 4)) {
+        masks->absent = OUTER_L4;
+        return NONE;
+    }
+    if (packet->end > frame.captured) {
+        masks->unjudged = OUTER_L4;
+        return TRUNCATED;
+    }
+    i64 length = packet->end - packet->l4;
+    if (packet->protocol != ICMP) { /* the pseudo-header */
+        total += packet->family == 4 ? ones_sum(header + 12, 8) : ones_sum(header + 8, 32);
+        total += (u64)packet->protocol + (u64)length;
+    }
+    int right = total % 65535 == 0;
+    if (right && packet->checksum == 0) {
+        /* A field of 0x0000 where 0xffff is due sums up as well: see verify._zero_is_wrong. */
+        if (packet->protocol == UDP) {
+            right = 0;
+        } else if (packet->protocol == ICMP) {
+            const u8 *at = frame.bytes + packet->l4, *end = frame.bytes + packet->end;
+            while (at < end && !*at)
+                at++;
+            right = at < end;
+        }
+    }
+    if (right)
+        masks->good |= OUTER_L4;
+    else
+        masks->bad |= OUTER_L4;
+    return NONE;
+}
+
+/* dissect.dissect: 0 if the frame is not IP, or too short to tell. */
+static int dissect(struct frame frame, i64 wire_length, const u16 *ports, u32 port_count,
+                   struct judged *found)
+{
+    i64 limit = wire_length < frame.captured ? frame.captured : wire_length, at = 0;
+    i32 kind = ethertype(frame, &at);
+
+    found->inner.family = 0;
+    found->vxlan = found->inside = found->vni = -1;
+    found->trouble = NONE;
+    if (kind == IPV4)
+        found->outer = walk_ipv4(frame, at, limit);
+    else if (kind == IPV6)
+        found->outer = walk_ipv6(frame, at, limit);
+    else
+        return 0;
+    struct packet *outer = &found->outer;
+    if (outer->protocol != UDP || !is_tunnel_port(outer->destination_port, ports, port_count))
+        return 1;
+
+    i64 vxlan = found->vxlan = outer->l4 + 8;
+    limit = outer->end;
+    if (vxlan + 8 > limit || vxlan + 8 > frame.captured) {
+        found->trouble = vxlan + 8 > limit ? LENGTH : TRUNCATED;
+        return 1;
+    }
+    if (!(frame.bytes[vxlan] & 0x08)) {
+        found->trouble = VXLAN_FLAG;
+        return 1;
+    }
+    found->vni = (i32)(u32_at(frame.bytes + vxlan + 4) >> 8);
+    at = vxlan + 8;
+    kind = ethertype(frame, &at);
+    if (at > limit) {
+        found->trouble = LENGTH;
+        return 1;
+    }
+    found->inside = at;
+    if (kind == IPV4)
+        found->inner = walk_ipv4(frame, at, limit);
+    else if (kind == IPV6)
+        found->inner = walk_ipv6(frame, at, limit);
+    else
+        found->trouble = kind == CUT_OFF ? TRUNCATED : NOT_IP;
+    return 1;
+}
+
+/* verify.check: 0 where its layout is None. */
+static int check(struct frame frame, i64 wire_length, const u16 *ports, u32 port_count,
+                 struct judged *found)
+{
+    struct masks masks = {0, 0, 0, 0}, inside = {0, 0, 0, 0};
+    if (!dissect(frame, wire_length, ports, port_count, found)) {
+        found->reason = frame.captured < (wire_length < 14 ? wire_length : 14) ? TRUNCATED : NOT_IP;
+        found->masks = masks;
+        return 0;
+    }
+    const struct packet *outer = &found->outer, *inner = &found->inner;
+    u8 reason, inner_reason;
+    if (!inner->family) {
+        u64 total = sum_of(frame, outer->l4, outer->end);
+        reason = judge_packet(frame, outer, total, found->vxlan >= 0, &masks);
+        inner_reason = found->trouble;
+        if (found->vxlan >= 0) {
+            if (found->trouble == VXLAN_FLAG || found->trouble == LENGTH)
+                masks.bad |= VXLAN;
+            else if (found->vni < 0)
+                masks.unjudged |= VXLAN;
+            else
+                masks.good |= VXLAN;
+        }
+        if (found->trouble == TRUNCATED)
+            masks.unjudged |= INNER_IP | INNER_L4;
+    } else {
+        /* The bytes are gone over once: the inner sum is a part of the outer one. What trails the
+         * inner packet may start at an odd offset, where it counts times 256 (RFC 1071, 2 B). */
+        u64 inner_total = sum_of(frame, inner->l4, inner->end), total = inner_total;
+        if (outer->checksum > 0) {
+            u64 trailer = sum_of(frame, inner->end, outer->end);
+            total += sum_of(frame, outer->l4, inner->l4);
+            total += (inner->end - inner->l4) & 1 ? trailer << 8 : trailer;
+        }
+        reason = judge_packet(frame, outer, total, 1, &masks);
+        inner_reason = judge_packet(frame, inner, inner_total, 0, &inside);
+        masks.good |= VXLAN | inside.good << INWARD;
+        masks.bad |= inside.bad << INWARD;
+        masks.absent |= inside.absent << INWARD;
+        masks.unjudged |= inside.unjudged << INWARD;
+    }
+    found->reason = reason ? reason : inner_reason;
+    found->masks = masks;
+    return 1;
+}
+
+/* One frame, for tests and for those who have but one. */
+EXPORT int vx_check(const u8 *bytes, i64 captured, i64 wire_length, const u16 *ports,
+                    u32 port_count, struct judged *found)
+{
+    return check((struct frame){bytes, captured}, wire_length, ports, port_count, found);
+}
+
+/* ---- counting what is alike ------------------------------------------------------------------ */
+
+enum { KEY_WORDS = 6 };
+
+struct entry {
+    u64 key[KEY_WORDS];
+    u64 count;
+};
+
+/* Distinct keys in the order in which they were first seen. Whoever gives the memory empties it:
+ * `slots` is a hash table of places in `entries` plus one, of a power of two that is larger. */
+struct tally {
+    struct entry *entries;
+    u32 *slots;
+    u32 capacity, used, slot_mask, latest;
+};
+
+static int same_key(const u64 *one, const u64 *other)
+{
+    u64 differ = 0;
+    for (int i = 0; i < KEY_WORDS; i++)
+        differ |= one[i] ^ other[i];
+    return !differ;
+}
+
+/* Counts a key; 0 if there is no room for a new one. */
+static int count(struct tally *tally, const u64 *key)
+{
+    if (tally->used && same_key(tally->entries[tally->latest].key, key)) {
+        tally->entries[tally->latest].count++;
+        return 1;
+    }
+    u64 hash = 0;
+    for (int i = 0; i < KEY_WORDS; i++) {
+        hash = (hash ^ key[i]) * 0x9e3779b97f4a7c15u; /* Knuth's, 2**64 by the golden ratio */
+        hash ^= hash >> 32;
+    }
+    u32 slot = (u32)hash & tally->slot_mask;
+    while (tally->slots[slot]) {
+        u32 place = tally->slots[slot] - 1;
+        if (same_key(tally->entries[place].key, key)) {
+            tally->entries[place].count++;
+            tally->latest = place;
+            return 1;
+        }
+        slot = (slot + 1) & tally->slot_mask;
+    }
+    if (tally->used == tally->capacity)
+        return 0;
+    struct entry *entry = &tally->entries[tally->used];
+    for (int i = 0; i < KEY_WORDS; i++)
+        entry->key[i] = key[i];
+    entry->count = 1;
+    tally->latest = tally->used++;
+    tally->slots[slot] = tally->used;
+    return 1;
+}
+
+/* ---- whole captures (survey.py, capture_file.py) --------------------------------------------- */
+
+enum { RECORD_HEADER = 16, BLOCK_HEADER = 8, PACKET_FIELDS = 20, ENHANCED_PACKET = 6 };
+enum { LARGEST_FRAME = 1 << 26 };
+
+/* What the frames of one flow and outcome have in common: survey.Flow and the masks. */
+struct outcome {
+    u8 addresses[32];
+    i32 vni;
+    i16 protocol;
+    u8 address_bytes, inner_family, is_ip;
+    struct masks masks;
+    u8 reason, padding[2];
+};
+
+struct wrong_frame {
+    i64 number, at, captured, wire_length;
+};
+
+struct survey {
+    const u8 *data; /* a part of a file, from the start of a record or block on */
+    i64 at, size;   /* read up to there, of so many bytes */
+    i64 number;     /* frames up to there */
+    const i16 *skips; /* per interface: bytes before the Ethernet header, -1 if not to be had */
+    u32 interfaces;
+    u32 blocks;     /* pcapng's blocks, or else pcap's records */
+    u32 swapped;    /* the file's byte order is not ours */
+    u32 port_count;
+    const u16 *ports;
+    struct tally *tally;
+    struct wrong_frame *wrong;
+    u32 wrong_capacity, wrong_used;
+};
+
+static u32 field(const struct survey *survey, i64 at)
+{
+    u32 value = LOAD(u32, survey->data + at);
+    return survey->swapped ? __builtin_bswap32(value) : value;
+}
+
+struct record {
+    i64 start, captured, wire_length, next, skip;
+};
+
+/* The record or packet block at `at`; 0 unless it is whole, sane, and one that we can judge. */
+static int next_record(const struct survey *survey, struct record *record)
+{
+    i64 at = survey->at, room = survey->size - at;
+    if (!survey->blocks) {
+        if (room < RECORD_HEADER)
+            return 0;
+        record->captured = field(survey, at + 8);
+        record->wire_length = field(survey, at + 12);
+        record->start = at + RECORD_HEADER;
+        record->next = record->start + record->captured;
+        record->skip = survey->skips[0];
+        return record->captured <= LARGEST_FRAME && record->next <= survey->size;
+    }
+    if (room < BLOCK_HEADER + PACKET_FIELDS + 4 || field(survey, at) != ENHANCED_PACKET)
+        return 0;
+    i64 length = field(survey, at + 4);
+    if (length < BLOCK_HEADER + PACKET_FIELDS + 4 || length % 4 || length > room ||
+        field(survey, at + length - 4) != length)
+        return 0;
+    u32 interface = field(survey, at + 8);
+    record->captured = field(survey, at + 20);
+    record->wire_length = field(survey, at + 24);
+    record->start = at + BLOCK_HEADER + PACKET_FIELDS;
+    record->next = at + length;
+    if (interface >= survey->interfaces || record->start + record->captured > record->next - 4)
+        return 0;
+    record->skip = survey->skips[interface];
+    return 1;
+}
+
+static void fill(struct outcome *outcome, struct frame frame, int is_ip, const struct judged *found)
+{
+    *outcome = (struct outcome){.vni = -1, .masks = found->masks, .reason = found->reason};
+    if (!is_ip)
+        return;
+    const struct packet *outer = &found->outer;
+    outcome->is_ip = 1;
+    outcome->vni = found->vni;
+    outcome->inner_family = found->inner.family;
+    outcome->protocol = found->inner.family ? found->inner.protocol : outer->protocol;
+    if (outer->l4 == outer->start)
+        return;
+    if (outer->family == 4)
+        __builtin_memcpy(outcome->addresses, frame.bytes + outer->start + 12, 8);
+    else
+        __builtin_memcpy(outcome->addresses, frame.bytes + outer->start + 8, 32);
+    outcome->address_bytes = outer->family == 4 ? 8 : 32;
+}
+
+/* Judges and counts record after record. Ends at the first that is not whole, odd in any way, or
+ * has no room in the tally: what becomes of that one is for Python to say. */
+EXPORT void vx_survey(struct survey *survey)
+{
+    struct record record;
+    while (next_record(survey, &record) && record.skip >= 0) {
+        struct frame frame = {survey->data + record.start + record.skip,
+                              record.captured - record.skip};
+        if (frame.captured < 0)
+            return;
+        struct judged found;
+        struct outcome outcome;
+        u64 key[KEY_WORDS];
+        int is_ip = check(frame, record.wire_length - record.skip, survey->ports,
+                          survey->port_count, &found);
+        fill(&outcome, frame, is_ip, &found);
+        _Static_assert(sizeof outcome == sizeof key, "an outcome is a key");
+        __builtin_memcpy(key, &outcome, sizeof key);
+        if (!count(survey->tally, key))
+            return;
+        survey->number++;
+        if (found.masks.bad && survey->wrong_used < survey->wrong_capacity)
+            survey->wrong[survey->wrong_used++] = (struct wrong_frame){
+                survey->number, record.start + record.skip, frame.captured,
+                record.wire_length - record.skip};
+        survey->at = record.next;
+    }
+}
+
+/* ---- the ring's blocks, in place (capture.py, shapes.py, ring.py) ---------------------------- */
+
+enum { STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_CSUMNOTREADY */
+enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
+enum whose { FOREIGN, LATE, OURS };
+
+struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
+    u32 next_offset, sec, nsec, snaplen, len, status;
+    u16 mac, net;
+    u32 rxhash, vlan_tci;
+    u16 vlan_tpid, padding;
+};
+
+struct watch {
+    const u8 *at;        /* the header of the next frame */
+    u32 left;            /* frames from there on in its block */
+    u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
+    const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
+    u32 our_vni_count;
+    i32 vni, flow_port, ttl, first_late, end_late, first_mark, end_mark;
+    u32 longest;
+    u16 vxlan_port;
+    u8 must_have, must_not_have;
+    struct tally *tally;
+    u8 *last;            /* per outer source port: 0 no frame yet, 1 a right one, 2 a wrong one */
+    u64 arrived, frames, bad, unasked, late, foreign, unfinished, over_mtu;
+    u64 bad_layers[LAYER_COUNT], unjudged[NOT_IP + 1];
+};
+
+struct shape { /* shapes._Key, and whether the frame was wrong */
+    i64 frame, l4_length;
+    u32 wire_length;
+    i32 port, pushed;
+    u8 last, wrong, padding[18];
+};
+
+struct handed {
+    i64 payload;
+    u32 unfinished;
+    u8 padding[36];
+};
+
+_Static_assert(sizeof(struct shape) == KEY_WORDS * sizeof(u64), "a shape is a key");
+_Static_assert(sizeof(struct handed) == KEY_WORDS * sizeof(u64), "so is what was handed over");
+
+static struct frame frame_of(const struct watch *watch, struct tpacket3_hdr *header)
+{
+    *header = LOAD(struct tpacket3_hdr, watch->at);
+    return (struct frame){watch->at + header->mac, header->snaplen};
+}
+
+static void next_frame(struct watch *watch, const struct tpacket3_hdr *header)
+{
+    watch->at += header->next_offset;
+    watch->left--;
+}
+
+static i32 ttl_of(struct frame frame, const struct packet *packet)
+{
+    if (packet->l4 == packet->start)
+        return -1;
+    return frame.bytes[packet->start + (packet->family == 4 ? 8 : 7)];
+}
+
+/* capture._whose */
+static enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
+{
+    const struct packet *outer = &found->outer;
+    const struct packet *packet = watch->vni < 0 ? outer : &found->inner;
+    i32 port = packet->family ? packet->destination_port : -1, ttl = ttl_of(frame, outer);
+    if (found->vni == watch->vni && port == watch->flow_port)
+        return watch->ttl >= 0 && ttl != watch->ttl ? LATE : OURS;
+    int broken = found->vxlan >= 0 && found->vni < 0;
+    if (broken && ttl >= watch->first_mark && ttl < watch->end_mark)
+        return LATE;
+    if (watch->vni >= 0 && found->vxlan < 0 && outer->trouble == FRAGMENT)
+        return OURS;
+    if (port >= watch->first_late && port < watch->end_late && port >= 0)
+        for (u32 i = 0; i < watch->our_vni_count; i++)
+            if (watch->our_vnis[i] == found->vni)
+                return LATE;
+    return FOREIGN;
+}
+
+/* ShapeCounter.add; 0 if there is no room. */
+static int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
+                       const struct judged *found, int wrong)
+{
+    const struct packet *outer = &found->outer, *inner = &found->inner;
+    const struct packet *packet = inner->family ? inner : outer;
+    u8 *last = &watch->last[outer->source_port < 0 ? NO_PORT : outer->source_port];
+    u64 key[KEY_WORDS];
+    struct shape shape = {
+        .frame = inner->family ? outer->end - found->vxlan - 8 : wire_length,
+        .l4_length = !inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4,
+        .wire_length = wire_length,
+        .port = outer->source_port,
+        .pushed = -1,
+        .last = *last,
+        .wrong = (u8)wrong,
+    };
+    if (packet->protocol == TCP && frame.captured > packet->l4 + 13)
+        shape.pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
+    __builtin_memcpy(key, &shape, sizeof key);
+    if (!count(watch->tally, key))
+        return 0;
+    *last = wrong ? 2 : 1;
+    return 1;
+}
+
+/* PeerCapture._take for frame after frame of a block. Ends before one that is Python's to take:
+ * a wrong one that may be kept, or one of a shape that there is no room to count. */
+EXPORT void vx_judge_block(struct watch *watch)
+{
+    while (watch->left) {
+        struct tpacket3_hdr header;
+        struct frame frame = frame_of(watch, &header);
+        struct judged found;
+        int is_ip = check(frame, header.len, &watch->vxlan_port, 1, &found);
+        enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
+        struct masks masks = found.masks;
+        u8 bad = masks.bad | (theirs == OURS ? masks.absent & watch->must_have : 0);
+        int unfinished = (header.status & STATUS_UNFINISHED) != 0;
+
+        if (theirs == LATE) {
+            watch->late++;
+        } else if (theirs == FOREIGN && !bad) {
+            watch->foreign++;
+        } else if (unfinished || header.len > watch->longest) {
+            watch->arrived++;
+            if (unfinished)
+                watch->unfinished++;
+            else
+                watch->over_mtu++;
+        } else {
+            int judged = bad || !masks.unjudged;
+            if (bad && watch->stop_at_wrong)
+                return;
+            if (judged && is_ip && !count_shape(watch, frame, header.len, &found, bad != 0))
+                return;
+            watch->arrived++;
+            watch->unasked +=
+                (watch->must_not_have & ~masks.absent & (masks.good | masks.bad)) != 0;
+            watch->frames += (u64)judged;
+            watch->bad += bad != 0;
+            for (int layer = 0; layer < LAYER_COUNT; layer++)
+                watch->bad_layers[layer] += bad >> layer & 1;
+            if (!judged)
+                watch->unjudged[found.reason]++;
+        }
+        next_frame(watch, &header);
+    }
+}
+
+/* SenderCapture._take likewise. Ends before one whose TCP header was not captured. */
+EXPORT void vx_count_block(struct watch *watch)
+{
+    while (watch->left) {
+        struct tpacket3_hdr header;
+        struct frame frame = frame_of(watch, &header);
+        struct judged found;
+        if (dissect(frame, header.len, &watch->vxlan_port, 1, &found) &&
+            whose(watch, frame, &found) == OURS) {
+            const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
+            if (packet->family) {
+                u64 key[KEY_WORDS];
+                struct handed handed = {
+                    .unfinished = (header.status & STATUS_UNFINISHED) != 0,
+                    .payload = packet->end - packet->l4 - 8,
+                };
+                if (packet->protocol == TCP) {
+                    if (frame.captured <= packet->l4 + 12)
+                        return;
+                    handed.payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
+                }
+                __builtin_memcpy(key, &handed, sizeof key);
+                if (!count(watch->tally, key))
+                    return;
+            }
+        }
+        next_frame(watch, &header);
+    }
 }

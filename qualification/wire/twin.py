@@ -7,16 +7,33 @@ was built from another source than the one it stands beside.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import ctypes
+from typing import NamedTuple
 
 SWITCH = "VXQUAL_TWIN"
 """Environment variable: "off" leaves all work to Python, for tests and comparisons."""
+
+
+REASONS = (
+    None, "version", "length", "l4-length", "truncated", "fragment", "esp", "routing-header",
+    "home-address", "jumbogram", "protocol", "vxlan-flag", "not-ip",
+)  # fmt: skip
+"""`enum reason`, in its order."""
+
+KEY_BYTES = 48
+
+
+class TwinsDifferError(Exception):
+    """The C twin and the reference judged a frame differently: an error of ours, not the NIC's."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is wrong by the C twin, and not by the reference: please report it with the "
+            f"capture. {SWITCH}=off leaves the twin out"
+        )
 
 
 class Native(NamedTuple):
@@ -29,6 +46,41 @@ class Native(NamedTuple):
 
     library: ctypes.CDLL | None
     says: str
+
+
+class _Entry(ctypes.Structure):
+    _fields_ = [("key", ctypes.c_uint8 * KEY_BYTES), ("count", ctypes.c_uint64)]
+
+
+class Tally(ctypes.Structure):
+    """`struct tally`: counts distinct keys of `KEY_BYTES` in memory that is given once."""
+
+    used: int
+    latest: int
+    slot_mask: int
+    _fields_ = [
+        ("entries", ctypes.POINTER(_Entry)),
+        ("slots", ctypes.POINTER(ctypes.c_uint32)),
+        ("capacity", ctypes.c_uint32),
+        ("used", ctypes.c_uint32),
+        ("slot_mask", ctypes.c_uint32),
+        ("latest", ctypes.c_uint32),
+    ]
+
+    @classmethod
+    def of(cls, capacity: int) -> Tally:
+        """An empty one for so many keys, a power of two."""
+        slots = 2 * capacity
+        return cls(
+            (_Entry * capacity)(), (ctypes.c_uint32 * slots)(), capacity, 0, slots - 1, 0
+        )  # ctypes keeps what a pointer in a structure was made of
+
+    def drain(self) -> list[tuple[bytes, int]]:
+        """Gives keys and counts, first seen first, and is empty again."""
+        found = [(bytes(entry.key), int(entry.count)) for entry in self.entries[: self.used]]
+        ctypes.memset(self.slots, 0, ctypes.sizeof(ctypes.c_uint32) * (self.slot_mask + 1))
+        self.used = self.latest = 0
+        return found
 
 
 @cache
@@ -54,11 +106,9 @@ def load(source: str) -> Native:
     except OSError:
         return Native(None, f"pure Python: no C twin was built for {machine} at install")
     try:
-        import ctypes  # noqa: PLC0415  (where nothing is to be loaded, it is not needed)
-
         library = ctypes.CDLL(path if os.path.exists(path) else _in_memory(content))  # noqa: PTH110
         fits = ctypes.c_uint32.in_dll(library, "vx_source").value == built_from
-    except (ImportError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return Native(None, f"pure Python: the C twin cannot be loaded: {error}")
     if not fits:
         return Native(None, "pure Python: the C twin here is of another source; install again")

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ from qualification.agent.messages import CaptureOrder, FlowOrder, Handed, Seen
 from qualification.agent.ring import Ring, Rings
 from qualification.agent.sending import send
 from qualification.wire.volleys import MARKS
+
+from ..wire.test_wire_fuzz import mutated
 
 pytestmark = pytest.mark.lab
 
@@ -209,15 +212,20 @@ def kept() -> Iterator[Rings]:
 
 
 @pytest.fixture
-def captured(net: Any, kept: Rings) -> Callable[..., Seen]:
-    """`captured(order, *packets)`: what a peer makes of them."""
+def captured(net: Any, kept: Rings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Seen]:
+    """`captured(order, *packets)`: what a peer makes of them, the same in place and in Python."""
     sender, host = net.wire()
 
     def capture(order: CaptureOrder, *packets: Packet | bytes) -> Seen:
-        with host.inside():
-            watching = PeerCapture(order, kept)
-        sender.inject("w0", *map(bytes, packets))
-        return watching.finish()  # nothing to wait for: what was sent before, it has seen
+        seen = []
+        for in_place in (False, True):
+            monkeypatch.setattr(PeerCapture, "in_place", in_place)
+            with host.inside():
+                watching = PeerCapture(order, kept)
+            sender.inject("w0", *map(bytes, packets))
+            seen.append(watching.finish())  # nothing to wait for: what was sent, it has seen
+        assert seen[0] == seen[1]
+        return seen[1]
 
     return capture
 
@@ -227,6 +235,41 @@ def captured(net: Any, kept: Rings) -> Callable[..., Seen]:
 def test_right_frames_of_every_size_are_right(captured: Any, outer: Packet, family: int) -> None:
     packets = [tunnel(inner(family=family, size=size), outer=outer) for size in range(64)]
     assert bare(captured(ORDER, *packets)) == Seen(frames=64)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_broken_frames_in_great_number(captured: Any, seed: int) -> None:
+    """Whatever comes from the NIC is the same to the C twin as to the reference."""
+    random = Random(seed)
+    shapes = [
+        bytes(tunnel(inner(port, family=family, size=size), outer=outer, vni=vni))
+        for port in (FLOW, EARLIER, FLOW + 1) for family in (4, 6) for outer in (V4, V6)
+        for vni in (VNI, OTHER_VNI, STRANGE_VNI) for size in (0, 1, 99)
+    ]  # fmt: skip
+    frames = []
+    for _ in range(1500):
+        frame = mutated(random, random.choice(shapes), shapes)
+        frames.append((frame[:6] + Ether(src=MAC).build()[6:12] + frame[12:])[:1500])
+    frames = [frame for frame in frames if len(frame) > 60] + random.choices(shapes, k=1500)
+    random.shuffle(frames)
+    tunnelled = (ORDER, replace(ORDER, outer_checksum=False, keep=0), replace(ORDER, mtu=100))
+    plain = replace(ORDER, vni=None, flow_port=4789, vxlan_port=0, ttl=64)
+    for order in (*tunnelled, plain):
+        seen = captured(order, *frames)
+        assert seen.bad > 50
+        assert seen.frames > seen.bad
+        assert not seen.drops
+
+
+def test_more_shapes_than_the_twin_has_room_for(captured: Any) -> None:
+    one = tunnel(inner(size=1))
+    frames = []
+    for port in range(5000):
+        one[UDP].sport, one[UDP].chksum = port + 1, None
+        frames.append(bytes(one))
+    seen = captured(ORDER, *frames)
+    assert seen.frames == 5000
+    assert len(seen.shapes["outer source port"]) == 65  # with the others
 
 
 def test_whose_frames(captured: Any) -> None:

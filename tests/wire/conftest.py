@@ -1,5 +1,6 @@
 """Frames of every shape, made by scapy: an author of its own, whom the verifier has to believe."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ from scapy.layers.ipsec import AH
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
+
+from qualification.wire import twin as loader
 
 OUTER = {4: IP(src="192.0.2.1", dst="192.0.2.2"), 6: IPv6(src="2001:db8::1", dst="2001:db8::2")}
 INNER = {4: IP(src="10.244.1.7", dst="10.244.2.9"), 6: IPv6(src="fd00::7", dst="fd00::9")}
@@ -104,6 +107,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def shapes() -> dict[str, bytes]:
     """Right frames by the name of their shape."""
     return dict(SHAPES)
+
+
+@pytest.fixture(scope="session")
+def twin() -> ctypes.CDLL:
+    """The C twin as it was built here; no compiler, no test, but never in CI."""
+    found = loader.twin()
+    if found.library is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(found.says)
+    return found.library
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ VXQUAL_FUZZ_SECONDS=60 scripts/test -m slow -k fuzz
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
@@ -17,10 +18,14 @@ import pytest
 from scapy.layers.l2 import CookedLinux, Ether
 from scapy.utils import PcapNgWriter, wrpcap
 
-from qualification.wire.capture_file import CaptureFileError, read_frames
+from qualification.wire.capture_file import CaptureFileError, read_frames, reader_of
+from qualification.wire.dissect import VXLAN_PORTS
 from qualification.wire.survey import survey
+from qualification.wire.twin import twin
+from qualification.wire.twin_survey import survey_capture
 
 from .sanity import assert_outer_sum_is_plain, assert_sane
+from .twins import assert_equal
 
 AWKWARD = (0, 1, 7, 8, 0x0F, 0x40, 0x45, 0x60, 0x7F, 0x80, 0xFE, 0xFF)
 WORDS = (0, 1, 7, 8, 19, 20, 0x0800, 0x8100, 0x86DD, 0x12B5, 0x7FFF, 0x8000, 0xFFFF)
@@ -81,12 +86,15 @@ def fuzz(
     Raises:
         AssertionError: Something that holds whatever the bytes did not hold.
     """
-    done = 0
+    done, library = 0, twin().library
     while True:
         for _ in range(50):
             frame = mutated(random, random.choice(frames), frames)
-            assert_sane(frame, random.choice((None, None, len(frame), random.randrange(200_000))))
+            wire_length = random.choice((None, None, len(frame), random.randrange(200_000)))
+            assert_sane(frame, wire_length)
             assert_outer_sum_is_plain(frame)
+            if library is not None:
+                assert_equal(library, frame, wire_length)
         path.write_bytes(mutated(random, random.choice(files), files))
         read = []
         try:
@@ -95,7 +103,9 @@ def fuzz(
                 assert_sane(captured, wire_length)
         except CaptureFileError as error:
             assert str(error)
-        survey(iter(read))
+        found = survey(iter(read))
+        with path.open("rb") as file, contextlib.suppress(CaptureFileError):
+            assert survey_capture(reader_of(file), VXLAN_PORTS)[0] == found
         done += 51
         yield done
 

@@ -24,29 +24,20 @@ SOURCE = ROOT / "qualification/wire/twin.c"
 MACHINE = os.uname().machine
 
 
-@pytest.fixture(scope="session")
-def library():
-    """The twin as it was built here; no compiler, no test, but never in CI."""
-    found = loader.twin()
-    if found.library is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(found.says)
-    return found.library
-
-
 @pytest.fixture
-def copied(library: object, tmp_path: Path) -> Iterator[Path]:
+def copied(twin: object, tmp_path: Path) -> Iterator[Path]:
     """The source and what was built of it, elsewhere."""
     shutil.copy(SOURCE, tmp_path)
     shutil.copy(SOURCE.with_name(f"twin-{MACHINE}.so"), tmp_path)
     yield tmp_path / "twin.c"
 
 
-def test_it_is_loaded_and_says_so(library: object) -> None:
-    assert loader.twin() == (library, f"C twin ({MACHINE})")
+def test_it_is_loaded_and_says_so(twin: object) -> None:
+    assert loader.twin() == (twin, f"C twin ({MACHINE})")
 
 
-def test_its_sum_is_the_reference_sum(library) -> None:
-    total: Callable[[bytes, int], int] = library.vx_ones_sum
+def test_its_sum_is_the_reference_sum(twin) -> None:
+    total: Callable[[bytes, int], int] = twin.vx_ones_sum
     total.argtypes = c_char_p, c_size_t  # type: ignore[attr-defined]
 
     @given(st.binary(max_size=200) | st.binary(min_size=1, max_size=9).map(lambda some: some * 999))
@@ -114,7 +105,7 @@ def _pythons() -> list[str]:
 
 @pytest.mark.parametrize("python", _pythons(), ids=lambda python: Path(python).name)
 def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
-    library: object, tmp_path: Path, python: str
+    twin: object, tmp_path: Path, python: str
 ) -> None:
     archive = tmp_path / "some.pyz"
     with zipfile.ZipFile(archive, "w") as made:

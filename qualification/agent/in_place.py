@@ -1,0 +1,177 @@
+"""Captures at the C twin's speed: block after block judged where the kernel wrote it.
+
+The twin takes what it can of a block, and leaves to Python one frame at a time what Python has to
+see: wrong frames of which some are kept, and whatever it has no room to count.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import TYPE_CHECKING
+
+from qualification.wire.twin import REASONS, Tally
+from qualification.wire.verify import LAYERS
+from qualification.wire.volleys import MARKS
+
+from .ring import RingFrame, frame_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .messages import CaptureOrder
+    from .ring import Block
+    from .shapes import ShapeCounter
+
+_HANDED = struct.Struct("=qI36x")  # struct handed
+_SHAPES = 4096
+"""Distinct shapes that are counted before they are told; a burst has about as many as lengths."""
+
+
+class _Watch(ctypes.Structure):
+    """`struct watch`."""
+
+    at: int
+    left: int
+
+    _fields_ = [
+        ("at", ctypes.c_void_p),
+        ("left", ctypes.c_uint32),
+        ("stop_at_wrong", ctypes.c_uint32),
+        ("our_vnis", ctypes.POINTER(ctypes.c_int32)),
+        ("our_vni_count", ctypes.c_uint32),
+        *(
+            (name, ctypes.c_int32)
+            for name in (
+                "vni", "flow_port", "ttl", "first_late", "end_late", "first_mark", "end_mark",
+            )
+        ),
+        ("longest", ctypes.c_uint32),
+        ("vxlan_port", ctypes.c_uint16),
+        ("must_have", ctypes.c_uint8),
+        ("must_not_have", ctypes.c_uint8),
+        ("tally", ctypes.POINTER(Tally)),
+        ("last", ctypes.c_void_p),
+        *(
+            (name, ctypes.c_uint64)
+            for name in (
+                "arrived", "frames", "bad", "unasked", "late", "foreign", "unfinished", "over_mtu",
+            )
+        ),
+        ("bad_layers", ctypes.c_uint64 * len(LAYERS)),
+        ("unjudged", ctypes.c_uint64 * len(REASONS)),
+    ]  # fmt: skip
+
+
+class _InPlace:
+    """The twin at work on a capture."""
+
+    def __init__(self, library: ctypes.CDLL, function: str, order: CaptureOrder) -> None:
+        self._run = getattr(library, function)
+        self._run.argtypes, self._run.restype = (ctypes.POINTER(_Watch),), None
+        self._tally = Tally.of(_SHAPES)
+        first_late, end_late = order.late_ports
+        self.counts = _Watch(
+            our_vnis=(ctypes.c_int32 * len(order.our_vnis))(*order.our_vnis),
+            our_vni_count=len(order.our_vnis),
+            vni=-1 if order.vni is None else order.vni,
+            flow_port=order.flow_port,
+            ttl=-1 if order.ttl is None else order.ttl,
+            first_late=first_late,
+            end_late=end_late,
+            first_mark=MARKS.start,
+            end_mark=MARKS.stop,
+            vxlan_port=order.vxlan_port,
+            tally=ctypes.pointer(self._tally),
+        )
+
+    def take(self, block: Block, slowly: Callable[[RingFrame], None]) -> None:
+        """Takes a block.
+
+        Args:
+            block: It.
+            slowly: Takes a frame that is left to Python.
+        """
+        watch = self.counts
+        watch.at, watch.left = block.address + block.at, block.holds
+        while True:
+            self._run(ctypes.byref(watch))
+            if not watch.left:
+                break
+            if self._tally.used == self._tally.capacity:
+                self.drain()  # perhaps it only had no room
+                continue
+            frame, step = frame_at(block.ring, watch.at - block.address)
+            slowly(frame)
+            watch.at, watch.left = watch.at + step, watch.left - 1
+
+    def drain(self) -> None:
+        """Hands over what was counted."""
+        raise NotImplementedError
+
+
+class Judging(_InPlace):
+    """Judges frames as `PeerCapture` does.
+
+    Args:
+        library: The twin.
+        order: What is watched.
+        must_have: Layers whose checksum must not be absent.
+        must_not_have: Layers whose checksum must be absent.
+        longest: Bytes of the longest frame the link takes.
+        shapes: Where frames are counted by shape.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        order: CaptureOrder,
+        must_have: int,
+        must_not_have: int,
+        longest: int,
+        shapes: ShapeCounter,
+    ) -> None:
+        super().__init__(library, "vx_judge_block", order)
+        self._shapes = shapes
+        counts = self.counts
+        counts.must_have, counts.must_not_have = must_have, must_not_have
+        counts.longest = longest
+        counts.last = ctypes.addressof(ctypes.c_char.from_buffer(shapes.last))
+
+    def drain(self) -> None:
+        """Hands shapes over."""
+        self._shapes.merge(self._tally.drain())
+
+    def unjudged(self) -> dict[str, int]:
+        """Frames that could not be judged, by reason."""
+        counts = self.counts
+        found = {reason or "unknown": counts.unjudged[at] for at, reason in enumerate(REASONS)}
+        found.update({"unfinished": counts.unfinished, "over-mtu": counts.over_mtu})
+        return {reason: frames for reason, frames in found.items() if frames}
+
+    def bad_layers(self) -> dict[str, int]:
+        """Wrong frames by the name of the wrong layer."""
+        found = {name: self.counts.bad_layers[at] for at, name in enumerate(LAYERS.values())}
+        return {name: frames for name, frames in found.items() if frames}
+
+
+class Counting(_InPlace):
+    """Counts frames as `SenderCapture` does.
+
+    Args:
+        library: The twin.
+        order: What is watched.
+        add: Called with payload in bytes, whether it is unfinished, and how often that was.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, order: CaptureOrder, add: Callable[[int, bool, int], None]
+    ) -> None:
+        super().__init__(library, "vx_count_block", order)
+        self._add = add
+
+    def drain(self) -> None:
+        """Hands counts over."""
+        for key, count in self._tally.drain():
+            payload, unfinished = _HANDED.unpack(key)
+            self._add(payload, bool(unfinished), count)
