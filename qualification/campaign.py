@@ -7,7 +7,7 @@ workers never look at hardware to know what there is to do.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,9 +18,16 @@ from qualification import topology
 from qualification.inventory import Ends, Inventory, Nic
 from qualification.judge.expectations import Expectations
 from qualification.judge.verdict import Demand
-from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells
-from qualification.plan.features import RULES, FeatureSpace
-from qualification.plan.flows import STATES, Flow, bulk_flows, state_flows, volley_flows
+from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells, receive_cells
+from qualification.plan.features import RECEIVED, VARIED, FeatureRule, FeatureSpace
+from qualification.plan.flows import (
+    STATES,
+    Flow,
+    bulk_flows,
+    receive_flows,
+    state_flows,
+    volley_flows,
+)
 from qualification.topology import Topology
 
 _FRAMES_PER_SECOND = 40_000
@@ -96,10 +103,23 @@ class Campaign:
         spared = self.topology.nic(self.topology.pairs[pair].dut).allow_management
         return tuple(flow for flow in flows if not (spared and flow.state == "reset"))
 
+    def received(self, pair: str) -> tuple[Flow, ...]:
+        """What the DUT of a pair may receive."""
+        ends = self.ends(pair)
+        return receive_flows(ends.families, ends.port)
+
     def space(self, pair: str) -> FeatureSpace:
-        """What the DUT of a pair lets us vary."""
+        """What the DUT of a pair lets us vary of what it sends."""
+        return self._space(pair, VARIED)
+
+    def receive_space(self, pair: str) -> FeatureSpace:
+        """What it lets us vary of what it receives."""
+        return self._space(pair, RECEIVED)
+
+    def _space(self, pair: str, rules: Iterable[FeatureRule]) -> FeatureSpace:
         dut = self.ends(pair).dut
-        features = {n: f for n, f in dut.facts.features.items() if n in RULES}
+        names = {rule.name for rule in rules}
+        features = {n: f for n, f in dut.facts.features.items() if n in names}
         return FeatureSpace(
             frozenset(name for name, feature in features.items() if feature.hw),
             frozenset(n for n, feature in features.items() if feature.active and not feature.hw),
@@ -115,6 +135,7 @@ class Campaign:
             self.volleys(pair),
             self.plan,
             self.states(pair),
+            receive_cells(pair, self.receive_space(pair), self.received(pair)),
         )
 
     def controls(self, pair: str) -> tuple[str, ...]:

@@ -55,6 +55,22 @@ def moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     }
 
 
+def refusals(tunnel: int) -> int:
+    """Packets that the kernel has refused for a wrong checksum, outer and inner ones together.
+
+    What else of the host goes wrong in the underlay's namespace is counted with them. An IPv4
+    header is counted once, as InHdrErrors (`ip_rcv_core`, net/ipv4/ip_input.c).
+    """
+    with namespaces.inside(tunnel):
+        inner = _snmp()
+    return sum(
+        value
+        for counted in (_snmp(), inner)
+        for name, value in counted.items()
+        if name.endswith("InCsumErrors") or name == "Ip.InHdrErrors"
+    )
+
+
 def _snmp() -> dict[str, int]:
     values = {}
     with open("/proc/thread-self/net/snmp", encoding="ascii") as file:  # noqa: PTH123

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import counters, facts, features, kept, links, neighbours
+from .arrival_orders import ArrivalOrders
 from .call_orders import CallOrders
 from .capture import PeerCapture, SenderCapture
 from .journal import Journal
@@ -63,6 +64,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "fire": agent.fire,
         "inject": agent.inject,
         **agent.calls.table,
+        **agent.arrivals.table,
     }
     return table, agent.restore
 
@@ -92,6 +94,7 @@ class _Agent:
         self._rings, self._raw = Rings(), RawSockets()
         self._log = counters.KernelLog()
         self.calls = CallOrders(self._tunnel)
+        self.arrivals = ArrivalOrders(lambda: self._interface, self._tunnel, self._log.news)
 
     # Reading
 
@@ -313,6 +316,8 @@ class _Agent:
             self._end_watch()
         with contextlib.suppress(Exception):
             self.calls.close()
+        with contextlib.suppress(Exception):
+            self.arrivals.close()
         self._rings.close()
         self._raw.close()
         if self._tunnels is not None:

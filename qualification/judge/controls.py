@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qualification.plan.cells import CONTROLS
+from qualification.agent.arrival_messages import Arrived
+from qualification.plan.cells import CONTROLS_OF
+from qualification.plan.flows import Direction
 
+from .arrivals import account, distrust
 from .evidence import Burst, Evidence, total
 from .verdict import Demand
 
@@ -25,6 +28,7 @@ class ControlResult:
         bursts: What it rests on, by flow.
         expected: Of frames injected, those made bad on purpose, by the one layer wrong in them.
         good: Of frames injected, those made right.
+        arrived: What the peer received, by flow.
     """
 
     name: str
@@ -36,11 +40,16 @@ class ControlResult:
     bursts: Mapping[str, Burst] = field(default_factory=dict)
     expected: Mapping[str, int] = field(default_factory=dict)
     good: int = 0
+    arrived: Mapping[str, Arrived] = field(default_factory=dict)
 
     @property
     def evidence(self) -> Evidence:
         """What it rests on, in the form of a cell's."""
-        return Evidence(effective={}, bursts=tuple(self.bursts.values()))
+        return Evidence(
+            effective={},
+            bursts=tuple(self.bursts.values()),
+            arrived=tuple(self.arrived.values()),
+        )
 
 
 def judge_traffic(
@@ -199,6 +208,28 @@ def judge_injected(
     )
 
 
+def judge_received_control(arrived: Mapping[str, Arrived]) -> ControlResult:
+    """The control that shows what is due of frames received: the peer's kernel checks all of them.
+
+    Args:
+        arrived: What it received, by flow.
+    """
+    seen = account(arrived.values())
+    why = distrust(arrived)
+    right = sum(tally.frames for tally in seen.right)
+    lost = f"; {seen.missing:,} lost on the way" if seen.missing else ""
+    return ControlResult(
+        "received",
+        why is None,
+        why
+        or f"{right:,} right frames delivered, {seen.frames - right:,} wrong ones refused{lost}",
+        seen.frames,
+        sum(tally.delivered for tally in seen.accepted),
+        seen.missing,
+        arrived=arrived,
+    )
+
+
 def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResult:
     """Judges a control by what it rests on, as if it had just been run.
 
@@ -211,13 +242,23 @@ def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResu
         return judge_injected(result.expected, result.good, result.bursts)
     if result.name == "crafted":
         return judge_crafted(result.bursts)
+    if result.name == "received":
+        # What could not be run at all stays as it was.
+        return judge_received_control(result.arrived) if result.arrived else result
     in_tunnel = None if result.name == "plain" else port
     return judge_traffic(result.name, result.bursts, demand, port=in_tunnel)
 
 
-def first_untrusted(controls: Mapping[str, ControlResult]) -> ControlResult | None:
-    """The first control that did not come out the one way it must; one that was not run did not."""
-    for name in CONTROLS:
+def first_untrusted(
+    controls: Mapping[str, ControlResult], direction: Direction = "send"
+) -> ControlResult | None:
+    """The first control that did not come out the one way it must; one that was not run did not.
+
+    Args:
+        controls: Those of a pair, by name.
+        direction: Only those are asked that its cells rest on.
+    """
+    for name in CONTROLS_OF[direction]:
         result = controls.get(name, ControlResult(name, False, "it was not run"))
         if not result.trusted:
             return result

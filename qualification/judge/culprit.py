@@ -16,7 +16,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from qualification.plan.features import VARIED, FeatureSpace, OffloadSet
+from qualification.plan.features import RULES, FeatureSpace, OffloadSet
 
 Settled = frozenset[str]
 """Kernel names of features, settled."""
@@ -168,7 +168,7 @@ class _Way:
 
 def _ways(space: FeatureSpace, top: Settled, rank: Callable[[_Way], tuple[int, ...]]) -> list[_Way]:
     """Every way to turn something off, the best first; of equals the first in the table."""
-    names = [rule.name for rule in VARIED if rule.name in top & space.switchable]
+    names = [name for name in RULES if name in top & space.switchable]
     ways = [
         _Way(off, space.settle(top - set(off)))
         for size in range(1, len(names) + 1)

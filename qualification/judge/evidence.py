@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from qualification.agent.arrival_messages import Arrived
 from qualification.agent.messages import Received, Sent
 
 
@@ -24,12 +25,14 @@ class Evidence:
         refused: Features that the driver refused, by kernel name, with nothing to explain it.
         bursts: What was sent and what was seen.
         verifier: Which verifier judged the frames.
+        arrived: What became of frames that the DUT received.
     """
 
     effective: dict[str, bool]
     refused: tuple[str, ...] = ()
     bursts: tuple[Burst, ...] = ()
     verifier: str = "python"
+    arrived: tuple[Arrived, ...] = ()
 
 
 @dataclass(frozen=True)

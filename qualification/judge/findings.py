@@ -54,7 +54,7 @@ def observe(
     wrong, frames = 0, judgement.frames
     if failing and evidence is not None:
         sums = total(evidence.bursts)
-        wrong = max(sums.bad, sums.corrupt, sums.unasked)
+        wrong = max(sums.bad, sums.corrupt, sums.unasked, judgement.bad)
         if not wrong:
             wrong, frames = sums.lost, sums.handed
     return Observation(cell, judgement.verdict, failing, wrong, max(frames, wrong))
@@ -134,6 +134,25 @@ class Findings:
     findings: tuple[Finding, ...]
     mitigation: Mitigation | None
     runs: int
+
+
+def merged(one: Findings, other: Findings) -> Findings:
+    """What came of two searches on a pair, over features that do not depend on each other."""
+    safe = [found.mitigation for found in (one, other) if found.mitigation]
+    return Findings(
+        one.pair,
+        {**one.culprits, **other.culprits},
+        one.findings + other.findings,
+        Mitigation(
+            tuple(name for some in safe for name in some.off),
+            tuple(name for some in safe for name in some.on),
+            sum(some.healed for some in safe),
+            sum(some.failing for some in safe),
+        )
+        if safe
+        else None,
+        one.runs + other.runs,
+    )
 
 
 def explained(row: CellRow, findings: Findings | None) -> CellRow:

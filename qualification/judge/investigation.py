@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import exp, lgamma
 
-from qualification.plan.features import VARIED
+from qualification.plan.features import RULES
 from qualification.plan.flows import Flow
 
 from .culprit import Removal, Settled, largest, smallest
@@ -229,7 +229,7 @@ class Investigation:
         if off is None:
             return None
         left = self._space.settle(everything - set(off)) & self._space.switchable
-        on = tuple(rule.name for rule in VARIED if rule.name in left)
+        on = tuple(name for name in RULES if name in left)
         return Mitigation(off, on, len(flows), len(self._failing))
 
     def _under(self, remedy: _Remedy, flow: Flow, on: Settled) -> tuple[Flow, Settled]:

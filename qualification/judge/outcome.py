@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qualification.plan.cells import Cell
 
+from .arrivals import judge_received
 from .controls import ControlResult, first_untrusted
 from .evidence import Evidence
 from .findings import Observation, observe
@@ -55,7 +56,7 @@ def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | No
         cell: The cell.
         controls: Those of its pair, by name.
     """
-    failed = None if cell.unsupported else first_untrusted(controls)
+    failed = None if cell.unsupported else first_untrusted(controls, cell.flow.direction)
     if failed is None:
         return None
     reason = f"control {failed.name} failed: {failed.reason}"
@@ -76,9 +77,11 @@ def decide(
     forbidden = untrusted(cell, controls)
     if forbidden is not None:
         return forbidden
-    judgement = judge(cell, evidence, demand)
+    receives = cell.flow.direction == "receive"
+    judgement = (judge_received if receives else judge)(cell, evidence, demand)
     # Where the path loses frames with every offload off, losing some more is nothing of the NIC's.
-    lossy_path = any(control.lost for control in controls.values())
+    # What never came may have been lost anywhere: nobody has seen it on the DUT's wire.
+    lossy_path = receives or any(control.lost for control in controls.values())
     blames_nic = judgement.verdict is Verdict.FAIL or (
         judgement.verdict is Verdict.LOSS and not lossy_path
     )

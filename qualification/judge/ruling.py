@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qualification.plan.cells import Cell
 
+from .arrivals import sign_received
 from .evidence import Evidence
 from .signature import Signature, right_unasked, sign
 from .verdict import Judgement, Verdict
@@ -25,6 +26,7 @@ class FlowRow:
     volley: str = ""
     tunnel: bool = True
     state: str = ""
+    direction: str = "send"
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class CellRow:
         effective: Those in effect while it ran; empty if it did not run.
         flow: What was sent.
         verdict: One of `Verdict`.
-        frames: Frames judged, of those that the NIC had its part in.
-        bad: Wrong ones among them.
-        lost: Frames handed to the NIC that the peer never saw.
+        frames: Frames judged, of those that the NIC had its part in; frames sent to it, of what it
+            receives.
+        bad: Wrong ones among them; of what it receives, false accepts and false rejects.
+        lost: Frames handed to the NIC that the peer never saw; right ones that it never got.
         rate: bad / frames; null of no frames.
         rate_low: Lower bound of the rate at the run's confidence.
         rate_high: Upper bound; for a PASS, the rate it excludes.
@@ -79,6 +82,8 @@ def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) ->
     """What the hardware did in a cell that fails; None where no wrong frame was kept."""
     if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
         return None
+    if cell.flow.direction == "receive":
+        return sign_received(evidence)
     frames = [frame for burst in evidence.bursts for frame in burst.received.seen.samples]
     unasked = sum(burst.received.seen.unasked for burst in evidence.bursts)
     if not frames and unasked:
@@ -112,6 +117,7 @@ def row(
             flow.volley,
             flow.tunnel,
             flow.state,
+            flow.direction,
         ),
         verdict=judgement.verdict,
         frames=judgement.frames,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 from covertable import make, sorters
 
 from .features import RULES, VARIED, FeatureSpace, OffloadSet
-from .flows import Flow
+from .flows import Direction, Flow
 
 PlanName = Literal["quick", "standard", "full"]
 PLANS: dict[PlanName, str] = {
@@ -25,7 +25,16 @@ CONTROLS = {
     "all-off": "the tunnel with all offloads off is clean",
     "crafted": "crafted buffers that the kernel finishes itself come out as they must",
     "injected": "a frame made bad on purpose is seen as bad",
+    "received": "frames right and wrong on purpose, sent the other way: the peer's kernel, which "
+    "checks all of them, delivers the right ones and refuses the wrong ones",
 }
+
+CONTROLS_OF: Mapping[Direction, tuple[str, ...]] = {
+    "send": ("plain", "all-off", "crafted", "injected"),
+    "receive": ("received",),
+}
+"""Those that cells of a direction rest on. A NIC that drops what it receives fails the controls of
+sending, whose answers it does not get; whether it is trusted to receive must not hang on them."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +85,7 @@ def offload_sets(space: FeatureSpace, plan: PlanName) -> tuple[OffloadSet, ...]:
 
     Sets that settle to the same come to the same, so one of them is run.
     """
-    switchable = [rule.name for rule in VARIED if rule.name in space.switchable]
+    switchable = [name for name in RULES if name in space.switchable]
 
     def effect(on: Iterable[str]) -> frozenset[str]:
         return space.settle(on) & space.switchable
@@ -130,6 +139,7 @@ def plan_cells(
     volleys: Sequence[Flow],
     plan: PlanName,
     states: Sequence[Flow] = (),
+    received: Sequence[Cell] = (),
 ) -> tuple[Cell, ...]:
     """The cells of one pair, all flows of a set together.
 
@@ -140,6 +150,7 @@ def plan_cells(
         volleys: What to send besides with everything on; by the full plan, under each set.
         plan: How many sets.
         states: What to send with everything on after the NIC has been through something.
+        received: Cells of what the DUT receives; see `receive_cells`.
     """
     sets = offload_sets(space, plan)
     everything = max(sets, key=lambda offloads: len(offloads.on))
@@ -152,6 +163,20 @@ def plan_cells(
     for rule in VARIED:
         if rule.expected and rule.name not in space.switchable | space.fixed_on:
             cells += (Cell(pair, nothing, flow, unsupported=(rule.name,)) for flow in flows)
+    cells += received
     # Last of all: what a NIC has been through is not undone without loading its driver again.
     cells += (Cell(pair, everything, flow) for flow in states)
     return tuple(cells)
+
+
+def receive_cells(pair: str, space: FeatureSpace, flows: Sequence[Flow]) -> tuple[Cell, ...]:
+    """The cells of what a pair's DUT receives: every set there is, by any plan.
+
+    Args:
+        pair: Name of the pair.
+        space: What the DUT lets us vary on receive.
+        flows: What is sent to it.
+    """
+    return tuple(
+        Cell(pair, offloads, flow) for offloads in offload_sets(space, "full") for flow in flows
+    )

@@ -36,6 +36,7 @@ CSUM, CSUM4, CSUM6 = "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksum-
 TSO, TSO6, USO = "tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-udp-segmentation"
 PARTIAL = "tx-gso-partial"
 TNL, TNL_CSUM = "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation"
+RX_CSUM, GRO = "rx-checksum", "rx-gro"
 
 VARIED = (
     FeatureRule(
@@ -57,9 +58,15 @@ VARIED = (
     FeatureRule(CSUM4, "csum4", expected=False),
     FeatureRule(CSUM6, "csum6", expected=False),
 )
-"""In the order in which ids name them."""
+"""Of what is sent, in the order in which ids name them."""
 
-RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in VARIED}
+RECEIVED = (
+    FeatureRule(RX_CSUM, "rx-csum", expected=False),
+    FeatureRule(GRO, "gro", expected=False),
+)
+"""Of what is received, likewise. What is sent does not depend on them, nor the other way round."""
+
+RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in (*VARIED, *RECEIVED)}
 
 SUPPORT = ("tx-scatter-gather", "tx-generic-segmentation")
 """On in every set where they can be switched: without them there are no super-packets at all."""
@@ -72,7 +79,7 @@ PEER_OFF = (
     *MERGING,
     "rx-gro-list",
     "rx-udp-gro-forwarding",
-    "rx-checksum",
+    RX_CSUM,
 )
 """Off on the peer: what it answers cannot be to blame, what it captures is what was on the wire.
 
@@ -163,10 +170,10 @@ class OffloadSet:
     def requested(self) -> dict[str, bool]:
         """Kernel feature name to on or off, in the table's order."""
         switchable = self.space.switchable
-        return {rule.name: rule.name in self.on for rule in VARIED if rule.name in switchable}
+        return {name: name in self.on for name in RULES if name in switchable}
 
 
 def short_names(names: Iterable[str]) -> list[str]:
     """Short names in the table's order."""
     wanted = set(names)
-    return [rule.short for rule in VARIED if rule.name in wanted]
+    return [rule.short for rule in RULES.values() if rule.name in wanted]

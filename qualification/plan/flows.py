@@ -13,6 +13,7 @@ from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
 Family = Literal[4, 6]
 Protocol = Literal["tcp", "udp"]
 State = Literal["", "two-ports", "reset"]
+Direction = Literal["send", "receive"]
 
 STATES: dict[State, str] = {
     "two-ports": "beside the tunnel there is one on another UDP port, made and used after it",
@@ -22,6 +23,11 @@ STATES: dict[State, str] = {
 
 Each comes after tunnels that are newly made, so that none is seen in the place of another.
 """
+
+ARRIVALS = "arrivals"
+"""The name of the volley that is received."""
+
+_RECEIVED: tuple[Protocol, ...] = ("tcp", "udp")
 
 SECOND_PORT = 8472
 """The UDP port of the second tunnel, and the standard's where this is the first one's."""
@@ -38,11 +44,13 @@ class Flow:
         l4: Inner protocol.
         segmentation: Super-packets are made: always of bulk TCP, of UDP with UDP_SEGMENT.
         port: The tunnel's UDP port; 0 without one.
-        volley: Which crafted buffers are sent, by their name in `qualification.wire.volleys`;
-            empty for traffic of the kernel's own sockets, in bulk.
+        volley: Which crafted buffers are sent, by their name in `qualification.wire.volleys`, or
+            `ARRIVALS`; empty for traffic of the kernel's own sockets, in bulk.
         tunnel: It goes through a tunnel. Plain traffic has one IP version, as outer and as inner,
             and its TCP or UDP checksum counts as the outer one.
         state: What the NIC has been through, one of `STATES`; empty as it was found.
+        direction: What the DUT does; what it receives the peer makes, right and wrong on purpose
+            (`qualification.wire.arrivals`).
     """
 
     outer: Family
@@ -54,10 +62,13 @@ class Flow:
     volley: str = ""
     tunnel: bool = True
     state: State = ""
+    direction: Direction = "send"
 
     @property
     def id(self) -> str:
         """Such as "outer4-csum/inner6/tcp", ".../tcp/boundaries@reset" or "plain4/udp/lengths".
+
+        Of what is received, "rx/outer4-csum/inner6/tcp": there is one volley of it.
 
         The port is named where it is not the standard's.
         """
@@ -65,6 +76,8 @@ class Flow:
         port = "" if self.port == 4789 else f"-port{self.port}"
         volley = f"/{self.volley}" if self.volley else ""
         state = f"@{self.state}" if self.state else ""
+        if self.direction == "receive":
+            return f"rx/{self.outer_id}{port}/inner{self.inner}/{traffic}"
         if not self.tunnel:
             return f"plain{self.outer}/{traffic}{volley}{state}"
         return f"{self.outer_id}{port}/inner{self.inner}/{traffic}{volley}{state}"
@@ -170,4 +183,15 @@ def state_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
         for (state, at), (volley, l4, segmentation), outer, checksum, inner in product(
             places, _IN_STATES, sorted(families), (True, False), _VERSIONS
         )
+    )
+
+
+def receive_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
+    """Every flow that the DUT receives, in the order they run: 4 for each family.
+
+    Frames without an outer checksum are among those of each.
+    """
+    return tuple(
+        Flow(outer, True, inner, l4, False, port, ARRIVALS, direction="receive")
+        for outer, inner, l4 in product(sorted(families), _VERSIONS, _RECEIVED)
     )

@@ -8,17 +8,20 @@ from dataclasses import asdict
 from functools import partial
 
 from qualification.agent.messages import Handed, Sent
+from qualification.errors import LabError
 from qualification.judge.controls import (
     ControlResult,
     blocked,
     blocked_volley,
     judge_crafted,
     judge_injected,
+    judge_received_control,
     judge_traffic,
 )
 from qualification.judge.evidence import Burst
-from qualification.plan.flows import Family, Protocol, volley_flows
+from qualification.plan.flows import Family, Protocol, receive_flows, volley_flows
 
+from .arrivals import receive
 from .injected import frames as injected_frames
 from .orders import BurstOrders
 from .pair import SPARE, PairSession
@@ -35,6 +38,7 @@ def run_controls(pair: PairSession) -> dict[str, ControlResult]:
         "all-off": _tunnel_control(pair),
         "crafted": _crafted_control(pair),
         "injected": _injected_control(pair),
+        "received": _received_control(pair),
     }
 
 
@@ -96,6 +100,19 @@ def _injected_control(pair: PairSession) -> ControlResult:
     received = pair.collect(len(made))
     made_by_us = Sent(Handed(), written=len(made), complete=True, seconds=0.0, counters={})
     return judge_injected(expected, good, {flow.id: Burst(made_by_us, received)})
+
+
+def _received_control(pair: PairSession) -> ControlResult:
+    """What the DUT is going to receive, the other way: the peer's NIC vouches for nothing."""
+    try:
+        return judge_received_control(
+            {
+                flow.id: receive(pair, flow, "peer")
+                for flow in receive_flows(pair.ends.families, pair.ends.port)
+            }
+        )
+    except LabError as error:  # nothing but the cells of what is received hang on it
+        return ControlResult("received", False, str(error))
 
 
 def _share(pair: PairSession, parts: int) -> int:

@@ -217,6 +217,10 @@ class Bursts:
             deadline=_DEADLINE,
         )
 
+    def own(self) -> tuple[int, int]:
+        """Port and seed of a burst whose orders are made elsewhere."""
+        return self._next()
+
     def _next(self) -> tuple[int, int]:
         """Port and seed of the next burst.
 

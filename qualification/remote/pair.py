@@ -18,10 +18,11 @@ from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
-from qualification.plan.features import MERGING, PEER_OFF, RULES, SUPPORT
+from qualification.plan.features import MERGING, PEER_OFF, RECEIVED, RULES, SUPPORT, VARIED
 from qualification.plan.flows import Flow, State, second_port
 
 from .agent_client import AgentClient
+from .arrivals import receive
 from .host import not_undone
 from .orders import BURST, BurstOrders, Bursts, tunnel_orders
 
@@ -29,6 +30,8 @@ _SENT = TypeAdapter(Sent)
 _RECEIVED = TypeAdapter(Received)
 SPARE = 1.04
 """Frames sent beyond those needed: handshakes and tails are nothing the NIC has to cut."""
+_SENDING = tuple(rule.name for rule in VARIED)
+_RECEIVING = tuple(rule.name for rule in RECEIVED)
 _MOST_TRIES = 3
 """Bursts that may come to nothing before a cell is judged with what there is."""
 
@@ -74,6 +77,10 @@ class PairSession:
         self._requested: dict[str, bool] = {}
         self._refused: tuple[str, ...] = ()
         self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
+        # What is not asked for: of sending as production has it, of receiving as it was found.
+        found = ends.dut.facts.features
+        self._base = dict.fromkeys((*SUPPORT, *_SENDING), True)
+        self._base.update({name: found[name].wanted for name in _RECEIVING if name in found})
 
     def open(self) -> list[str]:
         """Makes both hosts ready: leases, underlay, the peer's features, tunnels.
@@ -132,11 +139,11 @@ class PairSession:
 
     def all_off(self) -> None:
         """Switches every offload of the DUT off that can be, for the controls."""
-        self._request(dict.fromkeys(RULES, False))
+        self._request(dict.fromkeys(_SENDING, False))
 
     def all_on(self) -> None:
         """Switches every offload of the DUT on that can be, as production has it."""
-        self._request(dict.fromkeys(RULES, True))
+        self._request(dict.fromkeys(_SENDING, True))
 
     # Cells
 
@@ -153,7 +160,7 @@ class PairSession:
         self._request(cell.offloads.requested)
         self._enter(cell.flow.state)
         if self._refused:
-            return Evidence(self._effective, self._refused)
+            return Evidence(self._effective_for(cell.flow), self._refused)
         on = frozenset(name for name, active in self._effective.items() if active)
         key = space.settle(on), cell.flow
         if anew or key not in self._known:
@@ -162,17 +169,18 @@ class PairSession:
 
     def _gather(self, cell: Cell) -> Evidence:
         """Sends bursts until the cell is decided, or is not going to be."""
+        evidence = Evidence(self._effective_for(cell.flow))
+        if cell.flow.direction == "receive":
+            return replace(evidence, arrived=(receive(self, cell.flow, "dut"),))
         if cell.flow.volley:  # a fixed set: more of it would tell no more
-            return Evidence(
-                self._effective, bursts=(self.burst(partial(self.orders.volley, cell.flow)),)
-            )
-        evidence = Evidence(self._effective)
+            burst = self.burst(partial(self.orders.volley, cell.flow))
+            return replace(evidence, bursts=(burst,))
         done = bad = short = 0
         wanted = self.demand.frames
         while True:
             frames = min(BURST, int(wanted * SPARE) + 64)
             burst = self.burst(partial(self.orders.tunnel, cell.flow, frames))
-            evidence = Evidence(self._effective, bursts=(*evidence.bursts, burst))
+            evidence = replace(evidence, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames
             bad += burst.received.seen.bad
             wanted = still_wanted(done, bad, len(evidence.bursts), self.demand)
@@ -183,6 +191,11 @@ class PairSession:
             # more of it would only cost its deadline; without, the NIC is given too little to do.
             if short >= (1 if bad else _MOST_TRIES):
                 return evidence
+
+    def _effective_for(self, flow: Flow) -> dict[str, bool]:
+        """What is in effect of the features that have to do with a flow."""
+        names = _RECEIVING if flow.direction == "receive" else _SENDING
+        return {name: active for name, active in self._effective.items() if name in names}
 
     def _enter(self, state: State) -> None:
         """Puts the DUT through what a flow is to come after, unless it has been through it.
@@ -219,7 +232,7 @@ class PairSession:
 
     def _request(self, wanted: Mapping[str, bool]) -> None:
         """Puts the DUT under an offload set, unless it is under it already."""
-        requested = {**dict.fromkeys(SUPPORT, True), **wanted}
+        requested = {**self._base, **wanted}
         if requested == self._requested:
             return
         answer = self.call("dut", "request_features", wanted=requested)

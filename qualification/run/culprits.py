@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 
 from qualification.errors import LabError
 from qualification.judge.evidence import Evidence
-from qualification.judge.findings import Findings, Observation
+from qualification.judge.findings import Findings, Observation, merged
 from qualification.judge.investigation import Investigation
 from qualification.judge.ledger import Ledger, Purpose
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
+from qualification.plan.features import FeatureSpace
+from qualification.plan.flows import Direction, Flow
 from qualification.results import allure_report
 from qualification.results.store import Entry, FindingsEntry, ProofEntry, dump_entry
 
@@ -76,7 +78,15 @@ def beside(seen: Iterable[Observation]) -> dict[str, str]:
 
 def _kind(cell: Cell) -> tuple[object, ...]:
     flow = cell.flow
-    return cell.set_id, flow.tunnel, flow.outer, flow.outer_checksum, flow.inner, flow.l4
+    return (
+        cell.set_id,
+        flow.direction,
+        flow.tunnel,
+        flow.outer,
+        flow.outer_checksum,
+        flow.inner,
+        flow.l4,
+    )
 
 
 def search(pair: str, bench: Bench) -> Searched:
@@ -100,15 +110,18 @@ def search(pair: str, bench: Bench) -> Searched:
 
     campaign, observed = bench.campaign, bench.observed(pair)
     told = beside(observed)
-    ledger = Ledger(
-        pair,
-        campaign.space(pair),
-        # Nor flows in a state: one that is run again would not come after the same as before.
-        (one for one in observed if one.cell.id not in told and not one.cell.flow.state),
-        campaign.flows(pair),
-        run,
+    # Nor flows in a state: one that is run again would not come after the same as before.
+    seen = [one for one in observed if one.cell.id not in told and not one.cell.flow.state]
+
+    def investigate(space: FeatureSpace, flows: Sequence[Flow], direction: Direction) -> Findings:
+        some = (one for one in seen if one.cell.flow.direction == direction)
+        ledger = Ledger(pair, space, some, flows, run)
+        return Investigation(ledger, campaign.demand.confidence).conclude()
+
+    found = merged(
+        investigate(campaign.space(pair), campaign.flows(pair), "send"),
+        investigate(campaign.receive_space(pair), campaign.received(pair), "receive"),
     )
-    found = Investigation(ledger, campaign.demand.confidence).conclude()
     culprits = found.culprits
     inherited = {id_: culprits[cell] for id_, cell in told.items() if cell in culprits}
     return Searched(replace(found, culprits={**culprits, **inherited}), tuple(steps))

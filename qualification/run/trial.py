@@ -91,13 +91,16 @@ def judge(trial: Trial, demand: Demand) -> Seen:
 
 def _judged(bench: Bench, run: Campaign) -> Seen:
     controls = bench.controls(PAIR)
+    cells = [cell for cell in run.cells(PAIR) if cell.set_id == "all-on"]
     failed = first_untrusted(controls)
     if failed is not None:
-        return _untrusted(failed, controls, run)
-    cells = [cell for cell in run.cells(PAIR) if cell.set_id == "all-on"]
+        # What it receives is judged all the same, where it can be, and may say why.
+        cells = [cell for cell in cells if cell.flow.direction == "receive"]
     outcomes = [bench.run(cell) for cell in cells]
     rows = [row(o.cell, o.judgement, o.evidence) for o in outcomes]
     failing = [made for made in rows if made.verdict in _FAILING]
+    if failed is not None and not failing:
+        return _untrusted(failed, controls, run)
     signatures = Counter(made.signature.partition(",")[0] for made in failing if made.signature)
     found = search(PAIR, bench).findings if failing else None
     return Seen(

@@ -48,13 +48,18 @@ class Worker:
         if campaign is None:
             return
         if "cell" in metafunc.fixturenames:
-            cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair)]
+            received = metafunc.definition.get_closest_marker("receive") is not None
+            direction = "receive" if received else "send"
+            cells = [
+                cell
+                for pair in campaign.pairs
+                for cell in campaign.cells(pair)
+                if cell.flow.direction == direction
+            ]
+            crafted = [] if received else [pytest.mark.volley]
             metafunc.parametrize(
                 "cell",
-                [
-                    pytest.param(cell, marks=[pytest.mark.volley] if cell.flow.volley else [])
-                    for cell in cells
-                ],
+                [pytest.param(cell, marks=crafted if cell.flow.volley else []) for cell in cells],
                 ids=[cell.id for cell in cells],
             )
         if "control" in metafunc.fixturenames:

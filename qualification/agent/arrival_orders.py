@@ -1,0 +1,76 @@
+"""The orders that are about frames made for a tunnel's receiver; the others are in `operations`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import counters
+from .arrival_messages import ArrivalOrder
+from .arrivals import Expected, arrivals_of, throw
+from .protocol import AgentProblem, Context
+from .waiting import await_condition
+
+_QUIET_SECONDS = 0.25
+"""Nothing more is expected of a burst after so long without a sign of it."""
+
+_MOST_SECONDS = 60.0
+
+
+class ArrivalOrders:
+    """Sends or receives one burst at a time.
+
+    Args:
+        interface: Gives the NIC.
+        tunnel: Gives the descriptor of the tunnel namespace, or raises if there is none.
+        log: Gives what the kernel has logged since it was asked last.
+    """
+
+    def __init__(
+        self,
+        interface: Callable[[], str],
+        tunnel: Callable[[], int],
+        log: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._interface, self._tunnel, self._log = interface, tunnel, log
+        self._expected: tuple[Expected, dict[str, int]] | None = None
+
+    @property
+    def table(self) -> Mapping[str, Callable[..., Any]]:
+        """The orders by name."""
+        return {"expect": self.expect, "throw": self.throw, "tell_arrivals": self.tell}
+
+    def expect(self, _context: Context, *, order: dict[str, Any]) -> None:
+        """Opens sockets and a capture for a burst."""
+        self.close()
+        interface, tunnel = self._interface(), self._tunnel()
+        before = counters.snapshot(interface, tunnel)
+        self._expected = Expected(ArrivalOrder(**order), interface, tunnel), before
+
+    def throw(self, _context: Context, *, order: dict[str, Any]) -> int:
+        """Makes the frames of a burst and sends them."""
+        made = arrivals_of(ArrivalOrder(**order))
+        return throw((arrival.frame for arrival in made), self._interface())
+
+    def tell(self, context: Context) -> dict[str, Any]:
+        """Waits until all of the burst is accounted for, or nothing comes; tells what came."""
+        if self._expected is None:
+            raise AgentProblem("not-expecting", "tell_arrivals without expect")
+        expected, before = self._expected
+
+        def over() -> bool:
+            expected.drain()
+            return expected.quiet_for() > _QUIET_SECONDS or expected.complete()
+
+        await_condition(over, _MOST_SECONDS, context.stop.is_set)
+        after = counters.snapshot(self._interface(), self._tunnel())
+        told = expected.finish(counters.moved(before, after), self._log())
+        self._expected = None
+        return dataclasses.asdict(told)
+
+    def close(self) -> None:
+        """Ends a burst that nobody has asked the end of."""
+        if self._expected is not None:
+            (expected, _before), self._expected = self._expected, None
+            expected.close()

@@ -1,0 +1,301 @@
+"""What a NIC vouched for on receive, against the truth. Pure.
+
+The truth is in the bytes, as they were when they arrived: what is right has to be delivered, what
+is wrong refused. With `rx-checksum` off the kernel sees to that; with it on it believes the NIC. A
+wrong frame that an application got is a false accept. A right one that the NIC kept is a false
+reject where it is its shape that is missing; single frames are lost.
+
+A NIC can't be blamed for what the kernel got and did not deliver: Linux drops nothing on the word
+of a NIC, it sums again (`__skb_checksum_complete`, net/core/skbuff.c).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from qualification.agent.arrival_messages import Arrived, Tally
+from qualification.plan.cells import Cell
+from qualification.plan.features import RX_CSUM
+from qualification.wire.arrivals import REFERENCE, RIGHT, WRONG
+from qualification.wire.layers import INNER_L4, LAYERS
+
+from .evidence import Evidence
+from .signature import Signature
+from .statistics import rate_after
+from .verdict import Demand, Judgement, Verdict, percent
+
+_CHANCE = 1e-6
+_INNER_L4 = LAYERS[INNER_L4]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is to be said of bursts that arrived.
+
+    Attributes:
+        tallies: Of all of them, by shape and by what was wrong.
+        strangers: Datagrams that nobody has sent.
+        drops: Frames that captures lost.
+        counters: Those that moved.
+    """
+
+    tallies: tuple[Tally, ...]
+    strangers: int
+    drops: int
+    counters: frozenset[str]
+
+    @cached_property
+    def right(self) -> tuple[Tally, ...]:
+        """The tallies of right frames."""
+        return tuple(t for t in self.tallies if not t.wrong and t.shape != REFERENCE)
+
+    @cached_property
+    def wrong(self) -> tuple[Tally, ...]:
+        """The tallies of wrong ones."""
+        return tuple(tally for tally in self.tallies if tally.wrong)
+
+    @property
+    def frames(self) -> int:
+        """Frames sent of which it is known what is due."""
+        return sum(tally.frames for tally in (*self.right, *self.wrong))
+
+    @cached_property
+    def accepted(self) -> tuple[Tally, ...]:
+        """Wrong frames of which some were delivered."""
+        return tuple(tally for tally in self.wrong if tally.delivered)
+
+    @property
+    def altered(self) -> int:
+        """Frames in whose place something else was delivered."""
+        return sum(tally.altered for tally in self.tallies) + self.strangers
+
+    @property
+    def vouched(self) -> int:
+        """Right frames that came marked as checked already, or as in no need of it."""
+        return sum(max(tally.vouched, tally.unfinished) for tally in self.right)
+
+    @property
+    def missing(self) -> int:
+        """Right frames that neither a capture nor an application has seen."""
+        return sum(map(_missing, self.right))
+
+    @cached_property
+    def refused(self) -> tuple[Tally, ...]:
+        """Right frames that are missing for their shape: with what others lose it is no chance."""
+        return tuple(tally for tally in self.right if self._singled_out(tally))
+
+    def _singled_out(self, tally: Tally) -> bool:
+        missing = _missing(tally)
+        others = [t for t in self.tallies if not t.wrong and t.shape != tally.shape]
+        # Those refused for their own shape say nothing of how many are lost. The reference is left
+        # where a NIC refuses all of them.
+        some = [other for other in others if _missing(other) * 2 < other.frames]
+        lost = sum(map(_missing, some))
+        frames = sum(other.frames for other in some)
+        if not missing or not frames:
+            return False
+        return _tail(missing, tally.frames, (lost + 1) / (frames + 2)) < _CHANCE
+
+    @property
+    def withheld(self) -> int:
+        """Right frames that the kernel got and no application did."""
+        return sum(max(0, tally.captured - tally.delivered - tally.altered) for tally in self.right)
+
+
+def account(arrived: Iterable[Arrived]) -> Account:
+    """Adds bursts up."""
+    sums: dict[tuple[str, tuple[str, ...]], Tally] = {}
+    some = tuple(arrived)
+    for burst in some:
+        for tally in burst.tallies:
+            key = tally.shape, tally.wrong
+            sums[key] = _added(sums[key], tally) if key in sums else tally
+    return Account(
+        tuple(sums.values()),
+        sum(burst.strangers for burst in some),
+        sum(burst.drops for burst in some),
+        frozenset(name for burst in some for name in burst.counters),
+    )
+
+
+def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
+    """The verdict on a cell of what the DUT receives; as for what it sends, FAIL comes first."""
+    if evidence.refused:
+        names = ", ".join(evidence.refused)
+        return Judgement(Verdict.UNSUPPORTED, f"the driver refused to switch {names}")
+    seen = account(evidence.arrived)
+    accepted = sum(tally.delivered for tally in seen.accepted)
+    rejected = sum(map(_missing, seen.refused))
+    bad = accepted + seen.altered + rejected
+    wrong = sum(tally.frames for tally in seen.wrong)
+    frames = seen.frames
+    measured = rate_after(bad, max(frames, bad), demand.confidence, 1)
+
+    def ends(verdict: Verdict, reason: str) -> Judgement:
+        return Judgement(verdict, reason, frames, bad, seen.missing - rejected, measured)
+
+    if bad:
+        said = [_accepted(seen.accepted, wrong)] if accepted else []
+        if seen.altered:
+            said.append(f"{seen.altered:,} payloads were delivered that nobody has sent")
+        if rejected:
+            shapes = "; ".join(_shape(tally) for tally in seen.refused)
+            said.append(f"{rejected:,} right frames were refused: {shapes}")
+        return ends(Verdict.FAIL, "; ".join(said))
+    if seen.drops:
+        return ends(Verdict.INCONCLUSIVE, f"the capture lost {seen.drops:,} frames")
+    if seen.missing:
+        right = sum(tally.frames for tally in seen.right)
+        return ends(
+            Verdict.LOSS,
+            f"{seen.missing:,} of {right:,} right frames never reached the DUT's kernel, and not "
+            "for their shape: lost on the path, or where the NIC had no room; those that did were "
+            "delivered, the wrong ones refused",
+        )
+    if seen.withheld or not frames:
+        return ends(
+            Verdict.INCONCLUSIVE,
+            f"{seen.withheld:,} right frames reached the DUT's kernel and no application: does a "
+            f"firewall there drop UDP port {cell.flow.port}?",
+        )
+    told = f"all {frames - wrong:,} right frames were delivered, all {wrong:,} wrong ones refused"
+    if not evidence.effective.get(RX_CSUM, False):
+        by = f"{RX_CSUM} is off: the kernel checks"
+    elif seen.vouched:
+        by = f"the NIC vouched for {seen.vouched:,} of the right ones"
+    elif any(_counts_sums(name) for name in seen.counters):
+        by = "by its counters the NIC has summed them"
+    else:
+        return ends(
+            Verdict.NOT_EXERCISED,
+            f"the kernel did it itself: {RX_CSUM} is on, and the NIC vouched for no frame that "
+            f"the capture could tell of; {told}",
+        )
+    least = rate_after(0, min(wrong, frames - wrong), demand.confidence, 1).high
+    return ends(
+        Verdict.PASS,
+        f"{told}; {by}: a rate of {percent(least)} or more is excluded at {demand.confidence:.1%}",
+    )
+
+
+def sign_received(evidence: Evidence) -> Signature | None:
+    """What the NIC does to what it receives; None where nothing is wrong."""
+    seen = account(evidence.arrived)
+    accepted = sum(tally.delivered for tally in seen.accepted)
+    wrong = sum(tally.frames for tally in seen.wrong)
+    if accepted:
+        return _blind(seen, accepted, wrong)
+    if seen.altered:
+        text = "payloads were delivered that nobody has sent, and no wrong frame was"
+        return Signature("rx-altered", "payload", text, 0, seen.altered, (), seen.altered)
+    if seen.refused:
+        rejected = sum(map(_missing, seen.refused))
+        frames = sum(tally.frames for tally in seen.refused)
+        shapes = ", ".join(RIGHT.get(tally.shape, tally.shape) for tally in seen.refused)
+        text = f"right frames of some shapes never reach the kernel: {shapes}"
+        return Signature("rx-strict", "every layer", text, rejected, frames)
+    return None
+
+
+def _blind(seen: Account, accepted: int, wrong: int) -> Signature:
+    # What a NIC that looks at the outer checksum alone would let through: it has to be there.
+    fooled = [t for t in seen.wrong if t.wrong == (_INNER_L4,) and t.shape != "inner-zero-outer"]
+    others = [tally for tally in seen.accepted if tally not in fooled]
+    if any(tally.delivered for tally in fooled) and not others:
+        text = (
+            "what is wrong inside is delivered where the outer checksum is right, and refused "
+            "where that is wrong or 0: it vouches for both by the outer one"
+        )
+        return Signature("rx-level", _INNER_L4, text, accepted, wrong)
+    layers = dict.fromkeys(name for tally in seen.accepted for name in tally.wrong)
+    text = f"wrong frames are delivered as good: {_each(seen.accepted)}"
+    return Signature("rx-blind", ", ".join(layers), text, accepted, wrong)
+
+
+def distrust(arrived: Mapping[str, Arrived]) -> str | None:
+    """Why a control of receiving is not what it must be, in a sentence; None if it is.
+
+    Args:
+        arrived: What the peer received, by flow.
+    """
+    if not arrived:
+        return "nothing was sent that could have shown anything"
+    for flow, burst in arrived.items():
+        seen = account([burst])
+        if seen.accepted:
+            return f"the peer's kernel delivers what is wrong, of {flow}: {_each(seen.accepted)}"
+        if seen.altered:
+            return f"{seen.altered:,} payloads of {flow} arrived changed"
+        if seen.drops:
+            return f"the capture lost {seen.drops:,} frames of {flow}"
+        silent = [tally for tally in seen.right if not tally.delivered]
+        if silent:
+            return f"the peer's application gets no right frames of {flow}: {_names(silent)}"
+        unseen = [tally for tally in seen.wrong if not tally.captured]
+        if unseen:
+            return f"wrong frames of {flow} do not reach the peer: {_names(unseen)}"
+        if seen.withheld:
+            return f"the peer's kernel refuses {seen.withheld:,} right frames of {flow}"
+        if not seen.right or not seen.wrong:
+            return f"no frames of {flow} were sent that could have shown anything"
+    return None
+
+
+def _added(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        one.shape,
+        one.wrong,
+        one.frames + other.frames,
+        one.captured + other.captured,
+        one.delivered + other.delivered,
+        one.altered + other.altered,
+        one.vouched + other.vouched,
+        one.unfinished + other.unfinished,
+    )
+
+
+def _missing(tally: Tally) -> int:
+    """Frames that nothing has seen: what was merged on receipt shows by being delivered."""
+    return max(0, tally.frames - max(tally.captured, tally.delivered + tally.altered))
+
+
+def _accepted(accepted: Sequence[Tally], wrong: int) -> str:
+    count = sum(tally.delivered for tally in accepted)
+    marked = sum(min(tally.delivered, tally.unfinished) for tally in accepted)
+    proof = f", {marked:,} of them marked by the NIC as in no need of a check" if marked else ""
+    return f"{count:,} of {wrong:,} wrong frames were delivered{proof}: {_each(accepted)}"
+
+
+def _each(accepted: Iterable[Tally]) -> str:
+    return "; ".join(
+        f"{tally.delivered:,} of {tally.frames:,} with {_kind(tally)}" for tally in accepted
+    )
+
+
+def _kind(tally: Tally) -> str:
+    if tally.shape in WRONG:
+        return WRONG[tally.shape][0]
+    return f"wrong {', '.join(tally.wrong)} on arrival"
+
+
+def _shape(tally: Tally) -> str:
+    missing = _missing(tally)
+    return f"{missing:,} of {tally.frames:,} with {RIGHT.get(tally.shape, tally.shape)}"
+
+
+def _names(tallies: Iterable[Tally]) -> str:
+    return ", ".join(tally.shape for tally in tallies)
+
+
+def _counts_sums(name: str) -> bool:
+    """Whether a NIC's counter tells that it has summed, or checked: mlx5 has such."""
+    return name.startswith("nic.") and "csum" in name and name.endswith(("complete", "unnecessary"))
+
+
+def _tail(least: int, of: int, chance: float) -> float:
+    """Bound on the probability of at least so many hits, by the union of all choices."""
+    choices = math.lgamma(of + 1) - math.lgamma(least + 1) - math.lgamma(of - least + 1)
+    return math.exp(min(0.0, choices + least * math.log(chance)))
