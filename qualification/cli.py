@@ -304,8 +304,9 @@ def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -
 
 @main.command(epilog=_CASES_CODES)
 def cases() -> None:
-    """List what is sent, and which faults each volley is for."""
+    """List what is sent and received, and which faults each volley is for."""
     from qualification.plan.cells import CONTROLS
+    from qualification.wire.arrivals import RIGHT, WRONG
     from qualification.wire.volleys import VOLLEYS
 
     click.echo("controls, with every offload off:")
@@ -319,6 +320,14 @@ def cases() -> None:
     for volley in VOLLEYS.values():
         click.echo(f"  {volley.name:<12} {volley.title}")
         click.echo(f"  {'':<12} for: {', '.join(volley.faults)}")
+    width = max(map(len, (*RIGHT, *WRONG)))
+    click.echo("\nframes that the DUT receives, under every set of receive features:")
+    click.echo("  right ones, each to be delivered; for: rx-strict")
+    for name, title in RIGHT.items():
+        click.echo(f"    {name:<{width}} {title}")
+    click.echo("  wrong ones, each to be refused; for: rx-blind, rx-level")
+    for name, (title, _) in WRONG.items():
+        click.echo(f"    {name:<{width}} {title}")
 
 
 @main.command(epilog=_PROVE_CODES)

@@ -142,8 +142,11 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
         if seen.altered:
             said.append(f"{seen.altered:,} payloads were delivered that nobody has sent")
         if rejected:
-            shapes = "; ".join(_shape(tally) for tally in seen.refused)
-            said.append(f"{rejected:,} right frames were refused: {shapes}")
+            right = sum(tally.frames for tally in seen.right)
+            shapes = ", ".join(_share(t.shape, _missing(t), t.frames) for t in seen.refused)
+            said.append(
+                f"{rejected:,} of {right:,} right frames never reached the DUT's kernel: {shapes}"
+            )
         return ends(Verdict.FAIL, "; ".join(said))
     if seen.drops:
         return ends(Verdict.INCONCLUSIVE, f"the capture lost {seen.drops:,} frames")
@@ -194,10 +197,15 @@ def sign_received(evidence: Evidence) -> Signature | None:
     if seen.refused:
         rejected = sum(map(_missing, seen.refused))
         frames = sum(tally.frames for tally in seen.refused)
-        shapes = ", ".join(RIGHT.get(tally.shape, tally.shape) for tally in seen.refused)
-        text = f"right frames of some shapes never reach the kernel: {shapes}"
-        return Signature("rx-strict", "every layer", text, rejected, frames)
+        return Signature("rx-strict", "frame", _strict(seen), rejected, frames)
     return None
+
+
+def _strict(seen: Account) -> str:
+    if len(seen.refused) == len(seen.right):
+        return "no right frame of the flow is let through, where others in the tunnel are"
+    shapes = [f"{tally.shape} ({RIGHT.get(tally.shape, '')})" for tally in seen.refused]
+    return f"right frames are not let through for their shape: {', '.join(shapes)}"
 
 
 def _blind(seen: Account, accepted: int, wrong: int) -> Signature:
@@ -211,7 +219,8 @@ def _blind(seen: Account, accepted: int, wrong: int) -> Signature:
         )
         return Signature("rx-level", _INNER_L4, text, accepted, wrong)
     layers = dict.fromkeys(name for tally in seen.accepted for name in tally.wrong)
-    text = f"wrong frames are delivered as good: {_each(seen.accepted)}"
+    kept = [tally.shape for tally in seen.wrong if not tally.delivered]
+    text = f"what is wrong is let through as good; {', '.join(kept) or 'nothing'} is refused"
     return Signature("rx-blind", ", ".join(layers), text, accepted, wrong)
 
 
@@ -265,25 +274,23 @@ def _missing(tally: Tally) -> int:
 def _accepted(accepted: Sequence[Tally], wrong: int) -> str:
     count = sum(tally.delivered for tally in accepted)
     marked = sum(min(tally.delivered, tally.unfinished) for tally in accepted)
-    proof = f", {marked:,} of them marked by the NIC as in no need of a check" if marked else ""
-    return f"{count:,} of {wrong:,} wrong frames were delivered{proof}: {_each(accepted)}"
+    proof = f"; {marked:,} came marked as in no need of a check" if marked else ""
+    return f"{count:,} of {wrong:,} wrong frames were delivered: {_each(accepted)}{proof}"
 
 
 def _each(accepted: Iterable[Tally]) -> str:
-    return "; ".join(
-        f"{tally.delivered:,} of {tally.frames:,} with {_kind(tally)}" for tally in accepted
+    return ", ".join(
+        _share(
+            tally.shape if tally.shape in WRONG else f"{tally.shape} changed on the way",
+            tally.delivered,
+            tally.frames,
+        )
+        for tally in accepted
     )
 
 
-def _kind(tally: Tally) -> str:
-    if tally.shape in WRONG:
-        return WRONG[tally.shape][0]
-    return f"wrong {', '.join(tally.wrong)} on arrival"
-
-
-def _shape(tally: Tally) -> str:
-    missing = _missing(tally)
-    return f"{missing:,} of {tally.frames:,} with {RIGHT.get(tally.shape, tally.shape)}"
+def _share(shape: str, some: int, of: int) -> str:
+    return f"{shape} ({some:,} of {of:,})" if some < of else f"{shape} (all {of:,})"
 
 
 def _names(tallies: Iterable[Tally]) -> str:
