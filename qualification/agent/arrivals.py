@@ -37,7 +37,6 @@ _ETH_P_ALL = 0x0003
 _BUFFER = 32 << 20
 _AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata, include/uapi/linux/if_packet.h
 _CSUMNOTREADY, _CSUM_VALID = 1 << 3, 1 << 7
-_ETHERNET = 14
 _LARGEST = 1 << 17  # of a frame that was merged on receipt
 _SAMPLES = 16
 
@@ -137,11 +136,14 @@ class Expected:
             self._captured[id(arrival)] = status
             return
         checked = check(data, len(data), self._ports)
-        for arrival in self._told(data, checked):
+        found = self._told(data, checked)
+        for arrival in found:
             self._captured[id(arrival)] = status
-            if len(data) <= _ETHERNET + self._order.mtu:  # else merged: nobody knows of what
-                names = tuple(name for bit, name in LAYERS.items() if checked.bad & bit)
-                self._changed[id(arrival)] = data, names
+        # GRO merges before we see it, and leaves the checksum of what it has merged unfinished
+        # (`tcp4_gro_complete`, net/ipv4/tcp_offload.c): its bytes say nothing of what arrived.
+        if len(found) == 1 and not status & _CSUMNOTREADY:
+            names = tuple(name for bit, name in LAYERS.items() if checked.bad & bit)
+            self._changed[id(found[0])] = data, names
 
     def _told(self, data: bytes, checked: Checked) -> list[Arrival]:
         """The frames that one was made of which is none of them; none if it is not ours."""

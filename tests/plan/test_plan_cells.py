@@ -10,14 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualification.plan.cells import CONTROLS, Cell, PlanName, frames_needed, plan_cells
+from qualification.plan.cells import (
+    CONTROLS,
+    CONTROLS_OF,
+    Cell,
+    PlanName,
+    frames_needed,
+    plan_cells,
+    receive_cells,
+)
 from qualification.plan.features import (
     CSUM,
     CSUM4,
     CSUM6,
+    GRO,
     PARTIAL,
     PEER_OFF,
+    RECEIVED,
     RULES,
+    RX_CSUM,
     SUPPORT,
     TNL,
     TNL_CSUM,
@@ -34,6 +45,7 @@ from qualification.plan.flows import (
     Flow,
     Protocol,
     bulk_flows,
+    receive_flows,
     second_port,
     state_flows,
     volley_flows,
@@ -311,9 +323,10 @@ def test_ids_are_unique_whatever_a_nic_lacks(
 
 
 def test_the_table() -> None:
-    assert len({rule.short for rule in VARIED}) == len(VARIED) == len(RULES)
-    assert not any("+" in rule.short or "/" in rule.short for rule in VARIED)
-    for rule in VARIED:
+    assert list(RULES.values()) == [*VARIED, *RECEIVED]
+    assert len({rule.short for rule in RULES.values()}) == len(RULES)
+    assert not any("+" in rule.short or "/" in rule.short for rule in RULES.values())
+    for rule in RULES.values():
         for group in (*rule.needs, *(g for groups in rule.needs_on.values() for g in groups)):
             assert set(group) <= RULES.keys() - {rule.name}
     assert RULES.keys() <= set(PEER_OFF)
@@ -330,7 +343,49 @@ def test_requested_is_in_the_table_s_order() -> None:
 
 
 def test_controls() -> None:
-    assert list(CONTROLS) == ["plain", "all-off", "crafted", "injected"]
+    assert list(CONTROLS) == ["plain", "all-off", "crafted", "injected", "received"]
+    assert [*CONTROLS_OF["send"], *CONTROLS_OF["receive"]] == list(CONTROLS)
+
+
+@pytest.mark.parametrize(
+    ("switchable", "fixed", "sets"),
+    [
+        ({RX_CSUM, GRO}, set(), ["all-off", "all-on", "rx-csum", "gro"]),
+        ({GRO}, set(), ["all-off", "all-on"]),
+        ({GRO}, {RX_CSUM}, ["all-off", "all-on"]),
+        (set(), {RX_CSUM}, ["all-off"]),
+    ],
+)
+def test_what_is_received_is_received_under_every_set(
+    switchable: set[str], fixed: set[str], sets: list[str]
+) -> None:
+    space = FeatureSpace(frozenset(switchable), frozenset(fixed))
+    flows = receive_flows(frozenset({4, 6}), 4789)
+    received = receive_cells("p", space, flows)
+    assert [cell.set_id for cell in received[:: len(flows)]] == sets
+    assert len(received) == len(sets) * len(flows)
+    for cell in received:
+        assert cell.offloads.requested.keys() == switchable
+    # Before the states, which are not undone.
+    states = state_flows(frozenset({4}), 4789)
+    cells = plan_cells("p", TUN, FLOWS[:2], (), "quick", states, received)
+    assert cells[-len(states) - len(received) : -len(states)] == received
+    assert len({cell.id for cell in cells}) == len(cells)
+
+
+def test_the_flows_received() -> None:
+    ids = [flow.id for flow in receive_flows(frozenset({4}), 4789)]
+    assert ids == [
+        "rx/outer4-csum/inner4/tcp",
+        "rx/outer4-csum/inner4/udp",
+        "rx/outer4-csum/inner6/tcp",
+        "rx/outer4-csum/inner6/udp",
+    ]
+    both = receive_flows(frozenset({4, 6}), 8472)
+    assert len(both) == 8
+    assert both[0].id == "rx/outer4-csum-port8472/inner4/tcp"
+    # They come by tunnels that there are for what is sent.
+    assert {flow.vni for flow in both} <= {f.vni for f in bulk_flows(frozenset({4, 6}), 8472)}
 
 
 def test_a_cell_is_a_value() -> None:
