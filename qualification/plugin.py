@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from qualification.run import worker
 
     config.addinivalue_line("markers", "volley: cells of crafted buffers, few frames each")
-    config.addinivalue_line("markers", "receive: cells of what the DUT receives")
+    config.addinivalue_line("markers", "receive: of these, cells of what the DUT receives")
     config.pluginmanager.register(worker, "vxqual-fixtures")
     if hasattr(config, "workerinput"):
         campaign = worker.Worker.from_json(config.workerinput["vxqual"])

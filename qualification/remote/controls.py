@@ -38,7 +38,7 @@ def run_controls(pair: PairSession) -> dict[str, ControlResult]:
         "all-off": _tunnel_control(pair),
         "crafted": _crafted_control(pair),
         "injected": _injected_control(pair),
-        "received": _received_control(pair),
+        "received": run_received(pair),
     }
 
 
@@ -102,7 +102,7 @@ def _injected_control(pair: PairSession) -> ControlResult:
     return judge_injected(expected, good, {flow.id: Burst(made_by_us, received)})
 
 
-def _received_control(pair: PairSession) -> ControlResult:
+def run_received(pair: PairSession) -> ControlResult:
     """What the DUT is going to receive, the other way: the peer's NIC vouches for nothing."""
     try:
         return judge_received_control(

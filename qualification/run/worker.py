@@ -56,10 +56,12 @@ class Worker:
                 for cell in campaign.cells(pair)
                 if cell.flow.direction == direction
             ]
-            crafted = [] if received else [pytest.mark.volley]
             metafunc.parametrize(
                 "cell",
-                [pytest.param(cell, marks=crafted if cell.flow.volley else []) for cell in cells],
+                [
+                    pytest.param(cell, marks=[pytest.mark.volley] if cell.flow.volley else [])
+                    for cell in cells
+                ],
                 ids=[cell.id for cell in cells],
             )
         if "control" in metafunc.fixturenames:

@@ -20,7 +20,8 @@ from qualification.judge.controls import (
 )
 from qualification.judge.evidence import Burst
 from qualification.judge.verdict import Demand
-from qualification.plan.cells import CONTROLS
+from qualification.plan.cells import CONTROLS, CONTROLS_OF
+from qualification.plan.flows import Direction
 
 DEMAND = Demand(0.01, 0.95)
 EXPECTED = {"outer L4": 4, "inner L4": 4, "outer IP": 4}
@@ -194,14 +195,16 @@ def test_judged_again_a_control_has_to_meet_the_new_demand() -> None:
     )  # fmt: skip
 
 
-def test_the_first_untrusted_in_the_order_of_the_controls() -> None:
+@pytest.mark.parametrize("direction", CONTROLS_OF)
+def test_the_first_untrusted_in_the_order_of_the_controls(direction: Direction) -> None:
     good = {name: ControlResult(name, True, "") for name in CONTROLS}
-    assert first_untrusted(good) is None
-    names = list(CONTROLS)
-    bad = good | {name: ControlResult(name, False, "no") for name in names[1:]}
-    assert first_untrusted(bad) == bad[names[1]]
+    assert first_untrusted(good, direction) is None
+    names = CONTROLS_OF[direction]
+    last = names[1:] or names
+    bad = good | {name: ControlResult(name, False, "no") for name in last}
+    assert first_untrusted(bad, direction) == bad[last[0]]
     for name in names:  # what was not run came out no way at all
-        missing = first_untrusted({n: r for n, r in good.items() if n != name})
+        missing = first_untrusted({n: r for n, r in good.items() if n != name}, direction)
         assert missing is not None
         assert (missing.name, missing.trusted, missing.reason) == (name, False, "it was not run")
     assert first_untrusted({}) is not None

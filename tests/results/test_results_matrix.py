@@ -144,6 +144,7 @@ def test_the_form(document: Any) -> None:
             "volley": "",
             "tunnel": True,
             "state": "",
+            "direction": "send",
         },
         "verdict": "FAIL",
         "frames": 1000,
