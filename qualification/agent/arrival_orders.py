@@ -8,8 +8,10 @@ from typing import Any
 
 from . import counters
 from .arrival_messages import ArrivalOrder
-from .arrivals import Expected, arrivals_of, throw
+from .arrivals import Expected, arrivals_of
 from .protocol import AgentProblem, Context
+from .volley import RawSockets
+from .vouched import Vouched
 from .waiting import await_condition
 
 _QUIET_SECONDS = 0.25
@@ -25,6 +27,7 @@ class ArrivalOrders:
         interface: Gives the NIC.
         tunnel: Gives the descriptor of the tunnel namespace, or raises if there is none.
         log: Gives what the kernel has logged since it was asked last.
+        raw: Sends frames.
     """
 
     def __init__(
@@ -32,8 +35,10 @@ class ArrivalOrders:
         interface: Callable[[], str],
         tunnel: Callable[[], int],
         log: Callable[[], tuple[str, ...]],
+        raw: RawSockets,
     ) -> None:
-        self._interface, self._tunnel, self._log = interface, tunnel, log
+        self._interface, self._tunnel, self._log, self._raw = interface, tunnel, log, raw
+        self._capture: Vouched | None = None
         self._expected: tuple[Expected, dict[str, int]] | None = None
 
     @property
@@ -43,15 +48,17 @@ class ArrivalOrders:
 
     def expect(self, _context: Context, *, order: dict[str, Any]) -> None:
         """Opens sockets and a capture for a burst."""
-        self.close()
+        self._end()
         interface, tunnel = self._interface(), self._tunnel()
+        if self._capture is None:
+            self._capture = Vouched(interface)
         before = counters.snapshot(interface, tunnel)
-        self._expected = Expected(ArrivalOrder(**order), interface, tunnel), before
+        self._expected = Expected(ArrivalOrder(**order), self._capture, tunnel), before
 
     def throw(self, _context: Context, *, order: dict[str, Any]) -> int:
         """Makes the frames of a burst and sends them."""
         made = arrivals_of(ArrivalOrder(**order))
-        return throw((arrival.frame for arrival in made), self._interface())
+        return self._raw.throw((arrival.frame for arrival in made), self._interface())
 
     def tell(self, context: Context) -> dict[str, Any]:
         """Waits until all of the burst is accounted for, or nothing comes; tells what came."""
@@ -70,6 +77,13 @@ class ArrivalOrders:
         return dataclasses.asdict(told)
 
     def close(self) -> None:
+        """Ends everything."""
+        self._end()
+        if self._capture is not None:
+            self._capture.close()
+            self._capture = None
+
+    def _end(self) -> None:
         """Ends a burst that nobody has asked the end of."""
         if self._expected is not None:
             (expected, _before), self._expected = self._expected, None

@@ -1,22 +1,17 @@
-"""Frames made for a tunnel's receiver: sends them, and tells what became of each.
+"""Frames made for a tunnel's receiver: what became of each.
 
 The receiver holds three things against each other: a frame as it left its maker, the same frame
-as the NIC handed it to the kernel (AF_PACKET with PACKET_AUXDATA, packet(7): before anything of
-the network stack has looked at it), and what an application got of it. All is parked in socket
+as the NIC handed it to the kernel, and what an application got of it. All is parked in socket
 buffers, which hold a burst whole, and looked at afterwards.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import ctypes
 import ipaddress
-import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterable
 
 from qualification.wire.arrivals import REFERENCE, Arrival, arrivals
 from qualification.wire.layers import LAYERS, Checked
@@ -26,18 +21,11 @@ from qualification.wire.verify import check, explain
 
 from . import counters
 from .arrival_messages import ArrivalOrder, Arrived, Tally
-from .bpf import sender_filter
 from .inbox import Inbox
 from .messages import BadFrame
 from .payload import pool
+from .vouched import UNFINISHED, VOUCHED, Vouched
 
-_SOL_PACKET, _PACKET_AUXDATA, _PACKET_STATISTICS = 263, 8, 6
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 26, 33, 32
-_ETH_P_ALL = 0x0003
-_BUFFER = 32 << 20
-_AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata, include/uapi/linux/if_packet.h
-_CSUMNOTREADY, _CSUM_VALID = 1 << 3, 1 << 7
-_LARGEST = 1 << 17  # of a frame that was merged on receipt
 _SAMPLES = 16
 
 
@@ -65,29 +53,17 @@ def _address(text: str) -> bytes:
     return ipaddress.ip_address(text).packed
 
 
-def throw(frames: Iterable[bytes], interface: str) -> int:
-    """Sends finished frames as they are; says how many."""
-    count = 0
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
-        raw.bind((interface, 0))
-        for frame in frames:
-            raw.send(frame)
-            count += 1
-    return count
-
-
 class Expected:
     """A burst that is about to arrive; `drain` it until it is over, then `finish`.
 
     Args:
         order: The burst.
-        interface: The NIC that it comes to.
+        capture: On the NIC that it comes to.
         namespace: Descriptor of the tunnel namespace.
     """
 
-    def __init__(self, order: ArrivalOrder, interface: str, namespace: int) -> None:
-        self._order, self._namespace = order, namespace
+    def __init__(self, order: ArrivalOrder, capture: Vouched, namespace: int) -> None:
+        self._order, self._capture, self._namespace = order, capture, namespace
         self._due = arrivals_of(order)
         self._whose = {arrival.frame: arrival for arrival in self._due}
         self._to_deliver = [a for a in self._due if a.shape != REFERENCE]
@@ -98,20 +74,14 @@ class Expected:
         self._refused = counters.refusals(namespace)
         self._last = time.monotonic()
         self._inbox = Inbox(order, self._to_deliver, namespace)
-        try:
-            self._capture = _capture(order, interface)
-        except BaseException:
-            self._inbox.close()
-            raise
+        self._capture.watch(order.source_mac, order.vxlan_port)
 
     def drain(self) -> None:
         """Takes what has come."""
         came = self._inbox.drain()
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                data, extra, _flags, _sender = self._capture.recvmsg(_LARGEST, 64)
-                self._note(data, _AUXDATA.unpack_from(extra[0][2])[0] if extra else 0)
-                came = True
+        for data, status in self._capture.take():
+            self._note(data, status)
+            came = True
         if came:
             self._last = time.monotonic()
 
@@ -141,7 +111,7 @@ class Expected:
             self._captured[id(arrival)] = status
         # GRO merges before we see it, and leaves the checksum of what it has merged unfinished
         # (`tcp4_gro_complete`, net/ipv4/tcp_offload.c): its bytes say nothing of what arrived.
-        if len(found) == 1 and not status & _CSUMNOTREADY:
+        if len(found) == 1 and not status & UNFINISHED:
             names = tuple(name for bit, name in LAYERS.items() if checked.bad & bit)
             self._changed[id(found[0])] = data, names
 
@@ -189,7 +159,7 @@ class Expected:
             log: Lines of the kernel's log.
         """
         self.drain()
-        drops = struct.unpack("=II", self._capture.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        drops = self._capture.drops()
         known = {arrival.source_port for arrival in self._to_deliver}
         strangers = len(self._inbox.senders - known)
         counts: dict[tuple[str, tuple[str, ...]], Counter[str]] = {}
@@ -204,8 +174,8 @@ class Expected:
             tally["altered"] += not delivered and self._altered(arrival)
             if status is not None:
                 tally["captured"] += 1
-                tally["vouched"] += bool(status & _CSUM_VALID)
-                tally["unfinished"] += bool(status & _CSUMNOTREADY)
+                tally["vouched"] += bool(status & VOUCHED)
+                tally["unfinished"] += bool(status & UNFINISHED)
             if wrong and delivered and len(samples) < _SAMPLES:
                 said = tuple(explain(data, len(data), self._ports))
                 told = f"it was delivered all the same ({arrival.shape})"
@@ -213,28 +183,9 @@ class Expected:
                 samples.append(BadFrame(encoded, wrong, (*said, told)))
         self.close()
         tallies = tuple(Tally(shape, wrong, **tally) for (shape, wrong), tally in counts.items())
-        return Arrived(tallies, strangers, drops[1], tuple(samples), moved, log)
+        return Arrived(tallies, strangers, drops, tuple(samples), moved, log)
 
     def close(self) -> None:
-        """Ends capture and sockets; harmless twice."""
-        self._capture.close()
+        """Ends its sockets, and has the capture rest; harmless twice."""
+        self._capture.rest()
         self._inbox.close()
-
-
-def _capture(order: ArrivalOrder, interface: str) -> socket.socket:
-    """A packet socket for what comes from the sender to the tunnel's port."""
-    # Protocol 0 receives nothing until bind: no frame slips in before the filter.
-    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    try:
-        program = sender_filter(order.source_mac, (17,), order.vxlan_port, 0)
-        code = ctypes.create_string_buffer(program, len(program))
-        attached = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-        raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
-        raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        raw.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
-        raw.setblocking(False)
-        raw.bind((interface, _ETH_P_ALL))
-    except BaseException:
-        raw.close()
-        raise
-    return raw

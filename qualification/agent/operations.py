@@ -94,7 +94,9 @@ class _Agent:
         self._rings, self._raw = Rings(), RawSockets()
         self._log = counters.KernelLog()
         self.calls = CallOrders(self._tunnel)
-        self.arrivals = ArrivalOrders(lambda: self._interface, self._tunnel, self._log.news)
+        self.arrivals = ArrivalOrders(
+            lambda: self._interface, self._tunnel, self._log.news, self._raw
+        )
 
     # Reading
 

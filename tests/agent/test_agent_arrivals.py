@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.arrival_messages import ArrivalOrder
-from qualification.agent.arrivals import arrivals_of, throw
+from qualification.agent.arrivals import arrivals_of
 from qualification.agent.messages import TunnelOrder
 from qualification.agent.protocol import AgentProblem
 from qualification.wire.arrivals import REFERENCE, RIGHT, WRONG
@@ -64,8 +64,7 @@ def test_the_kernel_delivers_what_is_right_and_nothing_else(
     burst = order(outer, inner, protocol, left, right)
     agent("expect", order=asdict(burst))
     made = arrivals_of(burst)
-    with right.inside():
-        assert throw((arrival.frame for arrival in made), "w0") == len(made)
+    right.inject("w0", *(arrival.frame for arrival in made))
     told = agent("tell_arrivals")
     assert (told["strangers"], told["drops"], told["samples"]) == (0, 0, ())
     assert sum(tally["frames"] for tally in told["tallies"]) == len(made)
@@ -94,8 +93,7 @@ def test_what_came_otherwise_than_it_was_sent(dut: Any) -> None:
     flipped[-1] ^= 1
     # Of another seed, and right in all its checksums: what an application gets is not what was due.
     other = next(a for a in arrivals_of(replace(burst, seed=8)) if a.shape == "even")
-    with right.inside():
-        throw([bytes(flipped), other.frame], "w0")
+    right.inject("w0", bytes(flipped), other.frame)
     told = agent("tell_arrivals")
     came = {(t["shape"], t["wrong"]): t for t in told["tallies"] if t["captured"]}
     assert came.keys() == {("zero-outer", ("inner L4",)), ("even", ())}
@@ -117,8 +115,7 @@ def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:
     twin = bytearray(wrong.frame)
     twin[layout.inner.l4 + 6 : layout.inner.l4 + 8] = bytes(2)
     twin[6:12] = bytes.fromhex("020000000099")  # whom the capture does not look at
-    with right.inside():
-        throw([bytes(twin), wrong.frame], "w0")
+    right.inject("w0", bytes(twin), wrong.frame)
     told = agent("tell_arrivals")
     [sample] = told["samples"]
     assert sample["layers"] == ("inner L4",)
