@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from qualification.agent.messages import Delivered, Handed, Received, Seen, Sent
 from qualification.judge.culprit import Settled
 from qualification.judge.evidence import Burst, Evidence
-from qualification.judge.findings import Findings, Observation, observe
+from qualification.judge.findings import Findings, Observation, merged, observe
 from qualification.judge.investigation import Investigation
 from qualification.judge.ledger import Ledger, Purpose
 from qualification.judge.verdict import Judgement, Verdict
-from qualification.plan.cells import Cell, plan_cells
+from qualification.plan.cells import Cell, plan_cells, receive_cells
 from qualification.plan.features import (
     CSUM,
+    GRO,
+    RX_CSUM,
     TNL,
     TNL_CSUM,
     TSO,
@@ -27,7 +29,7 @@ from qualification.plan.features import (
     FeatureSpace,
     OffloadSet,
 )
-from qualification.plan.flows import Flow, bulk_flows
+from qualification.plan.flows import Flow, bulk_flows, receive_flows
 
 SOFT = FeatureSpace(frozenset({TNL_CSUM, TNL, TSO, TSO6, USO, CSUM}), driver="tun")
 TOP = SOFT.settle(SOFT.switchable)
@@ -368,3 +370,45 @@ def test_whatever_a_nic_does_nothing_unproved_is_claimed(
     if found.mitigation is not None:
         left = SOFT.settle(TOP - set(found.mitigation.off))
         assert sum(lab.wrong(flow, left) == 0 for flow in flows) >= found.mitigation.healed
+
+
+# What is received
+
+
+@pytest.mark.parametrize("fixed", [frozenset[str](), frozenset({RX_CSUM})])
+def test_what_is_received_heals_where_the_nic_may_be_told_not_to_look(
+    fixed: frozenset[str],
+) -> None:
+    space = FeatureSpace(frozenset({RX_CSUM, GRO}) - fixed, fixed)
+    flows = receive_flows(frozenset({4}), 4789)
+
+    def run(cell: Cell, _purpose: Purpose) -> Observation:
+        blind = RX_CSUM in space.settle(cell.offloads.on)
+        verdict = Verdict.FAIL if blind else Verdict.PASS
+        return Observation(cell, verdict, blind, 140 * blind, 380)
+
+    cells = receive_cells("x", space, flows)
+    seen = [run(cell, "search") for cell in cells]
+    received = Investigation(Ledger("x", space, seen, flows, run), 0.999).conclude()
+    sent = Lab(incident).conclude()
+    found = merged(sent, received)
+    assert found.culprits.items() >= sent.culprits.items()
+    assert found.findings == sent.findings + received.findings
+    assert found.runs == sent.runs + received.runs
+    assert found.mitigation is not None
+    ids = {cell.id for cell in cells if RX_CSUM in space.settle(cell.offloads.on)}
+    if fixed:
+        (finding,) = received.findings
+        assert (finding.off, finding.reason) == ((), "no offload heals it")
+        assert set(finding.cells) == ids
+        assert found.mitigation == sent.mitigation
+        return
+    assert {id_: found.culprits[id_] for id_ in ids} == dict.fromkeys(ids, (RX_CSUM,))
+    assert found.mitigation.off == (TNL_CSUM, RX_CSUM)
+    assert found.mitigation.on == (TNL, TSO, TSO6, USO, CSUM, GRO)
+    assert (found.mitigation.healed, found.mitigation.failing) == (4 + 4, 4 + 4)
+
+
+def test_where_nothing_was_searched_nothing_is_merged() -> None:
+    nothing = Findings("x", {}, (), None, 0)
+    assert merged(nothing, nothing) == nothing

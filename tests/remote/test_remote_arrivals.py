@@ -44,11 +44,17 @@ def topology(firmware: dict[str, Any]) -> Topology:
         ({"model": "rx-blind"}, Verdict.FAIL, "rx-blind"),
         ({"model": "rx-level"}, Verdict.FAIL, "rx-level"),
         ({"model": "rx-strict", "of": "zero"}, Verdict.FAIL, "rx-strict"),
-        ({"model": "rx-strict", "of": "padding"}, Verdict.FAIL, "rx-strict"),
-        ({"model": "rx-strict", "of": "inner6"}, Verdict.FAIL, "rx-strict"),
+        pytest.param(
+            {"model": "rx-strict", "of": "padding"}, Verdict.FAIL, "rx-strict",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"model": "rx-strict", "of": "inner6"}, Verdict.FAIL, "rx-strict",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
-)
+)  # fmt: skip
 def test_every_flow_under_every_set(
     firmware: dict[str, Any], verdict: Verdict, name: str | None
 ) -> None:
