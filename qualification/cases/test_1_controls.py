@@ -18,11 +18,17 @@ def test_control(
         2. Switch every offload of the DUT off.
         3. plain: TCP and UDP on the underlay, without a tunnel.
            all-off: every flow through the tunnels.
+           crafted: crafted buffers, which the kernel finishes itself.
            injected: frames made wrong on purpose, one layer each, and right ones among them.
+           received: what the DUT is going to receive, the other way, to sockets of the peer.
     Verify:
         * plain, all-off: every checksum on the wire is right, in as many frames as a cell needs.
+        * crafted: every frame is byte for byte what was due.
         * injected: the capture calls exactly the wrong ones wrong, in the layer that is wrong.
-        * Otherwise the pair is UNTRUSTED and none of its cells may pass or fail.
+        * received: the peer's kernel, whose NIC vouches for nothing, delivers the right ones and
+          refuses the wrong ones.
+        * Otherwise the pair is UNTRUSTED and none of its cells may pass or fail: those of what it
+          receives by the last control, all others by the first four.
     """
     pair, name = control
     conclude_control(pair, bench.controls(pair)[name])

@@ -18,7 +18,7 @@ from functools import cached_property
 
 from qualification.agent.arrival_messages import Arrived, Tally
 from qualification.plan.cells import Cell
-from qualification.plan.features import RX_CSUM
+from qualification.plan.features import GRO, RX_CSUM
 from qualification.wire.arrivals import REFERENCE, RIGHT, WRONG
 from qualification.wire.layers import INNER_L4, LAYERS
 
@@ -150,32 +150,34 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
         return ends(Verdict.FAIL, "; ".join(said))
     if seen.drops:
         return ends(Verdict.INCONCLUSIVE, f"the capture lost {seen.drops:,} frames")
-    if seen.missing:
-        right = sum(tally.frames for tally in seen.right)
-        return ends(
-            Verdict.LOSS,
-            f"{seen.missing:,} of {right:,} right frames never reached the DUT's kernel, and not "
-            "for their shape: lost on the path, or where the NIC had no room; those that did were "
-            "delivered, the wrong ones refused",
-        )
-    if seen.withheld or not frames:
+    # TCP delivers nothing behind a gap: of a stream whose first segment is lost the second waits.
+    if seen.withheld > seen.missing or not frames:
         return ends(
             Verdict.INCONCLUSIVE,
             f"{seen.withheld:,} right frames reached the DUT's kernel and no application: does a "
             f"firewall there drop UDP port {cell.flow.port}?",
         )
+    if seen.missing:
+        right = sum(tally.frames for tally in seen.right)
+        return ends(
+            Verdict.LOSS,
+            f"{seen.missing:,} of {right:,} right frames never reached the DUT's kernel, and not "
+            "for their shape: lost on the path, or where the NIC had no room; no wrong one was "
+            "delivered",
+        )
     told = f"all {frames - wrong:,} right frames were delivered, all {wrong:,} wrong ones refused"
     if not evidence.effective.get(RX_CSUM, False):
         by = f"{RX_CSUM} is off: the kernel checks"
     elif seen.vouched:
-        by = f"the NIC vouched for {seen.vouched:,} of the right ones"
+        by = f"{seen.vouched:,} of the right ones came marked as checked"
+        by += ", by the NIC or by GRO" if evidence.effective.get(GRO, False) else " by the NIC"
     elif any(_counts_sums(name) for name in seen.counters):
         by = "by its counters the NIC has summed them"
     else:
         return ends(
             Verdict.NOT_EXERCISED,
-            f"the kernel did it itself: {RX_CSUM} is on, and the NIC vouched for no frame that "
-            f"the capture could tell of; {told}",
+            f"the kernel did it itself: {RX_CSUM} is on, and as far as the capture can tell the "
+            f"NIC vouched for no frame; {told}",
         )
     least = rate_after(0, min(wrong, frames - wrong), demand.confidence, 1).high
     return ends(
@@ -246,7 +248,7 @@ def distrust(arrived: Mapping[str, Arrived]) -> str | None:
         unseen = [tally for tally in seen.wrong if not tally.captured]
         if unseen:
             return f"wrong frames of {flow} do not reach the peer: {_names(unseen)}"
-        if seen.withheld:
+        if seen.withheld > seen.missing:
             return f"the peer's kernel refuses {seen.withheld:,} right frames of {flow}"
         if not seen.right or not seen.wrong:
             return f"no frames of {flow} were sent that could have shown anything"

@@ -123,12 +123,14 @@ def show_plan(
     for pair in pairs:
         dut = made.ends(pair).dut
         say(f"\n{pair}: {dut.name}, driver {dut.driver}, firmware {dut.firmware}")
-        for (set_id, state), some in groupby(
-            made.cells(pair), key=lambda cell: (cell.set_id, cell.flow.state)
+        for (set_id, state, direction), some in groupby(
+            made.cells(pair),
+            key=lambda cell: (cell.set_id, cell.flow.state, cell.flow.direction),
         ):
             cells = list(some)
             why = "  the NIC lacks it: not run" if cells[0].unsupported else ""
             name = f"{set_id} @{state}" if state else set_id
+            name += ", received" if direction == "receive" else ""
             say(f"  {name:<32} {len(cells)} flows{why}")
             if list_cells:
                 for cell in cells:

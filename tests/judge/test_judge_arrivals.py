@@ -69,7 +69,9 @@ def test_pass() -> None:
     assert (found.verdict, found.bad, found.lost) == (Verdict.PASS, 0, 0)
     assert found.frames == N * (len(RIGHT) + len(WRONG))
     assert "all 240 right frames were delivered, all 140 wrong ones refused" in found.reason
-    assert "the NIC vouched for 240 of the right ones" in found.reason
+    assert "240 of the right ones came marked as checked, by the NIC or by GRO" in found.reason
+    without = judge_received(CELL, evidence(arrived(), effective=ON | {GRO: False}), DEMAND)
+    assert "240 of the right ones came marked as checked by the NIC: " in without.reason
     assert signature_of(CELL, found, evidence(arrived())) is None
 
 
@@ -157,6 +159,12 @@ def test_what_the_kernel_got_and_did_not_deliver_is_not_the_nic_s_doing() -> Non
     found = judged({"odd": {"delivered": 0}})
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "20 right frames reached the DUT's kernel and no application" in found.reason
+
+
+def test_what_tcp_holds_back_behind_what_was_lost_is_lost_with_it() -> None:
+    behind_a_gap = {"odd": {"captured": N - 1, "delivered": N - 1}, "vlan": {"delivered": N - 1}}
+    assert judged(behind_a_gap).verdict is Verdict.LOSS
+    assert control(behind_a_gap).trusted
 
 
 def test_what_was_merged_shows_by_being_delivered() -> None:
