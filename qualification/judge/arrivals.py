@@ -11,114 +11,21 @@ of a NIC, it sums again (`__skb_checksum_complete`, net/core/skbuff.c).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from qualification.agent.arrival_messages import Arrived, Tally
 from qualification.plan.cells import Cell
 from qualification.plan.features import GRO, RX_CSUM
-from qualification.wire.arrivals import REFERENCE, RIGHT, WRONG
+from qualification.wire.arrivals import RIGHT, WRONG
 from qualification.wire.layers import INNER_L4, LAYERS
 
+from .account import Account, account, missing_of
 from .evidence import Evidence
 from .signature import Signature
 from .statistics import rate_after
 from .verdict import Demand, Judgement, Verdict, percent
 
-_CHANCE = 1e-6
 _INNER_L4 = LAYERS[INNER_L4]
-
-
-@dataclass(frozen=True)
-class Account:
-    """What is to be said of bursts that arrived.
-
-    Attributes:
-        tallies: Of all of them, by shape and by what was wrong.
-        strangers: Datagrams that nobody has sent.
-        drops: Frames that captures lost.
-        counters: Those that moved.
-    """
-
-    tallies: tuple[Tally, ...]
-    strangers: int
-    drops: int
-    counters: frozenset[str]
-
-    @cached_property
-    def right(self) -> tuple[Tally, ...]:
-        """The tallies of right frames."""
-        return tuple(t for t in self.tallies if not t.wrong and t.shape != REFERENCE)
-
-    @cached_property
-    def wrong(self) -> tuple[Tally, ...]:
-        """The tallies of wrong ones."""
-        return tuple(tally for tally in self.tallies if tally.wrong)
-
-    @property
-    def frames(self) -> int:
-        """Frames sent of which it is known what is due."""
-        return sum(tally.frames for tally in (*self.right, *self.wrong))
-
-    @cached_property
-    def accepted(self) -> tuple[Tally, ...]:
-        """Wrong frames of which some were delivered."""
-        return tuple(tally for tally in self.wrong if tally.delivered)
-
-    @property
-    def altered(self) -> int:
-        """Frames in whose place something else was delivered."""
-        return sum(tally.altered for tally in self.tallies) + self.strangers
-
-    @property
-    def vouched(self) -> int:
-        """Right frames that came marked as checked already, or as in no need of it."""
-        return sum(max(tally.vouched, tally.unfinished) for tally in self.right)
-
-    @property
-    def missing(self) -> int:
-        """Right frames that neither a capture nor an application has seen."""
-        return sum(map(_missing, self.right))
-
-    @cached_property
-    def refused(self) -> tuple[Tally, ...]:
-        """Right frames that are missing for their shape: with what others lose it is no chance."""
-        return tuple(tally for tally in self.right if self._singled_out(tally))
-
-    def _singled_out(self, tally: Tally) -> bool:
-        missing = _missing(tally)
-        others = [t for t in self.tallies if not t.wrong and t.shape != tally.shape]
-        # Those refused for their own shape say nothing of how many are lost. The reference is left
-        # where a NIC refuses all of them.
-        some = [other for other in others if _missing(other) * 2 < other.frames]
-        lost = sum(map(_missing, some))
-        frames = sum(other.frames for other in some)
-        if not missing or not frames:
-            return False
-        return _tail(missing, tally.frames, (lost + 1) / (frames + 2)) < _CHANCE
-
-    @property
-    def withheld(self) -> int:
-        """Right frames that the kernel got and no application did."""
-        return sum(max(0, tally.captured - tally.delivered - tally.altered) for tally in self.right)
-
-
-def account(arrived: Iterable[Arrived]) -> Account:
-    """Adds bursts up."""
-    sums: dict[tuple[str, tuple[str, ...]], Tally] = {}
-    some = tuple(arrived)
-    for burst in some:
-        for tally in burst.tallies:
-            key = tally.shape, tally.wrong
-            sums[key] = _added(sums[key], tally) if key in sums else tally
-    return Account(
-        tuple(sums.values()),
-        sum(burst.strangers for burst in some),
-        sum(burst.drops for burst in some),
-        frozenset(name for burst in some for name in burst.counters),
-    )
 
 
 def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
@@ -128,7 +35,7 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
         return Judgement(Verdict.UNSUPPORTED, f"the driver refused to switch {names}")
     seen = account(evidence.arrived)
     accepted = sum(tally.delivered for tally in seen.accepted)
-    rejected = sum(map(_missing, seen.refused))
+    rejected = sum(map(missing_of, seen.refused))
     bad = accepted + seen.altered + rejected
     wrong = sum(tally.frames for tally in seen.wrong)
     frames = seen.frames
@@ -143,7 +50,7 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
             said.append(f"{seen.altered:,} payloads were delivered that nobody has sent")
         if rejected:
             right = sum(tally.frames for tally in seen.right)
-            shapes = ", ".join(_share(t.shape, _missing(t), t.frames) for t in seen.refused)
+            shapes = ", ".join(_share(t.shape, missing_of(t), t.frames) for t in seen.refused)
             said.append(
                 f"{rejected:,} of {right:,} right frames never reached the DUT's kernel: {shapes}"
             )
@@ -197,7 +104,7 @@ def sign_received(evidence: Evidence) -> Signature | None:
         text = "payloads were delivered that nobody has sent, and no wrong frame was"
         return Signature("rx-altered", "payload", text, 0, seen.altered, (), seen.altered)
     if seen.refused:
-        rejected = sum(map(_missing, seen.refused))
+        rejected = sum(map(missing_of, seen.refused))
         frames = sum(tally.frames for tally in seen.refused)
         return Signature("rx-strict", "frame", _strict(seen), rejected, frames)
     return None
@@ -255,24 +162,6 @@ def distrust(arrived: Mapping[str, Arrived]) -> str | None:
     return None
 
 
-def _added(one: Tally, other: Tally) -> Tally:
-    return Tally(
-        one.shape,
-        one.wrong,
-        one.frames + other.frames,
-        one.captured + other.captured,
-        one.delivered + other.delivered,
-        one.altered + other.altered,
-        one.vouched + other.vouched,
-        one.unfinished + other.unfinished,
-    )
-
-
-def _missing(tally: Tally) -> int:
-    """Frames that nothing has seen: what was merged on receipt shows by being delivered."""
-    return max(0, tally.frames - max(tally.captured, tally.delivered + tally.altered))
-
-
 def _accepted(accepted: Sequence[Tally], wrong: int) -> str:
     count = sum(tally.delivered for tally in accepted)
     marked = sum(min(tally.delivered, tally.unfinished) for tally in accepted)
@@ -302,9 +191,3 @@ def _names(tallies: Iterable[Tally]) -> str:
 def _counts_sums(name: str) -> bool:
     """Whether a NIC's counter tells that it has summed, or checked: mlx5 has such."""
     return name.startswith("nic.") and "csum" in name and name.endswith(("complete", "unnecessary"))
-
-
-def _tail(least: int, of: int, chance: float) -> float:
-    """Bound on the probability of at least so many hits, by the union of all choices."""
-    choices = math.lgamma(of + 1) - math.lgamma(least + 1) - math.lgamma(of - least + 1)
-    return math.exp(min(0.0, choices + least * math.log(chance)))

@@ -9,7 +9,8 @@ from qualification.agent.arrival_messages import Arrived
 from qualification.plan.cells import CONTROLS_OF
 from qualification.plan.flows import Direction
 
-from .arrivals import account, distrust
+from .account import account
+from .arrivals import distrust
 from .evidence import Burst, Evidence, total
 from .verdict import Demand
 

@@ -66,6 +66,9 @@ RECEIVED = (
 )
 """Of what is received, likewise. What is sent does not depend on them, nor the other way round."""
 
+SENDING = tuple(rule.name for rule in VARIED)
+RECEIVING = tuple(rule.name for rule in RECEIVED)
+
 RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in (*VARIED, *RECEIVED)}
 
 SUPPORT = ("tx-scatter-gather", "tx-generic-segmentation")
@@ -171,6 +174,18 @@ class OffloadSet:
         """Kernel feature name to on or off, in the table's order."""
         switchable = self.space.switchable
         return {name: name in self.on for name in RULES if name in switchable}
+
+
+def unasked(found: Mapping[str, bool]) -> dict[str, bool]:
+    """What a DUT is to be under where an offload set does not say: kernel name to on or off.
+
+    Of sending what production has, of receiving what it was found with.
+
+    Args:
+        found: Whether each feature was wanted, by kernel name.
+    """
+    receiving = {name: found[name] for name in RECEIVING if name in found}
+    return dict.fromkeys((*SUPPORT, *SENDING), True) | receiving
 
 
 def short_names(names: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand, exercised
 from qualification.plan.cells import Cell
-from qualification.plan.features import MERGING, PEER_OFF, RECEIVED, RULES, SUPPORT, VARIED
+from qualification.plan.features import MERGING, PEER_OFF, RECEIVING, RULES, SENDING, unasked
 from qualification.plan.flows import Flow, State, second_port
 
 from .agent_client import AgentClient
@@ -30,8 +30,6 @@ _SENT = TypeAdapter(Sent)
 _RECEIVED = TypeAdapter(Received)
 SPARE = 1.04
 """Frames sent beyond those needed: handshakes and tails are nothing the NIC has to cut."""
-_SENDING = tuple(rule.name for rule in VARIED)
-_RECEIVING = tuple(rule.name for rule in RECEIVED)
 _MOST_TRIES = 3
 """Bursts that may come to nothing before a cell is judged with what there is."""
 
@@ -77,10 +75,8 @@ class PairSession:
         self._requested: dict[str, bool] = {}
         self._refused: tuple[str, ...] = ()
         self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
-        # What is not asked for: of sending as production has it, of receiving as it was found.
         found = ends.dut.facts.features
-        self._base = dict.fromkeys((*SUPPORT, *_SENDING), True)
-        self._base.update({name: found[name].wanted for name in _RECEIVING if name in found})
+        self._unasked = unasked({name: feature.wanted for name, feature in found.items()})
 
     def open(self) -> list[str]:
         """Makes both hosts ready: leases, underlay, the peer's features, tunnels.
@@ -139,11 +135,11 @@ class PairSession:
 
     def all_off(self) -> None:
         """Switches every offload of the DUT off that can be, for the controls."""
-        self._request(dict.fromkeys(_SENDING, False))
+        self._request(dict.fromkeys(SENDING, False))
 
     def all_on(self) -> None:
         """Switches every offload of the DUT on that can be, as production has it."""
-        self._request(dict.fromkeys(_SENDING, True))
+        self._request(dict.fromkeys(SENDING, True))
 
     # Cells
 
@@ -194,7 +190,7 @@ class PairSession:
 
     def _effective_for(self, flow: Flow) -> dict[str, bool]:
         """What is in effect of the features that have to do with a flow."""
-        names = _RECEIVING if flow.direction == "receive" else _SENDING
+        names = RECEIVING if flow.direction == "receive" else SENDING
         return {name: active for name, active in self._effective.items() if name in names}
 
     def _enter(self, state: State) -> None:
@@ -232,7 +228,7 @@ class PairSession:
 
     def _request(self, wanted: Mapping[str, bool]) -> None:
         """Puts the DUT under an offload set, unless it is under it already."""
-        requested = {**self._base, **wanted}
+        requested = {**self._unasked, **wanted}
         if requested == self._requested:
             return
         answer = self.call("dut", "request_features", wanted=requested)

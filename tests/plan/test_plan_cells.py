@@ -38,6 +38,7 @@ from qualification.plan.features import (
     VARIED,
     FeatureSpace,
     OffloadSet,
+    unasked,
 )
 from qualification.plan.flows import (
     STATES,
@@ -371,6 +372,13 @@ def test_what_is_received_is_received_under_every_set(
     cells = plan_cells("p", TUN, FLOWS[:2], (), "quick", states, received)
     assert cells[-len(states) - len(received) : -len(states)] == received
     assert len({cell.id for cell in cells}) == len(cells)
+
+
+def test_what_is_not_asked_for_is_as_in_production_and_as_it_was_found() -> None:
+    found = {CSUM: False, GRO: False, RX_CSUM: True, "loopback": False}
+    sending = dict.fromkeys((*SUPPORT, *(rule.name for rule in VARIED)), True)
+    assert unasked(found) == sending | {GRO: False, RX_CSUM: True}
+    assert GRO not in unasked({})
 
 
 def test_the_flows_received() -> None:
