@@ -169,7 +169,7 @@ def test_progress_is_for_people_who_wait(verify, capsys, monkeypatch):
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(offline, "_PATIENCE", 0.0)
     verify(GOOD)
-    assert "0 frames judged" in capsys.readouterr().err
+    assert "frames judged" in capsys.readouterr().err
 
 
 def test_starts_fast_and_imports_no_heavy_library():
