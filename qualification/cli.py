@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qualification import __version__
-from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_USAGE, VxqualError
+from qualification.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_LAB,
+    EXIT_NOT_QUALIFIED,
+    EXIT_USAGE,
+    VxqualError,
+)
 
 if TYPE_CHECKING:
     from qualification.lab.standing import StandingLab
@@ -79,6 +85,9 @@ class _Group(click.Group):
         except click.UsageError as error:
             error.show()
             ctx.exit(EXIT_USAGE)
+        except KeyboardInterrupt:
+            click.echo("vxqual: interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
 
 
 _topology = click.option(

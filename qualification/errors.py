@@ -19,6 +19,7 @@ from typing import ClassVar
 
 EXIT_QUALIFIED = 0
 EXIT_NOT_QUALIFIED = 1
+EXIT_INTERRUPTED = 2  # pytest's own, too
 EXIT_USAGE = 4
 EXIT_LAB = 10
 

@@ -6,10 +6,14 @@ from a run that knows nothing of it. A fault that no case triggers yet is missed
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from signal import SIGTERM
 
 from qualification.errors import UsageError
 from qualification.judge.verdict import Demand, Verdict
@@ -138,7 +142,34 @@ def prove(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[P
         port = due.port if due else 4789
         times = seeds if model.kind == "good" else 1
         trials += [(Trial(name, {}, port, seed + number), due) for number in range(times)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = [(pool.submit(judge, trial, DEMAND), trial, due) for trial, due in trials]
-        for future, trial, due in running:
-            yield Proof(trial, due, future.result())
+    with ExitStack() as undo:
+        # As for Ctrl-C: labs are taken down before this ends.
+        undo.callback(signal.signal, SIGTERM, signal.signal(SIGTERM, signal.default_int_handler))
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker)
+        undo.enter_context(pool)
+        running = [(pool.submit(_judge, trial), trial, due) for trial, due in trials]
+        try:
+            for future, trial, due in running:
+                yield Proof(trial, due, future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
+            raise
+
+
+def _worker() -> None:
+    """Ends when told to by the one that started it, and by nobody else, with its lab taken down."""
+
+    def end(*_: object) -> None:
+        signal.signal(SIGTERM, signal.SIG_IGN)
+        sys.exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(SIGTERM, end)
+
+
+def _judge(trial: Trial) -> Seen:
+    if signal.getsignal(SIGTERM) is signal.SIG_IGN:  # what was in the queue when it was to end
+        sys.exit(1)
+    return judge(trial, DEMAND)
