@@ -46,7 +46,7 @@ class Engine:
     """
 
     def __init__(self, header_size: int, other_header_size: int, counts: memoryview) -> None:
-        self._header_size, self._counts = header_size, counts
+        self._header_size, self.counts = header_size, counts
         self._unchecked = UNCHECKED.header(other_header_size)
         self._buffer = bytearray(_LARGEST)
         self._view = memoryview(self._buffer)
@@ -68,7 +68,7 @@ class Engine:
         Raises:
             OSError: The TAP is broken.
         """
-        counts = self._counts
+        counts = self.counts
         for _ in range(_BATCH):
             try:
                 length = os.readv(fd, (self._buffer,))
@@ -109,15 +109,15 @@ class Engine:
         try:
             os.writev(into, (header, frame))
         except OSError:  # EIO: the interface is down
-            self._counts[counters.DROPPED] += 1
+            self.counts[counters.DROPPED] += 1
         else:
-            self._counts[counters.SENT] += 1
+            self.counts[counters.SENT] += 1
 
     def _counted(self, handed: memoryview, queue: int) -> tuple[Job, list[bytearray]]:
         job, frames = self.finish(handed, queue)
         if job.gso != GSO_NONE:
-            self._counts[counters.SUPER_PACKETS] += 1
-            self._counts[counters.SEGMENTS] += len(frames)
+            self.counts[counters.SUPER_PACKETS] += 1
+            self.counts[counters.SEGMENTS] += len(frames)
         return job, frames
 
 
