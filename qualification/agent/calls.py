@@ -20,17 +20,13 @@ from typing import Protocol
 from .flow_socket import socket_for
 from .messages import Calls, CallsOrder, ChannelCalls
 from .payload import POOL, STEP, mark, pool
+from .tcp_info import tcp_info
 
 HEADER = struct.Struct("!4sIII")  # magic, the seed's mark, number of the message, bytes of body
 MAGIC = b"vxc\x01"
 RESET = struct.pack("@ii", 1, 0)  # SO_LINGER: what is in flight is dropped, not sent again
 _FAILED_IN_A_ROW = 3
 """Errors one after another after which a channel gives up: it would only wait for more."""
-
-# struct tcp_info, include/uapi/linux/tcp.h; older kernels know less of it and tell less.
-_TCP_INFO_SIZE = 192
-_TOTAL_RETRANS = 100
-_DATA_SEGS_OUT = 156
 
 
 class CorruptAnswer(Exception):  # noqa: N818  (a finding, not a crash)
@@ -52,12 +48,8 @@ class Bodies:
 
 def sent_segments(sock: socket.socket) -> tuple[int, int]:
     """Data segments that a connection has sent, and segments that it sent again."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-
-    def field(at: int) -> int:
-        return int(struct.unpack_from("@I", info, at)[0]) if len(info) >= at + 4 else 0
-
-    return field(_DATA_SEGS_OUT), field(_TOTAL_RETRANS)
+    info = tcp_info(sock)
+    return info.segments, info.sent_again
 
 
 def read(sock: socket.socket, size: int, end: float | None) -> bytearray:

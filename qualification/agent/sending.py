@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import selectors
 import socket
 import struct
 import time
@@ -16,15 +15,13 @@ from collections.abc import Callable, Iterator
 
 from .flow_socket import flow_socket
 from .messages import FlowOrder
-from .payload import CHUNK, HEADER, PREFACE, Datagrams, Stream, mark, small_size
+from .payload import HEADER, Datagrams, small_size
 from .protocol import AgentProblem
+from .send_streams import send_streams
 from .waiting import await_condition
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _IN_FLIGHT = 32 << 10
-_STALL_SECONDS = 2.5
-"""Without a byte that any stream could write: longer than a SYN takes to be sent again, or data
-several times (RFC 6298: 1 s; in Linux 0.2 s and doubling)."""
 _SIOCOUTQ = 0x5411
 _UDP_MAX = (
     65507 - 40
@@ -84,7 +81,7 @@ def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> S
 
     with contextlib.ExitStack() as sockets:
         if order.protocol == "tcp":
-            _send_streams(order, namespace, sockets, over, result)
+            send_streams(order, namespace, sockets, over, result)
         else:
             _send_datagrams(order, namespace, sockets, over, result)
     result.seconds = time.monotonic() - start
@@ -152,55 +149,3 @@ def _send_datagrams(
         pace.after(result.written)
     # What still waits in the host's queues was not handed to the NIC yet.
     result.complete = await_condition(lambda: not any(map(_waiting, out)), 2.0, over)
-
-
-def _send_streams(
-    order: FlowOrder,
-    namespace: int | None,
-    sockets: contextlib.ExitStack,
-    over: Callable[[], bool],
-    result: Sending,
-) -> None:
-    selector = sockets.enter_context(selectors.DefaultSelector())
-    for number in range(order.streams):
-        sock = sockets.enter_context(flow_socket(order, namespace))
-        sock.setblocking(False)
-        # A stream that its deadline cuts off must not go on retransmitting into the next burst.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
-        sock.connect_ex((order.destination, order.port))
-        stream = Stream(order.seed, number)
-        selector.register(sock, selectors.EVENT_WRITE, (number, sock, stream))
-    share = -(-order.frames * order.payload // order.streams)
-    position = [-1] * order.streams  # -1: not connected yet
-    open_streams = order.streams
-    progress = time.monotonic()
-    # A NIC that spoils everything lets no stream go on: what was captured of it tells enough.
-    while open_streams and not over() and time.monotonic() - progress < _STALL_SECONDS:
-        for key, events in selector.select(0.05):
-            progress = time.monotonic()
-            number, sock, stream = key.data
-            if events & selectors.EVENT_READ:  # the receiver has read to our end and closed
-                selector.unregister(sock)
-                open_streams -= 1
-                continue
-            try:
-                if position[number] < 0:
-                    sock.send(PREFACE.pack(mark(order.seed), number))
-                    result.segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-                    position[number] = 0
-                at = position[number]
-                written = sock.send(stream.at(at, min(CHUNK, share - at)))
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                selector.unregister(sock)
-                if error.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ETIMEDOUT):
-                    return
-                open_streams -= 1
-                continue
-            position[number] += written
-            result.written += written
-            if position[number] >= share:
-                sock.shutdown(socket.SHUT_WR)
-                selector.modify(sock, selectors.EVENT_READ, key.data)
-    result.complete = open_streams == 0 and result.written >= share * order.streams

@@ -13,6 +13,9 @@ end's kernel; frames it refused, which happens while that interface is down; fra
 firmware should have sent and did not; frames that arrived and that the firmware kept from the
 kernel."""
 
+TAKEN, UNREAD, SUPER_PACKETS, SEGMENTS, SENT, DROPPED, WITHHELD, REFUSED = range(len(NAMES))
+"""Where each is; wire/twin.c knows the first six."""
+
 _FORMAT = struct.Struct(f"{len(NAMES)}Q")
 
 

@@ -24,6 +24,8 @@ _TUNNEL_CSUM = 8
 _HEADER = struct.Struct("<BBHHHH")
 _TUNNEL_OFFSETS = struct.Struct("<HH")
 _TUNNEL_OFFSETS_AT = 20
+TUNNEL_HEADER = 24
+"""Bytes of the vnet header that tells of tunnels, struct virtio_net_hdr_v1_hash_tunnel."""
 
 _IPV4, _IPV6, _VLAN, _QINQ = b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8"
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing, destination options: 8 bytes times (1 + length)
@@ -102,7 +104,7 @@ def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int =
     flags, gso_type, _, gso_size, csum_start, csum_offset = _HEADER.unpack_from(buffer)
     frame = bytes(buffer[header_size:])
     l3, l4 = _outer_offsets(frame)
-    tunnel = bool(gso_type & _GSO_TUNNEL)
+    tunnel = bool(gso_type & _GSO_TUNNEL) and header_size >= TUNNEL_HEADER
     inner_l3 = 0
     if tunnel:
         # The distance between the two is used, not the two: unlike csum_start, neither of them

@@ -27,6 +27,11 @@ from qualification.lab.records import Record, close_record, end_processes, open_
 from qualification.lab.softnic import End
 from qualification.topology import Host, LoopbackLab, Ssh, Topology
 
+_GRO_WAIT = 200_000
+"""Nanoseconds that GRO waits for the next frame of a stream (gro_flush_timeout). A NIC's interrupt
+tells of many frames at once, a write to a TAP of one; without the wait there is nothing to merge.
+Whatever ends a stream's message, and all traffic with GRO off, does not wait."""
+
 Say = Callable[[str], object]
 
 _QUEUE = 20_000
@@ -198,6 +203,10 @@ def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> N
         *("ip", "-n", record.namespace(topology.host_of(nic))),
         *("link", "set", "dev", topology.nic(nic).interface),
         *("address", digest.hex(":"), "mtu", str(lab.mtu), "txqueuelen", str(_QUEUE), "up"),
+    )
+    run(
+        *("ip", "netns", "exec", record.namespace(topology.host_of(nic)), "sh", "-c"),
+        f"echo {_GRO_WAIT} > /sys/class/net/{topology.nic(nic).interface}/gro_flush_timeout",
     )
 
 

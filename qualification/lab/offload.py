@@ -26,13 +26,16 @@ _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 def finish(job: Job) -> list[bytearray]:
     """Do all that the kernel left undone.
 
+    What cannot be done is left: a checksum that would lie beyond the frame is not made, and a
+    super-packet whose headers are not where they are said to be is not sent.
+
     Returns:
         The frames for the wire, in order: one, or one for each segment.
     """
     if job.gso != GSO_NONE and job.gso_size:
         return _segments(job)
     frame = bytearray(job.frame)
-    if job.needs_csum:
+    if job.needs_csum and job.csum_start + job.csum_offset + 2 <= len(frame):
         # The field holds the seed, so the sum over the range counts the pseudo-header too.
         total = ones_sum(job.frame[job.csum_start :])
         value = udp_checksum(total) if job.csum_offset == _UDP_CHECK else checksum(total)
@@ -49,7 +52,9 @@ def _segments(job: Job) -> list[bytearray]:
     """
     source, l4 = job.frame, job.csum_start
     udp = job.gso == GSO_UDP
-    header_size = l4 + (8 if udp else (source[l4 + _TCP_DATA_OFFSET] >> 4) * 4)
+    header_size = _headers(job)
+    if not header_size:
+        return []
     headers = bytearray(source[:header_size])
     outer = _Layer(headers, job.l3, job.l4, _UDP) if job.tunnel else None
     inner = _Layer(headers, job.inner_l3 if job.tunnel else job.l3, l4, _UDP if udp else _TCP)
@@ -71,6 +76,32 @@ def _segments(job: Job) -> list[bytearray]:
             outer.write_udp(segment, header_size, payload_sum, asked=job.tunnel_csum)
         segments.append(segment)
     return segments
+
+
+def _headers(job: Job) -> int:
+    """Count the bytes before the payload of a super-packet; 0 where its headers make no sense."""
+    source, l4 = job.frame, job.csum_start
+    size = least = 8 if job.gso == GSO_UDP else 20
+    if l4 + least > len(source):
+        return 0
+    if job.gso != GSO_UDP:
+        size = (source[l4 + _TCP_DATA_OFFSET] >> 4) * 4
+    l3 = job.inner_l3 if job.tunnel else job.l3
+    if size < least or l4 + size > len(source) or not _fits(source, l3, l4):
+        return 0
+    if job.tunnel and (l3 < job.l4 + 8 or not _fits(source, job.l3, job.l4)):
+        return 0
+    return l4 + size
+
+
+def _fits(frame: bytes, l3: int, l4: int) -> bool:
+    """Whether an IP header lies where it is said to, behind Ethernet's and before `l4`."""
+    if not 14 <= l3 < l4:
+        return False
+    if frame[l3] >> 4 != 4:
+        return l3 + 40 <= l4
+    size = (frame[l3] & 0x0F) * 4
+    return size >= 20 and l3 + size <= l4
 
 
 class _Layer:
@@ -107,8 +138,9 @@ class _Layer:
         l3 = self._l3
         length = len(segment) - l3
         if self._ident is None:
-            _U16.pack_into(segment, l3 + 4, length - 40)
+            _U16.pack_into(segment, l3 + 4, length - 40 & 0xFFFF)
             return
+        length &= 0xFFFF  # no MTU is as large, yet a header may say so
         ident = (self._ident + index) & 0xFFFF
         _U16_PAIR.pack_into(segment, l3 + 2, length, ident)
         _U16.pack_into(segment, l3 + 10, checksum(self._ip_sum + length + ident))
@@ -120,11 +152,11 @@ class _Layer:
         l4 = self._l4
         length = len(segment) - l4
         if asked:
-            _U16_PAIR.pack_into(segment, l4 + _UDP_LENGTH, length, 0)
+            _U16_PAIR.pack_into(segment, l4 + _UDP_LENGTH, length & 0xFFFF, 0)
             total = self._pseudo + length + _sum(segment, l4, header_size) + payload_sum
             _U16.pack_into(segment, l4 + _UDP_CHECK, udp_checksum(total))
         else:
-            _U16.pack_into(segment, l4 + _UDP_LENGTH, length)
+            _U16.pack_into(segment, l4 + _UDP_LENGTH, length & 0xFFFF)
 
     def write_tcp(
         self, segment: bytearray, header_size: int, payload_sum: int, offset: int, *, last: bool

@@ -15,9 +15,7 @@ kernel's log says "unexpected GSO type". Such frames are counted as `unread`.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import select
 import signal
 import sys
@@ -27,24 +25,11 @@ from pathlib import Path
 
 from qualification.errors import LabError
 from qualification.lab import counters, firmwares
+from qualification.lab.engine import engine, pad
 from qualification.lab.events import Watch
-from qualification.lab.job import GSO_NONE, UNCHECKED, parse
-from qualification.lab.offload import finish
+from qualification.lab.firmwares import Touches
+from qualification.lab.job import UNCHECKED
 from qualification.lab.tap import open_tap
-
-_BATCH = 64
-"""Frames taken from one end before the other end has its turn."""
-
-_LARGEST = 1 << 18
-"""Bytes of the read buffer. The kernel's super-packets are 64 KiB (gso_max_size) unless a user
-turns on BIG TCP."""
-
-_SHORTEST = 60
-"""Bytes of the shortest Ethernet frame, less its FCS: a MAC pads to it with zeros."""
-
-_TAKEN, _UNREAD, _SUPER, _SEGMENTS, _SENT, _DROPPED, _WITHHELD, _REFUSED = range(
-    len(counters.NAMES)
-)
 
 
 @dataclass(frozen=True)
@@ -78,63 +63,39 @@ class _Port:
         self.tap = open_tap(end.namespace, end.interface, end.queues)
         self.watch = Watch(end.namespace, end.interface)
         self.counts = counters.create(Path(end.counters))
-        self._buffer = bytearray(_LARGEST)
-        self.unchecked = UNCHECKED.header(self.tap.header_size)
 
-    def carry(self, queue: int, other: _Port) -> None:
+    def join(self, other: _Port) -> None:
+        """Plug in the cable; what is sent from here goes to the other port."""
+        self.other = other
+        self.engine = engine(self.tap.header_size, other.tap.header_size, self.counts)
+        transmitted_only = not self.firmware.path and not other.firmware.receive
+        self.touches: Touches = self.firmware.touches if transmitted_only else "all"
+
+    def carry(self, queue: int) -> None:
         """Move one batch from one queue to the other end."""
-        fd, size, buffer, counts = (
-            self.tap.queues[queue],
-            self.tap.header_size,
-            self._buffer,
-            self.counts,
-        )
-        view, transmit, path = memoryview(buffer), self.firmware.transmit, self.firmware.path
+        firmware, queues = self.firmware, self.other.tap.queues
+        into = queues[queue % len(queues)]
         self._notice()
-        for _ in range(_BATCH):
-            try:
-                length = os.readv(fd, (buffer,))
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                counts[_UNREAD] += 1
-                continue
-            job = parse(view[:length], size, queue)
-            frames = finish(job)
-            counts[_TAKEN] += 1
-            if job.gso != GSO_NONE:
-                counts[_SUPER] += 1
-                counts[_SEGMENTS] += len(frames)
-            if transmit:
-                made = len(frames)
-                frames = transmit(job, frames)
-                counts[_WITHHELD] += max(0, made - len(frames))
-            for frame in frames:
-                if len(frame) < _SHORTEST:
-                    frame.extend(bytes(_SHORTEST - len(frame)))
-            self._deliver(path(frames) if path and frames else frames, queue, other)
-        if path:  # nothing is held from one queue to the next, nor for long
-            self._deliver(path([]), queue, other)
+        for job, made in self.engine.carry(self.tap.queues[queue], queue, into, self.touches):
+            frames = made
+            if firmware.transmit:
+                number = len(made)
+                frames = firmware.transmit(job, made)
+                self.counts[counters.WITHHELD] += max(0, number - len(frames))
+            pad(frames)
+            self._deliver(firmware.path(frames) if firmware.path and frames else frames, into)
+        if firmware.path:  # nothing is held from one queue to the next, nor for long
+            self._deliver(firmware.path([]), into)
 
-    def _deliver(self, frames: list[bytearray], queue: int, other: _Port) -> None:
-        """Write frames to the other end's kernel."""
-        queues, counts, receive = other.tap.queues, self.counts, other.firmware.receive
-        into, header = queues[queue % len(queues)], other.unchecked
+    def _deliver(self, frames: list[bytearray], into: int) -> None:
+        """Write frames to a queue of the other end's kernel, with what its NIC says of them."""
+        size, receive = self.other.tap.header_size, self.other.firmware.receive
         for frame in frames:
-            if receive:
-                claim = receive(frame)
-                if claim is None:
-                    other.counts[_REFUSED] += 1
-                    continue
-                header = claim.header(other.tap.header_size)
-            try:
-                os.writev(into, (header, frame))
-            except OSError:  # EIO: the interface is down
-                counts[_DROPPED] += 1
+            claim = receive(frame) if receive else UNCHECKED
+            if claim is None:
+                self.other.counts[counters.REFUSED] += 1
             else:
-                counts[_SENT] += 1
+                self.engine.write(into, claim.header(size), frame)
 
     def _notice(self) -> None:
         """Tell the firmware what has happened to its interface before the frames at hand."""
@@ -159,14 +120,14 @@ def main() -> int:
     except LabError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
+    left.join(right)
+    right.join(left)
     missing = dict.fromkeys((*left.tap.missing, *right.tap.missing))
     print(json.dumps({"missing": list(missing)}), flush=True)
 
     owner = sys.stdin.fileno()
     across = {
-        fd: (port, queue, other)
-        for port, other in ((left, right), (right, left))
-        for queue, fd in enumerate(port.tap.queues)
+        fd: (port, queue) for port in (left, right) for queue, fd in enumerate(port.tap.queues)
     }
     with select.epoll() as ready:
         for fd in (owner, *across):
@@ -175,8 +136,8 @@ def main() -> int:
             for fd, _ in ready.poll():
                 if fd == owner:
                     return 0
-                port, queue, other = across[fd]
-                port.carry(queue, other)
+                port, queue = across[fd]
+                port.carry(queue)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import paramiko
 import pytest
 
 from qualification.errors import LabError, UsageError
-from qualification.lab import counters, loopback, records, softnic, standing, tap
+from qualification.lab import loopback, records, standing, tap
 from qualification.lab.job import parse
 from qualification.lab.loopback import RunningLab
 from qualification.topology import Topology, dump, load
@@ -286,28 +286,3 @@ def test_the_smaller_header_works_too(
         assert "tx-udp-segmentation: on" in features
     finally:
         os.close(*opened.queues)
-
-
-@pytest.mark.lab
-def test_a_frame_that_the_kernel_loses_in_handing_it_over_ends_nothing(
-    start: Start, two_hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    lab = start(two_hosts())
-    ends = [
-        softnic.End(nic, lab.record.namespace("alpha"), nic, "good", {}, str(tmp_path / nic))
-        for nic in ("x0", "x1")
-    ]
-    left, right = (softnic._Port(end) for end in ends)
-    answers = iter([OSError(errno.EINVAL, "Invalid argument"), BlockingIOError()])
-
-    def readv(*_: object) -> int:
-        raise next(answers)
-
-    monkeypatch.setattr(os, "readv", readv)
-    left.carry(0, right)
-    monkeypatch.undo()
-    assert counters.read(tmp_path / "x0") == dict.fromkeys(counters.NAMES, 0) | {"unread": 1}
-    for fd in (*left.tap.queues, *right.tap.queues):
-        os.close(fd)
-    for port in (left, right):
-        port.watch.close()

@@ -120,10 +120,12 @@ class Frame:
 
 @contextlib.contextmanager
 def capture(lab: RunningLab, host: str, file: Path) -> Iterator[None]:
-    """Capture all that arrives at a host."""
-    command = ["ip", "netns", "exec", lab.record.namespace(host), "tcpdump", "-i", "p0", "-Q", "in"]
+    """Capture all that arrives at a host, frame by frame: GRO is off from then on."""
+    command = ["ip", "netns", "exec", lab.record.namespace(host)]
+    subprocess.run([*command, "ethtool", "-K", "p0", "gro", "off"], check=True)
+    command += ["tcpdump", "-i", "p0", "-Q", "in", "--immediate-mode"]
     with subprocess.Popen(
-        [*command, "--immediate-mode", "-B", "65536", "-U", "-w", str(file), "-Z", "root"],
+        [*command, "-s", "2048", "-B", "65536", "-U", "-w", str(file), "-Z", "root"],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

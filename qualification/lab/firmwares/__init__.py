@@ -33,6 +33,7 @@ from qualification.lab.firmwares.registry import (
     Loaded,
     Model,
     State,
+    Touches,
     check,
     describe,
     firmware,
@@ -40,7 +41,7 @@ from qualification.lab.firmwares.registry import (
 )
 
 __all__ = [
-    "Firmware", "Knob", "Loaded", "Model", "State",
+    "Firmware", "Knob", "Loaded", "Model", "State", "Touches",
     "check", "describe", "firmware", "garble", "models",
 ]  # fmt: skip
 

@@ -43,7 +43,7 @@ def write_wrong(
     return frames
 
 
-@firmware("random-p", p=0.03)
+@firmware("random-p", touches="segmented", p=0.03)
 def random_p(job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
     """Garble the outer checksum of tunnel segments, on a share `p` of them at random.
 

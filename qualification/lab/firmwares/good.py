@@ -11,13 +11,13 @@ from qualification.lab.job import GSO_NONE, Job
 from qualification.wire.dissect import dissect
 
 
-@firmware("good", good=True)
+@firmware("good", good=True, touches="nothing")
 def good(_job: Job, frames: list[bytearray], _state: State) -> list[bytearray]:
     """Do what was asked."""
     return frames
 
 
-@firmware("constant-ip-id", good=True)
+@firmware("constant-ip-id", good=True, touches="segmented")
 def constant_ip_id(job: Job, frames: list[bytearray], _state: State) -> list[bytearray]:
     """Give all segments of a super-packet one IPv4 id where DF is set, as RFC 6864 allows."""
     tunnel = tunnel_of(job, frames) if job.gso != GSO_NONE else None
@@ -39,7 +39,7 @@ def tcp_ffff(job: Job, frames: list[bytearray], _state: State) -> list[bytearray
     return frames
 
 
-@firmware("pad-long", good=True, to=128, byte=0)
+@firmware("pad-long", good=True, touches="all", to=128, byte=0)
 def pad_long(_job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
     """Pad Ethernet frames to more than they need, with any `byte`: it is behind all lengths."""
     filler = bytes((int(state.knobs["byte"]) & 0xFF,))

@@ -26,7 +26,7 @@ def port_unknown(job: Job, frames: list[bytearray], state: State) -> list[bytear
     return as_plain_udp(job, frames, tunnel, cut=state.knobs["large"] == "cut")
 
 
-@firmware("port-stolen", large=_LARGE)
+@firmware("port-stolen", touches="all", large=_LARGE)
 def port_stolen(job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
     """Know only the tunnel port that came last: a second one turns the first into port-unknown.
 

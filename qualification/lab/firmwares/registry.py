@@ -18,6 +18,9 @@ Choice = tuple[str, ...]
 
 Kind = Literal["fault", "good"]
 Acts = Literal["transmit", "receive", "path"]
+Touches = Literal["nothing", "segmented", "unfinished", "all"]
+"""Which of the jobs on their way out a firmware does anything to, or remembers: none, those to be
+cut, those on which the kernel left any work, all. Of the others it may never hear."""
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Model:
         kind: "fault", or "good" if it is merely unusual and must never be called wrong.
         acts: "transmit", "receive" or "path": on what the NIC sends, on what arrives at it, or
             between the two NICs, on what left the one it is named for.
+        touches: Which jobs it has to see, if it acts on those.
         knobs: What a user may set, with the defaults.
         summary: One sentence.
         function: What it does.
@@ -75,6 +79,7 @@ class Model:
     name: str
     kind: Kind
     acts: Acts
+    touches: Touches
     knobs: Mapping[str, Knob | Choice]
     summary: str
     function: Callable[..., Any]  # Transmit, Receive or Path, as `acts` says
@@ -91,7 +96,12 @@ _models: dict[str, Model] = {}
 
 
 def firmware(
-    model: str, *, good: bool = False, acts: Acts = "transmit", **knobs: Knob | Choice
+    model: str,
+    *,
+    good: bool = False,
+    acts: Acts = "transmit",
+    touches: Touches = "unfinished",
+    **knobs: Knob | Choice,
 ) -> Callable[[_Function], _Function]:
     """Register a firmware; the first line of its docstring tells users what it does.
 
@@ -99,6 +109,8 @@ def firmware(
         model: Its name in topologies and reports.
         good: It is no fault, merely unusual.
         acts: Where it acts, which says what it gets: `Transmit`, `Receive` or `Path`.
+        touches: Which jobs it has to see, if it is of those that act on them; what the kernel
+            has finished itself, a fault leaves alone.
         **knobs: What a user may set, and the defaults. A knob named `p` is a probability; a
             tuple lists the words that a knob may be.
     """
@@ -106,7 +118,7 @@ def firmware(
     def register(function: _Function) -> _Function:
         summary = (function.__doc__ or "").strip().partition("\n")[0]
         kind: Kind = "good" if good else "fault"
-        _models[model] = Model(model, kind, acts, knobs, summary, function)
+        _models[model] = Model(model, kind, acts, touches, knobs, summary, function)
         return function
 
     return register
@@ -123,12 +135,14 @@ class Loaded:
 
     Attributes:
         state: What it has in mind.
+        touches: The jobs on which `transmit` has to be called.
         transmit: As `Transmit`, less the state.
         receive: As `Receive`, less the state.
         path: As `Path`, less the state.
     """
 
     state: State
+    touches: Touches = "nothing"
     transmit: Callable[[Job, list[bytearray]], list[bytearray]] | None = None
     receive: Callable[[bytearray], Claim | None] | None = None
     path: Callable[[list[bytearray]], list[bytearray]] | None = None
@@ -162,7 +176,10 @@ class Firmware:
         state, model = State(self.knobs, random.Random(seed)), _models[self.model]
         function = model.function
         if model.acts == "transmit":
-            return Loaded(state, transmit=lambda job, frames: function(job, frames, state))
+            committed = _models[str(self.knobs["fault"])] if "fault" in self.knobs else model
+            return Loaded(
+                state, committed.touches, lambda job, frames: function(job, frames, state)
+            )
         if model.acts == "receive":
             return Loaded(state, receive=lambda frame: function(frame, state))
         return Loaded(state, path=lambda frames: function(frames, state))

@@ -12,7 +12,7 @@ _INNER_FIRST = ("inner", "outer", "both")
 _DONT_FRAGMENT = 0x40
 
 
-@firmware("super-length", layer=_INNER_FIRST, where=("sum", "header"))
+@firmware("super-length", touches="segmented", layer=_INNER_FIRST, where=("sum", "header"))
 def super_length(job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
     """Use the length of the super-packet in every segment: in the sum, or in UDP's header too."""
     tunnel = tunnel_of(job, frames)
@@ -28,7 +28,7 @@ def super_length(job: Job, frames: list[bytearray], state: State) -> list[bytear
     return write_wrong(frames, tunnel, state, too_long)
 
 
-@firmware("last-exact")
+@firmware("last-exact", touches="segmented")
 def last_exact(job: Job, frames: list[bytearray], _state: State) -> list[bytearray]:
     """Take the last segment for empty when the payload is an exact multiple of the MSS.
 
@@ -48,7 +48,7 @@ def last_exact(job: Job, frames: list[bytearray], _state: State) -> list[bytearr
     return frames
 
 
-@firmware("small-mss", below=64, single=True)
+@firmware("small-mss", touches="segmented", below=64, single=True)
 def small_mss(job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
     """Drop super-packets in a tunnel with an MSS under `below`, or of a `single` segment."""
     if not job.tunnel:
@@ -57,7 +57,9 @@ def small_mss(job: Job, frames: list[bytearray], state: State) -> list[bytearray
     return [] if too_small or (state.knobs["single"] and len(frames) == 1) else frames
 
 
-@firmware("ip-header", layer=("outer", "inner", "both"), field=("checksum", "id"))
+@firmware(
+    "ip-header", touches="segmented", layer=("outer", "inner", "both"), field=("checksum", "id")
+)
 def ip_header(job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
     """Give every segment the first one's IPv4 header checksum, or its ID although DF is 0."""
     tunnel = tunnel_of(job, frames)
