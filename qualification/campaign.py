@@ -18,11 +18,20 @@ from qualification import topology
 from qualification.inventory import Ends, Inventory, Nic
 from qualification.judge.expectations import Expectations
 from qualification.judge.verdict import Demand
-from qualification.plan.cells import CONTROLS, Cell, PlanName, plan_cells, receive_cells
+from qualification.plan.besides import VLAN_INSERT, loaded_flows, tagged_flows
+from qualification.plan.cells import (
+    CONTROLS,
+    TAGGED,
+    Cell,
+    PlanName,
+    plan_cells,
+    receive_cells,
+)
 from qualification.plan.features import RECEIVED, VARIED, FeatureRule, FeatureSpace
 from qualification.plan.flows import (
     STATES,
     Flow,
+    Inserted,
     bulk_flows,
     receive_flows,
     state_flows,
@@ -83,7 +92,7 @@ class Campaign:
         """The two NICs of a pair."""
         named = self.topology.pairs[pair]
         nics = self.inventory.nics
-        return Ends(nics[named.dut], nics[named.peer], named.port)
+        return Ends(nics[named.dut], nics[named.peer], named.port, named.vlan)
 
     def flows(self, pair: str) -> tuple[Flow, ...]:
         """What may be sent on a pair by the kernel's own sockets."""
@@ -99,9 +108,29 @@ class Campaign:
         """What may be sent on a pair after its DUT has been through something."""
         ends = self.ends(pair)
         flows = state_flows(ends.families, ends.port)
-        # A link that may be the one of our own session is not taken down.
-        spared = self.topology.nic(self.topology.pairs[pair].dut).allow_management
-        return tuple(flow for flow in flows if not (spared and flow.state == "reset"))
+        facts = ends.dut.facts
+        # A link that may be the one of our own session is not disturbed.
+        if self.topology.nic(self.topology.pairs[pair].dut).allow_management:
+            return tuple(flow for flow in flows if flow.state not in ("reset", "mtu"))
+        raised = facts.max_mtu is not None and facts.max_mtu > facts.mtu
+        return tuple(flow for flow in flows if raised or flow.state != "mtu")
+
+    def tagged(self, pair: str) -> tuple[Flow, ...]:
+        """What may be sent on a pair behind a VLAN tag; nothing where its topology has no VLAN."""
+        ends = self.ends(pair)
+        if ends.vlan is None:
+            return ()
+        feature = ends.dut.facts.features.get(VLAN_INSERT)
+        by_nic = feature is not None and (feature.hw or feature.active)
+        by_kernel = feature is None or feature.hw or not feature.active
+        inserted: tuple[tuple[Inserted, bool], ...] = (("nic", by_nic), ("kernel", by_kernel))
+        who = [one for one, possible in inserted if possible]
+        return tagged_flows(ends.families, ends.port, who, every=self.plan == "full")
+
+    def loaded(self, pair: str) -> tuple[Flow, ...]:
+        """What may be sent on a pair while more is going on."""
+        ends = self.ends(pair)
+        return loaded_flows(ends.families, ends.port, every=self.plan == "full")
 
     def received(self, pair: str) -> tuple[Flow, ...]:
         """What the DUT of a pair may receive."""
@@ -136,11 +165,13 @@ class Campaign:
             self.plan,
             self.states(pair),
             receive_cells(pair, self.receive_space(pair), self.received(pair)),
+            (*self.loaded(pair), *self.tagged(pair)),
         )
 
     def controls(self, pair: str) -> tuple[str, ...]:
         """Ids of a pair's controls."""
-        return tuple(f"{pair}/{name}" for name in CONTROLS)
+        tagged = (TAGGED,) if self.tagged(pair) else ()
+        return tuple(f"{pair}/{name}" for name in (*CONTROLS, *tagged))
 
     def seconds(self, pair: str) -> float:
         """How long a pair will take, roughly."""

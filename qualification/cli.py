@@ -314,12 +314,14 @@ def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -
 @main.command(epilog=_CASES_CODES)
 def cases() -> None:
     """List what is sent and received, and which faults each volley is for."""
-    from qualification.plan.cells import CONTROLS
+    from qualification.plan.besides import BESIDES
+    from qualification.plan.cells import CONTROLS, TAGGED, TAGGED_TITLE
+    from qualification.plan.flows import STATES
     from qualification.wire.arrivals import RIGHT, WRONG
     from qualification.wire.volleys import VOLLEYS
 
     click.echo("controls, with every offload off:")
-    for name, title in CONTROLS.items():
+    for name, title in (*CONTROLS.items(), (TAGGED, TAGGED_TITLE)):
         click.echo(f"  {name:<12} {title}")
     click.echo("\nthe kernel's own traffic, under every offload set:")
     click.echo("  tcp          streams in bulk; the kernel makes super-packets of them")
@@ -329,6 +331,14 @@ def cases() -> None:
     for volley in VOLLEYS.values():
         click.echo(f"  {volley.name:<12} {volley.title}")
         click.echo(f"  {'':<12} for: {', '.join(volley.faults)}")
+    click.echo("\na few of both, with everything on:")
+    for name, (title, faults) in BESIDES.items():
+        click.echo(f"  {name:<12} {title}")
+        click.echo(f"  {'':<12} for: {faults}")
+    click.echo("\ntwo volleys again, last of all, after the NIC has been through something:")
+    for state, (title, faults) in STATES.items():
+        click.echo(f"  {'@' + state:<12} {title}")
+        click.echo(f"  {'':<12} for: {faults}")
     width = max(map(len, (*RIGHT, *WRONG)))
     click.echo("\nframes that the DUT receives, under every set of receive features:")
     click.echo("  right ones, each to be delivered; for: rx-strict")

@@ -57,11 +57,13 @@ class Ends:
         dut: The NIC being qualified.
         peer: The NIC that watches it.
         port: The tunnel's UDP port.
+        vlan: Identifier of the VLAN whose tag outer packets are given in some flows; None for none.
     """
 
     dut: Nic
     peer: Nic
     port: int
+    vlan: int | None = None
 
     @property
     def families(self) -> frozenset[Literal[4, 6]]:

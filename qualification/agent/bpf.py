@@ -15,6 +15,7 @@ _LD_H_IND, _LDX_MSH = 0x48, 0xB1  # [x + k], and x = 4 * ([k] & 15): an IPv4 hea
 _JEQ, _JSET, _RET = 0x15, 0x45, 0x06
 
 _ACCEPT, _REJECT = "accept", "reject"
+_VLAN = 0x8100
 
 
 class _Program:
@@ -38,6 +39,43 @@ class _Program:
         return b"".join(out)
 
 
+def _packet(p: _Program, name: str, at: int, protocols: tuple[int, ...], port: int) -> None:
+    """What an IP packet has to be; its EtherType is loaded.
+
+    Args:
+        p: What it is added to.
+        name: Of its labels, so that there may be several.
+        at: Where its header begins.
+        protocols: As for `sender_filter`.
+        port: The same.
+    """
+    four, six = name + "ip4-ours", name + "ip6-ours"
+    p.add(_JEQ, 0x86DD, yes=name + "ip6")
+    p.add(_JEQ, 0x0800, no=_REJECT)
+
+    p.add(_LD_B, at + 9)
+    for protocol in protocols:
+        p.add(_JEQ, protocol, yes=four)
+    p.add(_RET, 0)
+    p.label(four)
+    p.add(_LD_H, at + 6)
+    p.add(_JSET, 0x3FFF, yes=_ACCEPT)  # a fragment: no ports to look at
+    p.add(_LDX_MSH, at)
+    p.add(_LD_H_IND, at + 2)
+    p.add(_JEQ, port, yes=_ACCEPT, no=_REJECT)
+
+    p.label(name + "ip6")
+    p.add(_LD_B, at + 6)
+    for protocol in protocols:
+        p.add(_JEQ, protocol, yes=six)
+    for extension in (0, 43, 44, 60):  # hop-by-hop, routing, fragment, destination options
+        p.add(_JEQ, extension, yes=_ACCEPT)
+    p.add(_RET, 0)
+    p.label(six)
+    p.add(_LD_H, at + 42)
+    p.add(_JEQ, port, yes=_ACCEPT, no=_REJECT)
+
+
 def sender_filter(mac: str, protocols: Iterable[int], port: int, snap: int) -> bytes:
     """A program that keeps frames from a MAC address to a port of the given IP protocols.
 
@@ -58,30 +96,13 @@ def sender_filter(mac: str, protocols: Iterable[int], port: int, snap: int) -> b
     p.add(_LD_H, 6)
     p.add(_JEQ, int.from_bytes(source[:2], "big"), no=_REJECT)
     p.add(_LD_H, 12)
-    p.add(_JEQ, 0x86DD, yes="ip6")
-    p.add(_JEQ, 0x0800, no=_REJECT)
-
-    p.add(_LD_B, 23)
-    for protocol in protocols:
-        p.add(_JEQ, protocol, yes="ip4-ours")
-    p.add(_RET, 0)
-    p.label("ip4-ours")
-    p.add(_LD_H, 20)
-    p.add(_JSET, 0x3FFF, yes=_ACCEPT)  # a fragment: no ports to look at
-    p.add(_LDX_MSH, 14)
-    p.add(_LD_H_IND, 16)
-    p.add(_JEQ, port, yes=_ACCEPT, no=_REJECT)
-
-    p.label("ip6")
-    p.add(_LD_B, 20)
-    for protocol in protocols:
-        p.add(_JEQ, protocol, yes="ip6-ours")
-    for extension in (0, 43, 44, 60):  # hop-by-hop, routing, fragment, destination options
-        p.add(_JEQ, extension, yes=_ACCEPT)
-    p.add(_RET, 0)
-    p.label("ip6-ours")
-    p.add(_LD_H, 56)
-    p.add(_JEQ, port, yes=_ACCEPT, no=_REJECT)
+    p.add(_JEQ, _VLAN, yes="tagged")
+    # The kernel takes the outermost tag out of what arrives, and out of what the NIC is to tag.
+    for name, tag in (("", 0), ("tagged", 4)):
+        if name:
+            p.label(name)
+            p.add(_LD_H, 12 + tag)
+        _packet(p, name, 14 + tag, protocols, port)
 
     p.label(_ACCEPT)
     p.add(_RET, snap or 0x40000)

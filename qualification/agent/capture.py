@@ -7,6 +7,7 @@ worth of memory. The ring only ever loses frames loudly.
 from __future__ import annotations
 
 import base64
+import struct
 import threading
 import time
 from collections import Counter
@@ -61,6 +62,14 @@ def _ttl(packet: Packet, data: bytes) -> int | None:
     if packet.l4 == packet.start:
         return None
     return data[packet.start + (8 if packet.family == 4 else 7)]
+
+
+def _mistagged(wanted: int | None, tag: bytes | None) -> str | None:
+    """What is wrong with a frame's outer VLAN tag; the kernel has taken it out of the bytes."""
+    if wanted is None or tag == struct.pack("!HH", 0x8100, wanted):
+        return None
+    found = "none" if tag is None else tag.hex()
+    return f"VLAN tags are {found}, should be 8100{wanted:04x}"
 
 
 def _names(layers: int) -> tuple[str, ...]:
@@ -143,7 +152,8 @@ class PeerCapture(_Capture):
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
-        library = twin().library if self.in_place else None
+        # The tag is none of the frame's bytes any more, which are all that the twin looks at.
+        library = twin().library if self.in_place and order.vlan is None else None
         self._judging: Judging | None = None
         if library is not None:
             self._judging = Judging(
@@ -192,7 +202,9 @@ class PeerCapture(_Capture):
             return
         if self._must_not_have & ~checked.absent & (checked.good | checked.bad):
             self._unasked += 1
-        differs = self._differs(data, checked) if whose == _OURS else None
+        differs = None
+        if whose == _OURS:
+            differs = _mistagged(self._order.vlan, frame.vlan) or self._differs(data, checked)
         if bad or differs:
             self._frames += 1
             self._bad += 1

@@ -14,7 +14,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
-from . import features, links
+from . import features, links, mtus
 from .messages import HostFacts, NicFacts
 
 _SIOCETHTOOL = 0x8946
@@ -66,6 +66,7 @@ def nic(interface: str) -> NicFacts:
         devlink=_devlink(bus),
         addresses=tuple(links.addresses(link["index"])),
         features=features.read(interface),
+        max_mtu=mtus.most(link) or None,
     )
 
 

@@ -204,7 +204,7 @@ def record(interface: str) -> tuple[list[tuple[int, bool]], list[str]]:
             "too-much-to-lose",
             f"{interface} has nexthop objects, or more than {_MOST} addresses and routes, which "
             "would be lost with its link down",
-            hint="leave the link up: -k 'not reset'",
+            hint="leave the link alone: -k 'not reset and not mtu'",
         )
     return list(numbers.items()), [one.dump() for one in there]
 

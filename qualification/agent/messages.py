@@ -28,7 +28,7 @@ class FlowOrder:
         payload: Largest payload of one frame, bytes.
         streams: Sockets to spread over, so that outer source ports and queues spread too.
         seed: Determines every payload byte.
-        pace: Frames per second at most (UDP).
+        pace: Frames per second at most (UDP); 0 for as many as there can be.
         deadline: Seconds after which what has been sent is all there is.
     """
 
@@ -64,6 +64,7 @@ class VolleyOrder:
         mtu: Most bytes of an IP packet in it.
         seed: Determines every payload byte.
         ttl: Or hop limit, where the volley does not say otherwise.
+        around: What the tunnel adds to the outer checksum; see `qualification.wire.aimed`.
     """
 
     volley: str
@@ -79,6 +80,7 @@ class VolleyOrder:
     mtu: int
     seed: int
     ttl: int = 64
+    around: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class CaptureOrder:
         ring: Ring size, bytes.
         ttl: What tells the burst's frames from others to its port, if that is not its own; see
             `qualification.wire.volleys.MARKS`.
+        vlan: Tag control information that each frame has to carry (IEEE 802.1Q); None for frames
+            of whose tag nothing is said.
     """
 
     interface: str
@@ -120,6 +124,7 @@ class CaptureOrder:
     snap: int = 0
     ring: int = 64 << 20
     ttl: int | None = None
+    vlan: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class TunnelOrder:
         addresses: Own inner interface addresses, "10.18.1.1/24".
         neighbours: The other end's inner addresses.
         mtu: Inner MTU, bytes.
+        source_port: The one UDP source port of all its packets; 0 for one of each inner flow.
     """
 
     name: str
@@ -153,6 +159,26 @@ class TunnelOrder:
     addresses: tuple[str, ...]
     neighbours: tuple[str, ...]
     mtu: int
+    source_port: int = 0
+
+
+@dataclass(frozen=True)
+class VlanOrder:
+    """A VLAN device on the underlay interface, for tunnels of tagged packets.
+
+    Attributes:
+        name: The device's.
+        vlan: VLAN identifier, 1 to 4094 (IEEE 802.1Q).
+        addresses: Own underlay interface addresses in the VLAN.
+        neighbours: The other end's.
+        remote_mac: The other end's MAC address.
+    """
+
+    name: str
+    vlan: int
+    addresses: tuple[str, ...]
+    neighbours: tuple[str, ...]
+    remote_mac: str
 
 
 @dataclass(frozen=True)
@@ -190,6 +216,7 @@ class NicFacts:
     devlink: dict[str, str]
     addresses: tuple[str, ...]
     features: dict[str, Feature]
+    max_mtu: int | None = None
 
 
 @dataclass(frozen=True)
@@ -304,6 +331,7 @@ class Sent:
         seconds: How long it took.
         counters: NIC and kernel counters that moved, by name.
         kernel_log: Lines the kernel logged meanwhile that speak of checksums or offloads.
+        back: Payload bytes that came from the peer meanwhile, where it was to send some.
     """
 
     handed: Handed
@@ -312,6 +340,7 @@ class Sent:
     seconds: float
     counters: dict[str, int]
     kernel_log: tuple[str, ...] = ()
+    back: int = 0
 
 
 @dataclass(frozen=True)

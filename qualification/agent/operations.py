@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import counters, facts, features, kept, links, neighbours
+from . import counters, facts, features, links, neighbours
 from .arrival_orders import ArrivalOrders
+from .back import BackSender, Sink
 from .call_orders import CallOrders
 from .capture import PeerCapture, SenderCapture
 from .journal import Journal
+from .link_orders import UNDOS, LinkOrders
 from .messages import (
     CaptureOrder,
     Delivered,
@@ -40,9 +42,6 @@ from .waiting import await_condition
 _QUIET_SECONDS = 0.25
 """Nothing more is expected of a burst after the wire has been silent for this long."""
 
-_SETTLING_SECONDS = 5.0
-"""For the kernel to find out that nobody else has an IPv6 address."""
-
 _FIRING_SECONDS = 2.0
 """For the last buffer of a volley to reach the NIC."""
 
@@ -56,15 +55,17 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "prepare": agent.prepare,
         "request_features": agent.request_features,
         "make_tunnels": agent.make_tunnels,
+        "drop_tunnels": agent.drop_tunnels,
         "reach": agent.reach,
-        "flap": agent.flap,
         "watch": agent.watch,
         "collect": agent.collect,
+        "listen": agent.listen,
         "send": agent.send,
         "fire": agent.fire,
         "inject": agent.inject,
         **agent.calls.table,
         **agent.arrivals.table,
+        **agent.link.table,
     }
     return table, agent.restore
 
@@ -77,8 +78,7 @@ def _undo_features(interface: str, wanted: dict[str, bool]) -> None:
 _UNDOS: dict[str, Callable[..., None]] = {
     "features": _undo_features,
     "address": links.remove_address,
-    "link": links.set_up,
-    "kept": kept.put_back,
+    **UNDOS,
 }
 
 
@@ -92,11 +92,14 @@ class _Agent:
         self._touched: set[str] = set()
         self._watched: tuple[PeerCapture, Receiver | None, dict[str, int], int | None] | None = None
         self._rings, self._raw = Rings(), RawSockets()
+        self._back: BackSender | None = None
+        self._sink: Sink | None = None
         self._log = counters.KernelLog()
         self.calls = CallOrders(self._tunnel)
         self.arrivals = ArrivalOrders(
             lambda: self._interface, self._tunnel, self._log.news, self._raw
         )
+        self.link = LinkOrders(lambda: (self._interface, self._lease()))
 
     # Reading
 
@@ -173,35 +176,18 @@ class _Agent:
         """Makes the tunnel namespace and its VXLAN devices."""
         if self._tunnels is None:
             self._tunnels = Tunnels()
-        self._tunnels.make([TunnelOrder(**order) for order in orders])
+        made = [TunnelOrder(**order) for order in orders]
+        self._tunnels.make([dataclasses.replace(o, link=self.link.where(o.link)) for o in made])
+
+    def drop_tunnels(self, _context: Context, *, names: Sequence[str]) -> None:
+        """Takes some of those devices away again."""
+        if self._tunnels is not None:
+            self._tunnels.drop(names)
 
     def reach(self, context: Context, *, address: str) -> None:
         """Waits until the link is up and the partner answers for its underlay address."""
         links.await_carrier(self._interface, context.stop.is_set)
         neighbours.reach(self._interface, address, context.stop.is_set)
-
-    def flap(self, context: Context) -> None:
-        """Takes the link down and up, and gives the host back what it lost by that.
-
-        Raises:
-            AgentProblem: It is the link of our own session, or the host would not be as it was.
-        """
-        interface, journal = self._interface, self._lease()
-        if links.carries_ssh(interface) is not None:
-            raise AgentProblem(
-                "management-interface",
-                f"{interface} carries our own session: its link is not taken down",
-                hint="leave it up: -k 'not reset'",
-            )
-        numbers, there = kept.record(interface)
-        journal.about_to("kept", interface=interface, numbers=numbers, there=there)
-        journal.about_to("link", interface=interface, up=True)
-        links.set_up(interface, False)
-        links.set_up(interface, True)
-        links.await_carrier(interface, context.stop.is_set)
-        kept.put_back(interface, numbers, there)
-        await_condition(kept.settled(interface), _SETTLING_SECONDS, context.stop.is_set)
-        journal.undone(2)
 
     # Bursts
 
@@ -212,8 +198,12 @@ class _Agent:
         capture: dict[str, Any],
         flow: dict[str, Any] | None = None,
         volley: dict[str, Any] | None = None,
+        back: dict[str, Any] | None = None,
     ) -> None:
-        """Starts judging a flow's frames and, if it is one of sockets, receiving it."""
+        """Starts judging a flow's frames and, if it is one of sockets, receiving it.
+
+        And sending one back, if there is one.
+        """
         self._end_watch()
         order = CaptureOrder(**capture)
         tunnel = self._tunnel_of(order.vni)
@@ -231,12 +221,15 @@ class _Agent:
                 watching.finish()
                 raise
         self._watched = watching, receiver, before, tunnel
+        if back is not None:
+            self._back = BackSender(FlowOrder(**back), tunnel)
 
     def collect(self, context: Context, *, frames: int) -> dict[str, Any]:
         """Waits until that many frames have come or the wire is quiet, and tells what was seen."""
         if self._watched is None:
             raise AgentProblem("not-watching", "collect without watch")
         watching, receiver, before, tunnel = self._watched
+        self._end_back()
 
         def over() -> bool:
             quiet = watching.quiet_for()
@@ -253,6 +246,17 @@ class _Agent:
             Received(seen, delivered, counters.moved(before, after), self._log.news())
         )
 
+    def listen(self, _context: Context, *, flow: dict[str, Any]) -> None:
+        """Takes in what the other end sends meanwhile, up to the end of the next burst."""
+        self._end_sink()
+        order = FlowOrder(**flow)
+        self._sink = Sink(order, self._tunnel_of(order.vni))
+
+    def _end_sink(self) -> None:
+        if self._sink is not None:
+            sink, self._sink = self._sink, None
+            sink.close()
+
     def send(
         self, context: Context, *, capture: dict[str, Any], flow: dict[str, Any]
     ) -> dict[str, Any]:
@@ -262,11 +266,15 @@ class _Agent:
         before = counters.snapshot(self._interface, tunnel)
         watching = SenderCapture(CaptureOrder(**capture), self._rings)
         handed = Handed()
+        came = self._sink.received if self._sink is not None else 0
         try:
             sending = send(order, tunnel, context.stop.is_set)
+            back = self._sink.received - came if self._sink is not None else 0
         except BaseException:
             watching.finish(order.payload)
             raise
+        finally:
+            self._end_sink()
         handed = watching.finish(sending.segment)
         after = counters.snapshot(self._interface, tunnel)
         return dataclasses.asdict(
@@ -277,6 +285,7 @@ class _Agent:
                 seconds=sending.seconds,
                 counters=counters.moved(before, after),
                 kernel_log=self._log.news(),
+                back=back,
             )
         )
 
@@ -317,6 +326,8 @@ class _Agent:
         with contextlib.suppress(Exception):
             self._end_watch()
         with contextlib.suppress(Exception):
+            self._end_sink()
+        with contextlib.suppress(Exception):
             self.calls.close()
         with contextlib.suppress(Exception):
             self.arrivals.close()
@@ -327,7 +338,13 @@ class _Agent:
             self._tunnels = None
         return self._journal.close() if self._journal is not None else []
 
+    def _end_back(self) -> None:
+        if self._back is not None:
+            back, self._back = self._back, None
+            back.close()
+
     def _end_watch(self) -> Any:
+        self._end_back()
         if self._watched is None:
             return None
         watching, receiver, *_ = self._watched

@@ -35,13 +35,18 @@ def _waiting(sock: socket.socket) -> int:
 
 
 class _Pace:
-    """Keeps a sender at a number of frames per second, in steps of at least two milliseconds."""
+    """Keeps a sender at a number of frames per second, in steps of at least two milliseconds.
+
+    With a rate of 0 it lets it go as fast as it can.
+    """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._start = time.monotonic()
 
     def after(self, frames: int) -> None:
+        if not self._rate:
+            return
         ahead = frames / self._rate - (time.monotonic() - self._start)
         if ahead > 0.002:
             time.sleep(ahead)

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -69,7 +70,7 @@ class Tunnels:
         six = ":" in order.local
         # Devices that share a port share its socket only if they agree on accepting zero checksums
         # (vxlan_find_sock compares flags), so both IPv6 devices accept them.
-        outer = {
+        outer: dict[str, Any] = {
             "vxlan_local6" if six else "vxlan_local": order.local,
             "vxlan_group6" if six else "vxlan_group": order.remote,
         }
@@ -78,6 +79,8 @@ class Tunnels:
             if six
             else {"vxlan_udp_csum": int(order.checksum)}
         )
+        if order.source_port:  # the upper end is not a part of it (udp_flow_src_port)
+            outer["vxlan_port_range"] = {"low": order.source_port, "high": order.source_port + 1}
         link = links.find(order.link)["index"]
 
         def made() -> bool:
@@ -136,6 +139,13 @@ class Tunnels:
                 route.neigh(
                     "add", dst=neighbour, lladdr=order.remote_mac, ifindex=index, state="permanent"
                 )
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Takes VXLAN devices away, by their names."""
+        with namespaces.inside(self._namespace), IPRoute() as route:
+            for name in names:
+                for index in route.link_lookup(ifname=name):
+                    route.link("del", index=index)
 
     def close(self) -> None:
         """Removes the devices, and lets the namespace and every connection in it go.

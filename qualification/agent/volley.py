@@ -43,6 +43,7 @@ def shots_of(order: VolleyOrder) -> Iterator[Shot]:
         order.port,
         order.mtu,
         order.ttl,
+        order.around,
     )
     make = Maker(path, TCP if order.protocol == "tcp" else UDP, pool(order.seed))
     return VOLLEYS[order.volley].shots(make, order.segmented)

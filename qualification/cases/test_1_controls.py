@@ -21,12 +21,15 @@ def test_control(
            crafted: crafted buffers, which the kernel finishes itself.
            injected: frames made wrong on purpose, one layer each, and right ones among them.
            received: what the DUT is going to receive, the other way, to sockets of the peer.
+           tagged: flows whose outer packets carry a VLAN tag.
     Verify:
         * plain, all-off: every checksum on the wire is right, in as many frames as a cell needs.
         * crafted: every frame is byte for byte what was due.
         * injected: the capture calls exactly the wrong ones wrong, in the layer that is wrong.
         * received: the peer's kernel, whose NIC vouches for nothing, delivers the right ones and
           refuses the wrong ones.
+        * tagged: frames arrive with their tag. Where none gets through, those flows are
+          UNSUPPORTED, and no others.
         * Otherwise the pair is UNTRUSTED and none of its cells may pass or fail: those of what it
           receives by the last control, all others by the first four.
     """

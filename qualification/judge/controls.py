@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qualification.agent.arrival_messages import Arrived
-from qualification.plan.cells import CONTROLS_OF
+from qualification.plan.cells import CONTROLS_OF, TAGGED, Cell
 from qualification.plan.flows import Direction
 
 from .account import account
@@ -30,6 +30,7 @@ class ControlResult:
         expected: Of frames injected, those made bad on purpose, by the one layer wrong in them.
         good: Of frames injected, those made right.
         arrived: What the peer received, by flow.
+        blocked: The path takes no such frames, which is no fault of it; only of the one for tags.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ControlResult:
     expected: Mapping[str, int] = field(default_factory=dict)
     good: int = 0
     arrived: Mapping[str, Arrived] = field(default_factory=dict)
+    blocked: bool = False
 
     @property
     def evidence(self) -> Evidence:
@@ -107,16 +109,18 @@ def judge_traffic(
     return ends(True, f"{sums.frames:,} frames, all right{lost}")
 
 
-def judge_crafted(bursts: Mapping[str, Burst]) -> ControlResult:
+def judge_crafted(bursts: Mapping[str, Burst], name: str = "crafted") -> ControlResult:
     """The control that shows what is due of a volley: with every offload off, the kernel makes it.
 
     Args:
         bursts: One for each volley, by its flow's id.
+        name: "crafted", or `TAGGED` for flows behind a VLAN tag, which a path need not let through.
     """
     sums = total(tuple(bursts.values()))
 
-    def ends(trusted: bool, reason: str) -> ControlResult:
-        return ControlResult("crafted", trusted, reason, sums.frames, sums.bad, sums.lost, bursts)
+    def ends(trusted: bool, reason: str, *, blocked: bool = False) -> ControlResult:
+        counts = sums.frames, sums.bad, sums.lost
+        return ControlResult(name, trusted, reason, *counts, bursts, blocked=blocked)
 
     for flow, burst in bursts.items():
         seen = burst.received.seen
@@ -129,7 +133,7 @@ def judge_crafted(bursts: Mapping[str, Burst]) -> ControlResult:
             )
         why = blocked_volley(flow, burst)
         if why is not None:
-            return ends(False, why)
+            return ends(False, why, blocked=name == TAGGED)
     if sums.drops or sums.unjudged:
         return ends(
             False,
@@ -241,13 +245,33 @@ def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResu
     """
     if result.name == "injected":
         return judge_injected(result.expected, result.good, result.bursts)
-    if result.name == "crafted":
-        return judge_crafted(result.bursts)
+    if result.blocked and not result.bursts:
+        return result  # there was nothing to judge
+    if result.name in ("crafted", TAGGED):
+        return judge_crafted(result.bursts, result.name)
     if result.name == "received":
         # What could not be run at all stays as it was.
         return judge_received_control(result.arrived) if result.arrived else result
     in_tunnel = None if result.name == "plain" else port
     return judge_traffic(result.name, result.bursts, demand, port=in_tunnel)
+
+
+def no_tags(why: str) -> ControlResult:
+    """The control for tags where none could be given to any frame.
+
+    Args:
+        why: In a sentence.
+    """
+    return ControlResult(TAGGED, False, why, blocked=True)
+
+
+def distrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> ControlResult | None:
+    """The control that forbids a cell of its pair a verdict; None if none does."""
+    failed = first_untrusted(controls, cell.flow.direction)
+    if failed is None and cell.flow.vlan:
+        tagged = controls.get(TAGGED, ControlResult(TAGGED, False, "it was not run"))
+        failed = None if tagged.trusted else tagged
+    return failed
 
 
 def first_untrusted(

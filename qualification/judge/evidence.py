@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from qualification.agent.arrival_messages import Arrived
 from qualification.agent.messages import Received, Sent
 
+_ROOM = ("link.rx_missed_errors", "link.rx_over_errors", "link.rx_dropped")
+
 
 @dataclass(frozen=True)
 class Burst:
@@ -37,7 +39,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Totals:
-    """The sums over the bursts of a cell; the names are those of the messages."""
+    """The sums over the bursts of a cell; the names are those of the messages.
+
+    `refused` is what the peer's NIC or kernel says to have dropped for want of room.
+    """
 
     frames: int = 0
     bad: int = 0
@@ -53,6 +58,7 @@ class Totals:
     corrupt: int = 0
     duplicates: int = 0
     inner_csum_errors: int = 0
+    refused: int = 0
     shapes: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
 
@@ -94,5 +100,6 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
             for name, value in burst.received.counters.items()
             if name.startswith("inner.") and name.endswith("InCsumErrors")
         ),
+        refused=sum(burst.received.counters.get(name, 0) for burst in bursts for name in _ROOM),
         shapes=shapes,
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qualification.plan.cells import Cell
+from qualification.plan.cells import TAGGED, Cell
 
 from .arrivals import judge_received
-from .controls import ControlResult, first_untrusted
+from .controls import ControlResult, distrusted
 from .evidence import Evidence
 from .findings import Observation, observe
 from .verdict import SETTLED, Demand, Judgement, Verdict, judge
@@ -56,9 +56,12 @@ def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | No
         cell: The cell.
         controls: Those of its pair, by name.
     """
-    failed = None if cell.unsupported else first_untrusted(controls, cell.flow.direction)
+    failed = None if cell.unsupported else distrusted(cell, controls)
     if failed is None:
         return None
+    if failed.blocked:
+        reason = f"no tagged frame gets through with every offload off: {failed.reason}"
+        return Outcome(cell, Judgement(Verdict.UNSUPPORTED, reason), None, False)
     reason = f"control {failed.name} failed: {failed.reason}"
     return Outcome(cell, Judgement(Verdict.UNTRUSTED, reason), None, False)
 
@@ -81,7 +84,9 @@ def decide(
     judgement = (judge_received if receives else judge)(cell, evidence, demand)
     # Where the path loses frames with every offload off, losing some more is nothing of the NIC's.
     # What never came may have been lost anywhere: nobody has seen it on the DUT's wire.
-    lossy_path = receives or any(control.lost for control in controls.values())
+    lossy_path = receives or any(
+        control.lost for name, control in controls.items() if name != TAGGED or cell.flow.vlan
+    )
     blames_nic = judgement.verdict is Verdict.FAIL or (
         judgement.verdict is Verdict.LOSS and not lossy_path
     )

@@ -27,6 +27,8 @@ class FlowRow:
     tunnel: bool = True
     state: str = ""
     direction: str = "send"
+    vlan: str = ""
+    load: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def row(
             flow.tunnel,
             flow.state,
             flow.direction,
+            flow.vlan,
+            flow.load,
         ),
         verdict=judgement.verdict,
         frames=judgement.frames,

@@ -198,6 +198,14 @@ def _conditions(rows: Sequence[CellRow], driver: str) -> list[_Condition]:
         for l4 in ("tcp", "udp")
     ]
     said += [
+        (
+            "vlan",
+            f"the outer packets carry {what} VLAN tag",
+            [bool(f.vlan) == tagged for f in flows],
+        )
+        for what, tagged in (("a", True), ("no", False))
+    ]
+    said += [
         ("port", f"the tunnel's port is {port}", [f.port == port for f in flows])
         for port in sorted({f.port for f in flows})
     ]

@@ -99,9 +99,10 @@ class _Port:
 
     def _notice(self) -> None:
         """Tell the firmware what has happened to its interface before the frames at hand."""
-        downs, toggles = self.watch.heard()
+        downs, toggles, resizes = self.watch.heard()
         self.firmware.state.resets += downs
         self.firmware.state.toggles += toggles
+        self.firmware.state.resizes += resizes
 
 
 def main() -> int:

@@ -35,6 +35,9 @@ CONTROLS_OF: Mapping[Direction, tuple[str, ...]] = {
 }
 """Those that cells of a direction rest on. A NIC that drops what it receives fails the controls of
 sending, whose answers it does not get; whether it is trusted to receive must not hang on them."""
+TAGGED = "tagged"
+TAGGED_TITLE = "flows behind a VLAN tag arrive clean, with the tag that they were given"
+"""The control for those flows, which says nothing of any other."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,6 +143,7 @@ def plan_cells(
     plan: PlanName,
     states: Sequence[Flow] = (),
     received: Sequence[Cell] = (),
+    besides: Sequence[Flow] = (),
 ) -> tuple[Cell, ...]:
     """The cells of one pair, all flows of a set together.
 
@@ -151,6 +155,7 @@ def plan_cells(
         plan: How many sets.
         states: What to send with everything on after the NIC has been through something.
         received: Cells of what the DUT receives; see `receive_cells`.
+        besides: What to send further with everything on, by any plan.
     """
     sets = offload_sets(space, plan)
     everything = max(sets, key=lambda offloads: len(offloads.on))
@@ -159,6 +164,8 @@ def plan_cells(
         cells += [Cell(pair, offloads, flow) for flow in flows]
         if plan == "full" or offloads is everything:
             cells += [Cell(pair, offloads, flow) for flow in volleys]
+        if offloads is everything:
+            cells += [Cell(pair, offloads, flow) for flow in besides]
     nothing = OffloadSet(frozenset(), space)
     for rule in VARIED:
         if rule.expected and rule.name not in space.switchable | space.fixed_on:

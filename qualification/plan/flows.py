@@ -12,14 +12,23 @@ from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
 
 Family = Literal[4, 6]
 Protocol = Literal["tcp", "udp"]
-State = Literal["", "two-ports", "reset"]
+State = Literal["", "two-ports", "reset", "mtu"]
+Inserted = Literal["", "nic", "kernel"]
+Load = Literal["", "both", "load"]
 Direction = Literal["send", "receive"]
 
-STATES: dict[State, str] = {
-    "two-ports": "beside the tunnel there is one on another UDP port, made and used after it",
-    "reset": "the link was taken down and up while the tunnels were there",
+STATES: dict[State, tuple[str, str]] = {
+    "two-ports": (
+        "beside the tunnel there is one on another UDP port, made and used after it",
+        "port-stolen",
+    ),
+    "reset": ("the link was taken down and up while the tunnels were there", "after-reset"),
+    "mtu": (
+        "the link's MTU was changed and put back while the tunnels were there",
+        "after-reset",
+    ),
 }
-"""What the NIC has been through, in the order of the cells: none of them can be undone.
+"""What the NIC has been through, in the order of the cells, and the faults that it is for.
 
 Each comes after tunnels that are newly made, so that none is seen in the place of another.
 """
@@ -51,6 +60,8 @@ class Flow:
         state: What the NIC has been through, one of `STATES`; empty as it was found.
         direction: What the DUT does; what it receives the peer makes, right and wrong on purpose
             (`qualification.wire.arrivals`).
+        vlan: Who inserts the 802.1Q tag of the outer packets; empty for packets without one.
+        load: What there is beside it, one of `besides.LOADS`; empty for nothing.
     """
 
     outer: Family
@@ -63,10 +74,14 @@ class Flow:
     tunnel: bool = True
     state: State = ""
     direction: Direction = "send"
+    vlan: Inserted = ""
+    load: Load = ""
 
     @property
     def id(self) -> str:
         """Such as "outer4-csum/inner6/tcp", ".../tcp/boundaries@reset" or "plain4/udp/lengths".
+
+        Or "outer6-csum-vlan-nic/inner4/tcp" and "outer4-nocsum/inner4/tcp+both".
 
         Of what is received, "rx/outer4-csum/inner6/tcp": there is one volley of it.
 
@@ -78,9 +93,11 @@ class Flow:
         state = f"@{self.state}" if self.state else ""
         if self.direction == "receive":
             return f"rx/{self.outer_id}{port}/inner{self.inner}/{traffic}"
+        vlan = f"-vlan-{self.vlan}" if self.vlan else ""
+        load = f"+{self.load}" if self.load else ""
         if not self.tunnel:
             return f"plain{self.outer}/{traffic}{volley}{state}"
-        return f"{self.outer_id}{port}/inner{self.inner}/{traffic}{volley}{state}"
+        return f"{self.outer_id}{port}{vlan}/inner{self.inner}/{traffic}{volley}{load}{state}"
 
     @property
     def outer_id(self) -> str:
@@ -89,8 +106,17 @@ class Flow:
 
     @property
     def vni(self) -> int:
-        """The VXLAN network identifier of the outer variant on its port."""
-        return 0x5650 + 4 * (self.port == SECOND_PORT) + 2 * (self.outer == 6) + self.outer_checksum
+        """The VXLAN network identifier of the outer variant on its port, and in its VLAN.
+
+        Volleys that are aimed at outer checksums have tunnels of their own.
+        """
+        place = 4 * self.aimed + 2 * bool(self.vlan) + (self.port == SECOND_PORT)
+        return 0x5650 + 4 * place + 2 * (self.outer == 6) + self.outer_checksum
+
+    @property
+    def aimed(self) -> bool:
+        """Its volley is aimed at outer checksums."""
+        return self.volley in VOLLEYS and VOLLEYS[self.volley].aimed
 
     @property
     def overhead(self) -> int:
@@ -150,6 +176,7 @@ def volley_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
         for outer, checksum, inner, (l4, segmentation) in product(
             sorted(families), (True, False), _VERSIONS, volley.traffic
         )
+        if checksum or not volley.aimed
     )
     plain = tuple(
         Flow(family, True, family, l4, segmentation, 0, volley.name, tunnel=False)
@@ -166,6 +193,12 @@ _IN_STATES: tuple[tuple[str, Protocol, bool], ...] = (
 """Volleys that are fired in each state: one to be cut, and one to be summed alone."""
 
 
+FEW: tuple[tuple[Family, bool, Family], ...] = (
+    (4, True, 4), (4, False, 6), (6, True, 6), (6, False, 4),
+)  # fmt: skip
+"""Outer family, outer checksum, inner family: each value of each, where all are too many."""
+
+
 def second_port(port: int) -> int:
     """The UDP port of the second tunnel beside one on this port."""
     return 4789 if port == SECOND_PORT else SECOND_PORT
@@ -174,7 +207,8 @@ def second_port(port: int) -> int:
 def state_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
     """Every flow in a state, in the order they run: by the second tunnel first, where there is one.
 
-    By then it has taken the place of the first one, in a NIC that knows one port alone.
+    By then it has taken the place of the first one, in a NIC that knows one port alone. What a
+    change of the MTU does to a NIC it does to all of its tunnels, so that a few of them tell.
     """
     places: list[tuple[State, int]] = [("two-ports", second_port(port))]
     places += [(state, port) for state in STATES]
@@ -183,6 +217,7 @@ def state_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
         for (state, at), (volley, l4, segmentation), outer, checksum, inner in product(
             places, _IN_STATES, sorted(families), (True, False), _VERSIONS
         )
+        if state != "mtu" or (outer, checksum, inner) in FEW
     )
 
 

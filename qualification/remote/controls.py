@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from qualification.agent.messages import Handed, Sent
-from qualification.errors import LabError
+from qualification.errors import AgentError, LabError
 from qualification.judge.controls import (
     ControlResult,
     blocked,
     blocked_volley,
+    first_untrusted,
     judge_crafted,
     judge_injected,
     judge_received_control,
     judge_traffic,
+    no_tags,
 )
 from qualification.judge.evidence import Burst
-from qualification.plan.flows import Family, Protocol, receive_flows, volley_flows
+from qualification.plan.cells import TAGGED
+from qualification.plan.flows import Family, Flow, Protocol, receive_flows, volley_flows
 
 from .arrivals import receive
 from .injected import frames as injected_frames
@@ -28,18 +31,22 @@ from .pair import SPARE, PairSession
 
 _PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
 """What plain traffic is made of: protocol, segmented."""
+_TAGGED_FRAMES = 400
 
 
 def run_controls(pair: PairSession) -> dict[str, ControlResult]:
     """Runs every control, with all offloads of the DUT off."""
     pair.all_off()
-    return {
+    controls = {
         "plain": _plain_control(pair),
         "all-off": _tunnel_control(pair),
         "crafted": _crafted_control(pair),
         "injected": _injected_control(pair),
         "received": run_received(pair),
     }
+    if pair.ends.vlan is not None and first_untrusted(controls) is None:
+        controls[TAGGED] = _tagged_control(pair)
+    return controls
 
 
 def _plain_control(pair: PairSession) -> ControlResult:
@@ -74,6 +81,21 @@ def _crafted_control(pair: PairSession) -> ControlResult:
     ]
     orders = {flow.id: partial(pair.orders.volley, flow) for flow in flows}
     return judge_crafted(_until_blocked(pair, orders, blocked_volley))
+
+
+def _tagged_control(pair: PairSession) -> ControlResult:
+    """Frames behind a VLAN tag: bulk, which has to reach the sockets, and a volley."""
+    try:
+        pair.states.tag(True)
+    except AgentError as error:
+        return no_tags(error.what)
+    orders: dict[str, Callable[[], BurstOrders]] = {}
+    for outer in sorted(pair.ends.families):
+        flow = Flow(outer, True, outer, "udp", False, pair.ends.port, vlan="kernel")
+        volley = replace(flow, volley="lengths")
+        orders[flow.id] = partial(pair.orders.tunnel, flow, _TAGGED_FRAMES)
+        orders[volley.id] = partial(pair.orders.volley, volley)
+    return judge_crafted(_until_blocked(pair, orders, blocked_volley), TAGGED)
 
 
 def _until_blocked(

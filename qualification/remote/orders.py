@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from ipaddress import ip_address
 from typing import Literal
 
 from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder, VolleyOrder
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.plan.flows import Flow
+from qualification.wire.aimed import around
 from qualification.wire.volleys import MARKS, VOLLEYS
+
+from .tagging import underlay
 
 _TCP_HEADERS = {4: 20 + 32, 6: 40 + 32}  # with the timestamp option
 _UDP_HEADERS = {4: 28, 6: 48}
 _NUMBER = {"dut": 1, "peer": 2}
 _STREAMS = {"tcp": 8, "udp": 16}
 _DEADLINE = 20.0
+_AIMED_SOURCE_PORT = 50_000
 _PACE = 100_000
-BURST = 16_384
-"""Most frames of one burst: what is parked in rings and socket buffers stays bounded."""
+_ENDLESS = 1 << 20
+"""Frames of what goes on until it is stopped."""
+_BURST = 16_384
+_PARKED = 48 << 20
+"""Of a burst: frames at most, and bytes. What is parked in rings and socket buffers stays bounded:
+far fewer jumbo frames make a burst."""
 _SNAP = 256
 """Bytes of each frame that the sender's capture keeps: headers are all it looks at."""
 _HEADERS_IN_RING = 128
@@ -60,9 +69,9 @@ def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[Tunn
         TunnelOrder(
             name=device_name(vni),
             vni=vni,
-            link=ends.nic(role).facts.interface,
-            local=ends.outer(role, flow.outer),
-            remote=ends.outer(other(role), flow.outer),
+            link=link,
+            local=local,
+            remote=remote,
             port=flow.port,
             checksum=flow.outer_checksum,
             mac=inner_mac(role, vni),
@@ -76,8 +85,10 @@ def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[Tunn
                 inner_address(other(role), vni, 6),
             ),
             mtu=ends.mtu - flow.overhead,
+            source_port=_AIMED_SOURCE_PORT if flow.aimed else 0,
         )
         for vni, flow in variants.items()
+        for link, local, remote in [underlay(ends, role, flow)]
     )
 
 
@@ -89,11 +100,13 @@ class BurstOrders:
         flow: Sent by the DUT: by its sockets, and received by the peer's, or as a volley.
         sender: Capture on the DUT.
         receiver: Capture on the peer.
+        back: What the peer sends meanwhile, if it does.
     """
 
     flow: FlowOrder | VolleyOrder
     sender: CaptureOrder
     receiver: CaptureOrder
+    back: FlowOrder | None = None
 
 
 class Bursts:
@@ -115,6 +128,11 @@ class Bursts:
         self._count = 0
         self._marked = Counter[int]()
 
+    @property
+    def most(self) -> int:
+        """Most frames of one burst."""
+        return min(_BURST, _PARKED // self._ends.mtu)
+
     def volley(self, flow: Flow) -> BurstOrders:
         """A volley, through the flow's tunnel if it has one."""
         if not flow.tunnel:
@@ -133,8 +151,14 @@ class Bursts:
             port=port,
             mtu=self._ends.mtu - flow.overhead,
             seed=seed,
+            around=self._around(flow) if flow.aimed else None,
         )
-        return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum)
+        return self._tunnelled(order, flow)
+
+    def _around(self, flow: Flow) -> int:
+        source = ip_address(self._ends.outer("dut", flow.outer)).packed
+        destination = ip_address(self._ends.outer("peer", flow.outer)).packed
+        return around(source, destination, _AIMED_SOURCE_PORT, flow.port, flow.vni)
 
     def _plain_volley(self, flow: Flow) -> BurstOrders:
         """A volley on the underlay.
@@ -174,14 +198,21 @@ class Bursts:
         return MARKS[(self._marked[port] - 1) % len(MARKS)]
 
     def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
-        """A burst of a flow through its tunnel."""
+        """A burst of a flow through its tunnel, with what there is to be beside it."""
         mtu = self._ends.mtu - flow.overhead
-        addresses = (
+        ends = (
             inner_address("dut", flow.vni, flow.inner),
             inner_address("peer", flow.vni, flow.inner),
         )
-        order = self._flow(flow.l4, flow.segmentation, flow.inner, addresses, mtu, frames, flow.vni)
-        return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum)
+        kind = flow.l4, flow.segmentation, flow.inner
+        back = None
+        if flow.load == "both":
+            back = self._flow(*kind, (ends[1], ends[0]), mtu, _ENDLESS, flow.vni)
+            back = replace(back, pace=_PACE // 4)
+        order = self._flow(*kind, ends, mtu, frames, flow.vni)
+        if flow.load == "load":
+            order = replace(order, streams=order.streams * 4, pace=0)
+        return replace(self._tunnelled(order, flow), back=back)
 
     def plain(
         self, family: Literal[4, 6], l4: Literal["tcp", "udp"], segmented: bool, frames: int
@@ -233,6 +264,10 @@ class Bursts:
         digest = blake2b(f"{self.seed}/{self._count}".encode(), digest_size=4).digest()
         return port, int.from_bytes(digest, "big")
 
+    def _tunnelled(self, order: FlowOrder | VolleyOrder, flow: Flow) -> BurstOrders:
+        vlan = self._ends.vlan if flow.vlan else None
+        return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum, vlan=vlan)
+
     def _orders(
         self,
         flow: FlowOrder | VolleyOrder,
@@ -243,6 +278,7 @@ class Bursts:
         *,
         vxlan_port: int | None = None,
         ttl: int | None = None,
+        vlan: int | None = None,
     ) -> BurstOrders:
         # Plain traffic of the pair is judged beside its tunnel; a volley may know better.
         tunnel_port = self._ends.port if vni is None else port
@@ -265,6 +301,7 @@ class Bursts:
                 snap=snap,
                 ring=_RING_SPARE + 2 * frames * kept,
                 ttl=ttl,
+                vlan=vlan,
             )
 
         return BurstOrders(

@@ -17,14 +17,17 @@ from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand, exercised
+from qualification.plan.besides import VLAN_INSERT
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF, RECEIVING, RULES, SENDING, unasked
-from qualification.plan.flows import Flow, State, second_port
+from qualification.plan.flows import Flow
 
 from .agent_client import AgentClient
 from .arrivals import receive
 from .host import not_undone
-from .orders import BURST, BurstOrders, Bursts, tunnel_orders
+from .orders import BurstOrders, Bursts, tunnel_orders
+from .states import States
+from .tagging import insertion
 
 _SENT = TypeAdapter(Sent)
 _RECEIVED = TypeAdapter(Received)
@@ -48,7 +51,7 @@ class PairSession:
 
     Attributes:
         orders: Makes the orders of its bursts.
-        state: What the DUT has been through: one state at most, for none can be undone.
+        states: What its hosts have been put through.
     """
 
     def __init__(
@@ -67,10 +70,8 @@ class PairSession:
         self._hosts = hosts
         self.demand = demand
         self._allow_management = allow_management
-        self._second = tuple(replace(flow, port=second_port(flow.port)) for flow in flows)
-        vnis = tuple(sorted({flow.vni for flow in (*flows, *self._second)}))
-        self.orders = Bursts(ends, vnis, seed)
-        self.state: State = ""
+        self.states = States(self)
+        self.orders = Bursts(ends, tuple(sorted(self.states.vnis)), seed)
         self._effective: dict[str, bool] = {}
         self._requested: dict[str, bool] = {}
         self._refused: tuple[str, ...] = ()
@@ -85,20 +86,22 @@ class PairSession:
             What an earlier agent had left behind and is now put back.
         """
         recovered = []
-        for role, answer in self._on_both(self._prepare):
+        for role, answer in self.on_both(self._prepare):
             recovered += [f"{self.ends.nic(role).name}: {line}" for line in answer["recovered"]]
         self._make_peer_a_reference()
 
-        self._make_tunnels(self.flows)
+        self.make_tunnels(self.states.first)
         self._reach()
         return recovered
 
-    def _make_tunnels(self, flows: tuple[Flow, ...]) -> None:
+    def make_tunnels(self, flows: tuple[Flow, ...]) -> None:
+        """Makes the tunnels of flows at both ends."""
+
         def tunnels(role: Role) -> None:
             orders = [asdict(o) for o in tunnel_orders(self.ends, role, flows)]
             self.call(role, "make_tunnels", orders=orders)
 
-        self._on_both(tunnels)
+        self.on_both(tunnels)
 
     def close(self) -> None:
         """Puts both hosts back, also when one of them fails to.
@@ -135,11 +138,11 @@ class PairSession:
 
     def all_off(self) -> None:
         """Switches every offload of the DUT off that can be, for the controls."""
-        self._request(dict.fromkeys(SENDING, False))
+        self.request(dict.fromkeys((*SENDING, VLAN_INSERT), False))
 
     def all_on(self) -> None:
         """Switches every offload of the DUT on that can be, as production has it."""
-        self._request(dict.fromkeys(SENDING, True))
+        self.request(dict.fromkeys(SENDING, True))
 
     # Cells
 
@@ -153,8 +156,8 @@ class PairSession:
         if cell.unsupported:
             return Evidence(effective={})
         space = cell.offloads.space
-        self._request(cell.offloads.requested)
-        self._enter(cell.flow.state)
+        self.request(cell.offloads.requested | insertion(cell.flow))
+        self.states.enter(cell.flow)
         if self._refused:
             return Evidence(self._effective_for(cell.flow), self._refused)
         on = frozenset(name for name, active in self._effective.items() if active)
@@ -174,7 +177,7 @@ class PairSession:
         done = bad = short = 0
         wanted = self.demand.frames
         while True:
-            frames = min(BURST, int(wanted * SPARE) + 64)
+            frames = min(self.orders.most, int(wanted * SPARE) + 64)
             burst = self.burst(partial(self.orders.tunnel, cell.flow, frames))
             evidence = replace(evidence, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames
@@ -190,50 +193,22 @@ class PairSession:
 
     def _effective_for(self, flow: Flow) -> dict[str, bool]:
         """What is in effect of the features that have to do with a flow."""
-        names = RECEIVING if flow.direction == "receive" else SENDING
+        names = RECEIVING if flow.direction == "receive" else (*SENDING, *insertion(flow))
         return {name: active for name, active in self._effective.items() if name in names}
 
-    def _enter(self, state: State) -> None:
-        """Puts the DUT through what a flow is to come after, unless it has been through it.
+    def request_again(self) -> None:
+        """Asks for the features that the DUT is under once more, and reads what is in effect."""
+        requested, self._requested = self._requested, {}
+        self.request(requested)
 
-        Raises:
-            ValueError: It has been through something else, which takes another session.
-        """
-        if state == self.state:
-            return
-        if self.state:
-            raise ValueError(f"the NIC has been through {self.state!r}: not what {state!r} is")
-        if state == "two-ports":
-            self._use_second_port()
-        else:
-            self.call("dut", "flap")
-            requested, self._requested = self._requested, {}
-            self._request(requested)  # and reads what is in effect now
-        self.state = state
-
-    def _use_second_port(self) -> None:
-        """Makes a tunnel on another port beside each, and sends through it, so that it is known."""
-        try:
-            self._make_tunnels(self._second)
-        except LabError as error:
-            raise LabError(
-                f"there can be no second tunnel: {error.what}",
-                where=self.name,
-                hint="leave it out: -k 'not two-ports'",
-            ) from error
-        for flow in {flow.vni: flow for flow in self._second}.values():
-            used = replace(flow, l4="udp", segmentation=False, volley="lengths")
-            if not self.burst(partial(self.orders.volley, used)).sent.handed.frames:
-                raise LabError("nothing was sent through the second tunnel", where=self.name)
-
-    def _request(self, wanted: Mapping[str, bool]) -> None:
+    def request(self, wanted: Mapping[str, bool]) -> None:
         """Puts the DUT under an offload set, unless it is under it already."""
         requested = {**self._unasked, **wanted}
         if requested == self._requested:
             return
         answer = self.call("dut", "request_features", wanted=requested)
         on = {name for name, feature in answer.items() if feature["active"]}
-        self._effective = {name: name in on for name in RULES if name in answer}
+        self._effective = {n: n in on for n in (*RULES, VLAN_INSERT) if n in answer}
         self._requested = requested
         self._refused = tuple(
             name
@@ -261,7 +236,7 @@ class PairSession:
             for family in self.ends.families:
                 self.call(role, "reach", address=self.ends.outer(other(role), family))
 
-        self._on_both(reach)
+        self.on_both(reach)
 
     def burst(self, order: Callable[[], BurstOrders]) -> Burst:
         """A burst of which the captures lost nothing, if it can be had in a few tries."""
@@ -275,7 +250,10 @@ class PairSession:
     def _one_burst(self, orders: BurstOrders) -> Burst:
         crafted = isinstance(orders.flow, VolleyOrder)
         traffic = {"volley" if crafted else "flow": asdict(orders.flow)}
-        self.call("peer", "watch", capture=asdict(orders.receiver), **traffic)
+        back = {} if orders.back is None else {"back": asdict(orders.back)}
+        if orders.back is not None:
+            self.call("dut", "listen", flow=asdict(orders.back))
+        self.call("peer", "watch", capture=asdict(orders.receiver), **traffic, **back)
         sent = _SENT.validate_python(
             self.call(
                 "dut", "fire" if crafted else "send", capture=asdict(orders.sender), **traffic
@@ -291,7 +269,7 @@ class PairSession:
         """Has the agent at one end carry out an order."""
         return self._hosts[role].call(op, timeout=90.0, **args)
 
-    def _on_both(self, act: Callable[[Role], Any]) -> list[tuple[Role, Any]]:
+    def on_both(self, act: Callable[[Role], Any]) -> list[tuple[Role, Any]]:
         """Does the same at both ends at once; the first error is raised when both have ended."""
         roles: tuple[Role, Role] = ("dut", "peer")
         with ThreadPoolExecutor(2) as pool:

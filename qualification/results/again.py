@@ -70,7 +70,12 @@ def judge(
         )
         for cell in run.cells
     ]
-    distrust = [c for results in controls.values() for c in results.values() if not c.trusted]
+    distrust = [
+        control
+        for results in controls.values()
+        for control in results.values()
+        if not (control.trusted or control.blocked)
+    ]
     rows = [
         _with_culprit(row(o.cell, o.judgement, o.evidence, o.expectation), run) for o in outcomes
     ]
@@ -98,7 +103,8 @@ def _outcome(
         return never_ran(cell)
     if entry.evidence is not None:
         return decide(cell, entry.evidence, controls, demand)
-    forbidden = untrusted(cell, controls) if entry.verdict is Verdict.UNTRUSTED else None
+    never = entry.verdict in (Verdict.UNTRUSTED, Verdict.UNSUPPORTED)
+    forbidden = untrusted(cell, controls) if never else None
     stays = Judgement(entry.verdict or Verdict.ERROR, entry.reason)
     return forbidden or Outcome(cell, stays, None, False)
 

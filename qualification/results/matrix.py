@@ -38,7 +38,10 @@ class RunRow:
 
 @dataclass(frozen=True)
 class NicRow:
-    """A NIC in its role in a pair; null where the host does not say."""
+    """A NIC in its role in a pair; null where the host does not say.
+
+    Its MTU, in bytes, is that of the run: the smaller one of a pair sets the sizes of its frames.
+    """
 
     pair: str
     role: Role
@@ -49,6 +52,7 @@ class NicRow:
     firmware: str
     bus: str | None
     kernel: str
+    mtu: int = 1500
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def build(
                     nic.firmware,
                     nic.facts.bus,
                     nic.host.kernel,
+                    nic.facts.mtu,
                 )
             )
     run = RunRow(

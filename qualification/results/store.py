@@ -24,7 +24,7 @@ from qualification.plan.cells import Cell
 SCHEMA = 1
 """Of both files, which are written together."""
 
-_WITHOUT_EVIDENCE = (Verdict.UNTRUSTED, Verdict.ERROR)
+_WITHOUT_EVIDENCE = (Verdict.UNTRUSTED, Verdict.UNSUPPORTED, Verdict.ERROR)
 
 RUN, EVIDENCE = "run.json", "evidence.jsonl"
 

@@ -43,6 +43,7 @@ _TRAFFIC = {("tcp", True): "t", ("tcp", False): "t", ("udp", False): "u", ("udp"
 _ORDER_OF_TRAFFIC = "tus"
 _LETTERS_OF_TRAFFIC = ("t TCP", "u UDP", "s UDP segmented")
 _MOST_EXPLAINED = 12
+_ORDINARY_MTU = 1500
 
 _Column = tuple[str, str, str]
 """Outer variant, inner family, traffic; plain traffic has no inner family."""
@@ -137,9 +138,10 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
 
 
 def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]:
+    mtu = min(dut.mtu, peer.mtu)
     yield Line(
         f"  {dut.pair}: {dut.host} {dut.interface} -> {peer.host} {peer.interface}"
-        f", kernel {dut.kernel}"
+        f", kernel {dut.kernel}{f', MTU {mtu:,}' if mtu != _ORDINARY_MTU else ''}"
     )
     if not cells:
         return
@@ -161,11 +163,13 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
 
 
 def _line(cell: CellRow) -> str:
-    """A cell's row: "all-on", "all-on boundaries @reset"."""
+    """A cell's row: "all-on", "all-on boundaries @reset", "all-on lengths vlan-nic"."""
     flow = cell.flow
     state = f"@{flow.state}" if flow.state else ""
     port = f":{flow.port}" if flow.state == "two-ports" else ""
-    return " ".join(filter(None, (cell.set_id, flow.volley, state + port)))
+    vlan = f"vlan-{flow.vlan}" if flow.vlan else ""
+    load = f"+{flow.load}" if flow.load else ""
+    return " ".join(filter(None, (cell.set_id, flow.volley, vlan, load, state + port)))
 
 
 def _column(cell: CellRow) -> _Column:

@@ -17,7 +17,6 @@ from qualification.judge.known import expect
 from qualification.judge.outcome import Outcome, decide, untrusted
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
-from qualification.plan.flows import State
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.controls import run_controls
 from qualification.remote.host import open_host
@@ -84,9 +83,7 @@ class Bench:
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
-        evidence = self._on(
-            cell.pair, lambda session: session.evidence(cell, anew=anew), cell.flow.state
-        )
+        evidence = self._on(cell.pair, lambda session: session.evidence(cell, anew=anew))
         return decide(cell, evidence, controls, demand)
 
     def symptom(self, pair: str) -> Runs | None:
@@ -101,7 +98,7 @@ class Bench:
         if session is not None:
             session.close()
 
-    def _on(self, pair: str, act: Callable[[PairSession], T], state: State = "") -> T:
+    def _on(self, pair: str, act: Callable[[PairSession], T]) -> T:
         """Does something with a pair, over a new session where the old one has died.
 
         A pair that cannot be opened, or whose sessions keep dying, is not tried for every cell.
@@ -109,7 +106,7 @@ class Bench:
         if pair in self._broken:
             raise self._broken[pair]
         try:
-            return act(self._open(pair, state))
+            return act(self._open(pair))
         except LabError as error:
             self._failures[pair] = self._failures.get(pair, 0) + 1
             if self._session is None or self._failures[pair] >= _MOST_FAILURES:
@@ -118,13 +115,9 @@ class Bench:
                 self.close()
             raise
 
-    def _open(self, pair: str, state: State) -> PairSession:
-        """The pair's session; opening another pair's closes the one before.
-
-        So does what asks for a NIC that has not been through what this one has.
-        """
-        session = self._session
-        if session is not None and (session.name != pair or session.state not in ("", state)):
+    def _open(self, pair: str) -> PairSession:
+        """The pair's session; opening another pair's closes the one before."""
+        if self._session is not None and self._session.name != pair:
             self.close()
         if self._session is None:
             self._session = self._start(pair)

@@ -70,9 +70,12 @@ def conclude_control(pair: str, result: ControlResult, ends: Ends) -> None:
     Raises:
         LabError: The pair cannot be trusted.
     """
-    verdict = Verdict.PASS if result.trusted else Verdict.UNTRUSTED
+    untrusted = Verdict.UNSUPPORTED if result.blocked else Verdict.UNTRUSTED
+    verdict = Verdict.PASS if result.trusted else untrusted
     allure_report.label(ends, pair, verdict, result.reason)
     allure_report.attach(result.evidence, _dumped(result.evidence))
+    if result.blocked:
+        pytest.skip(f"{verdict}: {result.reason}")
     if not result.trusted:
         raise LabError(f"{verdict} {pair}, control {result.name}: {result.reason}")
 

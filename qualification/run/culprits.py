@@ -63,30 +63,28 @@ class Searched:
 
 
 def beside(seen: Iterable[Observation]) -> dict[str, str]:
-    """Volleys that fail beside the kernel's own traffic of their kind, and the cell of that.
+    """What fails beside the kernel's own traffic of its kind, and the cell of that.
 
-    It has the same culprit to tell, and frames enough to prove it.
+    That are volleys, and traffic that is not alone. The other has the same culprit to tell, and
+    frames enough to prove it.
     """
     seen = tuple(one for one in seen if one.failing and not one.cell.flow.state)
-    bulk = {_kind(one.cell): one.cell.id for one in seen if not one.cell.flow.volley}
+    bulk = {_kind(one.cell): one.cell.id for one in seen if not _special(one.cell)}
     return {
         one.cell.id: bulk[_kind(one.cell)]
         for one in seen
-        if one.cell.flow.volley and _kind(one.cell) in bulk
+        if _special(one.cell) and _kind(one.cell) in bulk
     }
+
+
+def _special(cell: Cell) -> bool:
+    return bool(cell.flow.volley or cell.flow.load)
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
     flow = cell.flow
-    return (
-        cell.set_id,
-        flow.direction,
-        flow.tunnel,
-        flow.outer,
-        flow.outer_checksum,
-        flow.inner,
-        flow.l4,
-    )
+    kind = flow.tunnel, flow.outer, flow.outer_checksum, flow.inner, flow.l4
+    return cell.set_id, flow.direction, *kind, flow.vlan
 
 
 def search(pair: str, bench: Bench) -> Searched:

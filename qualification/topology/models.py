@@ -32,6 +32,7 @@ from qualification.topology.values import (
     Port,
     Secret,
     Underlay,
+    Vlan,
     Whole,
     objection,
 )
@@ -177,6 +178,14 @@ class Pair(_Frozen):
         description="The NIC that watches it, as host.nic.", examples=["bravo.port0"]
     )
     port: Port = Field(default=4789, description="UDP port of the tunnels.")
+    vlan: Vlan | None = Field(
+        default=3725,
+        description=(
+            "VLAN between the two NICs, for tunnels whose outer packets carry an 802.1Q tag. It is "
+            "made and taken away by the run; a path that drops it costs those flows alone. Null "
+            "for none."
+        ),
+    )
 
 
 class Firmware(_Frozen):

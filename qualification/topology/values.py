@@ -212,6 +212,7 @@ Underlay = Annotated[
 
 Whole = Annotated[int, BeforeValidator(_no_flag), OrVariable()]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_no_flag), OrVariable()]
+Vlan = Annotated[int, Field(ge=1, le=4094), BeforeValidator(_no_flag), OrVariable()]
 Switch = Annotated[bool, BeforeValidator(_flag)]
 Flag = Annotated[Switch, OrVariable()]
 Knob = Annotated[

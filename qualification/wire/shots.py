@@ -46,6 +46,7 @@ class Path:
         port: Destination port of TCP or UDP.
         mtu: Most bytes of an IP packet on the wire.
         ttl: Or hop limit, where a shot does not say otherwise.
+        around: What the tunnel adds to the outer checksum; None if that is not known. See `aimed`.
     """
 
     source_mac: bytes
@@ -55,6 +56,7 @@ class Path:
     port: int
     mtu: int
     ttl: int = 64
+    around: int | None = None
 
     @property
     def family(self) -> int:
@@ -73,6 +75,7 @@ class Shot:
         l4: Where the TCP or UDP header is.
         protocol: `packet.TCP` or `packet.UDP`.
         gso_size: Payload bytes of each segment but the last; 0 for a buffer not to be cut.
+        finished: Its checksum is made.
     """
 
     frame: bytes
@@ -80,6 +83,7 @@ class Shot:
     l4: int
     protocol: int
     gso_size: int
+    finished: bool = False
 
     @property
     def family(self) -> int:
@@ -97,6 +101,11 @@ class Shot:
         return self.l4 + (8 if self.protocol == UDP else (self.frame[self.l4 + 12] >> 4) * 4)
 
     @property
+    def checksum_at(self) -> int:
+        """Where the checksum of TCP or UDP is."""
+        return self.l4 + _CSUM_AT[self.protocol]
+
+    @property
     def frames(self) -> int:
         """How many frames it makes on the wire."""
         size = len(self.frame) - self.payload_at
@@ -109,6 +118,8 @@ class Shot:
 
     def vnet(self) -> bytes:
         """The struct virtio_net_hdr in front of it, 10 bytes."""
+        if self.finished:
+            return bytes(_VNET.size)
         kind = 0
         if self.gso_size:
             tcp = _GSO_TCP4 if self.family == 4 else _GSO_TCP6

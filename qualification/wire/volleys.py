@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from qualification.wire.aimed import aimed
 from qualification.wire.checksum import ones_sum
 from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Shot
 
@@ -35,6 +36,8 @@ MARKS = range(130, 250)
 what a tunnel of the host's own sends there (with a TTL of 64, 128 or 255); the TTL does."""
 
 _MOST_SEGMENTS = 64
+_MOST_BYTES = 64_000
+"""Of payload in a super-packet: with its headers and a tunnel's, an IPv4 length still holds it."""
 _NOP = b"\x01"
 _HOP_BY_HOP, _DESTINATION_OPTIONS = 0, 60
 
@@ -51,6 +54,7 @@ class Volley:
         make: Makes one round of its shots; told whether to make super-packets.
         plain: Kinds of traffic that it is made of without a tunnel.
         port: The destination port that all its shots go to; None for one of the burst's own.
+        aimed: At outer checksums: for tunnels that ask for one, and with a known source port.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Volley:
     make: Callable[[Maker, bool], Iterator[Shot]]
     plain: tuple[Traffic, ...] = ()
     port: int | None = None
+    aimed: bool = False
 
     def shots(self, make: Maker, cut: bool) -> Iterator[Shot]:
         """Its shots, over and over until there are enough frames of the kind it is for.
@@ -85,11 +90,13 @@ def _volley(
     *traffic: Traffic,
     plain: tuple[Traffic, ...] = (),
     port: int | None = None,
+    aimed: bool = False,
 ) -> Callable[[Callable[[Maker, bool], Iterator[Shot]]], Callable[[Maker, bool], Iterator[Shot]]]:
     def register(
         make: Callable[[Maker, bool], Iterator[Shot]],
     ) -> Callable[[Maker, bool], Iterator[Shot]]:
-        VOLLEYS[name] = Volley(name, title, tuple(faults.split()), traffic, make, plain, port)
+        fault_names = tuple(faults.split())
+        VOLLEYS[name] = Volley(name, title, fault_names, traffic, make, plain, port, aimed)
         return make
 
     return register
@@ -104,7 +111,7 @@ def _volley(
 )
 def _boundaries(make: Maker, _cut: bool) -> Iterator[Shot]:
     for mss in (make.largest, 1000, 535):
-        for segments in (2, 3, 10):
+        for segments in (2, 3, min(10, _MOST_BYTES // mss)):
             for more in (-1, 0, 1):
                 yield make.shot(segments * mss + more, mss)
     yield make.shot(_MOST_SEGMENTS * 1000, 1000)
@@ -181,6 +188,20 @@ def _summing_to(make: Maker, size: int, target: int) -> Shot:
     word = (0xFFFF - target - total) % 65535
     make.taken = number
     return make.shot(struct.pack("!H", word) + body)
+
+
+@_volley(
+    "outer-sums",
+    "frames whose outer checksum comes to 0, which is sent as 0xffff, and to values beside it",
+    "zero-not-ffff outer-garbage",
+    TCP_CUT,
+    UDP_WHOLE,
+    aimed=True,
+)
+def _outer_sums(make: Maker, cut: bool) -> Iterator[Shot]:
+    for size in (1, 2, 17, 100, 101, 1000, 1001, make.largest):
+        for computed in (0, 1, 0xFFFE, 0):
+            yield aimed(make, 3 * size if cut and size > 99 else size, size * cut, computed)
 
 
 @_volley(

@@ -118,3 +118,30 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     seen = agent("collect", frames=2 * due)["seen"]
     assert (seen["frames"], seen["bad"]) == (2 * due, due)
     assert seen["samples"][0]["findings"] == ("it came twice",)
+
+
+@pytest.mark.parametrize("crafted", [True, False])
+def test_a_tag_that_is_not_there_is_told(net: Any, local_agent: Any, crafted: bool) -> None:
+    """Of every frame, though its bytes are right."""
+    left, right = net.wire()
+    order = VolleyOrder(
+        volley="lengths", protocol="udp", segmented=False, device="w0", vni=None,
+        source_mac=left.mac("w0"), destination_mac=right.mac("w0"), source="198.18.9.1",
+        destination="198.18.9.77", port=20_000, mtu=1500, seed=3,
+    )  # fmt: skip
+    capture = {
+        "interface": "w0", "source_mac": order.source_mac, "protocols": [17], "port": order.port,
+        "vxlan_port": 4789, "vni": None, "flow_port": order.port, "our_vnis": [],
+        "late_ports": [20_000, 20_000], "mtu": 1500, "outer_checksum": True, "vlan": 3725,
+    }  # fmt: skip
+    agent = local_agent(right)
+    agent("prepare", interface="w0", addresses=[], allow_management=False)
+    agent("watch", capture=capture, volley=dataclasses.asdict(order) if crafted else None)
+    with left.inside():
+        sockets = RawSockets()
+        due = sockets.fire(shots_of(order), order.device, None)
+        sockets.close()
+    seen = agent("collect", frames=due)["seen"]
+    assert (seen["frames"], seen["bad"]) == (due, due)
+    assert seen["bad_layers"] == {"segment": due}
+    assert seen["samples"][0]["findings"][0] == "VLAN tags are none, should be 81000e8d"

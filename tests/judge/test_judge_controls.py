@@ -17,10 +17,11 @@ from qualification.judge.controls import (
     judge_crafted,
     judge_injected,
     judge_traffic,
+    no_tags,
 )
 from qualification.judge.evidence import Burst
 from qualification.judge.verdict import Demand
-from qualification.plan.cells import CONTROLS, CONTROLS_OF
+from qualification.plan.cells import CONTROLS, CONTROLS_OF, TAGGED
 from qualification.plan.flows import Direction
 
 DEMAND = Demand(0.01, 0.95)
@@ -234,3 +235,16 @@ def test_crafted_buffers_are_not_trusted(spoiled: Burst, reason: str) -> None:
     found = judge_crafted({"one": spoiled})
     assert not found.trusted
     assert reason in found.reason
+
+
+def test_tags_that_do_not_get_through_are_told_from_those_that_get_through_wrong() -> None:
+    lost = judge_crafted({"one": burst(0, handed=400)}, TAGGED)
+    assert (lost.name, lost.trusted, lost.blocked) == (TAGGED, False, True)
+    wrong = judge_crafted({"one": burst(400, bad=400, bad_layers={"segment": 400})}, TAGGED)
+    assert (wrong.trusted, wrong.blocked) == (False, False)
+    assert judge_crafted({"one": burst(400)}, TAGGED).trusted
+    # Of the other control that a volley is, it is the path's or the peer's fault.
+    assert not judge_crafted({"one": burst(0, handed=400)}).blocked
+    for result in (lost, wrong, no_tags("this kernel cannot")):
+        assert judge_again(result, DEMAND, 4789) == result
+    assert first_untrusted({TAGGED: lost}) != lost

@@ -11,7 +11,7 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.outcome import decide, never_ran, untrusted
 from qualification.judge.verdict import Demand, Verdict
-from qualification.plan.cells import CONTROLS, Cell
+from qualification.plan.cells import CONTROLS, TAGGED, Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
 
@@ -73,6 +73,40 @@ def test_no_control_matters_to_what_the_nic_lacks() -> None:
         assert outcome.judgement.verdict is Verdict.UNSUPPORTED
         assert not outcome.doubtful
         assert untrusted(lacking, controls) is None
+
+
+TAGGED_CELL = replace(CELL, flow=replace(CELL.flow, vlan="nic"))
+BLOCKED = ControlResult(TAGGED, False, "400 of 400 frames are lost", lost=400, blocked=True)
+REMARKED = ControlResult(TAGGED, False, "VLAN tags are 8100ae8d, should be 81000e8d")
+
+
+@pytest.mark.parametrize(
+    ("tagged", "verdict", "doubtful"),
+    [
+        (ControlResult(TAGGED, True, "all right"), Verdict.PASS, False),
+        (BLOCKED, Verdict.UNSUPPORTED, False),
+        (REMARKED, Verdict.UNTRUSTED, True),
+        (None, Verdict.UNTRUSTED, True),
+    ],
+)
+def test_a_path_for_tags_decides_on_what_is_tagged_alone(
+    tagged: ControlResult | None, verdict: Verdict, doubtful: bool
+) -> None:
+    controls = TRUSTED | ({} if tagged is None else {TAGGED: tagged})
+    outcome = decide(TAGGED_CELL, evidence(), controls, DEMAND)
+    assert outcome.judgement.verdict is verdict
+    assert outcome.doubtful is doubtful
+    if tagged and not tagged.trusted:
+        assert tagged.reason in outcome.judgement.reason
+    assert decide(CELL, evidence(), controls, DEMAND).judgement.verdict is Verdict.PASS
+    # Nor does it excuse what is lost without a tag.
+    assert decide(CELL, evidence(390), controls, DEMAND).blames_nic
+
+
+def test_the_pair_s_controls_come_first() -> None:
+    outcome = untrusted(TAGGED_CELL, DISTRUSTED | {TAGGED: BLOCKED})
+    assert outcome is not None
+    assert outcome.judgement.verdict is Verdict.UNTRUSTED
 
 
 def test_silence_is_an_error() -> None:

@@ -27,7 +27,7 @@ from qualification.plan.features import (
     FeatureSpace,
     OffloadSet,
 )
-from qualification.plan.flows import bulk_flows
+from qualification.plan.flows import Load, bulk_flows
 
 ADAPTER = TypeAdapter(Evidence)
 SPACE = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
@@ -343,3 +343,26 @@ def test_a_volley_that_the_kernel_does_not_take_exercises_nothing() -> None:
     found = judged(refused, of=VOLLEY)
     assert found.verdict is Verdict.NOT_EXERCISED
     assert "takes no crafted TCP super-packets" in found.reason
+
+
+@pytest.mark.parametrize("load", ["both", "load"])
+def test_what_an_overrun_peer_drops_is_not_lost_by_the_nic(load: Load) -> None:
+    of = replace(cell(), flow=replace(cell().flow, load=load))
+
+    def outcome(refused: int, of: Cell) -> Verdict:
+        one = burst(handed=N + 10, counters={"link.rx_missed_errors": refused} if refused else {})
+        late = replace(one.received, delivered=Delivered(N, 0, 0, complete=False))
+        return judged(Burst(replace(one.sent, back=1000), late), of=of).verdict
+
+    assert outcome(10, of) is Verdict.PASS
+    assert outcome(9, of) is Verdict.LOSS
+    assert outcome(0, of) is Verdict.LOSS
+    assert outcome(10, cell()) is Verdict.LOSS  # at an ordinary pace a peer has no excuse
+
+
+def test_both_ways_means_that_something_came_back() -> None:
+    of = replace(cell(), flow=replace(cell().flow, load="both"))
+    assert judged(burst(), of=of).verdict is Verdict.INCONCLUSIVE
+    one = burst()
+    assert judged(replace(one, sent=replace(one.sent, back=1)), of=of).verdict is Verdict.PASS
+    assert judged(burst(**bad(1)), of=of).verdict is Verdict.FAIL

@@ -165,6 +165,7 @@ def test_every_fault_is_there() -> None:
         FAULTS_OF_THE_ISSUE
     )
     assert {"good", "constant-ip-id", "reorder-flows", "slow-link", "lossy"} <= set(known)
+    assert "untagged-only" in known
     assert all(model.summary.endswith(".") for model in known.values())
 
 
@@ -496,7 +497,7 @@ def test_good_firmwares_never_send_a_wrong_frame(
     if loaded.path:
         frames = loaded.path(frames) + loaded.path([])
     assert bad(frames) <= {0}
-    if model.name != "lossy":
+    if model.name not in ("lossy", "untagged-only"):
         assert len(frames) == len(finish(work))
 
 
@@ -531,3 +532,11 @@ def test_constant_id_under_df_only() -> None:
         frames = sent("constant-ip-id", work)
         for at in (18, 68):
             assert len({bytes(frame[at : at + 2]) for frame in frames}) == count
+
+
+def test_an_access_port_lets_no_tag_through() -> None:
+    path = firmwares.check("untagged-only", {}).load("n").path
+    assert path
+    plain, tagged = bytearray(bytes(packet())), bytearray(bytes(packet(tags=(7, 0))))
+    assert path([plain, tagged]) == [plain]
+    assert path([]) == []

@@ -152,7 +152,7 @@ def test_queues_cost_no_feature(namespace: str, tap: Tap) -> None:
     assert (tap.header_size, tap.missing) == (single.header_size, single.missing)
 
 
-def test_a_nic_notices_resets_and_toggles(namespace: str) -> None:
+def test_a_nic_notices_resets_toggles_and_another_mtu(namespace: str) -> None:
     opened = open_tap(namespace, "p0", queues=2)
     watch = Watch(namespace, "p0")
     ip, ethtool = ("ip", "-n", namespace), ("ip", "netns", "exec", namespace, "ethtool")
@@ -160,14 +160,18 @@ def test_a_nic_notices_resets_and_toggles(namespace: str) -> None:
         run(*ip, "link", "set", "p0", "mtu", "1400", "up")
         run(*ip, "link", "set", "lo", "up")
         run(*ip, "link", "set", "lo", "down")
-        assert watch.heard() == (0, 0)
+        assert watch.heard() == (0, 0, 0)
         run(*ethtool, "-K", "p0", "tx-udp_tnl-segmentation", "off")
         run(*ip, "address", "add", "198.18.0.2/24", "dev", "p0")
-        assert watch.heard() == (0, 1)
+        assert watch.heard() == (0, 1, 0)
         run(*ip, "link", "set", "p0", "down")
         run(*ip, "link", "set", "p0", "up")
-        assert watch.heard() == (1, 0)
-        assert watch.heard() == (0, 0)
+        assert watch.heard() == (1, 0, 0)
+        run(*ip, "link", "set", "p0", "mtu", "1464")
+        run(*ip, "link", "set", "p0", "mtu", "1400")
+        run(*ip, "link", "set", "lo", "mtu", "1400")
+        assert watch.heard() == (0, 0, 2)
+        assert watch.heard() == (0, 0, 0)
     finally:
         watch.close()
         for fd in opened.queues:

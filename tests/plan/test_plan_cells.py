@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualification.plan.besides import loaded_flows, tagged_flows
 from qualification.plan.cells import (
     CONTROLS,
     CONTROLS_OF,
@@ -255,13 +256,17 @@ def test_flows_in_a_state(port: int) -> None:
     other = second_port(port)
     assert other != port
     assert [(f.state, f.port) for f in flows] == (
-        [("two-ports", other)] * 16 + [("two-ports", port)] * 16 + [("reset", port)] * 16
+        [("two-ports", other)] * 16
+        + [("two-ports", port)] * 16
+        + [("reset", port)] * 16
+        + [("mtu", port)] * 8
     )
     assert {(f.volley, f.l4) for f in flows} == {("boundaries", "tcp"), ("lengths", "udp")}
     assert all((f.l4, f.segmentation) in VOLLEYS[f.volley].traffic for f in flows)
     every = (*bulk_flows(families, port), *volley_flows(families, port), *flows)
     assert len({f.id for f in every}) == len(every) == len(set(every))
-    first, second = ({f.vni for f in every if f.port == each} for each in (port, other))
+    own = [f for f in every if not f.aimed]  # those have tunnels of their own besides
+    first, second = ({f.vni for f in own if f.port == each} for each in (port, other))
     assert len(first) == len(second) == 4
     assert not first & second
     assert len({vni & 0xFF for vni in first | second}) == 8  # inner networks are named by it
@@ -271,6 +276,59 @@ def test_the_id_of_a_flow_in_a_state() -> None:
     flows = {f.id for f in state_flows(frozenset({4}), 4789)}
     assert "outer4-csum/inner4/tcp/boundaries@reset" in flows
     assert "outer4-csum-port8472/inner6/udp/lengths@two-ports" in flows
+
+
+def test_every_tunnel_has_a_vni_and_an_inner_network_of_its_own() -> None:
+    families = frozenset[Literal[4, 6]]({4, 6})
+    tunnels: dict[int, set[tuple[object, ...]]] = {}
+    for port in (4789, 8472):
+        flows = (
+            *bulk_flows(families, port),
+            *volley_flows(families, port),
+            *tagged_flows(families, port, ["nic", "kernel"], every=True),
+            *loaded_flows(families, port, every=True),
+        )
+        for f in flows:
+            if f.tunnel:
+                what = f.outer, f.outer_checksum, f.port, bool(f.vlan), f.aimed
+                tunnels.setdefault(f.vni, set()).add(what)
+        assert len({f.id for f in flows}) == len(flows) == len(set(flows))
+    assert all(len(variants) == 1 for variants in tunnels.values())
+    assert len({vni & 0xFF for vni in tunnels}) == len(tunnels) == 2 * (4 + 4 + 2)
+
+
+def test_a_few_flows_behind_a_tag_and_under_load() -> None:
+    families = frozenset[Literal[4, 6]]({4, 6})
+    tagged = tagged_flows(families, 4789, ["nic", "kernel"])
+    assert len(tagged) == 2 * (4 * 2 + 1)
+    assert {f.vlan for f in tagged} == {"nic", "kernel"}
+    for who in ("nic", "kernel"):
+        some = [f for f in tagged if f.vlan == who]
+        for value in ("outer", "outer_checksum", "inner", "volley"):
+            assert len({getattr(f, value) for f in some}) > 1
+    assert {f.id for f in tagged} >= {
+        "outer4-csum-vlan-nic/inner4/tcp", "outer6-nocsum-vlan-kernel/inner4/udp/lengths",
+    }  # fmt: skip
+    loaded = loaded_flows(families, 4789)
+    assert [f.id for f in loaded] == [
+        "outer4-csum/inner4/tcp+both", "outer6-csum/inner6/udp-seg+both",
+        "outer4-csum/inner6/tcp+load", "outer4-csum/inner4/udp-seg+load",
+    ]  # fmt: skip
+    four = frozenset[Literal[4, 6]]({4})
+    assert {f.outer for f in (*tagged_flows(four, 4789, ["nic"]), *loaded_flows(four, 4789))} == {4}
+    every = tagged_flows(families, 4789, ["nic"], every=True)
+    assert len(every) == 8 * 3
+    assert {f for f in tagged if f.vlan == "nic"} <= set(every)
+
+
+def test_what_is_beside_runs_once_with_everything_on() -> None:
+    families = frozenset[Literal[4, 6]]({4, 6})
+    besides = (*loaded_flows(families, 4789), *tagged_flows(families, 4789, ["nic"]))
+    for plan in ("quick", "full"):
+        cells = plan_cells("p", TUN, FLOWS[:1], (), plan, besides=besides)
+        some = [cell for cell in cells if cell.flow in besides]
+        assert [cell.flow for cell in some] == list(besides)
+        assert {cell.set_id for cell in some} == {"all-on"}
 
 
 @pytest.mark.parametrize("plan", ["quick", "full"])

@@ -21,6 +21,7 @@ from qualification.judge.findings import (
 )
 from qualification.judge.ruling import row
 from qualification.judge.verdict import Demand, Judgement, Verdict
+from qualification.plan.besides import VLAN_INSERT
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
@@ -140,9 +141,55 @@ def test_flows_in_a_state_are_not_searched(bench: Bench) -> None:
     assert culprits.search("x710", bench).steps == ()
 
 
+def _with_max_mtu(campaign: Campaign, most: int) -> Campaign:
+    nics = {
+        name: replace(nic, facts=replace(nic.facts, max_mtu=most))
+        for name, nic in campaign.inventory.nics.items()
+    }
+    return replace(campaign, inventory=Inventory(nics))
+
+
+def test_a_nic_that_takes_no_larger_mtu_keeps_its_own(bench: Bench) -> None:
+    small = _with_max_mtu(bench.campaign, 1500)
+    assert {flow.state for flow in small.states("x710")} == {"two-ports", "reset"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "who"),
+    [
+        (None, {"kernel"}),
+        (Feature(True, True, True), {"nic", "kernel"}),
+        (Feature(True, False, False), {"nic", "kernel"}),
+        (Feature(False, True, True), {"nic"}),
+        (Feature(False, False, False), {"kernel"}),
+    ],
+)
+def test_who_inserts_a_tag_follows_from_what_the_nic_can(
+    bench: Bench, feature: Feature | None, who: set[str]
+) -> None:
+    campaign = bench.campaign
+    nics = dict(campaign.inventory.nics)
+    dut = nics["alpha.port0"]
+    more = {} if feature is None else {VLAN_INSERT: feature}
+    facts = replace(dut.facts, features={**dut.facts.features, **more})
+    nics["alpha.port0"] = replace(dut, facts=facts)
+    campaign = replace(campaign, inventory=Inventory(nics))
+    assert {flow.vlan for flow in campaign.tagged("x710")} == who
+    assert "x710/tagged" in campaign.controls("x710")
+    document = campaign.topology.model_dump(mode="python", exclude_none=True)
+    document["pairs"]["x710"]["vlan"] = None
+    without = replace(campaign, topology=Topology.model_validate(document))
+    assert without.tagged("x710") == ()
+    assert "x710/tagged" not in without.controls("x710")
+
+
 def test_a_link_that_may_carry_our_session_is_not_taken_down(bench: Bench) -> None:
     campaign = bench.campaign
     assert {flow.state for flow in campaign.states("x710")} == {"two-ports", "reset"}
+    roomy = _with_max_mtu(campaign, 9000)
+    assert {flow.state for flow in roomy.states("x710")} == {"two-ports", "reset", "mtu"}
+    assert roomy.states("x710")[-1].state == "mtu"
+    campaign = roomy
     document = campaign.topology.model_dump(mode="python", exclude_none=True)
     document["hosts"]["alpha"]["nics"]["port0"]["allow_management"] = True
     permitted = replace(campaign, topology=Topology.model_validate(document))

@@ -115,6 +115,7 @@ def test_the_form(document: Any) -> None:
         "firmware": "4.40",
         "bus": "0000:3b:00.0",
         "kernel": "6.1.0-28",
+        "mtu": 1500,
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",
@@ -145,6 +146,8 @@ def test_the_form(document: Any) -> None:
             "tunnel": True,
             "state": "",
             "direction": "send",
+            "vlan": "",
+            "load": "",
         },
         "verdict": "FAIL",
         "frames": 1000,

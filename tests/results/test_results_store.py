@@ -86,7 +86,9 @@ def stored(run: Campaign, tmp_path: Path) -> Stored:
         more: tuple[store.Entry, ...] = (),
     ) -> Path:
         cells = [
-            cell for cell in run.cells("x710") if cell.set_id == "all-on" and not cell.flow.volley
+            cell
+            for cell in run.cells("x710")
+            if cell.set_id == "all-on" and cell.flow in run.flows("x710")
         ]
         written = Store(tmp_path)
         written.begin(run, cells)

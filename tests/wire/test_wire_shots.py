@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from qualification.agent.messages import VolleyOrder
 from qualification.agent.volley import shots_of
 from qualification.lab.job import parse
 from qualification.lab.offload import finish
+from qualification.wire.aimed import aimed, around
+from qualification.wire.checksum import checksum, ones_sum, pseudo_sum
 from qualification.wire.difference import differences, nearest
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
@@ -64,6 +67,34 @@ def test_shots_of_a_volley_can_be_told_apart(kind: tuple[str, int, str, bool]) -
     assert len(set(due)) == len(due)
     assert any(shot.gso_size for shot in made) == kind[3]
     assert sum(shot.frames for shot in made if shot.frames > 1 or not kind[3]) >= ENOUGH
+
+
+@given(
+    size=st.integers(0, 1400),
+    segments=st.integers(0, 4),
+    computed=st.sampled_from([0, 1, 0x8000, 0xFFFE]),
+    family=st.sampled_from([4, 6]),
+    outer=st.sampled_from([4, 6]),
+    tcp=st.booleans(),
+)
+def test_outer_checksums_come_to_what_is_aimed_at(
+    size: int, segments: int, computed: int, family: int, outer: int, tcp: bool
+) -> None:
+    """In a tunnel that is built around it here, byte for byte."""
+    source, destination = (b"\xfd" * 16, b"\xfe" * 16) if outer == 6 else (b"\1" * 4, b"\2" * 4)
+    known = around(source, destination, 50_000, 4789, 0x5661)
+    path = dataclasses.replace(PATHS[family], around=known)
+    make = Maker(path, TCP if tcp else UDP, FILL)
+    segmented = segments > 1 and size > 0
+    shot = aimed(make, size * segments if segmented else size, size if segmented else 0, computed)
+    assert shot.finished != segmented
+    for inner in finished(shot):
+        assert check(inner).good
+        length = 16 + len(inner)
+        udp = struct.pack("!HHHHII", 50_000, 4789, length, 0, 0x08000000, 0x5661 << 8)
+        total = pseudo_sum(source, destination, UDP, length) + ones_sum(udp + inner)
+        assert checksum(total) == computed
+        assert inner[6:10] == b"\x02" * 4
 
 
 def test_ids_count_only_where_df_is_not_set() -> None:

@@ -6,6 +6,8 @@ from qualification.lab.firmwares.parts import U16, tunnel_in
 from qualification.lab.firmwares.registry import State, firmware
 from qualification.wire.checksum import udp_checksum
 
+_VLAN = b"\x81\x00"
+
 
 @firmware("zero-updated", acts="path", shift=256)
 def zero_updated(frames: list[bytearray], state: State) -> list[bytearray]:
@@ -30,6 +32,12 @@ def zero_updated(frames: list[bytearray], state: State) -> list[bytearray]:
 def path_drop(frames: list[bytearray], state: State) -> list[bytearray]:
     """Drop valid VXLAN to `port` (of one `vni`, if not 0); other bytes on that port pass."""
     return [frame for frame in frames if not _is_dropped(frame, state)]
+
+
+@firmware("untagged-only", acts="path", good=True)
+def untagged_only(frames: list[bytearray], _state: State) -> list[bytearray]:
+    """Let no frame with a VLAN tag through, as an access port of a switch does."""
+    return [frame for frame in frames if frame[12:14] != _VLAN]
 
 
 def _is_dropped(frame: bytearray, state: State) -> bool:

@@ -43,12 +43,12 @@ def port_stolen(job: Job, frames: list[bytearray], state: State) -> list[bytearr
     return as_plain_udp(job, frames, tunnel, cut=state.knobs["large"] == "cut")
 
 
-@firmware("after-reset", on=("link", "toggle", "any"), large=_LARGE)
+@firmware("after-reset", on=("link", "toggle", "mtu", "any"), large=_LARGE)
 def after_reset(job: Job, frames: list[bytearray], state: State) -> list[bytearray]:
-    """Forget every tunnel port when the link goes down, or a feature is toggled: port-unknown."""
+    """Forget every tunnel port when the link goes down, or as `on` says: port-unknown."""
     tunnel = tunnel_of(job, frames)
-    happened = {"link": state.resets, "toggle": state.toggles}
-    if not tunnel or not happened.get(str(state.knobs["on"]), state.resets + state.toggles):
+    happened = {"link": state.resets, "toggle": state.toggles, "mtu": state.resizes}
+    if not tunnel or not happened.get(str(state.knobs["on"]), any(happened.values())):
         return frames
     return as_plain_udp(job, frames, tunnel, cut=state.knobs["large"] == "cut")
 

@@ -33,6 +33,7 @@ class State:
         memory: Whatever the firmware wants to remember.
         resets: How often the interface has gone down.
         toggles: How often features of the interface have been switched.
+        resizes: How often the interface has got another MTU.
     """
 
     knobs: Mapping[str, Knob]
@@ -40,6 +41,7 @@ class State:
     memory: dict[str, object] = field(default_factory=dict)
     resets: int = 0
     toggles: int = 0
+    resizes: int = 0
 
     def chance(self, knob: str) -> bool:
         """Throw the dice: true with the probability that a knob holds."""
@@ -198,7 +200,7 @@ def commit(model: str, job: Job, frames: list[bytearray], state: State) -> list[
     if not isinstance(other, State):
         other = State(_models[model].defaults(), state.rng)
         state.memory[model] = other
-    other.resets, other.toggles = state.resets, state.toggles
+    other.resets, other.toggles, other.resizes = state.resets, state.toggles, state.resizes
     done: list[bytearray] = _models[model].function(job, frames, other)
     return done
 
