@@ -70,6 +70,10 @@ class Sink:
             return bool(size) or not self._tcp
         return True
 
+    def has_some(self) -> bool:
+        """Whether anything has come."""
+        return self.received > 0
+
     def close(self) -> None:
         """Ends it; a sender that goes on is told so by its connections' end."""
         self._closing.set()

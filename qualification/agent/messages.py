@@ -331,7 +331,7 @@ class Sent:
         seconds: How long it took.
         counters: NIC and kernel counters that moved, by name.
         kernel_log: Lines the kernel logged meanwhile that speak of checksums or offloads.
-        back: Payload bytes that came from the peer meanwhile, where it was to send some.
+        back: Payload bytes that had come from the peer by its end, where it was to send some.
     """
 
     handed: Handed

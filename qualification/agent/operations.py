@@ -42,6 +42,9 @@ from .waiting import await_condition
 _QUIET_SECONDS = 0.25
 """Nothing more is expected of a burst after the wire has been silent for this long."""
 
+_BACK_SECONDS = 3.0
+"""For the first of what the peer sends back to come."""
+
 _FIRING_SECONDS = 2.0
 """For the last buffer of a volley to reach the NIC."""
 
@@ -266,10 +269,12 @@ class _Agent:
         before = counters.snapshot(self._interface, tunnel)
         watching = SenderCapture(CaptureOrder(**capture), self._rings)
         handed = Handed()
-        came = self._sink.received if self._sink is not None else 0
+        sink = self._sink
         try:
+            if sink is not None:  # what is sent back goes on until it is stopped
+                await_condition(sink.has_some, _BACK_SECONDS, context.stop.is_set)
             sending = send(order, tunnel, context.stop.is_set)
-            back = self._sink.received - came if self._sink is not None else 0
+            back = 0 if sink is None else sink.received
         except BaseException:
             watching.finish(order.payload)
             raise
