@@ -23,6 +23,7 @@ from .culprits import search
 from .prepare import campaign
 
 PAIR = "trial"
+_VLAN = 3725
 _FAILING = (Verdict.FAIL, Verdict.LOSS)
 
 
@@ -149,7 +150,14 @@ def _topology(trial: Trial) -> Topology:
                 }
                 for number, host in enumerate(("dut", "peer"), 1)
             },
-            "pairs": {PAIR: {"dut": "dut.port0", "peer": "peer.port0", "port": trial.port}},
+            "pairs": {
+                PAIR: {
+                    "dut": "dut.port0",
+                    "peer": "peer.port0",
+                    "port": trial.port,
+                    "vlan": _VLAN,
+                }
+            },
             "lab": {
                 "kind": "loopback",
                 "firmwares": {

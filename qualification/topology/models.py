@@ -179,12 +179,13 @@ class Pair(_Frozen):
     )
     port: Port = Field(default=4789, description="UDP port of the tunnels.")
     vlan: Vlan | None = Field(
-        default=3725,
+        default=None,
         description=(
-            "VLAN between the two NICs, for tunnels whose outer packets carry an 802.1Q tag. It is "
-            "made and taken away by the run; a path that drops it costs those flows alone. Null "
-            "for none."
+            "VLAN between the two NICs that is ours to send in, for tunnels whose outer packets "
+            "carry an 802.1Q tag; without one they are left out. It is made and taken away by the "
+            "run, and a path that drops it costs those flows alone."
         ),
+        examples=[3725],
     )
 
 
