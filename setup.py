@@ -22,7 +22,7 @@ from setuptools.command.build_py import build_py
 SOURCES = [Path("qualification/wire/twin.c")]
 MACHINES = ("x86_64", "aarch64")
 FLAGS = [
-    "-std=gnu11", "-O2", "-Wall", "-Wextra",
+    "-std=gnu11", "-O3", "-Wall", "-Wextra",
     "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-fvisibility=hidden",
     "-Wl,-z,defs", "-Wl,-s",
 ]  # fmt: skip

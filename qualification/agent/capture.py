@@ -22,10 +22,13 @@ from qualification.wire.volleys import MARKS
 from .bpf import sender_filter
 from .in_place import Counting, Judging
 from .messages import BadFrame, CaptureOrder, Handed, Seen
-from .ring import Block, RingFrame, Rings
+from .ring import RingFrame, Rings
 from .shapes import ShapeCounter
 
 _ETHERNET = 14
+_PAUSE = 0.002
+"""Seconds until a reader that has caught up looks again: waking up for each block as it gets full
+costs more than judging what is in it. The smallest ring holds many times what comes meanwhile."""
 SEGMENT = "segment"
 """Named beside the layers: a frame whose bytes are not those that were due."""
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
@@ -103,16 +106,19 @@ class _Capture:
     def _run(self) -> None:
         try:
             while not (self._closing.is_set() and self._ring.empty()):
-                self._ring.wait(0.005)
-                for block in self._ring.blocks():
-                    self._take_block(block)
-                    self._last_arrival = time.monotonic()
+                if not self._ring.wait(0.005):
+                    continue
+                self._take_ready()
+                if not self._ring.ready():
+                    self._closing.wait(_PAUSE)
         except BaseException as error:
             self._failure = error
 
-    def _take_block(self, block: Block) -> None:
-        for frame in block.frames():
+    def _take_ready(self) -> None:
+        """Takes what is ready."""
+        for frame in self._ring.frames():
             self._take(frame)
+            self._last_arrival = time.monotonic()
 
     def _take(self, frame: RingFrame) -> None:
         raise NotImplementedError
@@ -166,12 +172,13 @@ class PeerCapture(_Capture):
         """Frames so far that came from the NIC under test, and are neither late nor foreign."""
         return self._arrived + (self._judging.counts.arrived if self._judging else 0)
 
-    def _take_block(self, block: Block) -> None:
+    def _take_ready(self) -> None:
         if self._judging is None:
-            super()._take_block(block)
+            super()._take_ready()
             return
         self._judging.counts.stop_at_wrong = len(self._samples) < self._order.keep
-        self._judging.take(block, self._take_wrong)
+        if self._judging.take(self._ring, self._take_wrong):
+            self._last_arrival = time.monotonic()
 
     def _take_wrong(self, frame: RingFrame) -> None:
         """Takes a frame that the twin finds wrong, by the reference, which has the last word."""
@@ -283,11 +290,12 @@ class SenderCapture(_Capture):
         self._counting = None if library is None else Counting(library, order, self._add)
         super().__init__(order, rings)
 
-    def _take_block(self, block: Block) -> None:
+    def _take_ready(self) -> None:
         if self._counting is None:
-            super()._take_block(block)
-        else:
-            self._counting.take(block, self._take)
+            super()._take_ready()
+            return
+        if self._counting.take(self._ring, self._take):
+            self._last_arrival = time.monotonic()
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)

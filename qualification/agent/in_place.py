@@ -1,6 +1,6 @@
-"""Captures at the C twin's speed: block after block judged where the kernel wrote it.
+"""Captures at the C twin's speed: frame after frame judged where the kernel wrote it.
 
-The twin takes what it can of a block, and leaves to Python one frame at a time what Python has to
+The twin takes what it can, and leaves to Python one frame at a time what Python has to
 see: wrong frames of which some are kept, and whatever it has no room to count.
 """
 
@@ -14,16 +14,17 @@ from qualification.wire.twin import REASONS, Tally
 from qualification.wire.verify import LAYERS
 from qualification.wire.volleys import MARKS
 
-from .ring import RingFrame, frame_at
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .messages import CaptureOrder
-    from .ring import Block
+    from .ring import Ring, RingFrame
     from .shapes import ShapeCounter
 
-_HANDED = struct.Struct("=qI36x")  # struct handed
+_HANDED = struct.Struct("=qQ32x")  # a key, as vx_count_ring makes it
+_MOST_BLOCKS = 16
+"""Blocks of the ring until the counts are told again: a millisecond's."""
+
 _SHAPES = 4096
 """Distinct shapes that are counted before they are told; a burst has about as many as lengths."""
 
@@ -33,8 +34,14 @@ class _Watch(ctypes.Structure):
 
     at: int
     left: int
+    next: int
 
     _fields_ = [
+        ("ring", ctypes.c_void_p),
+        ("block_size", ctypes.c_uint32),
+        ("block_count", ctypes.c_uint32),
+        ("next", ctypes.c_uint32),
+        ("most_blocks", ctypes.c_uint32),
         ("at", ctypes.c_void_p),
         ("left", ctypes.c_uint32),
         ("stop_at_wrong", ctypes.c_uint32),
@@ -69,6 +76,8 @@ class _InPlace:
     def __init__(self, library: ctypes.CDLL, function: str, order: CaptureOrder) -> None:
         self._run = getattr(library, function)
         self._run.argtypes, self._run.restype = (ctypes.POINTER(_Watch),), None
+        self._step = library.vx_step
+        self._step.argtypes, self._step.restype = (ctypes.POINTER(_Watch),), None
         self._tally = Tally.of(_SHAPES)
         first_late, end_late = order.late_ports
         self.counts = _Watch(
@@ -85,15 +94,19 @@ class _InPlace:
             tally=ctypes.pointer(self._tally),
         )
 
-    def take(self, block: Block, slowly: Callable[[RingFrame], None]) -> None:
-        """Takes a block.
+    def take(self, ring: Ring, slowly: Callable[[RingFrame], None]) -> bool:
+        """Takes the blocks that are ready now, or the first of them if there are very many.
 
         Args:
-            block: It.
+            ring: Where.
             slowly: Takes a frame that is left to Python.
+
+        Returns:
+            Whether there were any.
         """
         watch = self.counts
-        watch.at, watch.left = block.address + block.at, block.holds
+        watch.ring, watch.block_size, watch.block_count = ring.address, ring.BLOCK, ring.block_count
+        watch.next, watch.most_blocks = ring.next, _MOST_BLOCKS
         while True:
             self._run(ctypes.byref(watch))
             if not watch.left:
@@ -101,9 +114,10 @@ class _InPlace:
             if self._tally.used == self._tally.capacity:
                 self.drain()  # perhaps it only had no room
                 continue
-            frame, step = frame_at(block.ring, watch.at - block.address)
-            slowly(frame)
-            watch.at, watch.left = watch.at + step, watch.left - 1
+            slowly(ring.frame_at(watch.at - ring.address)[0])
+            self._step(ctypes.byref(watch))
+        ring.next = watch.next
+        return bool(watch.most_blocks < _MOST_BLOCKS)
 
     def drain(self) -> None:
         """Hands over what was counted."""
@@ -131,7 +145,7 @@ class Judging(_InPlace):
         longest: int,
         shapes: ShapeCounter,
     ) -> None:
-        super().__init__(library, "vx_judge_block", order)
+        super().__init__(library, "vx_judge_ring", order)
         self._shapes = shapes
         counts = self.counts
         counts.must_have, counts.must_not_have = must_have, must_not_have
@@ -167,7 +181,7 @@ class Counting(_InPlace):
     def __init__(
         self, library: ctypes.CDLL, order: CaptureOrder, add: Callable[[int, bool, int], None]
     ) -> None:
-        super().__init__(library, "vx_count_block", order)
+        super().__init__(library, "vx_count_ring", order)
         self._add = add
 
     def drain(self) -> None:

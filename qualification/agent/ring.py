@@ -49,41 +49,6 @@ class RingFrame(NamedTuple):
     vlan: bytes | None
 
 
-class Block(NamedTuple):
-    """A block of the ring, ours until the next one is asked for.
-
-    Attributes:
-        ring: The whole ring's memory.
-        address: Where that is, for C.
-        at: Offset of the first frame's header in it.
-        holds: How many frames there are.
-    """
-
-    ring: memoryview
-    address: int
-    at: int
-    holds: int
-
-    def frames(self) -> Iterator[RingFrame]:
-        """Its frames, in place."""
-        at = self.at
-        for _ in range(self.holds):
-            frame, step = frame_at(self.ring, at)
-            yield frame
-            at += step
-
-
-def frame_at(ring: memoryview, at: int) -> tuple[RingFrame, int]:
-    """The frame whose header (struct tpacket3_hdr) is there, and how far it is to the next."""
-    step, _sec, _nsec, kept, length, status, mac, _net, tci, tpid = _FRAME.unpack_from(ring, at)
-    tag = None
-    if status & _TP_STATUS_VLAN_VALID:
-        kind = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
-        tag = struct.pack("!HH", kind, tci)
-    data = ring[at + mac : at + mac + kept]
-    return RingFrame(data, length, bool(status & _TP_STATUS_CSUMNOTREADY), tag), step
-
-
 _REJECT_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)  # BPF_RET | BPF_K
 
 
@@ -98,6 +63,9 @@ class Ring:
     Attributes:
         interface: Where.
         size: Ring size, bytes.
+        address: Of its memory, for C.
+        block_count: Blocks of `BLOCK` bytes in it.
+        next: The block that is handed over next, or is being read.
     """
 
     BLOCK = 64 << 10
@@ -122,9 +90,9 @@ class Ring:
             self._socket.close()
             raise
         self._view = memoryview(self._memory)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        self._blocks = blocks
-        self._next = 0
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        self.block_count = blocks
+        self.next = 0
         self._drops = 0
 
     def _filter(self, program: bytes) -> None:
@@ -153,10 +121,11 @@ class Ring:
 
     def wait(self, seconds: float) -> bool:
         """Waits until a block is ready, that long at most; says whether one is."""
-        return self._ready() or bool(select.select([self._socket], [], [], seconds)[0])
+        return self.ready() or bool(select.select([self._socket], [], [], seconds)[0])
 
-    def _ready(self) -> bool:
-        start = self._next * self.BLOCK
+    def ready(self) -> bool:
+        """Whether a block is ready."""
+        start = self.next * self.BLOCK
         return bool(_BLOCK.unpack_from(self._view, start)[0] & _TP_STATUS_USER)
 
     def empty(self) -> bool:
@@ -165,22 +134,33 @@ class Ring:
         The kernel counts a frame in its block at once, though it hands the block over later
         (net/packet/af_packet.c, prb_fill_curr_block).
         """
-        _status, count, _first = _BLOCK.unpack_from(self._view, self._next * self.BLOCK)
+        _status, count, _first = _BLOCK.unpack_from(self._view, self.next * self.BLOCK)
         return bool(count == 0)
-
-    def blocks(self) -> Iterator[Block]:
-        """The blocks that are ready now; each goes back when the next is asked for."""
-        while self._ready():
-            start = self._next * self.BLOCK
-            _status, count, first = _BLOCK.unpack_from(self._view, start)
-            yield Block(self._view, self._address, start + first, count)
-            struct.pack_into("=I", self._view, start + _STATUS_AT, 0)
-            self._next = (self._next + 1) % self._blocks
 
     def frames(self) -> Iterator[RingFrame]:
         """The frames of every block that is ready now; each block goes back when it is done."""
-        for block in self.blocks():
-            yield from block.frames()
+        while self.ready():
+            start = self.next * self.BLOCK
+            _status, count, first = _BLOCK.unpack_from(self._view, start)
+            at = start + first
+            for _ in range(count):
+                frame, step = self.frame_at(at)
+                yield frame
+                at += step
+            struct.pack_into("=I", self._view, start + _STATUS_AT, 0)
+            self.next = (self.next + 1) % self.block_count
+
+    def frame_at(self, at: int) -> tuple[RingFrame, int]:
+        """The frame whose header (struct tpacket3_hdr) is there, and how far it is to the next."""
+        step, _sec, _nsec, kept, length, status, mac, _net, tci, tpid = _FRAME.unpack_from(
+            self._view, at
+        )
+        tag = None
+        if status & _TP_STATUS_VLAN_VALID:
+            kind = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
+            tag = struct.pack("!HH", kind, tci)
+        data = self._view[at + mac : at + mac + kept]
+        return RingFrame(data, length, bool(status & _TP_STATUS_CSUMNOTREADY), tag), step
 
     def drops(self) -> int:
         """Frames the ring had no room for, since it was made or set to watch."""

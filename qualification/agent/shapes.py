@@ -7,6 +7,7 @@ together; what that comes to in each dimension is added up once, when the burst 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ _FCS_FREE_MINIMUM, _MINIMUM_AND_TAG = 60, 65
 _PSH_FLAG = 0x08
 _NO_PORT = 65536
 _AFTER = (None, False, True)
-_SHAPE = struct.Struct("=qqIiiBB18x")
+_PUSHED = (False, True, None)
+_SHAPE = struct.Struct("<qqIiBBB21x" if sys.byteorder == "little" else ">qqiI5xBBB16x")
 
 
 class ShapeCounter:
@@ -78,11 +80,11 @@ class ShapeCounter:
         counts[key] = counts.get(key, 0) + 1
 
     def merge(self, counted: Iterable[tuple[bytes, int]]) -> None:
-        """Counts what the C twin has counted: its keys, `struct shape`, and how often."""
+        """Counts what the C twin has counted: its keys (twin.c, count_shape), and how often."""
         for packed, count in counted:
             frame, l4_length, wire_length, port, pushed, last, wrong = _SHAPE.unpack(packed)
-            known, psh = None if port < 0 else port, None if pushed < 0 else bool(pushed)
-            key = (known, wire_length, frame, l4_length, psh, _AFTER[last])
+            known = None if port < 0 else port
+            key = (known, wire_length, frame, l4_length, _PUSHED[pushed], _AFTER[last])
             counts = self._wrong if wrong else self._right
             counts[key] = counts.get(key, 0) + count
 

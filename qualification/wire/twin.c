@@ -35,35 +35,27 @@ static u64 half(u64 sum)
     return (sum >> 32) + (u32)sum;
 }
 
-/* The residue of a sum modulo 65535 as big-endian words have it. The sum is over words as this
- * machine loads them: swapping the bytes of the result does for swapping each (section 2 B). */
-static u32 residue(u64 sum)
-{
-    sum = half(sum); /* below 2**33 */
-    sum = (sum >> 16) + (sum & 0xffff); /* below 2**18 */
-    sum = (sum >> 16) + (sum & 0xffff); /* below 2**16 + 3 */
-    sum = (sum >> 16) + (sum & 0xffff);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    sum = __builtin_bswap16((u16)sum);
-#endif
-    return sum == 0xffff ? 0 : (u32)sum;
-}
-
-/* checksum.ones_sum: 0 to 65534; an odd last byte is padded with zero on the right. */
-static u32 ones_sum(const u8 *at, size length)
+/* The sum of bytes as words of this machine's order, an odd last byte padded with zero: below
+ * 2**40, and not reduced, so that sums add up to sums. Swapping the bytes of the end result does
+ * for swapping each word (RFC 1071, section 2 B), and is no matter where the question is whether
+ * it is zero. */
+static u64 sum_of(const u8 *at, i64 length)
 {
     const lanes low_half = {0xffffffff, 0xffffffff};
-    lanes low = {0, 0}, high = {0, 0};
     u64 sum = 0;
 
-    for (; length >= 32; at += 32, length -= 32) {
-        lanes first = LOAD(lanes, at), second = LOAD(lanes, at + 16);
-        low += (first & low_half) + (second & low_half);
-        high += (first >> 32) + (second >> 32);
+    if (length >= 32) {
+        lanes low = {0, 0}, high = {0, 0};
+        for (; length >= 32; at += 32, length -= 32) {
+            lanes first = LOAD(lanes, at), second = LOAD(lanes, at + 16);
+            low += (first & low_half) + (second & low_half);
+            high += (first >> 32) + (second >> 32);
+        }
+        low += high;
+        sum = half(low[0]) + half(low[1]);
     }
-    low += high;
     if (length & 16) {
-        sum = half(LOAD(u64, at)) + half(LOAD(u64, at + 8));
+        sum += half(LOAD(u64, at)) + half(LOAD(u64, at + 8));
         at += 16;
     }
     if (length & 8) {
@@ -82,12 +74,25 @@ static u32 ones_sum(const u8 *at, size length)
         const u8 padded[2] = {*at, 0};
         sum += LOAD(u16, padded);
     }
-    return residue(sum + half(low[0]) + half(low[1]));
+    return sum;
 }
 
+/* The same number with the bytes of its words swapped: once for a range that starts at an odd
+ * offset, and on little-endian machines once for a number that is to join such a sum. */
+static u64 swapped(u64 sum)
+{
+    return sum % 65535 << 8;
+}
+
+static u64 in_order(u64 number)
+{
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? swapped(number) : number;
+}
+
+/* checksum.ones_sum: 0 to 65534. */
 EXPORT u32 vx_ones_sum(const u8 *data, size length)
 {
-    return ones_sum(data, length);
+    return (u32)(in_order(sum_of(data, (i64)length)) % 65535);
 }
 
 /* ---- one IP packet of a frame (packet.py) ---------------------------------------------------- */
@@ -120,16 +125,16 @@ static u32 u16_at(const u8 *at) { return (u32)at[0] << 8 | at[1]; }
 static u32 u32_at(const u8 *at) { return u16_at(at) << 16 | u16_at(at + 2); }
 
 /* The sum of what was captured of a range; nothing before the frame's start is ever asked for. */
-static u32 sum_of(struct frame frame, i64 from, i64 to)
+static u64 sum_between(struct frame frame, i64 from, i64 to)
 {
     if (to > frame.captured)
         to = frame.captured;
-    return from < to ? ones_sum(frame.bytes + from, (size)(to - from)) : 0;
+    return from < to ? sum_of(frame.bytes + from, to - from) : 0;
 }
 
-static struct packet headless(u8 family, i64 start, u8 trouble)
+static void headless(struct packet *packet, u8 family, i64 start, u8 trouble)
 {
-    return (struct packet){start, start, start, -1, -1, -1, -1, family, trouble};
+    *packet = (struct packet){start, start, start, -1, -1, -1, -1, family, trouble};
 }
 
 static void note(struct packet *packet, u8 trouble)
@@ -140,8 +145,9 @@ static void note(struct packet *packet, u8 trouble)
 
 static int is_extension(i32 protocol)
 {
-    return protocol == HOP_BY_HOP || protocol == ROUTING || protocol == FRAGMENT_HEADER ||
-           protocol == AH || protocol == DESTINATION;
+    const u64 extensions = 1ull << HOP_BY_HOP | 1ull << ROUTING | 1ull << FRAGMENT_HEADER |
+                           1ull << AH | 1ull << DESTINATION;
+    return protocol >= 0 && protocol < 64 && extensions >> protocol & 1;
 }
 
 static int has_home_address(const u8 *options, i64 length)
@@ -225,58 +231,56 @@ static u8 read_l4(struct frame frame, struct packet *packet)
     return NONE;
 }
 
-static struct packet walk_ipv4(struct frame frame, i64 start, i64 limit)
+static void walk_ipv4(struct frame frame, i64 start, i64 limit, struct packet *packet)
 {
     if (start + 20 > limit || start + 20 > frame.captured)
-        return headless(4, start, start + 20 > limit ? LENGTH : TRUNCATED);
+        return headless(packet, 4, start, start + 20 > limit ? LENGTH : TRUNCATED);
     const u8 *header = frame.bytes + start;
     if (header[0] >> 4 != 4)
-        return headless(4, start, VERSION);
+        return headless(packet, 4, start, VERSION);
     i64 total = u16_at(header + 2), l4 = start + (header[0] & 15) * 4;
-    struct packet packet = {start, l4, start + total, -1, -1, -1, header[9], 4, NONE};
+    *packet = (struct packet){start, l4, start + total, -1, -1, -1, header[9], 4, NONE};
     if (total == 0 && limit - start > 65535) {
-        packet.end = limit;
-        packet.trouble = JUMBOGRAM; /* BIG TCP: the field has no room for its length */
-    } else if (packet.end > limit) {
-        packet.end = limit;
-        packet.trouble = LENGTH;
+        packet->end = limit;
+        packet->trouble = JUMBOGRAM; /* BIG TCP: the field has no room for its length */
+    } else if (packet->end > limit) {
+        packet->end = limit;
+        packet->trouble = LENGTH;
     }
-    if (l4 < start + 20 || l4 > packet.end)
-        return headless(4, start, LENGTH);
+    if (l4 < start + 20 || l4 > packet->end)
+        return headless(packet, 4, start, LENGTH);
     if (l4 > frame.captured)
-        return headless(4, start, TRUNCATED);
+        return headless(packet, 4, start, TRUNCATED);
     if (u16_at(header + 6) & 0x3fff) { /* more fragments follow, or others went before */
-        note(&packet, FRAGMENT);
-        return packet;
+        note(packet, FRAGMENT);
+        return;
     }
-    if (packet.protocol == AH)
-        note(&packet, walk_extensions(frame, &packet));
-    note(&packet, read_l4(frame, &packet));
-    return packet;
+    if (packet->protocol == AH)
+        note(packet, walk_extensions(frame, packet));
+    note(packet, read_l4(frame, packet));
 }
 
-static struct packet walk_ipv6(struct frame frame, i64 start, i64 limit)
+static void walk_ipv6(struct frame frame, i64 start, i64 limit, struct packet *packet)
 {
     i64 l4 = start + 40;
     if (l4 > limit || l4 > frame.captured)
-        return headless(6, start, l4 > limit ? LENGTH : TRUNCATED);
+        return headless(packet, 6, start, l4 > limit ? LENGTH : TRUNCATED);
     const u8 *header = frame.bytes + start;
     if (header[0] >> 4 != 6)
-        return headless(6, start, VERSION);
+        return headless(packet, 6, start, VERSION);
     i64 length = u16_at(header + 4);
-    struct packet packet = {start, l4, l4 + length, -1, -1, -1, header[6], 6, NONE};
-    if (length == 0 && (packet.protocol == HOP_BY_HOP || limit - l4 > 65535)) {
-        packet.end = limit;
-        packet.trouble = JUMBOGRAM; /* by RFC 2675, or BIG TCP without its option */
-    } else if (packet.end > limit) {
-        packet.end = limit;
-        packet.trouble = LENGTH;
+    *packet = (struct packet){start, l4, l4 + length, -1, -1, -1, header[6], 6, NONE};
+    if (length == 0 && (packet->protocol == HOP_BY_HOP || limit - l4 > 65535)) {
+        packet->end = limit;
+        packet->trouble = JUMBOGRAM; /* by RFC 2675, or BIG TCP without its option */
+    } else if (packet->end > limit) {
+        packet->end = limit;
+        packet->trouble = LENGTH;
     }
-    u8 obstacle = walk_extensions(frame, &packet);
-    note(&packet, obstacle);
+    u8 obstacle = walk_extensions(frame, packet);
+    note(packet, obstacle);
     if (obstacle != FRAGMENT)
-        note(&packet, read_l4(frame, &packet));
-    return packet;
+        note(packet, read_l4(frame, packet));
 }
 
 /* ---- a frame and its tunnel (dissect.py, verify.py) ------------------------------------------ */
@@ -332,7 +336,7 @@ static u8 judge_packet(struct frame frame, const struct packet *packet, u64 tota
     }
     const u8 *header = frame.bytes + packet->start;
     if (packet->family == 4) {
-        if (ones_sum(header, (size)(header[0] & 15) * 4) == 0)
+        if (sum_of(header, (header[0] & 15) * 4) % 65535 == 0)
             masks->good = OUTER_IP;
         else
             masks->bad = OUTER_IP;
@@ -355,8 +359,8 @@ static u8 judge_packet(struct frame frame, const struct packet *packet, u64 tota
     }
     i64 length = packet->end - packet->l4;
     if (packet->protocol != ICMP) { /* the pseudo-header */
-        total += packet->family == 4 ? ones_sum(header + 12, 8) : ones_sum(header + 8, 32);
-        total += (u64)packet->protocol + (u64)length;
+        total += packet->family == 4 ? sum_of(header + 12, 8) : sum_of(header + 8, 32);
+        total += in_order((u64)(packet->protocol + length));
     }
     int right = total % 65535 == 0;
     if (right && packet->checksum == 0) {
@@ -388,9 +392,9 @@ static int dissect(struct frame frame, i64 wire_length, const u16 *ports, u32 po
     found->vxlan = found->inside = found->vni = -1;
     found->trouble = NONE;
     if (kind == IPV4)
-        found->outer = walk_ipv4(frame, at, limit);
+        walk_ipv4(frame, at, limit, &found->outer);
     else if (kind == IPV6)
-        found->outer = walk_ipv6(frame, at, limit);
+        walk_ipv6(frame, at, limit, &found->outer);
     else
         return 0;
     struct packet *outer = &found->outer;
@@ -416,9 +420,9 @@ static int dissect(struct frame frame, i64 wire_length, const u16 *ports, u32 po
     }
     found->inside = at;
     if (kind == IPV4)
-        found->inner = walk_ipv4(frame, at, limit);
+        walk_ipv4(frame, at, limit, &found->inner);
     else if (kind == IPV6)
-        found->inner = walk_ipv6(frame, at, limit);
+        walk_ipv6(frame, at, limit, &found->inner);
     else
         found->trouble = kind == CUT_OFF ? TRUNCATED : NOT_IP;
     return 1;
@@ -437,7 +441,7 @@ static int check(struct frame frame, i64 wire_length, const u16 *ports, u32 port
     const struct packet *outer = &found->outer, *inner = &found->inner;
     u8 reason, inner_reason;
     if (!inner->family) {
-        u64 total = sum_of(frame, outer->l4, outer->end);
+        u64 total = sum_between(frame, outer->l4, outer->end);
         reason = judge_packet(frame, outer, total, found->vxlan >= 0, &masks);
         inner_reason = found->trouble;
         if (found->vxlan >= 0) {
@@ -453,11 +457,11 @@ static int check(struct frame frame, i64 wire_length, const u16 *ports, u32 port
     } else {
         /* The bytes are gone over once: the inner sum is a part of the outer one. What trails the
          * inner packet may start at an odd offset, where it counts times 256 (RFC 1071, 2 B). */
-        u64 inner_total = sum_of(frame, inner->l4, inner->end), total = inner_total;
+        u64 inner_total = sum_between(frame, inner->l4, inner->end), total = inner_total;
         if (outer->checksum > 0) {
-            u64 trailer = sum_of(frame, inner->end, outer->end);
-            total += sum_of(frame, outer->l4, inner->l4);
-            total += (inner->end - inner->l4) & 1 ? trailer << 8 : trailer;
+            u64 trailer = sum_between(frame, inner->end, outer->end);
+            total += sum_between(frame, outer->l4, inner->l4);
+            total += (inner->end - inner->l4) & 1 ? swapped(trailer) : trailer;
         }
         reason = judge_packet(frame, outer, total, 1, &masks);
         inner_reason = judge_packet(frame, inner, inner_total, 0, &inside);
@@ -511,11 +515,9 @@ static int count(struct tally *tally, const u64 *key)
         return 1;
     }
     u64 hash = 0;
-    for (int i = 0; i < KEY_WORDS; i++) {
-        hash = (hash ^ key[i]) * 0x9e3779b97f4a7c15u; /* Knuth's, 2**64 by the golden ratio */
-        hash ^= hash >> 32;
-    }
-    u32 slot = (u32)hash & tally->slot_mask;
+    for (u64 i = 0; i < KEY_WORDS; i++) /* multiplications that need not wait for each other */
+        hash += (key[i] ^ key[i] >> 32) * (0x9e3779b97f4a7c15u + 2 * i); /* Knuth's constant */
+    u32 slot = (u32)(hash >> 32) & tally->slot_mask;
     while (tally->slots[slot]) {
         u32 place = tally->slots[slot] - 1;
         if (same_key(tally->entries[place].key, key)) {
@@ -540,16 +542,6 @@ static int count(struct tally *tally, const u64 *key)
 
 enum { RECORD_HEADER = 16, BLOCK_HEADER = 8, PACKET_FIELDS = 20, ENHANCED_PACKET = 6 };
 enum { LARGEST_FRAME = 1 << 26 };
-
-/* What the frames of one flow and outcome have in common: survey.Flow and the masks. */
-struct outcome {
-    u8 addresses[32];
-    i32 vni;
-    i16 protocol;
-    u8 address_bytes, inner_family, is_ip;
-    struct masks masks;
-    u8 reason, padding[2];
-};
 
 struct wrong_frame {
     i64 number, at, captured, wire_length;
@@ -611,23 +603,25 @@ static int next_record(const struct survey *survey, struct record *record)
     return 1;
 }
 
-static void fill(struct outcome *outcome, struct frame frame, int is_ip, const struct judged *found)
+/* What the frames of one flow and outcome have in common, as twin_survey._count takes it apart:
+ * four words of addresses, one for the rest of survey.Flow, one for the masks and the reason. */
+static void outcome(u64 *key, struct frame frame, int is_ip, const struct judged *found)
 {
-    *outcome = (struct outcome){.vni = -1, .masks = found->masks, .reason = found->reason};
+    const struct packet *outer = &found->outer, *inner = &found->inner;
+    u64 address_bytes = 0;
+    key[0] = key[1] = key[2] = key[3] = key[4] = 0;
+    key[5] = (u64)found->masks.good | (u64)found->masks.bad << 8 | (u64)found->masks.absent << 16 |
+             (u64)found->masks.unjudged << 24 | (u64)found->reason << 32 | (u64)is_ip << 40;
     if (!is_ip)
         return;
-    const struct packet *outer = &found->outer;
-    outcome->is_ip = 1;
-    outcome->vni = found->vni;
-    outcome->inner_family = found->inner.family;
-    outcome->protocol = found->inner.family ? found->inner.protocol : outer->protocol;
-    if (outer->l4 == outer->start)
-        return;
-    if (outer->family == 4)
-        __builtin_memcpy(outcome->addresses, frame.bytes + outer->start + 12, 8);
-    else
-        __builtin_memcpy(outcome->addresses, frame.bytes + outer->start + 8, 32);
-    outcome->address_bytes = outer->family == 4 ? 8 : 32;
+    if (outer->l4 != outer->start) {
+        const u8 *addresses = frame.bytes + outer->start + (outer->family == 4 ? 12 : 8);
+        address_bytes = outer->family == 4 ? 8 : 32;
+        for (u64 i = 0; i < address_bytes / 8; i++)
+            key[i] = LOAD(u64, addresses + 8 * i);
+    }
+    key[4] = (u64)(u32)found->vni | (u64)(u16)(inner->family ? inner->protocol : outer->protocol) << 32 |
+             address_bytes << 48 | (u64)inner->family << 56;
 }
 
 /* Judges and counts record after record. Ends at the first that is not whole, odd in any way, or
@@ -641,13 +635,10 @@ EXPORT void vx_survey(struct survey *survey)
         if (frame.captured < 0)
             return;
         struct judged found;
-        struct outcome outcome;
         u64 key[KEY_WORDS];
         int is_ip = check(frame, record.wire_length - record.skip, survey->ports,
                           survey->port_count, &found);
-        fill(&outcome, frame, is_ip, &found);
-        _Static_assert(sizeof outcome == sizeof key, "an outcome is a key");
-        __builtin_memcpy(key, &outcome, sizeof key);
+        outcome(key, frame, is_ip, &found);
         if (!count(survey->tally, key))
             return;
         survey->number++;
@@ -659,11 +650,15 @@ EXPORT void vx_survey(struct survey *survey)
     }
 }
 
-/* ---- the ring's blocks, in place (capture.py, shapes.py, ring.py) ---------------------------- */
+/* ---- the ring, in place (capture.py, shapes.py, ring.py) ---------------------------- */
 
-enum { STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_CSUMNOTREADY */
+enum { STATUS_USER = 1 << 0, STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_USER, _CSUMNOTREADY */
 enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
 enum whose { FOREIGN, LATE, OURS };
+
+struct tpacket_block_desc { /* include/uapi/linux/if_packet.h, with its hdr_v1 */
+    u32 version, offset_to_priv, block_status, num_pkts, offset_to_first_pkt;
+};
 
 struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
     u32 next_offset, sec, nsec, snaplen, len, status;
@@ -673,8 +668,11 @@ struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
 };
 
 struct watch {
-    const u8 *at;        /* the header of the next frame */
-    u32 left;            /* frames from there on in its block */
+    u8 *ring;
+    u32 block_size, block_count, next; /* the block that is or will be ours */
+    u32 most_blocks;     /* give back at most so many, so that what was counted is told */
+    const u8 *at;        /* the header of the next frame in it */
+    u32 left;            /* frames from there on in it; 0: it is not ours yet */
     u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
     const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
     u32 our_vni_count;
@@ -688,32 +686,44 @@ struct watch {
     u64 bad_layers[LAYER_COUNT], unjudged[NOT_IP + 1];
 };
 
-struct shape { /* shapes._Key, and whether the frame was wrong */
-    i64 frame, l4_length;
-    u32 wire_length;
-    i32 port, pushed;
-    u8 last, wrong, padding[18];
-};
-
-struct handed {
-    i64 payload;
-    u32 unfinished;
-    u8 padding[36];
-};
-
-_Static_assert(sizeof(struct shape) == KEY_WORDS * sizeof(u64), "a shape is a key");
-_Static_assert(sizeof(struct handed) == KEY_WORDS * sizeof(u64), "so is what was handed over");
-
-static struct frame frame_of(const struct watch *watch, struct tpacket3_hdr *header)
+/* The kernel's again: whatever we have read of it we have read before. */
+static void give_back(struct watch *watch)
 {
-    *header = LOAD(struct tpacket3_hdr, watch->at);
-    return (struct frame){watch->at + header->mac, header->snaplen};
+    u8 *start = watch->ring + (u64)watch->next * watch->block_size;
+    struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
+    __atomic_store_n(&block->block_status, 0, __ATOMIC_RELEASE);
+    watch->next = watch->next + 1 == watch->block_count ? 0 : watch->next + 1;
+    watch->most_blocks--;
 }
 
-static void next_frame(struct watch *watch, const struct tpacket3_hdr *header)
+/* Done with a frame, and with its block if it was the last. */
+static void done(struct watch *watch, const struct tpacket3_hdr *header)
 {
     watch->at += header->next_offset;
-    watch->left--;
+    if (!--watch->left)
+        give_back(watch);
+}
+
+/* Finds the next frame, in the next block if need be; 0 if that is not ready. */
+static int next_frame(struct watch *watch, struct tpacket3_hdr *header, struct frame *frame)
+{
+    while (!watch->left) {
+        u8 *start = watch->ring + (u64)watch->next * watch->block_size;
+        struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
+        if (!watch->most_blocks ||
+            !(__atomic_load_n(&block->block_status, __ATOMIC_ACQUIRE) & STATUS_USER))
+            return 0;
+        watch->at = start + block->offset_to_first_pkt;
+        watch->left = block->num_pkts;
+        if (!watch->left)
+            give_back(watch);
+    }
+    *header = LOAD(struct tpacket3_hdr, watch->at);
+    /* Another CPU has written the ring, and its lines come slowly: ask for them some frames ahead. */
+    for (u64 ahead = 512; ahead < 768; ahead += 64)
+        __builtin_prefetch((const void *)((u64)watch->at + ahead));
+    *frame = (struct frame){watch->at + header->mac, header->snaplen};
+    return 1;
 }
 
 static i32 ttl_of(struct frame frame, const struct packet *packet)
@@ -743,39 +753,42 @@ static enum whose whose(const struct watch *watch, struct frame frame, const str
     return FOREIGN;
 }
 
-/* ShapeCounter.add; 0 if there is no room. */
+/* ShapeCounter.add, with keys as ShapeCounter.merge takes them apart; 0 if there is no room. */
 static int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
                        const struct judged *found, int wrong)
 {
     const struct packet *outer = &found->outer, *inner = &found->inner;
     const struct packet *packet = inner->family ? inner : outer;
     u8 *last = &watch->last[outer->source_port < 0 ? NO_PORT : outer->source_port];
-    u64 key[KEY_WORDS];
-    struct shape shape = {
-        .frame = inner->family ? outer->end - found->vxlan - 8 : wire_length,
-        .l4_length = !inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4,
-        .wire_length = wire_length,
-        .port = outer->source_port,
-        .pushed = -1,
-        .last = *last,
-        .wrong = (u8)wrong,
-    };
+    u64 pushed = 2; /* as in a packet that has no such flag */
     if (packet->protocol == TCP && frame.captured > packet->l4 + 13)
-        shape.pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
-    __builtin_memcpy(key, &shape, sizeof key);
+        pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
+    const u64 key[KEY_WORDS] = {
+        (u64)(inner->family ? outer->end - found->vxlan - 8 : (i64)wire_length),
+        (u64)(!inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4),
+        (u64)wire_length | (u64)(u32)outer->source_port << 32,
+        pushed | (u64)*last << 8 | (u64)wrong << 16,
+    };
     if (!count(watch->tally, key))
         return 0;
     *last = wrong ? 2 : 1;
     return 1;
 }
 
-/* PeerCapture._take for frame after frame of a block. Ends before one that is Python's to take:
- * a wrong one that may be kept, or one of a shape that there is no room to count. */
-EXPORT void vx_judge_block(struct watch *watch)
+/* Goes on behind the frame that was left to Python, which has taken it. */
+EXPORT void vx_step(struct watch *watch)
 {
-    while (watch->left) {
-        struct tpacket3_hdr header;
-        struct frame frame = frame_of(watch, &header);
+    struct tpacket3_hdr header = LOAD(struct tpacket3_hdr, watch->at);
+    done(watch, &header);
+}
+
+/* PeerCapture._take for frame after frame of the blocks that are ready. Ends before one that is Python's to take:
+ * a wrong one that may be kept, or one of a shape that there is no room to count. */
+EXPORT void vx_judge_ring(struct watch *watch)
+{
+    struct tpacket3_hdr header;
+    struct frame frame;
+    while (next_frame(watch, &header, &frame)) {
         struct judged found;
         int is_ip = check(frame, header.len, &watch->vxlan_port, 1, &found);
         enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
@@ -809,37 +822,34 @@ EXPORT void vx_judge_block(struct watch *watch)
             if (!judged)
                 watch->unjudged[found.reason]++;
         }
-        next_frame(watch, &header);
+        done(watch, &header);
     }
 }
 
 /* SenderCapture._take likewise. Ends before one whose TCP header was not captured. */
-EXPORT void vx_count_block(struct watch *watch)
+EXPORT void vx_count_ring(struct watch *watch)
 {
-    while (watch->left) {
-        struct tpacket3_hdr header;
-        struct frame frame = frame_of(watch, &header);
+    struct tpacket3_hdr header;
+    struct frame frame;
+    while (next_frame(watch, &header, &frame)) {
         struct judged found;
         if (dissect(frame, header.len, &watch->vxlan_port, 1, &found) &&
             whose(watch, frame, &found) == OURS) {
             const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
             if (packet->family) {
-                u64 key[KEY_WORDS];
-                struct handed handed = {
-                    .unfinished = (header.status & STATUS_UNFINISHED) != 0,
-                    .payload = packet->end - packet->l4 - 8,
-                };
+                i64 payload = packet->end - packet->l4 - 8;
                 if (packet->protocol == TCP) {
                     if (frame.captured <= packet->l4 + 12)
                         return;
-                    handed.payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
+                    payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
                 }
-                __builtin_memcpy(key, &handed, sizeof key);
+                const u64 key[KEY_WORDS] = {
+                    (u64)payload, (header.status & STATUS_UNFINISHED) != 0};
                 if (!count(watch->tally, key))
                     return;
             }
         }
-        next_frame(watch, &header);
+        done(watch, &header);
     }
 }
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SKIP = {ETHERNET: 0, COOKED: 2}
 """Link type to the bytes that lie before what can be taken for an Ethernet header."""
 
-_OUTCOME = struct.Struct("=32sihBBB4BB2x")  # struct outcome
+_OUTCOME = struct.Struct("=32sQQ")  # a key, as twin.c's `outcome` makes it
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 
 
@@ -171,11 +171,18 @@ class _Fast:
     def _count(self) -> None:
         """Adds what was counted to what was before, first seen first."""
         for key, count in self._tally.drain():
-            addresses, vni, protocol, length, family, is_ip, *masks, reason = _OUTCOME.unpack(key)
+            addresses, about, said = _OUTCOME.unpack(key)
             flow = None
-            if is_ip:
+            if said >> 40:
+                vni, protocol = _signed(about, 32), _signed(about >> 32, 16)
                 known = None if vni < 0 else vni
-                flow = Flow(addresses[:length], known, family or None, protocol)
-            good, bad, absent, unjudged = masks
+                flow = Flow(addresses[: about >> 48 & 0xFF], known, about >> 56 or None, protocol)
+            good, bad, absent, unjudged, reason = said.to_bytes(6, "little")[:5]
             outcome = good, bad, absent, unjudged, REASONS[reason]
             self._counting.outcomes[flow, outcome] += count
+
+
+def _signed(number: int, bits: int) -> int:
+    """The lowest bits of a number as two's complement."""
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if number >> bits - 1 else number

@@ -457,8 +457,13 @@ FLOW_ORDER = FlowOrder(
 
 
 @pytest.fixture
-def handed(net: Any, kept: Rings) -> Callable[..., tuple[Handed, int]]:
-    """`handed(flow, *ethtool)`: what a kernel with those offloads hands over, and what it sent."""
+def handed(
+    net: Any, kept: Rings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Handed, int]]:
+    """`handed(flow, *ethtool)`: what a kernel with those offloads hands over, and what it sent.
+
+    Two watch it, in place and in Python, and see the same.
+    """
     host, other = net.wire(offloads=True)
     for number, end in enumerate((host, other), 1):
         end.ip("address", "add", f"198.18.0.{number}/24", "dev", "w0")
@@ -475,9 +480,14 @@ def handed(net: Any, kept: Rings) -> Callable[..., tuple[Handed, int]]:
                 sink = sinks.enter_context(socket.socket(socket.AF_INET, kind))
             sink.bind(("198.18.0.2", flow.port))
             with host.inside():
-                watching = SenderCapture(order, kept)
+                watching = []
+                for in_place in (False, True):
+                    monkeypatch.setattr(SenderCapture, "in_place", in_place)
+                    watching.append(SenderCapture(order, kept))
                 sending = send(flow, None, lambda: False)
-            return watching.finish(sending.segment), sending.written
+            seen = [each.finish(sending.segment) for each in watching]
+            assert seen[0] == seen[1]
+            return seen[1], sending.written
 
     return burst
 
