@@ -221,7 +221,11 @@ class NicFacts:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What a host says about itself."""
+    """What a host says about itself.
+
+    Attributes:
+        verifier: Which verifier judges frames there, and why that one: `wire.twin.Native.says`.
+    """
 
     hostname: str
     kernel: str
@@ -231,6 +235,7 @@ class HostFacts:
     python: str
     namespace: int
     interfaces: tuple[str, ...]
+    verifier: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,9 @@ class NicRow:
     """A NIC in its role in a pair; null where the host does not say.
 
     Its MTU, in bytes, is that of the run: the smaller one of a pair sets the sizes of its frames.
+
+    Attributes:
+        verifier: Which verifier judges frames on its host, and why that one.
     """
 
     pair: str
@@ -53,6 +56,7 @@ class NicRow:
     bus: str | None
     kernel: str
     mtu: int = 1500
+    verifier: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def build(
                     nic.facts.bus,
                     nic.host.kernel,
                     nic.facts.mtu,
+                    nic.host.verifier,
                 )
             )
     run = RunRow(

@@ -142,6 +142,7 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
     yield Line(
         f"  {dut.pair}: {dut.host} {dut.interface} -> {peer.host} {peer.interface}"
         f", kernel {dut.kernel}{f', MTU {mtu:,}' if mtu != _ORDINARY_MTU else ''}"
+        f"{f', judged by {peer.verifier}' if peer.verifier else ''}"
     )
     if not cells:
         return
