@@ -90,9 +90,14 @@ static u64 in_order(u64 number)
 }
 
 /* checksum.ones_sum: 0 to 65534. */
-EXPORT u32 vx_ones_sum(const u8 *data, size length)
+static u32 ones_sum(const u8 *data, size length)
 {
     return (u32)(in_order(sum_of(data, (i64)length)) % 65535);
+}
+
+EXPORT u32 vx_ones_sum(const u8 *data, size length)
+{
+    return ones_sum(data, length);
 }
 
 /* ---- one IP packet of a frame (packet.py) ---------------------------------------------------- */

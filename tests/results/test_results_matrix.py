@@ -116,6 +116,7 @@ def test_the_form(document: Any) -> None:
         "bus": "0000:3b:00.0",
         "kernel": "6.1.0-28",
         "mtu": 1500,
+        "verifier": "",
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",

@@ -303,3 +303,11 @@ def test_plain_traffic_has_columns_of_its_own(campaign: Make) -> None:
 """
         in shown
     )
+
+
+def test_a_pair_says_who_judged_its_frames(campaign: Make) -> None:
+    found = matrix.build(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
+    dut, peer = found.nics
+    told = replace(found, nics=(dut, replace(peer, verifier="C twin (x86_64)")))
+    [line] = [line.text for line in render(told, 100) if line.text.startswith("  x710: ")]
+    assert line.endswith("kernel 6.1.0-28, judged by C twin (x86_64)")
