@@ -1,4 +1,5 @@
 /* The C twin of the verifier: the same answers as verify.py and checksum.py, a hundred times as fast.
+ * In sections of its own it is that of the soft NIC (lab/) and of the traffic generator (agent/).
  *
  * Freestanding: no header, no libc, no other symbol, so that one small shared object loads into
  * any Python on any Linux of its architecture. twin.py is what loads it, and setup.py what builds it.
@@ -875,8 +876,8 @@ static void put32(u8 *at, u32 value)
 static void copy(u8 *to, const u8 *from, size length)
 {
     for (; length >= sizeof(lanes); to += sizeof(lanes), from += sizeof(lanes), length -= sizeof(lanes)) {
-        lanes loaded = LOAD(lanes, from);
-        __builtin_memcpy(to, &loaded, sizeof loaded);
+        lanes words = LOAD(lanes, from);
+        __builtin_memcpy(to, &words, sizeof words);
         __asm__ volatile("" ::: "memory");
     }
     for (; length; to++, from++, length--) {
