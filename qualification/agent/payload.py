@@ -84,6 +84,9 @@ class Stream:
         return self._pool[start : start + length]
 
 
+LARGEST_SMALL = HEADER.size + 239
+
+
 def small_size(sequence: int) -> int:
     """Payload bytes of a small datagram: 16 to 255, odd and even, every length in turn."""
     return HEADER.size + sequence * 37 % 240

@@ -8,9 +8,10 @@ import socket
 import threading
 import time
 
+from .batch import MOST, receive_batch
 from .flow_socket import flow_socket
 from .messages import Delivered, FlowOrder
-from .payload import CHUNK, PREFACE, Datagrams, Stream, mark
+from .payload import CHUNK, LARGEST_SMALL, PREFACE, Stream, mark
 
 _SO_RCVBUFFORCE = 33
 _BUFFER = 64 << 20
@@ -61,24 +62,18 @@ class Receiver:
             self._failure = error
 
     def _receive_datagrams(self) -> None:
-        sequence_of = Datagrams(self._order.seed).sequence_of
-        here = bytearray(self._order.frames + 64)
+        order = self._order
+        batch = receive_batch(order.seed, max(order.payload, LARGEST_SMALL), order.frames + MOST)
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             while not self._closing.is_set():
                 selector.select(0.02)
                 with contextlib.suppress(BlockingIOError):
                     while True:
-                        sequence = sequence_of(self._socket.recv(65536))
-                        self.received += 1
+                        tally = batch.receive(self._socket)
                         self._last_arrival = time.monotonic()
-                        if sequence is None or sequence >= len(here):
-                            self._corrupt += 1
-                        elif here[sequence]:
-                            self._duplicates += 1
-                        else:
-                            here[sequence] = 1
-                self._complete = here.count(1) >= self._order.frames
+                        self.received, self._corrupt, self._duplicates = tally
+                        self._complete = tally.different >= order.frames
 
     def _receive_streams(self) -> None:
         order = self._order

@@ -13,9 +13,10 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 
+from .batch import MOST, send_batch
 from .flow_socket import flow_socket
 from .messages import FlowOrder
-from .payload import HEADER, Datagrams, small_size
+from .payload import HEADER, LARGEST_SMALL, small_size
 from .protocol import AgentProblem
 from .send_streams import send_streams
 from .waiting import await_condition
@@ -93,23 +94,23 @@ def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> S
     return result
 
 
-def _datagram_bursts(order: FlowOrder) -> Iterator[tuple[int, bytes]]:
-    """What each send call carries: number of datagrams, bytes."""
-    make = Datagrams(order.seed).make
+def _calls(order: FlowOrder) -> Iterator[tuple[int, list[int]]]:
+    """What each call sends: the number of the first datagram, and the sizes of all."""
     sequence = 0
     if not order.segmented:
-        for sequence in range(order.frames):
-            yield 1, make(sequence, small_size(sequence))
+        # A step of the pace is no shorter than two milliseconds, and every socket gets its share.
+        step = min(MOST, order.frames // order.streams, order.pace // 500) or 1
+        for sequence in range(0, order.frames, step):
+            end = min(sequence + step, order.frames)
+            yield sequence, list(map(small_size, range(sequence, end)))
         return
-    most = min(64, _UDP_MAX // order.payload) - 1
+    most = min(MOST, _UDP_MAX // order.payload) - 1
     turn = 0
     while sequence < order.frames:
         # Different numbers of full segments, and a last one of every length, odd and even.
         full = 1 + turn * 7 % most
         last = HEADER.size + turn * 131 % (order.payload - HEADER.size)
-        parts = [make(sequence + i, order.payload) for i in range(full)]
-        parts.append(make(sequence + full, last))
-        yield full + 1, b"".join(parts)
+        yield sequence, [*[order.payload] * full, last]
         sequence += full + 1
         turn += 1
 
@@ -137,20 +138,29 @@ def _send_datagrams(
         sock.connect((order.destination, order.port))
         out.append(sock)
     pace = _Pace(order.pace)
-    for turn, (count, data) in enumerate(_datagram_bursts(order)):
-        if turn % 64 == 0 and over():
+    batch = send_batch(order.seed, max(order.payload, LARGEST_SMALL))
+    for turn, (sequence, sizes) in enumerate(_calls(order)):
+        if over():
             return
-        sock = out[turn % len(out)]
-        try:
-            sock.send(data)
-        except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
-                sock.send(data)  # the notice was about an earlier one, and this one is unsent
-            elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
-                return
-            else:
-                raise
-        result.written += count
+        data, sock = batch.make(sequence, sizes), out[turn % len(out)]
+        sent = refused = 0
+        while sent < len(sizes):
+            try:
+                if order.segmented:
+                    sock.send(data)
+                    sent = len(sizes)
+                else:
+                    sent += batch.send(sock, sent)
+                refused = 0
+            except OSError as error:
+                if error.errno == errno.ECONNREFUSED and not refused:
+                    refused = 1  # the notice was about an earlier one, and this one is unsent
+                elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
+                    result.written += sent
+                    return
+                else:
+                    raise
+        result.written += sent
         pace.after(result.written)
     # What still waits in the host's queues was not handed to the NIC yet.
     result.complete = await_condition(lambda: not any(map(_waiting, out)), 2.0, over)
