@@ -1,0 +1,5 @@
+"""`python -m qualification.cli`, for where the command is not on the PATH."""
+
+from . import main
+
+main()

@@ -1,0 +1,97 @@
+"""Commands on what is stored: judge, of a run; verify, of a capture."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .root import SHARE, codes, expectations_option, main
+
+_VERIFY_CODES = codes(
+    c0="every checksum is right",
+    c1="there are wrong frames",
+    c4="the file is no capture, or an option cannot be used",
+    c10="no VXLAN frame could be judged, or the file is cut short",
+)
+_JUDGE_CODES = codes(
+    c0="qualified: every exercised cell passed, or failed as is known",
+    c1="not qualified: the NIC put wrong frames on the wire, or lost some",
+    c4="there is no stored run, it is cut short, or an option cannot be used",
+    c10="the lab could not judge: a host, a control, too few frames",
+)
+_COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
+
+
+@main.command(epilog=_JUDGE_CODES)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--rate", type=SHARE, help="Corruption rate a PASS excludes; the run's if absent.")
+@click.option("--confidence", type=SHARE, help="With which confidence; the run's if absent.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write matrix.json there; without it nothing is written.",
+)
+@expectations_option
+def judge(
+    directory: Path,
+    rate: float | None,
+    confidence: float | None,
+    out: Path | None,
+    expectations: str | None,
+) -> None:
+    """Judge a stored run again, from the directory of its results. Touches no host.
+
+    Controls and cells are judged anew by what was captured; cells that never ran stay as they were.
+    Expectations expire by today's date; without --expectations they are those of the run.
+    """
+    import shutil
+    from dataclasses import replace
+    from datetime import datetime
+
+    from qualification.judge.expectations import EXPECTATIONS
+    from qualification.results import again, store, terminal
+    from qualification.topology.reading import load_as
+
+    run = store.read(directory)
+    if expectations is not None:
+        known = load_as(EXPECTATIONS, Path(expectations))
+        run = replace(run, campaign=replace(run.campaign, expectations=known))
+    judged = again.judge(run, datetime.now().astimezone().date(), rate, confidence)
+    written = None if out is None else again.write(judged, out)
+    columns = shutil.get_terminal_size().columns
+    for number, line in enumerate(
+        terminal.report(judged.matrix, judged.exit_code, min(columns, 200), judged.findings)
+    ):
+        click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+    for trouble in judged.troubles:
+        click.secho(f"the lab's error in that run: {trouble}", fg=_COLOURS["doubt"])
+    if written is not None:
+        click.echo(f"\nresults: {written}")
+    sys.exit(judged.exit_code)
+
+
+@main.command(epilog=_VERIFY_CODES)
+@click.argument("capture", type=click.Path(path_type=Path), metavar="CAPTURE")
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    default=(4789,),
+    show_default=True,
+    help="UDP port that means VXLAN; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
+@click.option("--frames", is_flag=True, help="A line for each frame, to compare with other tools.")
+def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -> None:
+    """Check every checksum in a capture (pcap or pcapng), inside and outside of VXLAN.
+
+    Capture on the receiver: on the sender the NIC has not filled the checksums in yet.
+    """
+    from qualification.offline import verify_file
+
+    sys.exit(verify_file(capture, ports=ports, as_json=as_json, frames=frames, echo=click.echo))
