@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .call_messages import CallsOrder
 from .call_server import CallServer
 from .calls import TcpChannel, make_calls
-from .messages import CallsOrder
 from .protocol import AgentProblem, Context
 
 

@@ -7,8 +7,8 @@ import socket
 import threading
 from collections.abc import Callable
 
+from .call_messages import CallsOrder, Served
 from .calls import HEADER, MAGIC, RESET, Bodies, read, sent_segments, tcp_socket
-from .messages import CallsOrder, Served
 from .payload import mark
 
 _LARGEST = 16 << 20

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from .call_messages import Calls, CallsOrder, ChannelCalls
 from .flow_socket import socket_for
-from .messages import Calls, CallsOrder, ChannelCalls
 from .payload import POOL, STEP, mark, pool
 from .tcp_info import tcp_info
 

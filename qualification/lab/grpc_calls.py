@@ -25,8 +25,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from qualification.agent import namespaces
+from qualification.agent.call_messages import Calls, CallsOrder
 from qualification.agent.calls import CorruptAnswer, make_calls
-from qualification.agent.messages import Calls, CallsOrder
 from qualification.errors import LabError
 
 _SERVICE, _METHOD = "vxqual.Calls", "Echo"

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from pydantic import TypeAdapter
 
-from qualification.agent.messages import Calls, CallsOrder, Served
+from qualification.agent.call_messages import Calls, CallsOrder, Served
 from qualification.inventory import Role
 from qualification.judge.symptom import CallRun, Runs
 from qualification.plan.flows import Flow

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from qualification.agent import calls
+from qualification.agent.call_messages import Calls, CallsOrder, ChannelCalls, Served
 from qualification.agent.call_server import CallServer
 from qualification.agent.calls import TcpChannel
-from qualification.agent.messages import Calls, CallsOrder, ChannelCalls, Served
 
 ORDER = CallsOrder(
     routes=(("127.0.0.1", "127.0.0.1"), ("::1", "::1")),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualification.agent.messages import Calls, ChannelCalls, Served
+from qualification.agent.call_messages import Calls, ChannelCalls, Served
 from qualification.judge.symptom import CallRun, Runs, figures, summarise
 
 WAYS = ("outer4-csum/inner4", "outer4-nocsum/inner4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qualification.agent.messages import Calls, ChannelCalls, Served
+from qualification.agent.call_messages import Calls, ChannelCalls, Served
 from qualification.judge.symptom import CallRun, Runs, summarise
 from qualification.run import symptom
 
