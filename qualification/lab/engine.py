@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from qualification.lab import counters
 from qualification.lab.firmwares import Touches
-from qualification.lab.job import GSO_NONE, UNCHECKED, Job, parse
+from qualification.lab.job import GSO_NONE, UNCHECKED, Claim, Job, parse
 from qualification.lab.offload import finish
 from qualification.wire.twin import twin
 
@@ -86,7 +86,7 @@ class Engine:
             else:
                 pad(frames)
                 for frame in frames:
-                    self.write(into, self._unchecked, frame)
+                    self.write(into, UNCHECKED, frame)
 
     def finish(self, handed: memoryview, queue: int = 0) -> tuple[Job, list[bytearray]]:
         """Read what the kernel asks for, and do it.
@@ -98,14 +98,15 @@ class Engine:
         job = parse(handed, self._header_size, queue)
         return job, finish(job)
 
-    def write(self, into: int, header: bytes, frame: bytearray) -> None:
+    def write(self, into: int, claim: Claim, frame: bytearray) -> None:
         """Give a finished frame to a queue of the other end's kernel.
 
         Args:
             into: The queue.
-            header: The vnet header that the frame gets.
+            claim: What that kernel is told of the frame's checksums.
             frame: It.
         """
+        header = self._unchecked if claim is UNCHECKED else claim.header(len(self._unchecked))
         try:
             os.writev(into, (header, frame))
         except OSError:  # EIO: the interface is down

@@ -89,13 +89,13 @@ class _Port:
 
     def _deliver(self, frames: list[bytearray], into: int) -> None:
         """Write frames to a queue of the other end's kernel, with what its NIC says of them."""
-        size, receive = self.other.tap.header_size, self.other.firmware.receive
+        receive = self.other.firmware.receive
         for frame in frames:
             claim = receive(frame) if receive else UNCHECKED
             if claim is None:
                 self.other.counts[counters.REFUSED] += 1
             else:
-                self.engine.write(into, claim.header(size), frame)
+                self.engine.write(into, claim, frame)
 
     def _notice(self) -> None:
         """Tell the firmware what has happened to its interface before the frames at hand."""

@@ -60,6 +60,8 @@ def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, P
                 "-Q",
                 "in",
                 "-nU",
+                "-s",
+                "2048",  # a slot of its ring is as large, and there are the more of them
                 "-B",
                 "65536",
                 "--immediate-mode",

@@ -365,9 +365,9 @@ def test_a_killed_run_leaves_nothing_behind(lab: Standing, tmp_path: Path) -> No
         read_until(process, "PASS")
         assert lab.state() != before
         process.kill()
-    # Its agents see their channels end.
-    eventually(lambda: lab.pids() == [])
-    assert lab.state() == before
+    # Its agents see their channels end. One whose main thread is in its tunnel namespace just then
+    # is in neither host's list, and puts back what it has changed all the same.
+    eventually(lambda: lab.pids() == [] and lab.state() == before)
 
     with running(*args) as process:
         read_until(process, "PASS")
