@@ -80,8 +80,7 @@ class Connection:
         with contextlib.closing(self.open(command)) as channel:
             try:
                 channel.settimeout(timeout)
-                channel.sendall(stdin)
-                channel.shutdown_write()
+                _give(channel, stdin)
                 stdout = _read(channel, channel.recv, deadline)
                 stderr = _read(channel, channel.recv_stderr, deadline)
                 if not channel.status_event.wait(_left(deadline)):
@@ -135,6 +134,18 @@ class Connection:
         if self.alive():
             return HostError(f"sshd does not start the command: {why}", where=self.name)
         return HostError(f"the SSH connection is lost: {why}", where=self.name)
+
+
+def _give(channel: paramiko.Channel, stdin: bytes) -> None:
+    """Hand a command its input, unless it has ended before it took it: its answer counts."""
+    try:
+        channel.sendall(stdin)
+        channel.shutdown_write()
+    except TimeoutError:
+        raise
+    except OSError:
+        if not channel.closed:
+            raise
 
 
 def lost(channel: paramiko.Channel) -> bool:

@@ -223,7 +223,8 @@ class Controller:
     def _exit_code(self) -> int:
         silent = self._planned.keys() - self._rows.keys()
         code = exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
-        if code == EXIT_QUALIFIED and not self._planned | self._rows:
+        nothing = not self._options.collectonly and not self._planned | self._rows
+        if code == EXIT_QUALIFIED and nothing:
             return pytest.ExitCode.NO_TESTS_COLLECTED  # controls or symptom alone qualify nothing
         return code
 

@@ -19,6 +19,8 @@ import pytest
 from ruamel.yaml import YAML
 
 VXQUAL = Path(sys.executable).with_name("vxqual")
+ALONE = "not vlan and not load and not both"
+"""Leaves out what is sent besides: behind a tag, under load, both ways."""
 SMALL = ("--plan", "quick", "--rate", "0.05", "--confidence", "0.9")
 TOPOLOGIES = Path(__file__, "../../../topologies").resolve()
 

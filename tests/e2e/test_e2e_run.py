@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from qualification.plan.cells import CONTROLS
+from qualification.plan.cells import CONTROLS, TAGGED
 from qualification.plan.features import TNL_CSUM, TSO, TSO6, USO
 from qualification.results.matrix import read
 
 from .conftest import (
+    ALONE,
     SMALL,
     TOPOLOGIES,
     Standing,
@@ -58,7 +59,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
         *("run", "-t", TOPOLOGIES / "loopback.yaml", *SMALL, "--seed", "7", "--out", out),
         *(
             "-k",
-            "all-on and inner6 and tcp",
+            f"all-on and inner6 and tcp and {ALONE}",
             "-m",
             "not volley",
             f"--junitxml={junit}",
@@ -91,7 +92,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     assert {entry["id"] for entry in cells} == ids
     assert all(entry["evidence"]["bursts"] for entry in cells)
     controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
-    assert [control["name"] for control in controls] == list(CONTROLS)
+    assert [control["name"] for control in controls] == [*CONTROLS, TAGGED]
     assert all(control["bursts"] or control["arrived"] for control in controls)
 
     for case in ET.parse(junit).iter("testcase"):
@@ -126,7 +127,7 @@ def test_the_incident(tmp_path: Path) -> None:
             and on[CUTTERS[flow["l4"], flow["inner"]]]
         )
         assert cell["verdict"] == ("FAIL" if spoiled else "PASS"), cell
-        if flow["volley"]:
+        if flow["volley"] or flow["load"]:
             continue  # too few frames to tell the rate by
         verdicts[id_] = cell["verdict"]
         if spoiled:
@@ -259,11 +260,11 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     )
     planned = vxqual("plan", "-t", lab.topology, *SMALL, "--cells")
     assert planned.returncode == 0
-    assert "1 pair, plan quick: 226 cells of 45 frames" in planned.stdout
-    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == 226
+    (cells,) = re.findall(r"1 pair, plan quick: (\d+) cells of 45 frames", planned.stdout)
+    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == int(cells) > 200
     listed = vxqual("run", "-t", lab.topology, *SMALL, "--collect-only", "-q", "--out", tmp_path)
     assert listed.returncode == 0
-    assert listed.stdout.count("::test_cell[") == 226
+    assert len(re.findall(r"::test_(?:cell|received)\[", listed.stdout)) == int(cells)
     *_, last, end = re.split(r"::test_(?:culprit|symptom)\[.*\n", listed.stdout)
     assert last == end or "@" not in last
     assert end.count("@two-ports]") == 16, "they come behind all else"
@@ -295,7 +296,7 @@ def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
     topology = tmp_path / "gone.yaml"
     topology.write_text(lab.topology.read_text())
     out = tmp_path / "out"
-    args = ("run", "-t", topology, *SMALL, "--out", out, "-k", "all-on/outer4-csum")
+    args = ("run", "-t", topology, *SMALL, "--out", out, "-k", f"all-on/outer4-csum and {ALONE}")
     assert vxqual(*args, "-m", "not volley").returncode == 0
     topology.unlink()
     out = out.rename(tmp_path / "yesterday")
