@@ -115,7 +115,7 @@ def bench(tmp_path: Path) -> Bench:
         }
         for number, host in enumerate(("alpha", "bravo"), 1)
     }
-    pairs = {"x710": {"dut": "alpha.port0", "peer": "bravo.port0"}}
+    pairs = {"x710": {"dut": "alpha.port0", "peer": "bravo.port0", "vlan": 3725}}
     topology = Topology.model_validate({"version": 1, "hosts": hosts, "pairs": pairs})
     inventory = Inventory({f"{host}.port0": nic(host) for host in hosts})
     return Bench(
