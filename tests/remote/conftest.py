@@ -268,5 +268,8 @@ def children() -> set[str]:
 
 
 def _all_children() -> set[str]:
-    files = Path("/proc/self/task").glob("*/children")
-    return {pid for file in files for pid in file.read_text().split()}
+    found: set[str] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            found.update(file.read_text().split())
+    return found
