@@ -154,9 +154,7 @@ class Tunnels:
         their ports: the next agent shall find them free.
         """
         if self._namespace >= 0:
-            gone = contextlib.suppress(OSError, NetlinkError, AgentProblem)
-            with gone, namespaces.inside(self._namespace), IPRoute() as route:
-                for name in self._made:
-                    route.link("del", index=links.find(name)["index"])
+            with contextlib.suppress(OSError, NetlinkError):
+                self.drop(self._made)
             os.close(self._namespace)
             self._namespace = -1
