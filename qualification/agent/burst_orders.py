@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -190,11 +189,7 @@ class BurstOrders:
 
     def inject(self, _context: Context, *, frames: Sequence[str]) -> int:
         """Sends frames, base64, as they are: finished, nothing left for the NIC to do."""
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
-            raw.bind((self._interface(), 0))
-            for frame in frames:
-                raw.send(base64.b64decode(frame))
-        return len(frames)
+        return self._raw.throw(map(base64.b64decode, frames), self._interface())
 
     def close(self) -> None:
         """Ends what runs."""
