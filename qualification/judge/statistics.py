@@ -34,12 +34,14 @@ def rate(bad: int, frames: int, confidence: float) -> Rate:
     """
     if frames == 0:
         return UNKNOWN
-    # Slow to import, and a worker that never judges need not.
-    from scipy.stats import binomtest  # noqa: PLC0415
+    # Slow to import, and a worker that never judges need not. scipy.stats has the same interval in
+    # `binomtest`, takes four times as long to import, and finds it by bisection.
+    from scipy.special import betaincinv  # noqa: PLC0415
 
-    test = binomtest(bad, frames, alternative="less" if bad == 0 else "two-sided")
-    interval = test.proportion_ci(confidence, "exact")
-    return Rate(bad / frames, float(interval.low), float(interval.high))
+    error = 1 - confidence if bad == 0 else (1 - confidence) / 2
+    low = betaincinv(bad, frames - bad + 1, error) if bad else 0.0
+    high = betaincinv(bad + 1, frames - bad, 1 - error) if bad < frames else 1.0
+    return Rate(bad / frames, float(low), float(high))
 
 
 def rate_after(bad: int, frames: int, confidence: float, looks: int) -> Rate:
