@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
-from . import links, namespaces
+from . import links, namespaces, rtnetlink
 
 _SNMP = {
     "Udp": ("InErrors", "InCsumErrors", "RcvbufErrors", "NoPorts"),
@@ -37,8 +37,8 @@ def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
     if tunnel is not None:
         with namespaces.inside(tunnel):
             values.update({"inner." + name: value for name, value in _snmp().items()})
-    stats = links.find(interface).get("stats64") or {}
-    values.update({"link." + name: int(stats[name]) for name in _LINK if name in stats})
+    stats = rtnetlink.statistics(links.index_of(interface))
+    values.update({"link." + name: stats[name] for name in _LINK})
     # tun, for one, has no statistics of its own.
     with closing(IoctlEthtool(interface)) as ethtool, suppress(NotSupportedError, OSError):
         for name, value in ethtool.get_statistics():

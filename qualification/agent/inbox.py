@@ -64,7 +64,7 @@ class Inbox:
         order = self._order
         with namespaces.inside(self._namespace):
             # What is acknowledged goes to nobody, and nobody has to be asked where that is.
-            index = links.find(order.device)["index"]
+            index = links.index_of(order.device)
             with IPRoute() as route:
                 route.neigh(
                     "replace", dst=order.inner_source, lladdr=order.inner_source_mac,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from . import links
 from .protocol import AgentProblem
+from .rtnetlink import ACK, REQUEST, attributes, talk
 from .waiting import await_condition
 
 # include/uapi/linux/rtnetlink.h, if_addr.h, neighbour.h, if_link.h
@@ -24,8 +25,7 @@ _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
 _DELADDR = 21
 _GET = 2
 """From a type that tells of something to the one that asks for it."""
-_DONE, _ERROR, _INTERRUPTED = 3, 2, 0x10
-_REQUEST, _ACK, _DUMP, _CREATE, _EXCL = 0x001, 0x004, 0x300, 0x400, 0x200
+_DUMP, _CREATE, _EXCL = 0x300, 0x400, 0x200
 _BODY = {_NEWLINK: 16, _NEWADDR: 8, _NEWROUTE: 12, _NEWNEIGH: 12}
 _VOLATILE = {_NEWADDR: {6}, _NEWROUTE: {12}, _NEWNEIGH: {3, 4}}
 """Attributes that move by themselves: cache info, probes."""
@@ -56,12 +56,7 @@ class Message:
     def __init__(self, kind: int, data: bytes) -> None:
         self.kind, self.data = kind, data
         self.body = data[: _BODY[kind]]
-        self.attributes: dict[int, bytes] = {}
-        at = _BODY[kind]
-        while at + 4 <= len(data):
-            size, name = struct.unpack_from("=HH", data, at)
-            self.attributes[name & 0x3FFF] = data[at + 4 : at + size]
-            at += max(4, size + 3 & ~3)
+        self.attributes = attributes(data[_BODY[kind] :])
 
     def number(self, attribute: int) -> int:
         """A 32 bit attribute; 0 if it is not there."""
@@ -103,32 +98,9 @@ class Message:
         return cls(int(kind), base64.b64decode(data))
 
 
-def _talk(kind: int, flags: int, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Asks the kernel of this namespace; yields the messages of its answer."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
-        route.bind((0, 0))
-        route.send(struct.pack("=IHHII", 16 + len(data), kind, flags, 1, 0) + data)
-        while True:
-            answer = route.recv(1 << 20)
-            at = 0
-            while at + 16 <= len(answer):
-                size, told, marks = struct.unpack_from("=IHH", answer, at)
-                if marks & _INTERRUPTED:
-                    raise InterruptedError("it changed while it was read")
-                if told == _DONE:
-                    return
-                if told == _ERROR:
-                    (error,) = struct.unpack_from("=i", answer, at + 16)
-                    if error:
-                        raise OSError(-error, os.strerror(-error))
-                    return
-                yield told, answer[at + 16 : at + size]
-                at += size + 3 & ~3
-
-
 def _all(kind: int) -> list[Message]:
     while True:
-        asked = _talk(kind + _GET, _REQUEST | _DUMP, bytes(_BODY[kind]))
+        asked = talk(kind + _GET, REQUEST | _DUMP, bytes(_BODY[kind]))
         try:
             return [Message(told, data) for told, data in asked if told == kind]
         except InterruptedError:
@@ -221,13 +193,13 @@ def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequenc
         AgentProblem: Something could not be put back, or does not stay.
     """
     wanted = {message.key: message for message in map(Message.parse, there)}
-    index = links.find(interface)["index"]
+    index = links.index_of(interface)
     ours = {number for number, _ in numbers}
     if index not in ours:
         raise AgentProblem("no-such-interface", f"{interface} is another one now")
     for number, up in numbers:
         flags = struct.pack("=BxHiII", 0, 0, number, _IFF_UP if up else 0, _IFF_UP)
-        list(_talk(_NEWLINK, _REQUEST | _ACK, flags))
+        list(talk(_NEWLINK, REQUEST | ACK, flags))
     refused: dict[object, str] = {}
 
     def complete() -> bool:
@@ -237,7 +209,7 @@ def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequenc
             refused[message.key] = _give(message)
         surplus = [m for key, m in now.items() if key not in wanted and m.link_local]
         for message in surplus:
-            list(_talk(_DELADDR, _REQUEST | _ACK, message.data))
+            list(talk(_DELADDR, REQUEST | ACK, message.data))
         return not missing and not surplus
 
     if not await_condition(complete, _SECONDS, _never):
@@ -276,7 +248,7 @@ def _give(message: Message) -> str:
         (flags,) = struct.unpack_from("=I", data, 8)
         struct.pack_into("=I", data, 8, flags & ~_RTNH_DEAD)
     try:
-        list(_talk(message.kind, _REQUEST | _ACK | _CREATE | _EXCL, bytes(data)))
+        list(talk(message.kind, REQUEST | ACK | _CREATE | _EXCL, bytes(data)))
     except OSError as error:
         return os.strerror(error.errno or 0)
     return ""

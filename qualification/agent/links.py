@@ -45,6 +45,18 @@ def find(interface: str) -> Any:
     )
 
 
+def index_of(interface: str) -> int:
+    """The number of an interface, with less ado than all of `find`.
+
+    Raises:
+        AgentProblem: There is none of that name; says which there are.
+    """
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return int(find(interface)["index"])
+
+
 def addresses(index: int) -> list[str]:
     """The interface addresses of a link, "198.18.0.1/24"."""
     with IPRoute() as route:
@@ -91,7 +103,7 @@ def await_carrier(interface: str, stop: Callable[[], bool]) -> None:
 
 def set_up(interface: str, up: bool) -> None:
     """Sets an interface administratively up or down."""
-    index = find(interface)["index"]
+    index = index_of(interface)
     with IPRoute() as route:
         route.link("set", index=index, state="up" if up else "down")
 
@@ -102,7 +114,7 @@ def add_address(interface: str, address: str) -> None:
     Raises:
         AgentProblem: The kernel refuses it.
     """
-    index = find(interface)["index"]
+    index = index_of(interface)
     parsed = ipaddress.ip_interface(address)
     with IPRoute() as route:
         try:
@@ -124,7 +136,7 @@ def await_addresses(interface: str, added: Sequence[str]) -> None:
     Raises:
         AgentProblem: Another host on the link has it.
     """
-    index = find(interface)["index"]
+    index = index_of(interface)
     with IPRoute() as route:
         for address in added:
             parsed = ipaddress.ip_interface(address)
@@ -141,7 +153,7 @@ def await_addresses(interface: str, added: Sequence[str]) -> None:
 
 def remove_address(interface: str, address: str) -> None:
     """Removes an interface address; it may be gone already."""
-    index = find(interface)["index"]
+    index = index_of(interface)
     parsed = ipaddress.ip_interface(address)
     with IPRoute() as route:
         try:

@@ -77,7 +77,7 @@ def change(interface: str, mtu: int, there: Sequence[str]) -> None:
             "down when that of the link changes",
             hint="leave it as it is: -k 'not mtu'",
         )
-    index = links.find(interface)["index"]
+    index = links.index_of(interface)
     with IPRoute() as route:
         route.link("set", index=index, mtu=mtu)
 
@@ -102,7 +102,7 @@ def put_back(interface: str, before: Before) -> None:
     Raises:
         AgentProblem: The interface is another one now.
     """
-    if links.find(interface)["index"] != before[0][0]:
+    if links.index_of(interface) != before[0][0]:
         raise AgentProblem("no-such-interface", f"{interface} is another one now")
     with IPRoute() as route:
         there = {link["index"] for link in route.get_links()}

@@ -142,7 +142,7 @@ def make(interface: str, order: VlanOrder) -> None:
     Raises:
         AgentProblem: The kernel can do neither.
     """
-    index = links.find(interface)["index"]
+    index = links.index_of(interface)
     parsed = [ipaddress.ip_address(neighbour) for neighbour in order.neighbours]
     four = next((int(one) for one in parsed if one.version == 4), 0)
     words = next((one.packed for one in parsed if one.version == 6), bytes(16))
@@ -164,7 +164,7 @@ def make(interface: str, order: VlanOrder) -> None:
 
 def has_clsact(interface: str) -> bool:
     """Whether the host filters on the NIC already."""
-    index = links.find(interface)["index"]
+    index = links.index_of(interface)
     with IPRoute() as route:
         return any(
             one.get("kind") == "clsact" for one in route.get_qdiscs() if one["index"] == index
@@ -178,7 +178,7 @@ def remove(interface: str, *, keep: bool) -> None:
         interface: The NIC.
         keep: What they hung on was there before them.
     """
-    index = links.find(interface)["index"]
+    index = links.index_of(interface)
     with IPRoute() as route:
         if not has_clsact(interface):
             return

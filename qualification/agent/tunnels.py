@@ -81,7 +81,7 @@ class Tunnels:
         )
         if order.source_port:  # the upper end is not a part of it (udp_flow_src_port)
             outer["vxlan_port_range"] = {"low": order.source_port, "high": order.source_port + 1}
-        link = links.find(order.link)["index"]
+        link = links.index_of(order.link)
 
         def made() -> bool:
             try:
@@ -120,7 +120,7 @@ class Tunnels:
 
     @staticmethod
     def _configure(order: TunnelOrder) -> None:
-        index = links.find(order.name)["index"]
+        index = links.index_of(order.name)
         with IPRoute() as route:
             try:
                 route.link("set", index=index, state="up")  # here it takes its port

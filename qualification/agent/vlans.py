@@ -78,7 +78,7 @@ def make(interface: str, order: VlanOrder) -> str:
                 raise
             tagger.make(interface, order)
             where = interface
-        index = links.find(where)["index"]
+        index = links.index_of(where)
         route.link("set", index=index, state="up")
         for address in order.addresses:
             host, _, prefix = address.partition("/")
@@ -103,7 +103,7 @@ def remove(
         neighbours: The same.
         clsact: The host had filters on the NIC before.
     """
-    below = links.find(interface)["index"]
+    below = links.index_of(interface)
     with IPRoute() as route:
         for number in route.link_lookup(ifname=name):
             if route.get_links(number)[0].get("link") == below:
