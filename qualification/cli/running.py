@@ -222,11 +222,11 @@ def prove(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
         count += 1
         click.echo(
             line(
-                proof.trial.model, seen.verdicts, seen.signatures, seen.culprits, seen.frames,
+                proof.model, seen.verdicts, seen.signatures, seen.culprits, seen.frames,
                 seen.seconds, proof.missing,
             )
         )  # fmt: skip
-        missed += [proof.trial.model] if proof.missing else []
+        missed += [proof.model] if proof.missing else []
     if missed:
         click.echo(f"{count} tried, {len(missed)} not as they must be: {', '.join(missed)}")
         sys.exit(EXIT_NOT_QUALIFIED)

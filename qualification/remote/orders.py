@@ -118,7 +118,7 @@ class Bursts:
         seed: The run's seed.
 
     Attributes:
-        seed: The run's seed.
+        seed: The run's seed, for the bursts to come.
     """
 
     def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:

@@ -144,6 +144,11 @@ class PairSession:
         """Switches every offload of the DUT on that can be, as production has it."""
         self.request(dict.fromkeys(SENDING, True))
 
+    def begin(self, seed: int) -> None:
+        """Begins anew with another seed: every cell is run again, with other payloads."""
+        self.orders.seed = seed
+        self._known.clear()
+
     # Cells
 
     def evidence(self, cell: Cell, *, anew: bool = False) -> Evidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from qualification.campaign import Campaign
@@ -70,6 +71,16 @@ class Bench:
     def rerun(self, cell: Cell) -> Outcome:
         """Runs and judges any cell, whatever was run before."""
         return self._judged(cell, anew=True)
+
+    def begin(self, seed: int) -> None:
+        """Begins anew with another seed: of what cells have shown, nothing is known any more.
+
+        What controls have shown stays: it is of the path and the peer.
+        """
+        self.campaign = replace(self.campaign, seed=seed)
+        self._observed.clear()
+        if self._session is not None:
+            self._session.begin(seed)
 
     def observed(self, pair: str) -> tuple[Observation, ...]:
         """How those cells of a pair came out that have been run."""

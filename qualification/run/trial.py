@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from qualification.campaign import Campaign
 from qualification.errors import VxqualError
@@ -35,18 +35,19 @@ class Trial:
         model: Its name.
         knobs: Its knobs as far as they are not at their defaults.
         port: The tunnel's UDP port.
-        seed: Of every payload, and of the firmware's own randomness.
+        seeds: Every cell runs once with each: of every payload. The firmware's own randomness
+            begins with the first of them, and goes on.
     """
 
     model: str
     knobs: Mapping[str, Knob]
     port: int
-    seed: int
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the suite makes of it.
+    """What the suite makes of it with one seed.
 
     Attributes:
         verdicts: Cells by verdict; a control that fails makes all of them UNTRUSTED.
@@ -55,7 +56,7 @@ class Seen:
         culprits: The features found to be to blame, by kernel name.
         reason: Of the first cell that shows it, or of the control.
         frames: Frames judged.
-        seconds: How long it took.
+        seconds: How long it took; with the first seed, building the lab and its controls too.
         error: What went wrong in the lab, if anything did.
     """
 
@@ -69,25 +70,33 @@ class Seen:
     error: str = ""
 
 
-def judge(trial: Trial, demand: Demand) -> Seen:
+def judge(trial: Trial, demand: Demand) -> Iterator[Seen]:
     """Builds a lab with the firmware as its DUT, runs every cell with everything on, and searches.
 
     Args:
         trial: The firmware.
         demand: What a PASS has to exclude.
+
+    Yields:
+        What is seen with each seed, up to one with which the lab fails.
     """
     start = time.monotonic()
     try:
         with loopback.start(_topology(trial)) as lab:
-            run = campaign(lab.topology, "", (PAIR,), "quick", demand, trial.seed, lambda _: None)
+            seed, *_ = trial.seeds
+            run = campaign(lab.topology, "", (PAIR,), "quick", demand, seed, lambda _: None)
             bench = Bench(run)
             try:
-                seen = _judged(bench, run)
+                for seed in trial.seeds:
+                    bench.begin(seed)
+                    seen = _judged(bench, run)
+                    now = time.monotonic()
+                    yield replace(seen, seconds=now - start)
+                    start = now
             finally:
                 bench.close()
     except VxqualError as error:
-        return Seen({}, error=str(error), seconds=time.monotonic() - start)
-    return Seen(**{**vars(seen), "seconds": time.monotonic() - start})
+        yield Seen({}, error=str(error), seconds=time.monotonic() - start)
 
 
 def _judged(bench: Bench, run: Campaign) -> Seen:
@@ -161,7 +170,7 @@ def _topology(trial: Trial) -> Topology:
             "lab": {
                 "kind": "loopback",
                 "firmwares": {
-                    "dut.port0": {"model": trial.model, "seed": trial.seed, **trial.knobs}
+                    "dut.port0": {"model": trial.model, "seed": trial.seeds[0], **trial.knobs}
                 },
             },
         }

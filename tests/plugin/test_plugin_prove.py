@@ -12,7 +12,6 @@ from qualification.results.proof_lines import HEADING, line
 from qualification.run.prove import DUE, Proof, prove
 from qualification.run.trial import PAIR, Seen, Trial, judge
 
-TRIAL = Trial("random-p", {}, 4789, 1)
 CAUGHT = Seen({"FAIL": 4, "PASS": 9}, ("a",), {"noise": 4}, ((TNL_CSUM,),), "said", 100, 2.0)
 
 
@@ -34,13 +33,12 @@ def test_every_fault_has_its_due_and_no_good_one_has() -> None:
     ],
 )
 def test_what_is_missing_is_said(seen: Seen, missing: str) -> None:
-    assert Proof(TRIAL, DUE["random-p"], seen).missing == missing
+    assert Proof("random-p", DUE["random-p"], seen).missing == missing
 
 
 def test_a_good_firmware_may_do_anything_but_fail() -> None:
-    good = Trial("lossy", {}, 4789, 1)
-    assert Proof(good, None, Seen({"LOSS": 3, "PASS": 9})).missing == ""
-    assert Proof(good, None, Seen({"FAIL": 1, "PASS": 9})).missing == "a good firmware fails"
+    assert Proof("lossy", None, Seen({"LOSS": 3, "PASS": 9})).missing == ""
+    assert Proof("lossy", None, Seen({"FAIL": 1, "PASS": 9})).missing == "a good firmware fails"
 
 
 def test_an_unknown_firmware_is_told() -> None:
@@ -59,9 +57,9 @@ def test_a_line_stands_under_its_heading() -> None:
 @pytest.mark.slow
 def test_a_fault_is_caught_named_and_healed() -> None:
     """Random-p, IPv4 and IPv6, in every cell with everything on."""
-    seen = judge(Trial("random-p", {"p": 0.3}, 4789, 1), Demand(0.05, 0.9))
+    (seen,) = judge(Trial("random-p", {"p": 0.3}, 4789, (1,)), Demand(0.05, 0.9))
     assert seen.error == ""
-    assert Proof(TRIAL, DUE["random-p"], seen).missing == ""
+    assert Proof("random-p", DUE["random-p"], seen).missing == ""
     assert seen.culprits == ((TNL_CSUM,),)
     assert all("-csum" in flow for flow in seen.flows)
     assert PAIR == "trial"
