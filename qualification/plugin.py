@@ -105,13 +105,13 @@ def _refuse_cases(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """`-n auto`: one worker for each group of pairs. Asked before pytest_configure."""
+    """`-n auto`: as many workers as groups of pairs can be at work. Before pytest_configure."""
     if not config.getoption("vx_topology"):
         return None
     from qualification.run.controller import Controller
 
     try:
-        return len(set(Controller(config.option).groups.values()))
+        return Controller(config.option).workers
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -59,7 +59,8 @@ _PROVE_CODES = codes(
     default="auto",
     show_default=True,
     metavar="N",
-    help="Pairs to run at the same time; those that share a NIC never do.",
+    help="Pairs to run at the same time; those that share a NIC never do. auto: all that may, of "
+    "the loopback lab two for each CPU.",
 )
 @expectations_option
 @click.pass_context

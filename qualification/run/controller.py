@@ -36,7 +36,7 @@ from qualification.topology.reading import load_as
 from .conclusion import BLAMES_NIC, CONTROLS, ENTRY, row_of
 from .culprits import PROOFS, findings_of
 from .keys import CAMPAIGN
-from .prepare import Say, campaign, chosen, standing
+from .prepare import Say, campaign, chosen, standing, workers
 from .scheduling import PairScheduling
 from .symptom import symptom_of
 
@@ -89,6 +89,11 @@ class Controller:
         return {
             pair: group for pair, group in self._topology.groups().items() if pair in self.pairs
         }
+
+    @property
+    def workers(self) -> int:
+        """Of `-n auto`."""
+        return workers(self._topology, self.pairs)
 
     # Beginning
 

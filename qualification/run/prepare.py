@@ -92,13 +92,24 @@ def campaign(
     longest: dict[str, float] = {}
     for pair in pairs:
         longest[groups[pair]] = longest.get(groups[pair], 0) + made.seconds(pair)
-    side_by_side = f", {_span(max(longest.values()))} with -n auto" if len(longest) > 1 else ""
+    total = sum(longest.values())
+    soonest = max(*longest.values(), total / workers(resolved, pairs))
+    side_by_side = f", {_span(soonest)} with -n auto" if len(longest) > 1 else ""
     say(
         f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}, plan {plan}: {cells} cells of "
-        f"{demand.frames:,} frames, seed {made.seed}; about {_span(sum(longest.values()))}"
-        + side_by_side
+        f"{demand.frames:,} frames, seed {made.seed}; about {_span(total)}" + side_by_side
     )
     return made
+
+
+def workers(lab: Topology, pairs: Sequence[str]) -> int:
+    """How many groups of pairs run at the same time with `-n auto`.
+
+    All of them where the hosts do the work. Those of a lab inside this machine share its CPUs: more
+    of them at a time would only wait for each other, and their frames with them.
+    """
+    groups = len({group for pair, group in lab.groups().items() if pair in pairs})
+    return groups if lab.lab is None else min(groups, 2 * (os.cpu_count() or 1))
 
 
 def _span(seconds: float) -> str:

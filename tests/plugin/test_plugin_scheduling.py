@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 
 import pytest
 
+from qualification.run.prepare import workers
 from qualification.run.scheduling import PairScheduling
+from qualification.topology import Topology
 
 GROUPS = {"x710": "x710", "x710-back": "x710", "e810": "e810", "cx6": "cx6"}
 
 CONFTEST = f"""
 import json, os, pathlib
 import pytest
+from qualification.run.prepare import workers
 from qualification.run.scheduling import PairScheduling
+from qualification.topology import Topology
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
@@ -68,3 +73,19 @@ def test_on_real_workers(pytester: pytest.Pytester) -> None:
         workers[GROUPS[nodeid.partition("[")[2].partition("/")[0].rstrip("]")]].add(worker)
     assert {group: len(some) for group, some in workers.items()} == {"x710": 1, "e810": 1, "cx6": 1}
     assert len(set.union(*workers.values())) == 3, "groups run side by side"
+
+
+@pytest.mark.parametrize("lab", [None, {"kind": "loopback"}])
+def test_auto_has_all_at_work_but_on_one_machine_not_more_than_it_can_serve(
+    lab: dict[str, str] | None,
+) -> None:
+    cpus = os.cpu_count() or 1
+    hosts = {}
+    for n in range(16 * cpus):
+        nic = {"interface": "p", "underlay": [f"198.18.{n // 2}.{n % 2 + 1}/24"]}
+        ssh = {"ssh": {"address": f"h{n}"}} if lab is None else {}
+        hosts[f"h{n}"] = {"nics": {"p": nic}, **ssh}
+    pairs = {f"p{n}": {"dut": f"h{2 * n}.p", "peer": f"h{2 * n + 1}.p"} for n in range(8 * cpus)}
+    topology = Topology.model_validate({"version": 1, "hosts": hosts, "pairs": pairs, "lab": lab})
+    assert workers(topology, list(pairs)) == (8 * cpus if lab is None else 2 * cpus)
+    assert workers(topology, ["p0"]) == 1
