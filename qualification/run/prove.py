@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
@@ -148,16 +148,17 @@ def prove(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[P
         for first in range(seed, end, _SEEDS_A_LAB):
             some = tuple(range(first, min(first + _SEEDS_A_LAB, end)))
             trials.append((Trial(name, {}, port, some), due))
+    trials.sort(key=lambda one: -len(one[0].seeds))  # what takes long is not to begin last
     with ExitStack() as undo:
         # As for Ctrl-C: labs are taken down before this ends.
         undo.callback(signal.signal, SIGTERM, signal.signal(SIGTERM, signal.default_int_handler))
         pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker)
         undo.enter_context(pool)
-        running = [(pool.submit(_judge, trial), trial, due) for trial, due in trials]
+        running = {pool.submit(_judge, trial): (trial.model, due) for trial, due in trials}
         try:
-            for future, trial, due in running:
+            for future in as_completed(running):
                 for seen in future.result():
-                    yield Proof(trial.model, due, seen)
+                    yield Proof(*running[future], seen)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in active_children():
