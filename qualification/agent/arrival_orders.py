@@ -6,16 +6,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import counters
 from .arrival_messages import ArrivalOrder
 from .arrivals import Expected, arrivals_of
+from .counters import Moves
 from .protocol import AgentProblem, Context
 from .volley import RawSockets
 from .vouched import Vouched
-from .waiting import await_condition
-
-_QUIET_SECONDS = 0.25
-"""Nothing more is expected of a burst after so long without a sign of it."""
+from .waiting import QUIET_SECONDS, await_condition
 
 _MOST_SECONDS = 60.0
 
@@ -39,7 +36,7 @@ class ArrivalOrders:
     ) -> None:
         self._interface, self._tunnel, self._log, self._raw = interface, tunnel, log, raw
         self._capture: Vouched | None = None
-        self._expected: tuple[Expected, dict[str, int]] | None = None
+        self._expected: tuple[Expected, Moves] | None = None
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
@@ -52,8 +49,8 @@ class ArrivalOrders:
         interface, tunnel = self._interface(), self._tunnel()
         if self._capture is None:
             self._capture = Vouched(interface)
-        before = counters.snapshot(interface, tunnel)
-        self._expected = Expected(ArrivalOrder(**order), self._capture, tunnel), before
+        moves = Moves(interface, tunnel)
+        self._expected = Expected(ArrivalOrder(**order), self._capture, tunnel), moves
 
     def throw(self, _context: Context, *, order: dict[str, Any]) -> int:
         """Makes the frames of a burst and sends them."""
@@ -64,15 +61,14 @@ class ArrivalOrders:
         """Waits until all of the burst is accounted for, or nothing comes; tells what came."""
         if self._expected is None:
             raise AgentProblem("not-expecting", "tell_arrivals without expect")
-        expected, before = self._expected
+        expected, moves = self._expected
 
         def over() -> bool:
             expected.drain()
-            return expected.quiet_for() > _QUIET_SECONDS or expected.complete()
+            return expected.quiet_for() > QUIET_SECONDS or expected.complete()
 
         await_condition(over, _MOST_SECONDS, context.stop.is_set)
-        after = counters.snapshot(self._interface(), self._tunnel())
-        told = expected.finish(counters.moved(before, after), self._log())
+        told = expected.finish(moves.so_far(), self._log())
         self._expected = None
         return dataclasses.asdict(told)
 
@@ -86,5 +82,5 @@ class ArrivalOrders:
     def _end(self) -> None:
         """Ends a burst that nobody has asked the end of."""
         if self._expected is not None:
-            (expected, _before), self._expected = self._expected, None
+            (expected, _moves), self._expected = self._expected, None
             expected.close()

@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import counters
 from .back import BackSender, Sink
 from .capture import PeerCapture, SenderCapture
+from .counters import Moves
 from .messages import CaptureOrder, Delivered, FlowOrder, Handed, Received, Sent, VolleyOrder
 from .protocol import AgentProblem, Context
 from .receiving import Receiver
 from .ring import Rings
 from .sending import send
 from .volley import RawSockets, VolleyCapture, VolleySender, shots_of
-from .waiting import await_condition
-
-_QUIET_SECONDS = 0.25
-"""Nothing more is expected of a burst after the wire has been silent for this long."""
+from .waiting import QUIET_SECONDS, await_condition
 
 _BACK_SECONDS = 3.0
 """For the first of what the peer sends back to come."""
@@ -49,7 +46,7 @@ class BurstOrders:
     ) -> None:
         self._interface, self._tunnel, self._news, self._raw = interface, tunnel, news, raw
         self._rings = Rings()
-        self._watched: tuple[PeerCapture, Receiver | None, dict[str, int], int | None] | None = None
+        self._watched: tuple[PeerCapture, Receiver | None, Moves] | None = None
         self._back: BackSender | None = None
         self._sink: Sink | None = None
 
@@ -81,7 +78,7 @@ class BurstOrders:
         self._end_watch()
         order = CaptureOrder(**capture)
         tunnel = self._tunnel_of(order.vni)
-        before = counters.snapshot(self._interface(), tunnel)
+        moves = Moves(self._interface(), tunnel)
         if volley is not None:
             watching: PeerCapture = VolleyCapture(order, self._rings, VolleyOrder(**volley))
         else:
@@ -94,7 +91,7 @@ class BurstOrders:
             except BaseException:
                 watching.finish()
                 raise
-        self._watched = watching, receiver, before, tunnel
+        self._watched = watching, receiver, moves
         if back is not None:
             self._back = BackSender(FlowOrder(**back), tunnel)
 
@@ -102,23 +99,20 @@ class BurstOrders:
         """Waits until that many frames have come or the wire is quiet, and tells what was seen."""
         if self._watched is None:
             raise AgentProblem("not-watching", "collect without watch")
-        watching, receiver, before, tunnel = self._watched
+        watching, receiver, moves = self._watched
         self._end_back()
 
         def over() -> bool:
             quiet = watching.quiet_for()
             if receiver is not None:  # it may lag behind the wire
                 quiet = min(quiet, receiver.quiet_for())
-            if quiet > _QUIET_SECONDS:
+            if quiet > QUIET_SECONDS:
                 return True
             return watching.arrived >= frames and (receiver is None or receiver.complete)
 
         await_condition(over, 60.0, context.stop.is_set)
         seen, delivered = self._end_watch()
-        after = counters.snapshot(self._interface(), tunnel)
-        return dataclasses.asdict(
-            Received(seen, delivered, counters.moved(before, after), self._news())
-        )
+        return dataclasses.asdict(Received(seen, delivered, moves.so_far(), self._news()))
 
     def listen(self, _context: Context, *, flow: dict[str, Any]) -> None:
         """Takes in what the other end sends meanwhile, up to the end of the next burst."""
@@ -137,7 +131,7 @@ class BurstOrders:
         """Sends one burst and tells what the kernel handed to the NIC for it."""
         order = FlowOrder(**flow)
         tunnel = self._tunnel_of(order.vni)
-        before = counters.snapshot(self._interface(), tunnel)
+        moves = Moves(self._interface(), tunnel)
         watching = SenderCapture(CaptureOrder(**capture), self._rings)
         handed = Handed()
         sink = self._sink
@@ -152,14 +146,13 @@ class BurstOrders:
         finally:
             self._end_sink()
         handed = watching.finish(sending.segment)
-        after = counters.snapshot(self._interface(), tunnel)
         return dataclasses.asdict(
             Sent(
                 handed=handed,
                 written=sending.written,
                 complete=sending.complete,
                 seconds=sending.seconds,
-                counters=counters.moved(before, after),
+                counters=moves.so_far(),
                 kernel_log=self._news(),
                 back=back,
             )
@@ -171,7 +164,7 @@ class BurstOrders:
         """Sends one volley and tells what the kernel handed to the NIC for it."""
         order = VolleyOrder(**volley)
         tunnel = self._tunnel_of(order.vni)
-        before = counters.snapshot(self._interface(), tunnel)
+        moves = Moves(self._interface(), tunnel)
         start = time.monotonic()
         shots = tuple(shots_of(order))
         watching = VolleySender(CaptureOrder(**capture), self._rings, shots)
@@ -183,8 +176,7 @@ class BurstOrders:
         finally:
             handed = watching.finish()
         seconds = time.monotonic() - start
-        after = counters.snapshot(self._interface(), tunnel)
-        moved = counters.moved(before, after)
+        moved = moves.so_far()
         return dataclasses.asdict(Sent(handed, due, complete, seconds, moved, self._news()))
 
     def inject(self, _context: Context, *, frames: Sequence[str]) -> int:

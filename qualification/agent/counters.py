@@ -46,6 +46,23 @@ def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
     return values
 
 
+class Moves:
+    """Counters from now on.
+
+    Args:
+        interface: The NIC.
+        tunnel: Descriptor of the tunnel's namespace, if there is one.
+    """
+
+    def __init__(self, interface: str, tunnel: int | None) -> None:
+        self._where = interface, tunnel
+        self._before = snapshot(interface, tunnel)
+
+    def so_far(self) -> dict[str, int]:
+        """By how much each has moved; those that have not are left out."""
+        return moved(self._before, snapshot(*self._where))
+
+
 def moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     """By how much each counter moved; those that did not are left out."""
     return {

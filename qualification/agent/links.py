@@ -130,6 +130,32 @@ def add_address(interface: str, address: str) -> None:
             ) from error
 
 
+def furnish(
+    route: IPRoute,
+    index: int,
+    addresses: Sequence[str],
+    neighbours: Sequence[str],
+    mac: str,
+    flags6: int = 0,
+) -> None:
+    """Gives a device of our own its addresses, and its one partner as permanent neighbours.
+
+    Args:
+        route: Of the namespace that the device is in.
+        index: Its number.
+        addresses: With prefix lengths, as "10.86.1.1/24".
+        neighbours: IP addresses of the partner.
+        mac: The partner's.
+        flags6: Of IPv6 addresses, such as IFA_F_NODAD.
+    """
+    for address in addresses:
+        host, _, prefix = address.partition("/")
+        flags = {"flags": flags6} if flags6 and ":" in host else {}
+        route.addr("add", index=index, address=host, prefixlen=int(prefix), **flags)
+    for neighbour in neighbours:
+        route.neigh("add", dst=neighbour, lladdr=mac, ifindex=index, state="permanent")
+
+
 def await_addresses(interface: str, added: Sequence[str]) -> None:
     """Waits until the kernel has found each added IPv6 address free (RFC 4862, section 5.4).
 

@@ -132,13 +132,7 @@ class Tunnels:
                         hint="stop what uses it, or give the pair another port in the topology",
                     ) from error
                 raise
-            for address in order.addresses:
-                host, prefix = address.split("/")
-                route.addr("add", index=index, address=host, prefixlen=int(prefix))
-            for neighbour in order.neighbours:
-                route.neigh(
-                    "add", dst=neighbour, lladdr=order.remote_mac, ifindex=index, state="permanent"
-                )
+            links.furnish(route, index, order.addresses, order.neighbours, order.remote_mac)
 
     def drop(self, names: Sequence[str]) -> None:
         """Takes VXLAN devices away, by their names."""

@@ -80,14 +80,8 @@ def make(interface: str, order: VlanOrder) -> str:
             where = interface
         index = links.index_of(where)
         route.link("set", index=index, state="up")
-        for address in order.addresses:
-            host, _, prefix = address.partition("/")
-            flags = {"flags": _IFA_F_NODAD} if ":" in host else {}
-            route.addr("add", index=index, address=host, prefixlen=int(prefix), **flags)
-        for neighbour in order.neighbours:
-            route.neigh(
-                "add", dst=neighbour, lladdr=order.remote_mac, ifindex=index, state="permanent"
-            )
+        ours, theirs = order.addresses, order.neighbours
+        links.furnish(route, index, ours, theirs, order.remote_mac, _IFA_F_NODAD)
     return where
 
 

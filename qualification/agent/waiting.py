@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+QUIET_SECONDS = 0.25
+"""Nothing more is expected of a burst after so long without a sign of it."""
+
 
 def await_condition(
     condition: Callable[[], bool], seconds: float, stop: Callable[[], bool]

@@ -106,11 +106,11 @@ def test_a_bad_checksum_is_counted_by_the_kernel(net: Any, until: Any, family: i
     ):
         listener.bind(("", 4000))
         listener.settimeout(5)
-        before = counters.snapshot("w0", None)
+        moves = counters.Moves("w0", None)
         sender.inject("w0", bytes(wrong), bytes(wrong), bytes(right))
         assert listener.recv(99) == b"odd"
-        until(lambda: counters.moved(before, counters.snapshot("w0", None)).get(name) == 2)
-        moved = counters.moved(before, counters.snapshot("w0", None))
+        until(lambda: moves.so_far().get(name) == 2)
+        moved = moves.so_far()
     assert moved["link.rx_packets"] >= 3
     assert other not in moved
 
@@ -121,8 +121,9 @@ def test_inner_counters_are_those_of_the_tunnel(net: Any, until: Any) -> None:
     tunnel = namespaces.new()
     try:
         with host.inside():
-            before = counters.snapshot("w0", tunnel)
-            assert {name.split(".")[0] for name in before} == {"outer", "inner", "link", "nic"}
+            moves = counters.Moves("w0", tunnel)
+            there = counters.snapshot("w0", tunnel)
+            assert {name.split(".")[0] for name in there} == {"outer", "inner", "link", "nic"}
             with (
                 namespaces.inside(tunnel),
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
@@ -132,11 +133,8 @@ def test_inner_counters_are_those_of_the_tunnel(net: Any, until: Any) -> None:
                 links.set_up("lo", True)
                 sock.sendto(b"", ("127.0.0.1", 4001))
 
-            def seen() -> dict[str, int]:
-                return counters.moved(before, counters.snapshot("w0", tunnel))
-
-            until(lambda: seen().get("inner.Udp.NoPorts") == 1)
-            assert "outer.Udp.NoPorts" not in seen()
+            until(lambda: moves.so_far().get("inner.Udp.NoPorts") == 1)
+            assert "outer.Udp.NoPorts" not in moves.so_far()
     finally:
         os.close(tunnel)
 
