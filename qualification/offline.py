@@ -17,8 +17,7 @@ from qualification.wire.capture_file import CaptureFileError, reader_of
 from qualification.wire.layers import LAYERS, Checked
 from qualification.wire.sentences import PROTOCOLS, REASONS
 from qualification.wire.survey import FlowTally, Survey, verdict_of
-from qualification.wire.twin import twin
-from qualification.wire.twin_survey import survey_capture
+from qualification.wire.twin_survey import native, survey_capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -79,7 +78,7 @@ def verify_file(
         about = {"file": str(path), "headline": headline, "exit_code": code, "cut_short": cut}
         import json
 
-        about["verifier"] = twin().says
+        about["verifier"] = native().says
         document = {**about, "ports": sorted(tunnel_ports), **_document(found)}
         echo(json.dumps(document, indent=2))
     else:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qualification.wire.twin import twin
+from qualification.wire.twin import twin_of
 
 from .payload import Datagrams, mark, pool
 
@@ -227,13 +227,13 @@ class TwinReceiveBatch(ReceiveBatch):
 
 def send_batch(seed: int, size: int) -> SendBatch:
     """Gives room to send from, of the fastest kind; arguments as of `TwinSendBatch`."""
-    library = twin().library
+    library = twin_of(__file__).library
     return TwinSendBatch(library, seed, size) if library else SendBatch(seed)
 
 
 def receive_batch(seed: int, size: int, most: int) -> ReceiveBatch:
     """Gives room to receive into, of the fastest kind; arguments as of `ReceiveBatch`."""
-    library = twin().library
+    library = twin_of(__file__).library
     if library is None:
         return ReceiveBatch(seed, size, most)
     return TwinReceiveBatch(library, seed, size, most)

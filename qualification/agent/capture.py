@@ -15,12 +15,12 @@ from dataclasses import replace
 
 from qualification.wire.dissect import Layout, dissect
 from qualification.wire.packet import TCP, Packet
-from qualification.wire.twin import TwinsDifferError, twin
+from qualification.wire.twin import TwinsDifferError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, Checked, check, explain
 from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
-from .in_place import Counting, Judging
+from .in_place import Counting, Judging, native
 from .messages import BadFrame, CaptureOrder, Handed, Seen
 from .ring import RingFrame, Rings
 from .shapes import ShapeCounter
@@ -159,7 +159,7 @@ class PeerCapture(_Capture):
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
         # The tag is none of the frame's bytes any more, which are all that the twin looks at.
-        library = twin().library if self.in_place and order.vlan is None else None
+        library = native().library if self.in_place and order.vlan is None else None
         self._judging: Judging | None = None
         if library is not None:
             self._judging = Judging(
@@ -286,7 +286,7 @@ class SenderCapture(_Capture):
 
     def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._sizes: Counter[tuple[int, bool]] = Counter()
-        library = twin().library if self.in_place else None
+        library = native().library if self.in_place else None
         self._counting = None if library is None else Counting(library, order, self._add)
         super().__init__(order, rings)
 

@@ -14,9 +14,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
-from qualification.wire.twin import twin
-
-from . import features, links, mtus
+from . import features, in_place, links, mtus
 from .messages import HostFacts, NicFacts
 
 _SIOCETHTOOL = 0x8946
@@ -39,7 +37,7 @@ def host() -> HostFacts:
         python=platform.python_version(),
         namespace=os.stat("/proc/thread-self/ns/net").st_ino,  # noqa: PTH116
         interfaces=tuple(sorted(name for name in names if name != "lo")),
-        verifier=twin().says,
+        verifier=in_place.native().says,
     )
 
 

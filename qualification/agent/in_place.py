@@ -10,7 +10,7 @@ import ctypes
 import struct
 from typing import TYPE_CHECKING
 
-from qualification.wire.twin import REASONS, Tally
+from qualification.wire.twin import REASONS, Native, Tally, twin_of
 from qualification.wire.verify import LAYERS
 from qualification.wire.volleys import MARKS
 
@@ -27,6 +27,11 @@ _MOST_BLOCKS = 16
 
 _SHAPES = 4096
 """Distinct shapes that are counted before they are told; a burst has about as many as lengths."""
+
+
+def native() -> Native:
+    """What judges frames on this host: the C twin, or Python and why."""
+    return twin_of(__file__)
 
 
 class _Watch(ctypes.Structure):

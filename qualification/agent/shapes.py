@@ -80,7 +80,7 @@ class ShapeCounter:
         counts[key] = counts.get(key, 0) + 1
 
     def merge(self, counted: Iterable[tuple[bytes, int]]) -> None:
-        """Counts what the C twin has counted: its keys (twin.c, count_shape), and how often."""
+        """Counts what the C twin has counted: its keys (in_place.c, count_shape), and how often."""
         for packed, count in counted:
             frame, l4_length, wire_length, port, pushed, last, wrong = _SHAPE.unpack(packed)
             known = None if port < 0 else port

@@ -14,7 +14,7 @@ firmware should have sent and did not; frames that arrived and that the firmware
 kernel."""
 
 TAKEN, UNREAD, SUPER_PACKETS, SEGMENTS, SENT, DROPPED, WITHHELD, REFUSED = range(len(NAMES))
-"""Where each is; wire/twin.c knows the first six."""
+"""Where each is; engine.c knows the first six."""
 
 _FORMAT = struct.Struct(f"{len(NAMES)}Q")
 

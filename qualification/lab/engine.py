@@ -2,7 +2,7 @@
 
 Frames that the firmware does nothing to go straight across; the others come out, as the kernel
 left them and as they should be, for the firmware to do its worst. With the C twin a batch of frames
-is one call (`vx_carry` and `vx_finish` in wire/twin.c). Where there is none Python does the same,
+is one call (`vx_carry` and `vx_finish` in engine.c). Where there is none Python does the same,
 slower; it is the reference.
 """
 
@@ -17,7 +17,7 @@ from qualification.lab import counters
 from qualification.lab.firmwares import Touches
 from qualification.lab.job import GSO_NONE, UNCHECKED, Claim, Job, parse
 from qualification.lab.offload import finish
-from qualification.wire.twin import twin
+from qualification.wire.twin import twin_of
 
 _BATCH = 64
 """Frames taken from one end before the other end has its turn."""
@@ -123,7 +123,7 @@ class Engine:
 
 
 class _Carry(ctypes.Structure):
-    """`struct carry` of twin.c."""
+    """`struct carry`."""
 
     _fields_ = (
         ("read", ctypes.c_void_p),
@@ -160,7 +160,7 @@ class TwinEngine(Engine):
         self._out = bytearray(_ROOM)
         self._made = memoryview(self._out)
         self._lengths = (ctypes.c_uint32 * _MOST)()
-        libc = ctypes.CDLL(None)  # twin.c has none of its own
+        libc = ctypes.CDLL(None)  # engine.c has none of its own
         self._state = _Carry(
             read=_function(libc["read"]),
             write=_function(libc["write"]),
@@ -201,7 +201,7 @@ class TwinEngine(Engine):
 
 def engine(header_size: int, other_header_size: int, counts: memoryview) -> Engine:
     """Give a NIC the fastest engine there is; arguments as of `Engine`."""
-    library = twin().library
+    library = twin_of(__file__).library
     if library is None:
         return Engine(header_size, other_header_size, counts)
     return TwinEngine(library, header_size, other_header_size, counts)

@@ -1,21 +1,21 @@
-"""Finds and loads what C there is: `twin.c`, as setup.py built it for machines like this one.
+"""Finds and loads what C there is, as setup.py built it for machines like this one.
 
-Everything works without it, slower. A shared object stands beside its source and is named after
-it and the machine, `twin-x86_64.so`; it is loaded by ctypes, needs no libc, and is refused if it
-was built from another source than the one it stands beside.
+Everything works without it, slower. The C twin of a Python module stands beside it and is named
+after it, `batch.c`, and so is what was built of that, `batch-x86_64.so`: loaded by ctypes, in need
+of no libc, and refused if it was built from another source than the one it stands beside.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import zlib
 from functools import cache
 from typing import NamedTuple
 
 SWITCH = "VXQUAL_TWIN"
 """Environment variable: "off" leaves all work to Python, for tests and comparisons."""
-
 
 REASONS = (
     None, "version", "length", "l4-length", "truncated", "fragment", "esp", "routing-header",
@@ -24,6 +24,8 @@ REASONS = (
 """`enum reason`, in its order."""
 
 KEY_BYTES = 48
+
+_INCLUDED = re.compile(rb'^#include "(.+)"$', re.MULTILINE)
 
 
 class TwinsDifferError(Exception):
@@ -84,24 +86,28 @@ class Tally(ctypes.Structure):
 
 
 @cache
-def twin() -> Native:
-    """The verifier's C twin, loaded once."""
-    return load(os.path.join(os.path.dirname(__file__), "twin.c"))  # noqa: PTH118, PTH120
+def twin_of(module: str) -> Native:
+    """The C twin of a Python module, loaded once.
+
+    Args:
+        module: Its `__file__`, which may lie in the zip application that this module came from.
+    """
+    return load(os.path.splitext(module)[0] + ".c")  # noqa: PTH122
 
 
 def load(source: str) -> Native:
     """Loads the shared object that was built from a C file for this machine.
 
     Args:
-        source: Path of the C file, beside which it stands; it may lie in the zip application
-            that this module came from. Every such file has `vx_source`, its CRC-32.
+        source: Path of the C file, beside which it stands. Every such file has `vx_source`, its
+            fingerprint.
     """
     if os.environ.get(SWITCH) == "off":
         return Native(None, f"pure Python: {SWITCH}=off")
     machine = os.uname().machine
     path = f"{source[:-2]}-{machine}.so"
     try:
-        built_from = zlib.crc32(_read(source))
+        built_from = fingerprint(source)
         content = _read(path)
     except OSError:
         return Native(None, f"pure Python: no C twin was built for {machine} at install")
@@ -113,6 +119,23 @@ def load(source: str) -> Native:
     if not fits:
         return Native(None, "pure Python: the C twin here is of another source; install again")
     return Native(library, f"C twin ({machine})")
+
+
+def fingerprint(source: str, before: int = 0) -> int:
+    """CRC-32 of a C file behind what it includes, which setup.py puts into what it builds.
+
+    Args:
+        source: Path of the file; what it includes is named by its path in the package.
+        before: CRC-32 of what goes before.
+
+    Raises:
+        OSError: A file is not there.
+    """
+    content = _read(source)
+    package = os.path.dirname(os.path.dirname(source))  # noqa: PTH120
+    for name in _INCLUDED.findall(content):
+        before = fingerprint(os.path.join(package, name.decode()), before)  # noqa: PTH118
+    return zlib.crc32(content, before)
 
 
 def _read(path: str) -> bytes:

@@ -20,7 +20,7 @@ from qualification.wire.capture_file import (
     PcapReader,
 )
 from qualification.wire.survey import Counting, Flow
-from qualification.wire.twin import REASONS, Tally, TwinsDifferError, twin
+from qualification.wire.twin import REASONS, Native, Tally, TwinsDifferError, twin_of
 from qualification.wire.verify import check
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SKIP = {ETHERNET: 0, COOKED: 2}
 """Link type to the bytes that lie before what can be taken for an Ethernet header."""
 
-_OUTCOME = struct.Struct("=32sQQ")  # a key, as twin.c's `outcome` makes it
+_OUTCOME = struct.Struct("=32sQQ")  # a key, as `outcome` makes it
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 
 
@@ -60,6 +60,11 @@ class _Survey(ctypes.Structure):
     ]
 
 
+def native() -> Native:
+    """What judges captures: the C twin, or Python and why."""
+    return twin_of(__file__)
+
+
 def survey_capture(
     reader: Reader,
     ports: frozenset[int],
@@ -84,7 +89,7 @@ def survey_capture(
         TwinsDifferError: C and Python do not agree on a wrong frame.
     """
     counting = Counting(ports, keep)
-    library = None if each else twin().library
+    library = None if each else native().library
     fast = None if library is None else _Fast(library, reader, counting)
     number = 0
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterator
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualification.agent import batch as batches
 from qualification.agent.batch import (
     MOST,
     ReceiveBatch,
@@ -19,7 +19,8 @@ from qualification.agent.batch import (
     TwinReceiveBatch,
     TwinSendBatch,
 )
-from qualification.wire.twin import twin
+
+from ..built import built
 
 SEED, SIZE = 0xDEC0DE, 1400
 
@@ -31,19 +32,14 @@ sizes = st.lists(st.integers(16, SIZE), max_size=MOST)
 @pytest.fixture(scope="session")
 def sending() -> Callable[[int], tuple[SendBatch, SendBatch]]:
     """`sending(seed)`: room to send from, Python's and the twin's."""
-    found = twin()
-    if found.library is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(found.says)
-    library = found.library
-    assert library is not None
+    library = built(batches)
     return lambda seed: (SendBatch(seed), TwinSendBatch(library, seed, SIZE))
 
 
 @pytest.fixture
 def receiving(sending: object) -> tuple[ReceiveBatch, ReceiveBatch]:
     """Room to receive the numbers from 0 to 999 into, Python's and the twin's."""
-    library = twin().library
-    assert library is not None
+    library = built(batches)
     return ReceiveBatch(SEED, SIZE, 1000), TwinReceiveBatch(library, SEED, SIZE, 1000)
 
 
@@ -70,8 +66,7 @@ def test_both_make_the_same(
 
 
 def test_largest_datagrams_are_the_same_too() -> None:
-    library = twin().library
-    assert library is not None
+    library = built(batches)
     for size in (65507, 65535):
         native = TwinSendBatch(library, SEED, size).make(7, [size])
         assert native == SendBatch(SEED).make(7, [size])

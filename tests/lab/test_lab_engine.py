@@ -8,7 +8,6 @@ import copy
 import ctypes
 import itertools
 import mmap
-import os
 import select
 import socket
 from collections.abc import Callable
@@ -22,11 +21,12 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from qualification.lab import counters, firmwares
+from qualification.lab import engine as engines_of
 from qualification.lab.engine import Engine, TwinEngine
 from qualification.lab.firmwares import State, Touches
 from qualification.lab.job import GSO_NONE, Job
-from qualification.wire.twin import twin
 
+from ..built import built
 from .test_lab_offload import hand_over, l4_of, rebuilt, wire_packets
 
 _PAGE = mmap.PAGESIZE
@@ -41,11 +41,7 @@ def new_counts() -> memoryview:
 @pytest.fixture(scope="session")
 def engines() -> Callable[[int], tuple[Engine, Engine]]:
     """`engines(header_size)`: the Python one and the twin."""
-    found = twin()
-    if found.library is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(found.says)
-    library = found.library
-    assert library is not None
+    library = built(engines_of)
     return lambda size: (
         Engine(size, size, new_counts()),
         TwinEngine(library, size, size, new_counts()),

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 import qualification
+from qualification.agent import batch, in_place
 from qualification.remote.ship import application
+
+from ..built import built
 
 IMPORT_EACH = """
 import importlib, os, sys, zipfile
@@ -86,6 +89,24 @@ def test_it_holds_our_files_as_they_are_and_nothing_of_the_rest() -> None:
     assert ours == {"__init__.py", "__init__.pyc", "agent", "wire"}
     assert not any("__pycache__" in name for name in names)
     assert len(application().content) < 1_500_000
+
+
+@pytest.mark.parametrize("python", _pythons(), ids=lambda python: Path(python).name)
+def test_its_c_is_found_in_it(file: Path, python: str) -> None:
+    built(in_place), built(batch)
+    code = """if True:
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        from qualification.agent import batch, in_place
+        from qualification.wire import twin, twin_survey
+        for module in (batch, in_place, twin_survey):
+            assert module.__file__.startswith(sys.argv[1]), module
+            print(twin.twin_of(module.__file__).says)
+    """
+    done = subprocess.run(
+        [python, "-I", "-S", "-c", code, str(file)], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == 3 * f"C twin ({os.uname().machine})\n"
 
 
 @pytest.mark.parametrize("python", _pythons(), ids=lambda python: Path(python).name)

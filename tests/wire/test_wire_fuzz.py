@@ -21,8 +21,7 @@ from scapy.utils import PcapNgWriter, wrpcap
 from qualification.wire.capture_file import CaptureFileError, read_frames, reader_of
 from qualification.wire.dissect import VXLAN_PORTS
 from qualification.wire.survey import survey
-from qualification.wire.twin import twin
-from qualification.wire.twin_survey import survey_capture
+from qualification.wire.twin_survey import native, survey_capture
 
 from .sanity import assert_outer_sum_is_plain, assert_sane
 from .twins import assert_equal
@@ -86,7 +85,7 @@ def fuzz(
     Raises:
         AssertionError: Something that holds whatever the bytes did not hold.
     """
-    done, library = 0, twin().library
+    done, library = 0, native().library
     while True:
         for _ in range(50):
             frame = mutated(random, random.choice(frames), frames)

@@ -7,33 +7,74 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ctypes import c_char_p, c_size_t
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import qualification
+from qualification.agent import batch, in_place
+from qualification.lab import engine
 from qualification.wire import twin as loader
+from qualification.wire import twin_survey
 from qualification.wire.checksum import ones_sum
 
+from ..built import built
+
 ROOT = Path(qualification.__file__).parents[1]
-SOURCE = ROOT / "qualification/wire/twin.c"
 MACHINE = os.uname().machine
+TWINS = (twin_survey, in_place, batch, engine)
 
 
 @pytest.fixture
-def copied(twin: object, tmp_path: Path) -> Iterator[Path]:
-    """The source and what was built of it, elsewhere."""
-    shutil.copy(SOURCE, tmp_path)
-    shutil.copy(SOURCE.with_name(f"twin-{MACHINE}.so"), tmp_path)
-    yield tmp_path / "twin.c"
+def copied(twin: object, tmp_path: Path) -> Path:
+    """The sources of one and what was built of them, in a package of their own."""
+    wire = tmp_path / "package/wire"
+    wire.mkdir(parents=True)
+    for path in (ROOT / "qualification/wire").iterdir():
+        if path.suffix in {".c", ".h", ".so"}:
+            shutil.copy(path, wire)
+    return wire / "twin_survey.c"
 
 
-def test_it_is_loaded_and_says_so(twin: object) -> None:
-    assert loader.twin() == (twin, f"C twin ({MACHINE})")
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`install(**environment)`: the hook in setup.py, run as an install does, in `tmp_path`."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in (ROOT / "qualification").glob("*/*.[ch]"):
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+        (target.parent / "__init__.py").touch()
+    shutil.copy(loader.__file__, tmp_path / "qualification/wire")
+    (tmp_path / "qualification/__init__.py").write_text('__version__ = "0"\n')
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "setup.py", "build_py"],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("module", TWINS, ids=lambda module: module.__name__)
+def test_it_is_loaded_and_says_so(module: ModuleType) -> None:
+    assert loader.twin_of(str(module.__file__)) == (built(module), f"C twin ({MACHINE})")
+
+
+def test_every_c_file_is_the_twin_of_a_module() -> None:
+    sources = {str(path) for path in (ROOT / "qualification").glob("*/*.c")}
+    assert sources == {f"{str(module.__file__)[:-3]}.c" for module in TWINS}
 
 
 def test_its_sum_is_the_reference_sum(twin) -> None:
@@ -56,15 +97,17 @@ def test_the_switch_leaves_it_out(copied: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_none_was_built(copied: Path) -> None:
-    copied.with_name(f"twin-{MACHINE}.so").unlink()
+    copied.with_name(f"twin_survey-{MACHINE}.so").unlink()
     assert loader.load(str(copied)) == (
         None,
         f"pure Python: no C twin was built for {MACHINE} at install",
     )
 
 
-def test_one_of_another_source_is_refused(copied: Path) -> None:
-    copied.write_text(copied.read_text() + "\n")
+@pytest.mark.parametrize("name", ["twin_survey.c", "verify.h", "bytes.h"])
+def test_one_of_another_source_is_refused(copied: Path, name: str) -> None:
+    changed = copied.with_name(name)  # included by it, or by what it includes
+    changed.write_text(changed.read_text() + "\n")
     assert loader.load(str(copied)) == (
         None,
         "pure Python: the C twin here is of another source; install again",
@@ -73,7 +116,7 @@ def test_one_of_another_source_is_refused(copied: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"#!/bin/sh\n"])
 def test_what_cannot_be_loaded_is_said(copied: Path, content: bytes) -> None:
-    built = copied.with_name(f"twin-{MACHINE}.so")
+    built = copied.with_name(f"twin_survey-{MACHINE}.so")
     built.unlink()  # it is mapped by now, if not from here
     built.write_bytes(content)
     found = loader.load(str(copied))
@@ -82,7 +125,7 @@ def test_what_cannot_be_loaded_is_said(copied: Path, content: bytes) -> None:
 
 
 def test_a_library_that_is_not_ours_is_refused(copied: Path) -> None:
-    built = copied.with_name(f"twin-{MACHINE}.so")
+    built = copied.with_name(f"twin_survey-{MACHINE}.so")
     built.unlink()
     empty = copied.with_name("empty.c")
     empty.write_text("int nothing;\n")
@@ -115,8 +158,8 @@ def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
         made.writestr("qualification/__init__.py", "")
     code = (
         f"import sys; sys.path.insert(0, {str(archive)!r}); "
-        "from qualification.wire.twin import twin; "
-        "print(twin().says, twin().library.vx_ones_sum(b'abc', 3))"
+        "from qualification.wire.twin_survey import native; "
+        "print(native().says, native().library.vx_ones_sum(b'abc', 3))"
     )
     done = subprocess.run(
         [python, "-I", "-S", "-B", "-c", code],
@@ -129,24 +172,10 @@ def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_without_a_compiler_an_install_goes_on(tmp_path: Path) -> None:
-    """The hook in setup.py, run as an install does, where there is no compiler."""
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    wire = tmp_path / "qualification/wire"
-    wire.mkdir(parents=True)
-    shutil.copy(SOURCE, wire)
-    for path in (wire, wire.parent):
-        (path / "__init__.py").write_text('__version__ = "0"\n')
-    done = subprocess.run(
-        [sys.executable, "setup.py", "build_py"],
-        cwd=tmp_path,
-        env={**os.environ, "CC": "no-such-compiler"},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+def test_without_a_compiler_an_install_goes_on(install, tmp_path: Path) -> None:
+    done = install(CC="no-such-compiler")
     assert done.returncode == 0, done.stderr
     assert "no C compiler" in done.stderr
-    assert (tmp_path / "build/lib/qualification/wire/twin.c").exists()
+    assert (tmp_path / "build/lib/qualification/wire/twin_survey.c").exists()
+    assert (tmp_path / "build/lib/qualification/wire/bytes.h").exists()
     assert not list(tmp_path.rglob("*.so"))

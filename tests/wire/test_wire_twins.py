@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qualification.wire import twin as loader
 from qualification.wire import twin_survey
 from qualification.wire.capture_file import CaptureFileError, reader_of
+from qualification.wire.twin import Native
 from qualification.wire.twin_survey import TwinsDifferError, survey_capture
 from qualification.wire.verify import check
 
@@ -114,7 +114,7 @@ def outcome_of(content: bytes, keep: int = 16):
 
 def assert_same_survey(content: bytes, keep: int = 16) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(twin_survey, "twin", lambda: loader.Native(None, ""))
+        patch.setattr(twin_survey, "native", lambda: Native(None, ""))
         expected = outcome_of(content, keep)
     found = outcome_of(content, keep)
     assert found == expected

@@ -1,0 +1,205 @@
+/* Frames of a ring, judged or counted where they are: capture.py, shapes.py and ring.py, for in_place.py. */
+
+#include "wire/tally.h"
+#include "wire/verify.h"
+
+enum { STATUS_USER = 1 << 0, STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_USER, _CSUMNOTREADY */
+enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
+enum whose { FOREIGN, LATE, OURS };
+
+struct tpacket_block_desc { /* include/uapi/linux/if_packet.h, with its hdr_v1 */
+    u32 version, offset_to_priv, block_status, num_pkts, offset_to_first_pkt;
+};
+
+struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
+    u32 next_offset, sec, nsec, snaplen, len, status;
+    u16 mac, net;
+    u32 rxhash, vlan_tci;
+    u16 vlan_tpid, padding;
+};
+
+struct watch {
+    u8 *ring;
+    u32 block_size, block_count, next; /* the block that is or will be ours */
+    u32 most_blocks;     /* give back at most so many, so that what was counted is told */
+    const u8 *at;        /* the header of the next frame in it */
+    u32 left;            /* frames from there on in it; 0: it is not ours yet */
+    u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
+    const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
+    u32 our_vni_count;
+    i32 vni, flow_port, ttl, first_late, end_late, first_mark, end_mark;
+    u32 longest;
+    u16 vxlan_port;
+    u8 must_have, must_not_have;
+    struct tally *tally;
+    u8 *last;            /* per outer source port: 0 no frame yet, 1 a right one, 2 a wrong one */
+    u64 arrived, frames, bad, unasked, late, foreign, unfinished, over_mtu;
+    u64 bad_layers[LAYER_COUNT], unjudged[NOT_IP + 1];
+};
+
+/* The kernel's again: whatever we have read of it we have read before. */
+static void give_back(struct watch *watch)
+{
+    u8 *start = watch->ring + (u64)watch->next * watch->block_size;
+    struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
+    __atomic_store_n(&block->block_status, 0, __ATOMIC_RELEASE);
+    watch->next = watch->next + 1 == watch->block_count ? 0 : watch->next + 1;
+    watch->most_blocks--;
+}
+
+/* Done with a frame, and with its block if it was the last. */
+static void done(struct watch *watch, const struct tpacket3_hdr *header)
+{
+    watch->at += header->next_offset;
+    if (!--watch->left)
+        give_back(watch);
+}
+
+/* Finds the next frame, in the next block if need be; 0 if that is not ready. */
+static int next_frame(struct watch *watch, struct tpacket3_hdr *header, struct frame *frame)
+{
+    while (!watch->left) {
+        u8 *start = watch->ring + (u64)watch->next * watch->block_size;
+        struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
+        if (!watch->most_blocks ||
+            !(__atomic_load_n(&block->block_status, __ATOMIC_ACQUIRE) & STATUS_USER))
+            return 0;
+        watch->at = start + block->offset_to_first_pkt;
+        watch->left = block->num_pkts;
+        if (!watch->left)
+            give_back(watch);
+    }
+    *header = LOAD(struct tpacket3_hdr, watch->at);
+    /* Another CPU has written the ring, and its lines come slowly: ask for them some frames ahead. */
+    for (u64 ahead = 512; ahead < 768; ahead += 64)
+        __builtin_prefetch((const void *)((u64)watch->at + ahead));
+    *frame = (struct frame){watch->at + header->mac, header->snaplen};
+    return 1;
+}
+
+static i32 ttl_of(struct frame frame, const struct packet *packet)
+{
+    if (packet->l4 == packet->start)
+        return -1;
+    return frame.bytes[packet->start + (packet->family == 4 ? 8 : 7)];
+}
+
+/* capture._whose */
+static enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
+{
+    const struct packet *outer = &found->outer;
+    const struct packet *packet = watch->vni < 0 ? outer : &found->inner;
+    i32 port = packet->family ? packet->destination_port : -1, ttl = ttl_of(frame, outer);
+    if (found->vni == watch->vni && port == watch->flow_port)
+        return watch->ttl >= 0 && ttl != watch->ttl ? LATE : OURS;
+    int broken = found->vxlan >= 0 && found->vni < 0;
+    if (broken && ttl >= watch->first_mark && ttl < watch->end_mark)
+        return LATE;
+    if (watch->vni >= 0 && found->vxlan < 0 && outer->trouble == FRAGMENT)
+        return OURS;
+    if (port >= watch->first_late && port < watch->end_late && port >= 0)
+        for (u32 i = 0; i < watch->our_vni_count; i++)
+            if (watch->our_vnis[i] == found->vni)
+                return LATE;
+    return FOREIGN;
+}
+
+/* ShapeCounter.add, with keys as ShapeCounter.merge takes them apart; 0 if there is no room. */
+static int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
+                       const struct judged *found, int wrong)
+{
+    const struct packet *outer = &found->outer, *inner = &found->inner;
+    const struct packet *packet = inner->family ? inner : outer;
+    u8 *last = &watch->last[outer->source_port < 0 ? NO_PORT : outer->source_port];
+    u64 pushed = 2; /* as in a packet that has no such flag */
+    if (packet->protocol == TCP && frame.captured > packet->l4 + 13)
+        pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
+    const u64 key[KEY_WORDS] = {
+        (u64)(inner->family ? outer->end - found->vxlan - 8 : (i64)wire_length),
+        (u64)(!inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4),
+        (u64)wire_length | (u64)(u32)outer->source_port << 32,
+        pushed | (u64)*last << 8 | (u64)wrong << 16,
+    };
+    if (!count(watch->tally, key))
+        return 0;
+    *last = wrong ? 2 : 1;
+    return 1;
+}
+
+/* Goes on behind the frame that was left to Python, which has taken it. */
+EXPORT void vx_step(struct watch *watch)
+{
+    struct tpacket3_hdr header = LOAD(struct tpacket3_hdr, watch->at);
+    done(watch, &header);
+}
+
+/* PeerCapture._take for frame after frame of the blocks that are ready. Ends before one that is Python's to take:
+ * a wrong one that may be kept, or one of a shape that there is no room to count. */
+EXPORT void vx_judge_ring(struct watch *watch)
+{
+    struct tpacket3_hdr header;
+    struct frame frame;
+    while (next_frame(watch, &header, &frame)) {
+        struct judged found;
+        int is_ip = check(frame, header.len, &watch->vxlan_port, 1, &found);
+        enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
+        struct masks masks = found.masks;
+        u8 bad = masks.bad | (theirs == OURS ? masks.absent & watch->must_have : 0);
+        int unfinished = (header.status & STATUS_UNFINISHED) != 0;
+
+        if (theirs == LATE) {
+            watch->late++;
+        } else if (theirs == FOREIGN && !bad) {
+            watch->foreign++;
+        } else if (unfinished || header.len > watch->longest) {
+            watch->arrived++;
+            if (unfinished)
+                watch->unfinished++;
+            else
+                watch->over_mtu++;
+        } else {
+            int judged = bad || !masks.unjudged;
+            if (bad && watch->stop_at_wrong)
+                return;
+            if (judged && is_ip && !count_shape(watch, frame, header.len, &found, bad != 0))
+                return;
+            watch->arrived++;
+            watch->unasked +=
+                (watch->must_not_have & ~masks.absent & (masks.good | masks.bad)) != 0;
+            watch->frames += (u64)judged;
+            watch->bad += bad != 0;
+            for (int layer = 0; layer < LAYER_COUNT; layer++)
+                watch->bad_layers[layer] += bad >> layer & 1;
+            if (!judged)
+                watch->unjudged[found.reason]++;
+        }
+        done(watch, &header);
+    }
+}
+
+/* SenderCapture._take likewise. Ends before one whose TCP header was not captured. */
+EXPORT void vx_count_ring(struct watch *watch)
+{
+    struct tpacket3_hdr header;
+    struct frame frame;
+    while (next_frame(watch, &header, &frame)) {
+        struct judged found;
+        if (dissect(frame, header.len, &watch->vxlan_port, 1, &found) &&
+            whose(watch, frame, &found) == OURS) {
+            const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
+            if (packet->family) {
+                i64 payload = packet->end - packet->l4 - 8;
+                if (packet->protocol == TCP) {
+                    if (frame.captured <= packet->l4 + 12)
+                        return;
+                    payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
+                }
+                const u64 key[KEY_WORDS] = {
+                    (u64)payload, (header.status & STATUS_UNFINISHED) != 0};
+                if (!count(watch->tally, key))
+                    return;
+            }
+        }
+        done(watch, &header);
+    }
+}
