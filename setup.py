@@ -3,7 +3,8 @@
 Each C file becomes one shared object per machine beside it, `NAME-MACHINE.so`, freestanding and
 so at home in any Python there. For this machine any C compiler does. Where ziglang is installed
 it builds for every machine of `MACHINES`; that is how scripts/wheel makes a release. Without a
-compiler nothing is built, and Python does the work.
+compiler nothing is built, and Python does the work; so it does if the compiler fails, unless
+`STRICT` is set, as whoever works on vxqual has it (scripts/setup --dev).
 """
 
 import importlib.util
@@ -31,6 +32,8 @@ FLAGS = [
     "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-fvisibility=hidden",
     "-Wl,-z,defs", "-Wl,-s",
 ]  # fmt: skip
+STRICT = "VXQUAL_STRICT_BUILD"
+"""Environment variable: where there is a compiler, what it cannot build is an error."""
 
 
 def compilers() -> dict[str, list[str]]:
@@ -51,7 +54,7 @@ def fingerprint(source: Path) -> int:
 
 
 def compile_beside(source: Path, machine: str, compiler: list[str]) -> None:
-    """Compile a C file; warn and go on where that fails."""
+    """Compile a C file; where that fails warn and go on, or stop."""
     target = source.with_name(f"{source.stem}-{machine}.so")
     new = target.with_suffix(".new")
     define = f"-DVX_SOURCE={fingerprint(source)}u"
@@ -59,7 +62,10 @@ def compile_beside(source: Path, machine: str, compiler: list[str]) -> None:
         subprocess.run([*compiler, *FLAGS, define, "-o", str(new), str(source)], check=True)
         new.replace(target)  # a process that runs keeps the one it has mapped
     except (OSError, subprocess.CalledProcessError) as error:
-        warnings.warn(f"{source} is not built for {machine}: {error}", stacklevel=2)
+        said = f"{source} is not built for {machine}: {error}"
+        if os.environ.get(STRICT):
+            sys.exit(said)  # an editable install passes over any Exception of this hook
+        warnings.warn(said, stacklevel=2)
 
 
 class BuildPy(build_py):

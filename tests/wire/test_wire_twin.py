@@ -43,7 +43,7 @@ def copied(twin: object, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`install(**environment)`: the hook in setup.py, run as an install does, in `tmp_path`."""
+    """`install(command, **environment)`: setup.py, run as an install does, in `tmp_path`."""
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     for path in (ROOT / "qualification").glob("*/*.[ch]"):
@@ -54,9 +54,9 @@ def install(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     shutil.copy(loader.__file__, tmp_path / "qualification/wire")
     (tmp_path / "qualification/__init__.py").write_text('__version__ = "0"\n')
 
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    def run(command: str = "build_py", **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "setup.py", "build_py"],
+            [sys.executable, "setup.py", command],
             cwd=tmp_path,
             env={**os.environ, **environment},
             check=False,
@@ -173,9 +173,25 @@ def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
 
 
 def test_without_a_compiler_an_install_goes_on(install, tmp_path: Path) -> None:
-    done = install(CC="no-such-compiler")
-    assert done.returncode == 0, done.stderr
-    assert "no C compiler" in done.stderr
+    for strict in ("", "1"):
+        done = install(CC="no-such-compiler", VXQUAL_STRICT_BUILD=strict)
+        assert done.returncode == 0, done.stderr
+        assert "no C compiler" in done.stderr
     assert (tmp_path / "build/lib/qualification/wire/twin_survey.c").exists()
     assert (tmp_path / "build/lib/qualification/wire/bytes.h").exists()
     assert not list(tmp_path.rglob("*.so"))
+
+
+def test_what_does_not_compile_costs_users_speed_and_stops_who_works_on_it(
+    install, tmp_path: Path
+) -> None:
+    with (tmp_path / "qualification/lab/engine.c").open("a") as source:
+        source.write("not C;\n")
+    for command in ("build_py", "editable_wheel"):
+        done = install(command, CC="cc", VXQUAL_STRICT_BUILD="")
+        assert done.returncode == 0, done.stderr
+        assert f"engine.c is not built for {MACHINE}" in done.stderr
+        done = install(command, CC="cc", VXQUAL_STRICT_BUILD="1")
+        assert done.returncode != 0
+        assert f"engine.c is not built for {MACHINE}" in done.stderr
+    assert {path.parent.name for path in tmp_path.glob("qualification/*/*.so")} == {"wire", "agent"}
