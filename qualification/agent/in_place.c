@@ -1,5 +1,7 @@
-/* Frames of a ring, judged or counted where they are: capture.py, shapes.py and ring.py, for in_place.py. */
+/* Frames of a ring, judged or counted where they are: what capture.py and shapes.py do to what
+ * ring.py reads, for in_place.py. */
 
+#define KEY_WORDS 2
 #include "wire/tally.h"
 #include "wire/verify.h"
 
@@ -47,16 +49,8 @@ static void give_back(struct watch *watch)
     watch->most_blocks--;
 }
 
-/* Done with a frame, and with its block if it was the last. */
-static void done(struct watch *watch, const struct tpacket3_hdr *header)
-{
-    watch->at += header->next_offset;
-    if (!--watch->left)
-        give_back(watch);
-}
-
-/* Finds the next frame, in the next block if need be; 0 if that is not ready. */
-static int next_frame(struct watch *watch, struct tpacket3_hdr *header, struct frame *frame)
+/* Finds the next block with frames in it; 0 if that is not ready. */
+static int next_block(struct watch *watch)
 {
     while (!watch->left) {
         u8 *start = watch->ring + (u64)watch->next * watch->block_size;
@@ -69,15 +63,34 @@ static int next_frame(struct watch *watch, struct tpacket3_hdr *header, struct f
         if (!watch->left)
             give_back(watch);
     }
-    *header = LOAD(struct tpacket3_hdr, watch->at);
-    /* Another CPU has written the ring, and its lines come slowly: ask for them some frames ahead. */
-    for (u64 ahead = 512; ahead < 768; ahead += 64)
-        __builtin_prefetch((const void *)((u64)watch->at + ahead));
-    *frame = (struct frame){watch->at + header->mac, header->snaplen};
     return 1;
 }
 
-static i32 ttl_of(struct frame frame, const struct packet *packet)
+/* Takes frame after frame of the blocks that are ready. Ends before one that `take` gives 0 for,
+ * which is left to Python. */
+INLINE void each_frame(struct watch *watch,
+                       int (*take)(struct watch *, struct frame, const struct tpacket3_hdr *))
+{
+    while (next_block(watch)) {
+        const u8 *at = watch->at;
+        u32 left = watch->left;
+        do {
+            const struct tpacket3_hdr *header = (const struct tpacket3_hdr *)at;
+            for (u64 line = 0; line < 4 * LINE; line += LINE)
+                ask_for(at, AHEAD + line);
+            if (!take(watch, (struct frame){at + header->mac, header->snaplen}, header)) {
+                watch->at = at;
+                watch->left = left;
+                return;
+            }
+            at += header->next_offset;
+        } while (--left);
+        watch->left = 0;
+        give_back(watch);
+    }
+}
+
+INLINE i32 ttl_of(struct frame frame, const struct packet *packet)
 {
     if (packet->l4 == packet->start)
         return -1;
@@ -85,7 +98,7 @@ static i32 ttl_of(struct frame frame, const struct packet *packet)
 }
 
 /* capture._whose */
-static enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
+INLINE enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
 {
     const struct packet *outer = &found->outer;
     const struct packet *packet = watch->vni < 0 ? outer : &found->inner;
@@ -104,21 +117,22 @@ static enum whose whose(const struct watch *watch, struct frame frame, const str
     return FOREIGN;
 }
 
-/* ShapeCounter.add, with keys as ShapeCounter.merge takes them apart; 0 if there is no room. */
-static int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
+/* ShapeCounter.add, with keys as ShapeCounter.merge takes them apart; 0 if there is no room. The
+ * lengths of a frame that fits the link need 20 bits. */
+INLINE int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
                        const struct judged *found, int wrong)
 {
     const struct packet *outer = &found->outer, *inner = &found->inner;
     const struct packet *packet = inner->family ? inner : outer;
     u8 *last = &watch->last[outer->source_port < 0 ? NO_PORT : outer->source_port];
+    i64 length = inner->family ? outer->end - found->vxlan - 8 : (i64)wire_length;
+    i64 l4_length = !inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4;
     u64 pushed = 2; /* as in a packet that has no such flag */
     if (packet->protocol == TCP && frame.captured > packet->l4 + 13)
         pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
     const u64 key[KEY_WORDS] = {
-        (u64)(inner->family ? outer->end - found->vxlan - 8 : (i64)wire_length),
-        (u64)(!inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4),
-        (u64)wire_length | (u64)(u32)outer->source_port << 32,
-        pushed | (u64)*last << 8 | (u64)wrong << 16,
+        (u64)wire_length | (u64)length << 20 | (u64)(l4_length + 1) << 40,
+        (u64)(outer->source_port + 1) | pushed << 32 | (u64)*last << 40 | (u64)wrong << 48,
     };
     if (!count(watch->tally, key))
         return 0;
@@ -129,77 +143,86 @@ static int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
 /* Goes on behind the frame that was left to Python, which has taken it. */
 EXPORT void vx_step(struct watch *watch)
 {
-    struct tpacket3_hdr header = LOAD(struct tpacket3_hdr, watch->at);
-    done(watch, &header);
+    watch->at += ((const struct tpacket3_hdr *)watch->at)->next_offset;
+    if (!--watch->left)
+        give_back(watch);
 }
 
-/* PeerCapture._take for frame after frame of the blocks that are ready. Ends before one that is Python's to take:
- * a wrong one that may be kept, or one of a shape that there is no room to count. */
+/* PeerCapture._take. Python's to take is a wrong frame that may be kept, and one of a shape that
+ * there is no room to count. */
+INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_hdr *header)
+{
+    struct judged found;
+    int is_ip = check(frame, header->len, &watch->vxlan_port, 1, &found);
+    enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
+    u32 good = found.masks / GOOD % 256, bad = found.masks / BAD % 256;
+    u32 absent = found.masks / ABSENT % 256;
+    u32 wrong = bad | (theirs == OURS ? absent & watch->must_have : 0);
+
+    if (theirs == LATE) {
+        watch->late++;
+        return 1;
+    }
+    if (theirs == FOREIGN && !wrong) {
+        watch->foreign++;
+        return 1;
+    }
+    if (header->status & STATUS_UNFINISHED) {
+        watch->arrived++;
+        watch->unfinished++;
+        return 1;
+    }
+    if (header->len > watch->longest) {
+        watch->arrived++;
+        watch->over_mtu++;
+        return 1;
+    }
+    int judged = wrong || found.masks < UNJUDGED;
+    if (wrong && watch->stop_at_wrong)
+        return 0;
+    if (judged && is_ip && !count_shape(watch, frame, header->len, &found, wrong != 0))
+        return 0;
+    watch->arrived++;
+    if (watch->must_not_have & ~absent & (good | bad))
+        watch->unasked++;
+    if (wrong) {
+        watch->bad++;
+        for (int layer = 0; layer < LAYER_COUNT; layer++)
+            watch->bad_layers[layer] += wrong >> layer & 1;
+    }
+    if (judged)
+        watch->frames++;
+    else
+        watch->unjudged[found.reason]++;
+    return 1;
+}
+
 EXPORT void vx_judge_ring(struct watch *watch)
 {
-    struct tpacket3_hdr header;
-    struct frame frame;
-    while (next_frame(watch, &header, &frame)) {
-        struct judged found;
-        int is_ip = check(frame, header.len, &watch->vxlan_port, 1, &found);
-        enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
-        struct masks masks = found.masks;
-        u8 bad = masks.bad | (theirs == OURS ? masks.absent & watch->must_have : 0);
-        int unfinished = (header.status & STATUS_UNFINISHED) != 0;
-
-        if (theirs == LATE) {
-            watch->late++;
-        } else if (theirs == FOREIGN && !bad) {
-            watch->foreign++;
-        } else if (unfinished || header.len > watch->longest) {
-            watch->arrived++;
-            if (unfinished)
-                watch->unfinished++;
-            else
-                watch->over_mtu++;
-        } else {
-            int judged = bad || !masks.unjudged;
-            if (bad && watch->stop_at_wrong)
-                return;
-            if (judged && is_ip && !count_shape(watch, frame, header.len, &found, bad != 0))
-                return;
-            watch->arrived++;
-            watch->unasked +=
-                (watch->must_not_have & ~masks.absent & (masks.good | masks.bad)) != 0;
-            watch->frames += (u64)judged;
-            watch->bad += bad != 0;
-            for (int layer = 0; layer < LAYER_COUNT; layer++)
-                watch->bad_layers[layer] += bad >> layer & 1;
-            if (!judged)
-                watch->unjudged[found.reason]++;
-        }
-        done(watch, &header);
-    }
+    each_frame(watch, judge);
 }
 
-/* SenderCapture._take likewise. Ends before one whose TCP header was not captured. */
+/* SenderCapture._take. Python's to take is one whose TCP header was not captured. */
+INLINE int count_handed(struct watch *watch, struct frame frame, const struct tpacket3_hdr *header)
+{
+    struct judged found;
+    if (!dissect(frame, header->len, &watch->vxlan_port, 1, &found) ||
+        whose(watch, frame, &found) != OURS)
+        return 1;
+    const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
+    if (!packet->family)
+        return 1;
+    i64 payload = packet->end - packet->l4 - 8;
+    if (packet->protocol == TCP) {
+        if (frame.captured <= packet->l4 + 12)
+            return 0;
+        payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
+    }
+    const u64 key[KEY_WORDS] = {(u64)payload, (header->status & STATUS_UNFINISHED) != 0};
+    return count(watch->tally, key);
+}
+
 EXPORT void vx_count_ring(struct watch *watch)
 {
-    struct tpacket3_hdr header;
-    struct frame frame;
-    while (next_frame(watch, &header, &frame)) {
-        struct judged found;
-        if (dissect(frame, header.len, &watch->vxlan_port, 1, &found) &&
-            whose(watch, frame, &found) == OURS) {
-            const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
-            if (packet->family) {
-                i64 payload = packet->end - packet->l4 - 8;
-                if (packet->protocol == TCP) {
-                    if (frame.captured <= packet->l4 + 12)
-                        return;
-                    payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
-                }
-                const u64 key[KEY_WORDS] = {
-                    (u64)payload, (header.status & STATUS_UNFINISHED) != 0};
-                if (!count(watch->tally, key))
-                    return;
-            }
-        }
-        done(watch, &header);
-    }
+    each_frame(watch, count_handed);
 }

@@ -7,7 +7,6 @@ see: wrong frames of which some are kept, and whatever it has no room to count.
 from __future__ import annotations
 
 import ctypes
-import struct
 from typing import TYPE_CHECKING
 
 from qualification.wire.twin import REASONS, Native, Tally, twin_of
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from .ring import Ring, RingFrame
     from .shapes import ShapeCounter
 
-_HANDED = struct.Struct("=qQ32x")  # a key, as vx_count_ring makes it
-_MOST_BLOCKS = 16
-"""Blocks of the ring until the counts are told again: a millisecond's."""
+_SHAPE, _HANDED = "QQ", "qQ"  # keys, as count_shape and count_handed make them
+_MOST_BLOCKS = 64
+"""Blocks of the ring until the counts are told again: a millisecond's or two."""
 
 _SHAPES = 4096
 """Distinct shapes that are counted before they are told; a burst has about as many as lengths."""
@@ -78,12 +77,12 @@ class _Watch(ctypes.Structure):
 class _InPlace:
     """The twin at work on a capture."""
 
-    def __init__(self, library: ctypes.CDLL, function: str, order: CaptureOrder) -> None:
+    def __init__(self, library: ctypes.CDLL, function: str, key: str, order: CaptureOrder) -> None:
         self._run = getattr(library, function)
         self._run.argtypes, self._run.restype = (ctypes.POINTER(_Watch),), None
         self._step = library.vx_step
         self._step.argtypes, self._step.restype = (ctypes.POINTER(_Watch),), None
-        self._tally = Tally.of(_SHAPES)
+        self._tally = Tally.of(_SHAPES, key)
         first_late, end_late = order.late_ports
         self.counts = _Watch(
             our_vnis=(ctypes.c_int32 * len(order.our_vnis))(*order.our_vnis),
@@ -150,7 +149,7 @@ class Judging(_InPlace):
         longest: int,
         shapes: ShapeCounter,
     ) -> None:
-        super().__init__(library, "vx_judge_ring", order)
+        super().__init__(library, "vx_judge_ring", _SHAPE, order)
         self._shapes = shapes
         counts = self.counts
         counts.must_have, counts.must_not_have = must_have, must_not_have
@@ -186,11 +185,10 @@ class Counting(_InPlace):
     def __init__(
         self, library: ctypes.CDLL, order: CaptureOrder, add: Callable[[int, bool, int], None]
     ) -> None:
-        super().__init__(library, "vx_count_ring", order)
+        super().__init__(library, "vx_count_ring", _HANDED, order)
         self._add = add
 
     def drain(self) -> None:
         """Hands counts over."""
-        for key, count in self._tally.drain():
-            payload, unfinished = _HANDED.unpack(key)
+        for payload, unfinished, count in self._tally.drain():
             self._add(payload, bool(unfinished), count)

@@ -7,7 +7,6 @@ together; what that comes to in each dimension is added up once, when the burst 
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,8 @@ _PSH_FLAG = 0x08
 _NO_PORT = 65536
 _AFTER = (None, False, True)
 _PUSHED = (False, True, None)
-_SHAPE = struct.Struct("<qqIiBBB21x" if sys.byteorder == "little" else ">qqiI5xBBB16x")
+_20_BITS = 0xFFFFF
+_REST = struct.Struct("<IBBB")
 
 
 class ShapeCounter:
@@ -79,12 +79,13 @@ class ShapeCounter:
         counts = self._wrong if wrong else self._right
         counts[key] = counts.get(key, 0) + 1
 
-    def merge(self, counted: Iterable[tuple[bytes, int]]) -> None:
+    def merge(self, counted: Iterable[tuple[int, int, int]]) -> None:
         """Counts what the C twin has counted: its keys (in_place.c, count_shape), and how often."""
-        for packed, count in counted:
-            frame, l4_length, wire_length, port, pushed, last, wrong = _SHAPE.unpack(packed)
-            known = None if port < 0 else port
-            key = (known, wire_length, frame, l4_length, _PUSHED[pushed], _AFTER[last])
+        for lengths, rest, count in counted:
+            wire_length, frame = lengths & _20_BITS, lengths >> 20 & _20_BITS
+            port, pushed, last, wrong = _REST.unpack(rest.to_bytes(7, "little"))
+            known = port - 1 if port else None
+            key = (known, wire_length, frame, (lengths >> 40) - 1, _PUSHED[pushed], _AFTER[last])
             counts = self._wrong if wrong else self._right
             counts[key] = counts.get(key, 0) + count
 

@@ -1,7 +1,7 @@
 /* What every C file here stands on: words, bytes in network order, one's complement sums.
  *
  * Freestanding: no header, no libc, no other symbol, so that one small shared object loads into
- * any Python on any Linux of its architecture. setup.py builds one of each C file, twin.py loads it.
+ * any Python on any Linux of its architecture. setup.py builds one of each C file for twin.py.
  * The Python next to it is the reference: where the two differ, the C is wrong.
  */
 
@@ -18,8 +18,9 @@ typedef __INT64_TYPE__ i64;
 typedef __SIZE_TYPE__ size;
 
 #define EXPORT __attribute__((visibility("default")))
+#define INLINE static inline __attribute__((always_inline))
 
-/* CRC-32 of the C file and what it includes, put in by setup.py: a twin of another source is none. */
+/* CRC-32 of a C file and what it includes, by setup.py: a twin of another source is none. */
 EXPORT const u32 vx_source = VX_SOURCE;
 
 /* Loads are memcpy, which knows neither alignment nor types, and compiles to one instruction. */
@@ -47,68 +48,85 @@ static inline void put32(u8 *at, u32 value)
 
 /* ---- one's complement sums (RFC 1071) -------------------------------------------------------- */
 
-/* Two lanes of 64 bits, in which 32-bit words are added without a carry to look after: SSE2 on
- * x86_64, NEON on aarch64, and plain code elsewhere. */
-typedef u64 lanes __attribute__((vector_size(16)));
-
-/* Half the width, the same number modulo 65535, for 2**16 is 1 there, and so is 2**32. */
-static inline u64 half(u64 sum)
+/* A sum is a number modulo 2**64 - 1, as words of this machine's order, with the carry added back;
+ * modulo 65535 it is the one that is asked for, for 2**16 is 1 there, and so is 2**64. Swapping the
+ * bytes of the end result does for swapping each word (section 2 B), and is no matter where the
+ * question is whether it is zero. */
+INLINE u64 plus(u64 sum, u64 more)
 {
-    return (sum >> 32) + (u32)sum;
-}
-
-/* The sum of bytes as words of this machine's order, an odd last byte padded with zero: below
- * 2**40, and not reduced, so that sums add up to sums. Swapping the bytes of the end result does
- * for swapping each word (RFC 1071, section 2 B), and is no matter where the question is whether
- * it is zero. */
-static inline u64 sum_of(const u8 *at, i64 length)
-{
-    const lanes low_half = {0xffffffff, 0xffffffff};
-    u64 sum = 0;
-
-    if (length >= 32) {
-        lanes low = {0, 0}, high = {0, 0};
-        for (; length >= 32; at += 32, length -= 32) {
-            lanes first = LOAD(lanes, at), second = LOAD(lanes, at + 16);
-            low += (first & low_half) + (second & low_half);
-            high += (first >> 32) + (second >> 32);
-        }
-        low += high;
-        sum = half(low[0]) + half(low[1]);
-    }
-    if (length & 16) {
-        sum += half(LOAD(u64, at)) + half(LOAD(u64, at + 8));
-        at += 16;
-    }
-    if (length & 8) {
-        sum += half(LOAD(u64, at));
-        at += 8;
-    }
-    if (length & 4) {
-        sum += LOAD(u32, at);
-        at += 4;
-    }
-    if (length & 2) {
-        sum += LOAD(u16, at);
-        at += 2;
-    }
-    if (length & 1) {
-        const u8 padded[2] = {*at, 0};
-        sum += LOAD(u16, padded);
-    }
-    return sum;
+    sum += more;
+    return sum + (sum < more);
 }
 
 /* The same number with the bytes of its words swapped: once for a range that starts at an odd
  * offset, and on little-endian machines once for a number that is to join such a sum. */
-static inline u64 swapped(u64 sum)
+INLINE u64 swapped(u64 sum)
 {
-    return sum % 65535 << 8;
+    return sum << 8 | sum >> 56;
 }
 
-static inline u64 in_order(u64 number)
+INLINE u64 in_order(u64 number)
 {
     return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? swapped(number) : number;
+}
+
+/* Two lanes of 64 bits: SSE2 on x86_64, NEON on aarch64, and plain code elsewhere. They have no
+ * carry, so that halves of 32 bits are added there. */
+typedef u64 lanes __attribute__((vector_size(16)));
+
+/* Memory is slow to begin, and begins anew with each page: who goes through it asks so far ahead.
+ * Beyond its end that does nothing. */
+enum { AHEAD = 2048, LINE = 64 };
+
+INLINE void ask_for(const u8 *at, u64 ahead)
+{
+    __builtin_prefetch((const void *)((u64)at + ahead));
+}
+
+/* The sum of many bytes, a multiple of 64. */
+static inline u64 sum_of_many(const u8 *at, i64 length)
+{
+    lanes all = {0, 0}, high = {0, 0};
+    for (; length; at += 64, length -= 64) {
+        lanes one = LOAD(lanes, at), two = LOAD(lanes, at + 16);
+        lanes three = LOAD(lanes, at + 32), four = LOAD(lanes, at + 48);
+        ask_for(at, AHEAD);
+        all += (one + two) + (three + four);
+        high += ((one >> 32) + (two >> 32)) + ((three >> 32) + (four >> 32));
+    }
+    high += all - (high << 32); /* `all` may have wrapped around; its low halves have not */
+    return plus(high[0], high[1]);
+}
+
+/* The sum of bytes, an odd last byte padded with zero. */
+INLINE u64 sum_of(const u8 *at, i64 length)
+{
+    u64 sum = 0;
+
+    if (length >= 64) {
+        sum = sum_of_many(at, length & ~63);
+        at += length & ~63;
+        length &= 63;
+    }
+    for (; length >= 16; at += 16, length -= 16)
+        sum = plus(plus(sum, LOAD(u64, at)), LOAD(u64, at + 8));
+    if (length & 8) {
+        sum = plus(sum, LOAD(u64, at));
+        at += 8;
+    }
+    if (length & 4) {
+        sum = plus(sum, LOAD(u32, at));
+        at += 4;
+    }
+    if (length & 2) {
+        sum = plus(sum, LOAD(u16, at));
+        at += 2;
+    }
+    if (length & 1) {
+        const u8 padded[2] = {*at, 0};
+        sum = plus(sum, LOAD(u16, padded));
+    }
+    return sum;
 }
 
 /* checksum.ones_sum: 0 to 65534. */

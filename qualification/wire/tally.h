@@ -1,11 +1,12 @@
-/* Counts what is alike, in memory that is given once: `Tally` of twin.py. */
+/* Counts what is alike, in memory that is given once: `Tally` of twin.py.
+ *
+ * Who includes this says how long a key is: KEY_WORDS.
+ */
 
 #ifndef VX_TALLY_H
 #define VX_TALLY_H
 
 #include "wire/bytes.h"
-
-enum { KEY_WORDS = 6 };
 
 struct entry {
     u64 key[KEY_WORDS];
@@ -17,10 +18,10 @@ struct entry {
 struct tally {
     struct entry *entries;
     u32 *slots;
-    u32 capacity, used, slot_mask, latest;
+    u32 capacity, used, slot_mask;
 };
 
-static int same_key(const u64 *one, const u64 *other)
+INLINE int same_key(const u64 *one, const u64 *other)
 {
     u64 differ = 0;
     for (int i = 0; i < KEY_WORDS; i++)
@@ -29,21 +30,16 @@ static int same_key(const u64 *one, const u64 *other)
 }
 
 /* Counts a key; 0 if there is no room for a new one. */
-static int count(struct tally *tally, const u64 *key)
+INLINE int count(struct tally *tally, const u64 *key)
 {
-    if (tally->used && same_key(tally->entries[tally->latest].key, key)) {
-        tally->entries[tally->latest].count++;
-        return 1;
-    }
     u64 hash = 0;
     for (u64 i = 0; i < KEY_WORDS; i++) /* multiplications that need not wait for each other */
         hash += (key[i] ^ key[i] >> 32) * (0x9e3779b97f4a7c15u + 2 * i); /* Knuth's constant */
     u32 slot = (u32)(hash >> 32) & tally->slot_mask;
     while (tally->slots[slot]) {
-        u32 place = tally->slots[slot] - 1;
-        if (same_key(tally->entries[place].key, key)) {
-            tally->entries[place].count++;
-            tally->latest = place;
+        struct entry *entry = &tally->entries[tally->slots[slot] - 1];
+        if (same_key(entry->key, key)) {
+            entry->count++;
             return 1;
         }
         slot = (slot + 1) & tally->slot_mask;
@@ -54,8 +50,7 @@ static int count(struct tally *tally, const u64 *key)
     for (int i = 0; i < KEY_WORDS; i++)
         entry->key[i] = key[i];
     entry->count = 1;
-    tally->latest = tally->used++;
-    tally->slots[slot] = tally->used;
+    tally->slots[slot] = ++tally->used;
     return 1;
 }
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import struct
 import zlib
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SWITCH = "VXQUAL_TWIN"
 """Environment variable: "off" leaves all work to Python, for tests and comparisons."""
@@ -22,8 +23,6 @@ REASONS = (
     "home-address", "jumbogram", "protocol", "vxlan-flag", "not-ip",
 )  # fmt: skip
 """`enum reason`, in its order."""
-
-KEY_BYTES = 48
 
 _INCLUDED = re.compile(rb'^#include "(.+)"$', re.MULTILINE)
 
@@ -50,38 +49,43 @@ class Native(NamedTuple):
     says: str
 
 
-class _Entry(ctypes.Structure):
-    _fields_ = [("key", ctypes.c_uint8 * KEY_BYTES), ("count", ctypes.c_uint64)]
-
-
 class Tally(ctypes.Structure):
-    """`struct tally`: counts distinct keys of `KEY_BYTES` in memory that is given once."""
+    """`struct tally`: counts distinct keys in memory that is given once."""
 
     used: int
-    latest: int
     slot_mask: int
+    _entry: struct.Struct
+    _entries: memoryview
     _fields_ = [
-        ("entries", ctypes.POINTER(_Entry)),
+        ("entries", ctypes.c_void_p),
         ("slots", ctypes.POINTER(ctypes.c_uint32)),
         ("capacity", ctypes.c_uint32),
         ("used", ctypes.c_uint32),
         ("slot_mask", ctypes.c_uint32),
-        ("latest", ctypes.c_uint32),
     ]
 
     @classmethod
-    def of(cls, capacity: int) -> Tally:
-        """An empty one for so many keys, a power of two."""
-        slots = 2 * capacity
-        return cls(
-            (_Entry * capacity)(), (ctypes.c_uint32 * slots)(), capacity, 0, slots - 1, 0
-        )  # ctypes keeps what a pointer in a structure was made of
+    def of(cls, capacity: int, key: str) -> Tally:
+        """An empty one.
 
-    def drain(self) -> list[tuple[bytes, int]]:
-        """Gives keys and counts, first seen first, and is empty again."""
-        found = [(bytes(entry.key), int(entry.count)) for entry in self.entries[: self.used]]
+        Args:
+            capacity: Keys that there is room for, a power of two.
+            key: What one consists of, as `struct` has it: whole words of 64 bits.
+        """
+        slots = 2 * capacity
+        entry = struct.Struct(f"={key}Q")
+        entries = ctypes.create_string_buffer(capacity * entry.size)
+        made = cls(
+            ctypes.addressof(entries), (ctypes.c_uint32 * slots)(), capacity, 0, slots - 1
+        )  # ctypes keeps what a pointer in a structure was made of, but not what an address was
+        made._entry, made._entries = entry, memoryview(entries)
+        return made
+
+    def drain(self) -> list[tuple[Any, ...]]:
+        """Gives keys, each with its count at the end, first seen first, and is empty again."""
+        found = list(self._entry.iter_unpack(self._entries[: self.used * self._entry.size]))
         ctypes.memset(self.slots, 0, ctypes.sizeof(ctypes.c_uint32) * (self.slot_mask + 1))
-        self.used = self.latest = 0
+        self.used = 0
         return found
 
 

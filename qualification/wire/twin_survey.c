@@ -1,5 +1,6 @@
 /* Whole captures as survey.py and capture_file.py have them, for twin_survey.py. */
 
+#define KEY_WORDS 6
 #include "wire/tally.h"
 #include "wire/verify.h"
 
@@ -85,8 +86,7 @@ static void outcome(u64 *key, struct frame frame, int is_ip, const struct judged
     const struct packet *outer = &found->outer, *inner = &found->inner;
     u64 address_bytes = 0;
     key[0] = key[1] = key[2] = key[3] = key[4] = 0;
-    key[5] = (u64)found->masks.good | (u64)found->masks.bad << 8 | (u64)found->masks.absent << 16 |
-             (u64)found->masks.unjudged << 24 | (u64)found->reason << 32 | (u64)is_ip << 40;
+    key[5] = (u64)found->masks | (u64)found->reason << 32 | (u64)is_ip << 40;
     if (!is_ip)
         return;
     if (outer->l4 != outer->start) {
@@ -117,7 +117,7 @@ EXPORT void vx_survey(struct survey *survey)
         if (!count(survey->tally, key))
             return;
         survey->number++;
-        if (found.masks.bad && survey->wrong_used < survey->wrong_capacity)
+        if (found.masks / BAD % 256 && survey->wrong_used < survey->wrong_capacity)
             survey->wrong[survey->wrong_used++] = (struct wrong_frame){
                 survey->number, record.start + record.skip, frame.captured,
                 record.wire_length - record.skip};

@@ -8,7 +8,6 @@ reference: the first bytes of a file, other link types, damage, and the wrong fr
 from __future__ import annotations
 
 import ctypes
-import struct
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 _SKIP = {ETHERNET: 0, COOKED: 2}
 """Link type to the bytes that lie before what can be taken for an Ethernet header."""
 
-_OUTCOME = struct.Struct("=32sQQ")  # a key, as `outcome` makes it
+_OUTCOME = "32sQQ"  # a key, as `outcome` makes it
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 
 
@@ -117,7 +116,7 @@ class _Fast:
         self._run = library.vx_survey
         self._run.argtypes, self._run.restype = (ctypes.POINTER(_Survey),), None
         self._reader, self._counting = reader, counting
-        self._tally = Tally.of(4096)
+        self._tally = Tally.of(4096, _OUTCOME)
         self._seen: tuple[str, list[int]] | None = None
         self._wrong = (_WrongFrame * counting.keep)()
         ports = sorted(counting.ports)
@@ -175,8 +174,7 @@ class _Fast:
 
     def _count(self) -> None:
         """Adds what was counted to what was before, first seen first."""
-        for key, count in self._tally.drain():
-            addresses, about, said = _OUTCOME.unpack(key)
+        for addresses, about, said, count in self._tally.drain():
             flow = None
             if said >> 40:
                 vni, protocol = _signed(about, 32), _signed(about >> 32, 16)

@@ -28,10 +28,8 @@ class _Judged(ctypes.Structure):
         ("vxlan", ctypes.c_int64),
         ("inside", ctypes.c_int64),
         ("vni", ctypes.c_int32),
-        *(
-            (name, ctypes.c_uint8)
-            for name in ("good", "bad", "absent", "unjudged", "reason", "trouble")
-        ),
+        ("masks", ctypes.c_uint32),
+        *((name, ctypes.c_uint8) for name in ("reason", "trouble")),
     ]
 
 
@@ -52,7 +50,7 @@ def twin_check(
         ctypes.c_uint32(len(ports)),
         ctypes.byref(found),
     )
-    masks = found.good, found.bad, found.absent, found.unjudged
+    masks = found.masks.to_bytes(4, "little")
     layout = _layout(frame, found) if is_ip else None
     return Checked(*masks, REASONS[found.reason], layout)
 
