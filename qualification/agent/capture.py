@@ -7,6 +7,8 @@ worth of memory. The ring only ever loses frames loudly.
 from __future__ import annotations
 
 import base64
+import os
+import select
 import struct
 import threading
 import time
@@ -22,13 +24,11 @@ from qualification.wire.volleys import MARKS
 from .bpf import sender_filter
 from .in_place import Counting, Judging, native
 from .messages import BadFrame, CaptureOrder, Handed, Seen
-from .ring import RingFrame, Rings
+from .ring import PAUSE_MS, RingFrame, Rings
 from .shapes import ShapeCounter
 
 _ETHERNET = 14
-_PAUSE = 0.002
-"""Seconds until a reader that has caught up looks again: waking up for each block as it gets full
-costs more than judging what is in it. The smallest ring holds many times what comes meanwhile."""
+_PAUSE = PAUSE_MS / 1000
 SEGMENT = "segment"
 """Named beside the layers: a frame whose bytes are not those that were due."""
 _OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
@@ -93,7 +93,7 @@ class _Capture:
         program = sender_filter(order.source_mac, order.protocols, order.port, order.snap)
         self._rings = rings
         self._ring = rings.take(order.interface, program, order.ring)
-        self._closing = threading.Event()
+        self._end, self._ending = os.pipe()  # C can wait for a pipe as well
         self._failure: BaseException | None = None
         self._last_arrival = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -105,12 +105,11 @@ class _Capture:
 
     def _run(self) -> None:
         try:
-            while not (self._closing.is_set() and self._ring.empty()):
-                if not self._ring.wait(0.005):
-                    continue
+            while not select.select([self._end], [], [], 0 if self._ring.ready() else _PAUSE)[0]:
                 self._take_ready()
-                if not self._ring.ready():
-                    self._closing.wait(_PAUSE)
+            while not self._ring.empty():
+                self._ring.wait(_PAUSE)
+                self._take_ready()
         except BaseException as error:
             self._failure = error
 
@@ -125,8 +124,9 @@ class _Capture:
 
     def _close(self) -> int:
         """Ends the capture; gives the number of frames that were lost."""
-        self._closing.set()
+        os.close(self._ending)
         self._thread.join()
+        os.close(self._end)
         drops = self._ring.drops()
         self._rings.give_back(self._ring)
         if self._failure is not None:
@@ -177,7 +177,7 @@ class PeerCapture(_Capture):
             super()._take_ready()
             return
         self._judging.counts.stop_at_wrong = len(self._samples) < self._order.keep
-        if self._judging.take(self._ring, self._take_wrong):
+        if self._judging.take(self._ring, self._end, self._take_wrong):
             self._last_arrival = time.monotonic()
 
     def _take_wrong(self, frame: RingFrame) -> None:
@@ -294,7 +294,7 @@ class SenderCapture(_Capture):
         if self._counting is None:
             super()._take_ready()
             return
-        if self._counting.take(self._ring, self._take):
+        if self._counting.take(self._ring, self._end, self._take):
             self._last_arrival = time.monotonic()
 
     def _take(self, frame: RingFrame) -> None:

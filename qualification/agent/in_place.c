@@ -20,6 +20,11 @@ struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
     u16 vlan_tpid, padding;
 };
 
+struct pollfd { /* poll(2) */
+    i32 fd;
+    i16 events, revents;
+};
+
 struct watch {
     u8 *ring;
     u32 block_size, block_count, next; /* the block that is or will be ours */
@@ -27,6 +32,9 @@ struct watch {
     const u8 *at;        /* the header of the next frame in it */
     u32 left;            /* frames from there on in it; 0: it is not ours yet */
     u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
+    int (*poll)(struct pollfd *, unsigned long, int); /* of the libc of this process */
+    i32 end;             /* closed at its other end when the capture is to end */
+    u32 pauses, pause;   /* until Python is told, and milliseconds of each */
     const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
     u32 our_vni_count;
     i32 vni, flow_port, ttl, first_late, end_late, first_mark, end_mark;
@@ -66,10 +74,10 @@ static int next_block(struct watch *watch)
     return 1;
 }
 
-/* Takes frame after frame of the blocks that are ready. Ends before one that `take` gives 0 for,
- * which is left to Python. */
-INLINE void each_frame(struct watch *watch,
-                       int (*take)(struct watch *, struct frame, const struct tpacket3_hdr *))
+/* Takes frame after frame of the blocks that are ready; 0 before one that `take` gives 0 for, which
+ * is left to Python. */
+INLINE int each_frame(struct watch *watch,
+                      int (*take)(struct watch *, struct frame, const struct tpacket3_hdr *))
 {
     while (next_block(watch)) {
         const u8 *at = watch->at;
@@ -81,13 +89,22 @@ INLINE void each_frame(struct watch *watch,
             if (!take(watch, (struct frame){at + header->mac, header->snaplen}, header)) {
                 watch->at = at;
                 watch->left = left;
-                return;
+                return 0;
             }
             at += header->next_offset;
         } while (--left);
         watch->left = 0;
         give_back(watch);
     }
+    return 1;
+}
+
+/* Lets some time go by, unless the capture is to end, or Python to be told. To wake up for each
+ * block as it gets full costs more than to judge what is in it. */
+static int go_on(struct watch *watch)
+{
+    struct pollfd end = {watch->end, 0, 0};
+    return watch->most_blocks && watch->pauses-- && !watch->poll(&end, 1, (int)watch->pause);
 }
 
 INLINE i32 ttl_of(struct frame frame, const struct packet *packet)
@@ -199,7 +216,8 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
 
 EXPORT void vx_judge_ring(struct watch *watch)
 {
-    each_frame(watch, judge);
+    while (each_frame(watch, judge) && go_on(watch))
+        ;
 }
 
 /* SenderCapture._take. Python's to take is one whose TCP header was not captured. */
@@ -224,5 +242,6 @@ INLINE int count_handed(struct watch *watch, struct frame frame, const struct tp
 
 EXPORT void vx_count_ring(struct watch *watch)
 {
-    each_frame(watch, count_handed);
+    while (each_frame(watch, count_handed) && go_on(watch))
+        ;
 }

@@ -13,6 +13,8 @@ from qualification.wire.twin import REASONS, Native, Tally, twin_of
 from qualification.wire.verify import LAYERS
 from qualification.wire.volleys import MARKS
 
+from .ring import PAUSE_MS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from .shapes import ShapeCounter
 
 _SHAPE, _HANDED = "QQ", "qQ"  # keys, as count_shape and count_handed make them
-_MOST_BLOCKS = 64
-"""Blocks of the ring until the counts are told again: a millisecond's or two."""
+_MOST_BLOCKS, _PAUSES = 64, 4
+"""Blocks of the ring, and pauses, until Python has its turn: a hundredth of a second or two."""
 
 _SHAPES = 4096
 """Distinct shapes that are counted before they are told; a burst has about as many as lengths."""
@@ -49,6 +51,10 @@ class _Watch(ctypes.Structure):
         ("at", ctypes.c_void_p),
         ("left", ctypes.c_uint32),
         ("stop_at_wrong", ctypes.c_uint32),
+        ("poll", ctypes.c_void_p),
+        ("end", ctypes.c_int32),
+        ("pauses", ctypes.c_uint32),
+        ("pause", ctypes.c_uint32),
         ("our_vnis", ctypes.POINTER(ctypes.c_int32)),
         ("our_vni_count", ctypes.c_uint32),
         *(
@@ -96,13 +102,16 @@ class _InPlace:
             end_mark=MARKS.stop,
             vxlan_port=order.vxlan_port,
             tally=ctypes.pointer(self._tally),
+            poll=ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value,
+            pause=PAUSE_MS,
         )
 
-    def take(self, ring: Ring, slowly: Callable[[RingFrame], None]) -> bool:
-        """Takes the blocks that are ready now, or the first of them if there are very many.
+    def take(self, ring: Ring, end: int, slowly: Callable[[RingFrame], None]) -> bool:
+        """Takes the blocks that are ready, pauses, and does so again for a while.
 
         Args:
             ring: Where.
+            end: File descriptor of a pipe whose other end is closed when there are to be no pauses.
             slowly: Takes a frame that is left to Python.
 
         Returns:
@@ -111,6 +120,7 @@ class _InPlace:
         watch = self.counts
         watch.ring, watch.block_size, watch.block_count = ring.address, ring.BLOCK, ring.block_count
         watch.next, watch.most_blocks = ring.next, _MOST_BLOCKS
+        watch.end, watch.pauses = end, _PAUSES
         while True:
             self._run(ctypes.byref(watch))
             if not watch.left:

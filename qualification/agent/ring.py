@@ -31,6 +31,9 @@ _STATUS_AT = 8
 _RETIRE_MS = 4
 """A block that is not full is handed over after this long: with small blocks, and many of them, a
 reader that gets no CPU for half a second loses nothing."""
+PAUSE_MS = 4
+"""A reader that has caught up looks again after this long: waking up for each block as it gets full
+costs more than judging what is in it. The smallest ring holds many times what comes meanwhile."""
 
 
 class RingFrame(NamedTuple):

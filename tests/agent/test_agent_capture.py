@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -394,6 +395,13 @@ def test_the_last_frame_is_seen_though_it_came_just_now(captured: Any) -> None:
     """A block that is not full is with the kernel for a while; the end must wait for it."""
     for _ in range(30):
         assert captured(ORDER, tunnel(inner())).frames == 1
+
+
+def test_a_capture_leaves_nothing_open(captured: Any) -> None:
+    captured(ORDER)  # its ring is kept
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    captured(ORDER, tunnel(inner()))
+    assert len(os.listdir("/proc/self/fd")) == len(before)  # noqa: PTH208
 
 
 def test_a_ring_too_small_loses_loudly(net: Any, kept: Rings) -> None:
