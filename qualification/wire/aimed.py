@@ -49,8 +49,8 @@ def aimed(make: Maker, payload: int, gso_size: int, computed: int) -> Shot:
     """
     shot = make.shot(payload, gso_size)
     frame = bytearray(shot.frame)
-    frame[_MAC_WORD] = bytes(2)
-    word = (0xFFFF - computed - _outer_sum(make, replace(shot, frame=bytes(frame)))) % 65535
+    there = int.from_bytes(frame[_MAC_WORD], "big")
+    word = (0xFFFF - computed - _outer_sum(make, shot) + there) % 65535
     frame[_MAC_WORD] = struct.pack("!H", word)
     if gso_size:
         return replace(shot, frame=bytes(frame))

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qualification.wire.checksum import checksum, ones_sum, pseudo_sum
+from qualification.wire.checksum import checksum, ones_sum
 from qualification.wire.packet import TCP, UDP
 
 if TYPE_CHECKING:
@@ -27,8 +27,17 @@ if TYPE_CHECKING:
 FIN, PSH, ACK, CWR = 0x01, 0x08, 0x10, 0x80
 
 _VNET = struct.Struct("<BBHHHH")
+_put_u16 = struct.Struct("!H").pack_into
+_put_u32 = struct.Struct("!I").pack_into
+_read_sequence = struct.Struct("!4xI5xB").unpack_from
 _NEEDS_CSUM = 1
 _GSO_TCP4, _GSO_TCP6, _GSO_UDP, _GSO_ECN = 1, 4, 5, 0x80
+_VLAN_TAG = struct.Struct("!HH")
+_IPV4_TYPE, _IPV6_TYPE = b"\x08\x00", b"\x86\xdd"
+_IPV4 = struct.Struct("!HHHHHH4s4s")
+_IPV6 = struct.Struct("!IHBB16s16s")
+_UDP = struct.Struct("!HHHH")
+_TCP = struct.Struct("!HHIIBBHHH")
 _CSUM_AT = {TCP: 16, UDP: 6}
 _FIRST_SOURCE_PORT = 1024
 _DF = 0x4000
@@ -131,28 +140,30 @@ class Shot:
 
     def expected(self) -> list[bytes]:
         """What must be on the wire, in order, each as `canonical` leaves it."""
-        head, payload = self.frame[: self.payload_at], self.frame[self.payload_at :]
-        size = self.gso_size or max(1, len(payload))
-        starts = range(0, len(payload), size) or [0]
-        return [self._segment(head, payload[at : at + size], at, len(payload)) for at in starts]
-
-    def _segment(self, head: bytes, payload: bytes, at: int, whole: int) -> bytes:
-        out = bytearray(head + payload)
         l3, l4 = self.l3, self.l4
-        if self.family == 4:
-            struct.pack_into("!H", out, l3 + 2, len(out) - l3)
-        else:
-            struct.pack_into("!H", out, l3 + 4, len(out) - l3 - 40)
-        if self.protocol == UDP:
-            struct.pack_into("!H", out, l4 + 4, len(out) - l4)
-        else:
-            sequence = int.from_bytes(head[l4 + 4 : l4 + 8], "big") + at
-            struct.pack_into("!I", out, l4 + 4, sequence & 0xFFFFFFFF)
-            if at + len(payload) < whole:
-                out[l4 + 13] &= ~(FIN | PSH) & 0xFF
-            if at:
-                out[l4 + 13] &= ~CWR & 0xFF
-        return canonical(out, l3, l4, self.protocol)
+        if self.frames == 1:
+            return [canonical(self.frame, l3, l4, self.protocol)]
+        start, size = self.payload_at, self.gso_size
+        payload = len(self.frame) - start
+        head = bytearray(canonical(self.frame[:start], l3, l4, self.protocol))
+        sequence, flags = _read_sequence(head, l4) if self.protocol == TCP else (0, 0)
+        due = []
+        for at in range(0, payload, size):
+            piece = self.frame[start + at : start + at + size]
+            length = start + len(piece)
+            if self.family == 4:
+                _put_u16(head, l3 + 2, length - l3)
+            else:
+                _put_u16(head, l3 + 4, length - l3 - 40)
+            if self.protocol == UDP:
+                _put_u16(head, l4 + 4, length - l4)
+            else:
+                last = at + size >= payload
+                not_here = (0 if last else FIN | PSH) | (CWR if at else 0)
+                _put_u32(head, l4 + 4, (sequence + at) & 0xFFFFFFFF)
+                head[l4 + 13] = flags & ~not_here
+            due.append(bytes(head) + piece)
+        return due
 
 
 def canonical(frame: bytes | bytearray, l3: int, l4: int, protocol: int) -> bytes:
@@ -187,6 +198,9 @@ class Maker:
         self.path = path
         self.protocol = protocol
         self._fill = fill
+        self._macs = path.destination_mac + path.source_mac
+        self._four = path.family == 4
+        self._addresses = ones_sum(path.source + path.destination)
         self.taken = 0
 
     @property
@@ -198,8 +212,10 @@ class Maker:
     def payload(self, size: int) -> bytes:
         """Bytes that no other shot has at the same place."""
         start = self.taken * 7919 % len(self._fill)
-        times = -(-(start + size) // len(self._fill))
-        return (self._fill * max(1, times))[start : start + size]
+        found = self._fill[start : start + size]
+        while len(found) < size:
+            found += self._fill[: size - len(found)]
+        return found
 
     def shot(
         self,
@@ -230,52 +246,49 @@ class Maker:
             following: IPv6: the type of the first extension header.
         """
         number, self.taken = self.taken, self.taken + 1
-        path = self.path
         data = self.payload(payload) if isinstance(payload, int) else payload
-        kind = 0x0800 if path.family == 4 else 0x86DD
+        path, protocol = self.path, self.protocol
         ttl = path.ttl if ttl is None else ttl
-        link = path.destination_mac + path.source_mac
-        link += b"".join(struct.pack("!HH", 0x8100, tag) for tag in vlans)
-        link += struct.pack("!H", kind)
-        l4 = self._l4(number, data, flags)
-        if path.family == 4:
+        link = self._macs
+        for tag in vlans:
+            link += _VLAN_TAG.pack(0x8100, tag)
+        l4 = self._l4_header(number, len(data), flags)
+        size = len(options) + len(l4) + len(data)
+        if self._four:
+            link += _IPV4_TYPE
             identity = (number * 97 + 1 if ident is None else ident) & 0xFFFF
-            header = _ipv4(path, traffic_class, identity, df, ttl, self.protocol, options, len(l4))
+            header = self._ipv4(traffic_class, identity, df, ttl, options, size)
         else:
-            header = struct.pack(
-                "!IHBB",
-                0x60000000 | traffic_class << 20,
-                len(options) + len(l4),
-                self.protocol if following is None else following,
-                ttl,
-            )
-            header += path.source + path.destination + options
+            link += _IPV6_TYPE
+            first = 0x60000000 | traffic_class << 20
+            kind = protocol if following is None else following
+            header = _IPV6.pack(first, size, kind, ttl, path.source, path.destination) + options
         start = len(link)
-        return Shot(link + header + l4, start, start + len(header), self.protocol, gso_size)
+        l4_at = start + len(header)
+        return Shot(link + header + l4 + data, start, l4_at, protocol, gso_size)
 
-    def _l4(self, number: int, data: bytes, flags: int) -> bytes:
+    def _l4_header(self, number: int, payload: int, flags: int) -> bytes:
         source, port = _FIRST_SOURCE_PORT + number, self.path.port
         if self.protocol == UDP:
-            length = 8 + len(data)
-            seed = self.seed(length)
+            length = 8 + payload
             # A super-packet of 64 KiB and headers has a length that its field cannot hold.
-            return struct.pack("!HHHH", source, port, length & 0xFFFF, seed) + data
-        seed = self.seed(20 + len(data))
+            return _UDP.pack(source, port, length & 0xFFFF, self.seed(length))
+        seed = self.seed(20 + payload)
         sequence = (0x80000000 + (number << 16)) & 0xFFFFFFFF  # none meets another shot's
-        return (
-            struct.pack("!HHIIBBHHH", source, port, sequence, 1, 0x50, flags, 4096, seed, 0) + data
-        )
+        return _TCP.pack(source, port, sequence, 1, 0x50, flags, 4096, seed, 0)
 
     def seed(self, length: int) -> int:
         """The folded sum of the pseudo-header, as the kernel leaves it in the field."""
-        return pseudo_sum(self.path.source, self.path.destination, self.protocol, length) % 65535
+        return (self._addresses + self.protocol + length) % 65535
 
-
-def _ipv4(
-    path: Path, tos: int, ident: int, df: bool, ttl: int, protocol: int, options: bytes, size: int
-) -> bytes:
-    words = 5 + len(options) // 4
-    fields = (0x40 | words, tos, (words * 4 + size) & 0xFFFF, ident, _DF if df else 0, ttl)
-    head = struct.pack("!BBHHHBBH", *fields, protocol, 0) + path.source + path.destination
-    head += options
-    return head[:10] + struct.pack("!H", checksum(ones_sum(head))) + head[12:]
+    def _ipv4(self, tos: int, ident: int, df: bool, ttl: int, options: bytes, size: int) -> bytes:
+        """The IPv4 header of a packet of that size behind its first 20 bytes."""
+        words = (
+            (0x45 + len(options) // 4) << 8 | tos,
+            (20 + size) & 0xFFFF,
+            ident,
+            _DF if df else 0,
+            ttl << 8 | self.protocol,
+        )
+        field = checksum(sum(words) + self._addresses + ones_sum(options))
+        return _IPV4.pack(*words, field, self.path.source, self.path.destination) + options

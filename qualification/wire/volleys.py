@@ -76,7 +76,8 @@ class Volley:
         while enough < ENOUGH:
             for shot in self.make(make, cut):
                 yield shot
-                enough += shot.frames if shot.frames > 1 or not cut else 0
+                frames = shot.frames
+                enough += frames if frames > 1 or not cut else 0
 
 
 VOLLEYS: dict[str, Volley] = {}
