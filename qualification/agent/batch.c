@@ -40,17 +40,6 @@ static u32 crc_hqx(const u8 *at, size length)
     return crc;
 }
 
-static int equal(const u8 *one, const u8 *other, size length)
-{
-    for (; length >= 8; one += 8, other += 8, length -= 8)
-        if (LOAD(u64, one) != LOAD(u64, other))
-            return 0;
-    for (; length; one++, other++, length--)
-        if (*one != *other)
-            return 0;
-    return 1;
-}
-
 static void put_header(u8 *to, u32 mark, u32 sequence, u32 length)
 {
     put32(to, 0x76787101); /* vxq, 1 */

@@ -13,16 +13,18 @@ import struct
 import threading
 import time
 from collections import Counter
+from ctypes import CDLL
 from dataclasses import replace
 
 from qualification.wire.dissect import Layout, dissect
 from qualification.wire.packet import TCP, Packet
 from qualification.wire.twin import TwinsDifferError
-from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, Checked, check, explain
+from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
-from .in_place import Counting, Judging, native
+from .due import Due
+from .in_place import Counting, InPlace, Judging, native
 from .messages import BadFrame, CaptureOrder, Handed, Seen
 from .ring import PAUSE_MS, RingFrame, Rings
 from .shapes import ShapeCounter
@@ -137,13 +139,19 @@ class _Capture:
 class PeerCapture(_Capture):
     """Judges every frame of a flow, in full, on the NIC it arrives at.
 
+    Args:
+        order: What to watch.
+        rings: Where the ring comes from.
+        due: The frames that are due, where each of them is known.
+
     Attributes:
         in_place: Whether the C twin may take what Python need not see.
     """
 
     in_place = True
 
-    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
+    def __init__(self, order: CaptureOrder, rings: Rings, due: Due | None = None) -> None:
+        self._due = due
         self._arrived = 0
         self._frames = self._bad = self._unasked = self._late = self._foreign = 0
         self._bad_layers: Counter[str] = Counter()
@@ -162,9 +170,8 @@ class PeerCapture(_Capture):
         library = native().library if self.in_place and order.vlan is None else None
         self._judging: Judging | None = None
         if library is not None:
-            self._judging = Judging(
-                library, order, self._must_have, self._must_not_have, self._longest, self._shapes
-            )
+            layers = self._must_have, self._must_not_have
+            self._judging = Judging(library, order, *layers, self._longest, self._shapes, due)
         super().__init__(order, rings)
 
     @property
@@ -210,8 +217,11 @@ class PeerCapture(_Capture):
         if self._must_not_have & ~checked.absent & (checked.good | checked.bad):
             self._unasked += 1
         differs = None
-        if whose == _OURS:
-            differs = _mistagged(self._order.vlan, frame.vlan) or self._differs(data, checked)
+        layout, due = checked.layout, self._due
+        if whose == _OURS and layout is not None:
+            differs = _mistagged(self._order.vlan, frame.vlan)
+            if due is not None and not differs:
+                differs = due.differs(data, layout)
         if bad or differs:
             self._frames += 1
             self._bad += 1
@@ -219,25 +229,17 @@ class PeerCapture(_Capture):
             self._bad_layers.update(names)
             if len(self._samples) < self._order.keep:
                 sample = self._sample(frame, data, names, checked.absent & bad)
-                said = (differs, *self._explain(data, checked)) if differs else ()
-                self._samples.append(replace(sample, findings=sample.findings + said))
+                said = [differs] if differs else []
+                if said and due is not None and layout is not None:
+                    said += due.explain(data, layout)
+                self._samples.append(replace(sample, findings=(*sample.findings, *said)))
         elif checked.unjudged:
             self._unjudged[checked.reason or "unknown"] += 1
             return
         else:
             self._frames += 1
-        if checked.layout is not None:
-            self._shapes.add(data, frame.wire_length, checked.layout, bool(bad or differs))
-
-    def _differs(self, data: bytes, checked: Checked) -> str | None:
-        """What is wrong with a frame of ours beside its checksums; None where that is not known."""
-        del data, checked
-        return None
-
-    def _explain(self, data: bytes, checked: Checked) -> list[str]:
-        """More on a frame that differs."""
-        del data, checked
-        return []
+        if layout is not None:
+            self._shapes.add(data, frame.wire_length, layout, bool(bad or differs))
 
     def _sample(
         self, frame: RingFrame, data: bytes, names: tuple[str, ...], absent: int
@@ -260,6 +262,7 @@ class PeerCapture(_Capture):
             self._late += counts.late
             self._foreign += counts.foreign
             self._bad_layers.update(self._judging.bad_layers())
+            self._bad_layers.update({SEGMENT: counts.not_due} if counts.not_due else {})
             self._unjudged.update(self._judging.unjudged())
         return Seen(
             frames=self._frames,
@@ -287,8 +290,11 @@ class SenderCapture(_Capture):
     def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._sizes: Counter[tuple[int, bool]] = Counter()
         library = native().library if self.in_place else None
-        self._counting = None if library is None else Counting(library, order, self._add)
+        self._counting = None if library is None else self._in_place(library, order)
         super().__init__(order, rings)
+
+    def _in_place(self, library: CDLL, order: CaptureOrder) -> InPlace:
+        return Counting(library, order, self._add)
 
     def _take_ready(self) -> None:
         if self._counting is None:

@@ -2,6 +2,7 @@
  * ring.py reads, for in_place.py. */
 
 #define KEY_WORDS 2
+#include "agent/due.h"
 #include "wire/tally.h"
 #include "wire/verify.h"
 
@@ -25,6 +26,13 @@ struct pollfd { /* poll(2) */
     i16 events, revents;
 };
 
+/* VolleySender's: what is counted of shots, which are told by their source ports. */
+struct handed {
+    const u16 *sizes; /* payload bytes of each segment; 0: not to be cut */
+    u32 first_port, shots;
+    u64 packets, frames, unfinished, super_packets, segments;
+};
+
 struct watch {
     u8 *ring;
     u32 block_size, block_count, next; /* the block that is or will be ours */
@@ -44,6 +52,9 @@ struct watch {
     struct tally *tally;
     u8 *last;            /* per outer source port: 0 no frame yet, 1 a right one, 2 a wrong one */
     u64 arrived, frames, bad, unasked, late, foreign, unfinished, over_mtu;
+    const struct due *due; /* null where none is known */
+    u64 not_due;
+    struct handed *handed; /* null where it is no volley */
     u64 bad_layers[LAYER_COUNT], unjudged[NOT_IP + 1];
 };
 
@@ -194,16 +205,21 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         watch->over_mtu++;
         return 1;
     }
-    int judged = wrong || found.masks < UNJUDGED;
-    if (wrong && watch->stop_at_wrong)
+    struct held held = NOT_HELD;
+    if (watch->due && theirs == OURS)
+        held = hold(watch->due, frame, &found);
+    int bad_frame = wrong || held.wrong, judged = bad_frame || found.masks < UNJUDGED;
+    if (bad_frame && watch->stop_at_wrong)
         return 0;
-    if (judged && is_ip && !count_shape(watch, frame, header->len, &found, wrong != 0))
+    if (judged && is_ip && !count_shape(watch, frame, header->len, &found, bad_frame))
         return 0;
+    come(watch->due, &held);
     watch->arrived++;
     if (watch->must_not_have & ~absent & (good | bad))
         watch->unasked++;
-    if (wrong) {
+    if (bad_frame) {
         watch->bad++;
+        watch->not_due += (u64)held.wrong;
         for (int layer = 0; layer < LAYER_COUNT; layer++)
             watch->bad_layers[layer] += wrong >> layer & 1;
     }
@@ -218,6 +234,20 @@ EXPORT void vx_judge_ring(struct watch *watch)
 {
     while (each_frame(watch, judge) && go_on(watch))
         ;
+}
+
+/* VolleySender._count */
+static void count_shot(struct handed *handed, i32 source_port, i64 payload, int unfinished)
+{
+    u32 shot = (u32)source_port - handed->first_port; /* below it wraps around */
+    i64 segment = shot < handed->shots ? handed->sizes[shot] : 0;
+    u64 pieces = segment && payload > segment ? (u64)((payload + segment - 1) / segment) : 1;
+
+    handed->packets++;
+    handed->frames += pieces;
+    handed->unfinished += unfinished ? pieces : 0;
+    handed->super_packets += pieces > 1;
+    handed->segments += pieces > 1 ? pieces : 0;
 }
 
 /* SenderCapture._take. Python's to take is one whose TCP header was not captured. */
@@ -236,7 +266,12 @@ INLINE int count_handed(struct watch *watch, struct frame frame, const struct tp
             return 0;
         payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
     }
-    const u64 key[KEY_WORDS] = {(u64)payload, (header->status & STATUS_UNFINISHED) != 0};
+    int unfinished = (header->status & STATUS_UNFINISHED) != 0;
+    if (watch->handed) {
+        count_shot(watch->handed, packet->source_port, payload, unfinished);
+        return 1;
+    }
+    const u64 key[KEY_WORDS] = {(u64)payload, (u64)unfinished};
     return count(watch->tally, key);
 }
 

@@ -16,8 +16,10 @@ from qualification.wire.volleys import MARKS
 from .ring import PAUSE_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from array import array
+    from collections.abc import Callable, Mapping
 
+    from .due import Due
     from .messages import CaptureOrder
     from .ring import Ring, RingFrame
     from .shapes import ShapeCounter
@@ -33,6 +35,54 @@ _SHAPES = 4096
 def native() -> Native:
     """What judges frames on this host: the C twin, or Python and why."""
     return twin_of(__file__)
+
+
+class _Due(ctypes.Structure):
+    """`struct due`: the memory of a `Due`."""
+
+    _fields_ = [
+        ("frames", ctypes.c_char_p),
+        ("starts", ctypes.POINTER(ctypes.c_uint32)),
+        ("came", ctypes.POINTER(ctypes.c_int32)),
+        ("firsts", ctypes.POINTER(ctypes.c_uint32)),
+        ("fragmentable", ctypes.c_char_p),
+        ("outer", ctypes.POINTER(ctypes.c_uint64)),
+        *((name, ctypes.c_uint32) for name in ("first_port", "shots", "tunnel")),
+    ]
+
+    @classmethod
+    def of(cls, due: Due) -> _Due:
+        """What it has, in place: ctypes keeps it."""
+
+        def memory(kind: type[ctypes._SimpleCData[int]], numbers: array[int]) -> object:
+            assert ctypes.sizeof(kind) == numbers.itemsize
+            return (kind * len(numbers)).from_buffer(numbers)
+
+        return cls(
+            due.frames,
+            memory(ctypes.c_uint32, due.starts),
+            memory(ctypes.c_int32, due.came),
+            memory(ctypes.c_uint32, due.firsts),
+            due.fragmentable,
+            memory(ctypes.c_uint64, due.outer),
+            due.first_port,
+            len(due.outer),
+            due.tunnel,
+        )
+
+
+_HANDED_COUNTS = ("packets", "frames", "unfinished", "super_packets", "segments")
+
+
+class _Handed(ctypes.Structure):
+    """`struct handed`."""
+
+    _fields_ = [
+        ("sizes", ctypes.POINTER(ctypes.c_uint16)),
+        ("first_port", ctypes.c_uint32),
+        ("shots", ctypes.c_uint32),
+        *((name, ctypes.c_uint64) for name in _HANDED_COUNTS),
+    ]
 
 
 class _Watch(ctypes.Structure):
@@ -75,12 +125,15 @@ class _Watch(ctypes.Structure):
                 "arrived", "frames", "bad", "unasked", "late", "foreign", "unfinished", "over_mtu",
             )
         ),
+        ("due", ctypes.POINTER(_Due)),
+        ("not_due", ctypes.c_uint64),
+        ("handed", ctypes.POINTER(_Handed)),
         ("bad_layers", ctypes.c_uint64 * len(LAYERS)),
         ("unjudged", ctypes.c_uint64 * len(REASONS)),
     ]  # fmt: skip
 
 
-class _InPlace:
+class InPlace:
     """The twin at work on a capture."""
 
     def __init__(self, library: ctypes.CDLL, function: str, key: str, order: CaptureOrder) -> None:
@@ -138,7 +191,7 @@ class _InPlace:
         raise NotImplementedError
 
 
-class Judging(_InPlace):
+class Judging(InPlace):
     """Judges frames as `PeerCapture` does.
 
     Args:
@@ -148,6 +201,7 @@ class Judging(_InPlace):
         must_not_have: Layers whose checksum must be absent.
         longest: Bytes of the longest frame the link takes.
         shapes: Where frames are counted by shape.
+        due: The frames that are due, where each of them is known.
     """
 
     def __init__(
@@ -158,12 +212,15 @@ class Judging(_InPlace):
         must_not_have: int,
         longest: int,
         shapes: ShapeCounter,
+        due: Due | None,
     ) -> None:
         super().__init__(library, "vx_judge_ring", _SHAPE, order)
         self._shapes = shapes
         counts = self.counts
         counts.must_have, counts.must_not_have = must_have, must_not_have
         counts.longest = longest
+        if due is not None:
+            counts.due = ctypes.pointer(_Due.of(due))
         counts.last = ctypes.addressof(ctypes.c_char.from_buffer(shapes.last))
 
     def drain(self) -> None:
@@ -183,7 +240,7 @@ class Judging(_InPlace):
         return {name: frames for name, frames in found.items() if frames}
 
 
-class Counting(_InPlace):
+class Counting(InPlace):
     """Counts frames as `SenderCapture` does.
 
     Args:
@@ -202,3 +259,31 @@ class Counting(_InPlace):
         """Hands counts over."""
         for payload, unfinished, count in self._tally.drain():
             self._add(payload, bool(unfinished), count)
+
+
+class CountingShots(InPlace):
+    """Counts frames as `VolleySender` does.
+
+    Args:
+        library: The twin.
+        order: What is watched.
+        sizes: Payload bytes of each segment by source port, 0 for a buffer not to be cut.
+    """
+
+    def __init__(self, library: ctypes.CDLL, order: CaptureOrder, sizes: Mapping[int, int]) -> None:
+        super().__init__(library, "vx_count_ring", _HANDED, order)
+        first = min(sizes, default=0)
+        known = [sizes.get(port, 0) for port in range(first, max(sizes, default=0) + 1)]
+        self._handed = _Handed((ctypes.c_uint16 * len(known))(*known), first, len(known))
+        self.counts.handed = ctypes.pointer(self._handed)
+
+    def counted(self, name: str) -> int:
+        """So many so far; the name is one of `Handed`'s."""
+        return int(getattr(self._handed, name))
+
+    def all_counted(self) -> dict[str, int]:
+        """All of them by name."""
+        return {name: self.counted(name) for name in _HANDED_COUNTS}
+
+    def drain(self) -> None:
+        """There is nothing to hand over."""

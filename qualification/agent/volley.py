@@ -11,16 +11,16 @@ import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from ctypes import CDLL
 
-from qualification.wire.difference import differences, nearest
-from qualification.wire.dissect import Layout
-from qualification.wire.layers import Checked
 from qualification.wire.packet import TCP, UDP, Packet
-from qualification.wire.shots import Maker, Path, Shot, canonical
+from qualification.wire.shots import Maker, Path, Shot
 from qualification.wire.volleys import VOLLEYS
 
 from . import namespaces
-from .capture import PeerCapture, SenderCapture, of_flow
+from .capture import PeerCapture, SenderCapture
+from .due import Due
+from .in_place import CountingShots, InPlace
 from .messages import CaptureOrder, Handed, VolleyOrder
 from .payload import pool
 from .ring import Rings
@@ -29,8 +29,6 @@ _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _SEND_BUFFER = 16 << 20
 _FINISHED = bytes(10)
 """The struct virtio_net_hdr of a frame that asks for nothing."""
-
-_VXLAN_WORDS = b"\x08\0\0\0"
 
 
 def shots_of(order: VolleyOrder) -> Iterator[Shot]:
@@ -108,17 +106,21 @@ class RawSockets:
 class VolleySender(SenderCapture):
     """Counts what the kernel hands to the NIC of a volley, each shot by its own segment size."""
 
-    in_place = False
-
     def __init__(self, order: CaptureOrder, rings: Rings, shots: Iterable[Shot]) -> None:
         self._sizes_of = {shot.source_port: shot.gso_size for shot in shots}
         self._handed: Counter[str] = Counter()
+        self._counting_shots: CountingShots | None = None
         super().__init__(order, rings)
+
+    def _in_place(self, library: CDLL, order: CaptureOrder) -> InPlace:
+        self._counting_shots = counting = CountingShots(library, order, self._sizes_of)
+        return counting
 
     @property
     def frames(self) -> int:
         """Frames that what was seen so far makes on the wire."""
-        return self._handed["frames"]
+        counting = self._counting_shots
+        return self._handed["frames"] + (counting.counted("frames") if counting else 0)
 
     def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
         segment = self._sizes_of.get(packet.source_port or 0, 0) or max(1, payload)
@@ -133,77 +135,14 @@ class VolleySender(SenderCapture):
 
     def finish(self, _segment: int = 0) -> Handed:
         """Ends the capture and says what was handed over."""
-        return Handed(drops=self._close(), **self._handed)
+        drops = self._close()
+        if self._counting_shots is not None:
+            self._handed.update(self._counting_shots.all_counted())
+        return Handed(drops=drops, **self._handed)
 
 
 class VolleyCapture(PeerCapture):
     """Judges every frame of a volley, and whether it is one of those that were due."""
 
-    in_place = False  # every frame is held against those that were due
-
     def __init__(self, order: CaptureOrder, rings: Rings, volley: VolleyOrder) -> None:
-        self._shots = {shot.source_port: shot for shot in shots_of(volley)}
-        self._due = Counter(frame for shot in self._shots.values() for frame in shot.expected())
-        self._outer: dict[int, bytes] = {}
-        self._idents: set[tuple[int, bytes]] = set()
-        super().__init__(order, rings)
-
-    def _differs(self, data: bytes, checked: Checked) -> str | None:
-        layout = checked.layout
-        tunnel = self._order.vni is not None
-        packet = None if layout is None else of_flow(self._order, layout)
-        if layout is None or packet is None:
-            fragment = layout is not None and layout.outer.trouble == "fragment"
-            return "it is an IP fragment" if fragment else None
-        found = _stripped(data, layout, packet)
-        if found not in self._due:
-            return "it is not one of the frames that were due"
-        if not self._due[found]:
-            return "it came twice"
-        self._due[found] -= 1
-        shot = self._shots[packet.source_port or 0]
-        if shot.fragmentable:
-            ident = shot.source_port, data[packet.start + 4 : packet.start + 6]
-            if ident in self._idents:
-                return "its IPv4 id is another segment's, and DF is not set"
-            self._idents.add(ident)
-        return self._tunnel_differs(data, layout, shot) if tunnel else None
-
-    def _tunnel_differs(self, data: bytes, layout: Layout, shot: Shot) -> str | None:
-        """What of the outer headers is not as it should be, or not as in its other segments."""
-        vxlan, start = layout.vxlan or 0, layout.outer.start
-        if data[vxlan : vxlan + 4] != _VXLAN_WORDS or data[vxlan + 7]:
-            return f"VXLAN header is {data[vxlan : vxlan + 8].hex()}: reserved bits are set"
-        if layout.outer.family == 4:
-            outer = data[start + 1 : start + 2] + data[start + 6 : start + 9]
-        else:
-            outer = data[start : start + 4] + data[start + 7 : start + 8]
-        outer += data[layout.outer.l4 : layout.outer.l4 + 2]
-        if self._outer.setdefault(shot.source_port, outer) != outer:
-            return (
-                "outer DSCP, DF, TTL or source port are not those of the other segments of the "
-                "same super-packet"
-            )
-        return None
-
-    def _explain(self, data: bytes, checked: Checked) -> list[str]:
-        """The fields in which a frame that was not due differs from the nearest one that was."""
-        layout = checked.layout
-        packet = None if layout is None else of_flow(self._order, layout)
-        if layout is None or packet is None:
-            return []
-        found = _stripped(data, layout, packet)
-        shot = self._shots.get(packet.source_port or 0)
-        if shot is None:
-            return ["no frame of this source port was due"]
-        due = nearest(found, shot.expected())
-        if due is None or due == found:
-            return []
-        return differences(found, due, shot.l3, shot.l4, shot.protocol)
-
-
-def _stripped(data: bytes, layout: Layout, packet: Packet) -> bytes:
-    """The frame that was sent, out of its tunnel and without padding, in its canonical form."""
-    start = 0 if layout.vxlan is None else layout.vxlan + 8
-    end = packet.end if layout.vxlan is None else layout.outer.end
-    return canonical(data[start:end], packet.start - start, packet.l4 - start, packet.protocol)
+        super().__init__(order, rings, Due(shots_of(volley), tunnel=order.vni is not None))

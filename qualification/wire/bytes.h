@@ -46,6 +46,17 @@ static inline void put32(u8 *at, u32 value)
     put16(at + 2, value);
 }
 
+static inline int equal(const u8 *one, const u8 *other, size length)
+{
+    for (; length >= 8; one += 8, other += 8, length -= 8)
+        if (LOAD(u64, one) != LOAD(u64, other))
+            return 0;
+    for (; length; one++, other++, length--)
+        if (*one != *other)
+            return 0;
+    return 1;
+}
+
 /* ---- one's complement sums (RFC 1071) -------------------------------------------------------- */
 
 /* A sum is a number modulo 2**64 - 1, as words of this machine's order, with the carry added back;
