@@ -1,0 +1,115 @@
+"""Runs of vxqual itself, on the loopback lab: a plan, and one flow with a high demand."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from xml.etree import ElementTree
+
+from qualification.results import store
+
+from .processes import VXQUAL, Cost, run
+from .rows import Bar, Row, Side
+from .setting import Setting
+
+LOOPBACK = Path(__file__).parents[1] / "topologies" / "loopback.yaml"
+_FEW = ("-k", "test_control or test_received")
+"""Cells enough to see that it works."""
+
+
+def qualify(setting: Setting, topology: Path, *options: str) -> tuple[Cost, Path]:
+    """Runs `vxqual run` to its end.
+
+    Args:
+        setting: How things are measured.
+        topology: Of NICs that are good.
+        *options: More of its options.
+
+    Returns:
+        What it cost, and where its results are.
+
+    Raises:
+        LabError: It did not find them good.
+    """
+    out = setting.scratch / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [VXQUAL, "run", f"--topology={topology}", f"--out={out}", *options]
+    return run(command, keep=True), out
+
+
+def standard_plan(setting: Setting) -> Iterator[Row]:
+    """The standard plan: from start to matrix, and what a cell costs beside its traffic."""
+    overheads = []
+    note = ""
+
+    def start_to_matrix() -> float:
+        nonlocal note
+        few = _FEW if setting.quick else ()
+        cost, out = qualify(setting, LOOPBACK, "--plan=standard", *few)
+        entries = [e for e in store.read(out).entries.values() if e.evidence is not None]
+        bursts = [burst for e in entries if e.evidence for burst in e.evidence.bursts]
+        traffic = sum(burst.sent.seconds for burst in bursts)
+        overheads.append((cost.wall - traffic) / len(entries))
+        note = f"{len(entries)} cells, {traffic:.0f} s of traffic"
+        return cost.wall
+
+    found = setting.in_turn({"standard plan": start_to_matrix}, warm_up=False)
+    yield Row(
+        work="standard plan on the loopback lab, start to matrix",
+        unit="s",
+        ours=Side("vxqual run", found["standard plan"]),
+        bar=Bar("value", "at most", 60),
+        limit="Traffic, which two soft NICs and two kernels on the same cores limit, and what the "
+        "next row is about.",
+        note=note,
+    )
+    yield Row(
+        work="overhead per cell beyond its traffic",
+        unit="s",
+        ours=Side("vxqual run", tuple(overheads)),
+        bar=Bar("value", "at most", 0.15),
+        limit="Waiting for the last frames, reading counters at both ends, and orders over SSH.",
+    )
+
+
+_FLOWS = {"tcp": "TCP in bulk", "udp": "small UDP", "udp-seg": "UDP in super-packets"}
+_CELL = "all-on/outer4-csum/inner4/"
+
+
+def excluding(setting: Setting) -> Iterator[Row]:
+    """A cell that excludes 1e-4 at 99.9 %: 69,075 frames."""
+    rate = "1e-2" if setting.quick else "1e-4"
+    chosen = " or ".join(["test_control", *(f"{_CELL}{flow}]" for flow in _FLOWS)])
+    times: dict[str, list[float]] = {flow: [] for flow in _FLOWS}
+
+    def three_flows() -> float:
+        report = setting.scratch / "cells.xml"
+        options = ("--plan=quick", f"--rate={rate}", f"--junitxml={report}", "-k", chosen)
+        cost, _ = qualify(setting, LOOPBACK, *options)
+        for flow, seconds in _cell_seconds(report, tuple(_FLOWS)).items():
+            times[flow].append(seconds)
+        return cost.wall
+
+    setting.in_turn({f"excluding {rate}": three_flows}, warm_up=False)
+    for flow, name in _FLOWS.items():
+        yield Row(
+            work=f"excluding {rate} at 99.9 % for one flow, {name}",
+            unit="s",
+            ours=Side("the cell", tuple(times[flow])),
+            bar=Bar("value", "at most", 1),
+            limit="Traffic: sender, receiver, two soft NICs and two captures on the same cores.",
+        )
+
+
+def _cell_seconds(report: Path, flows: Sequence[str]) -> dict[str, float]:
+    """What each flow's cell took, from a JUnit report."""
+    cases = {
+        case.get("name", ""): float(case.get("time", "nan"))
+        for case in ElementTree.parse(report).iter("testcase")  # noqa: S314  (pytest's own)
+    }
+    return {
+        flow: median(t for name, t in cases.items() if name.endswith(f"{_CELL}{flow}]"))
+        for flow in flows
+    }

@@ -1,0 +1,189 @@
+"""Captures judged while frames arrive, beside `tcpdump -w`: the same frames at the same pace.
+
+They arrive at a TAP in a namespace of its own, whose other end is this process: of what a virtual
+machine's kernel has to offer, that takes in most frames a second. The kernel's part of a capture
+is done on the sender's CPU time, for both alike: compared is what the processes do that read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from qualification.errors import LabError
+from qualification.lab.hosts import run
+from qualification.lab.tap import Tap, open_tap
+
+from .frames import SENDER, Sort, frames
+from .processes import Cost, inside, own_code, started
+from .rows import Row, Side, at_least
+from .setting import Setting
+
+_VNI, _PORT = 100, 30_100
+_RING = 64 << 20
+_DISTINCT = 12_800
+_SETTLING = 5.0
+"""Seconds until a capture is ready, or has seen the last frame."""
+
+
+@dataclass(frozen=True)
+class _Traffic:
+    """What is sent.
+
+    Attributes:
+        size: Bytes of the inner IP packets.
+        frames: How many.
+        pace: How many a second: what two CPU cores manage, one to send and one to capture.
+        least: What is to be reached: so many times tcpdump's frames.
+        limit: What limits it.
+    """
+
+    size: int
+    frames: int
+    pace: int
+    least: float
+    limit: str
+
+    def made(self) -> list[bytes]:
+        """The frames, each another; they are sent over and over again."""
+        sort = Sort(f"{self.size} B", self.size, self.size, vnis=(_VNI,), ports=(_PORT,))
+        return list(frames(sort, _DISTINCT))
+
+
+_TRAFFIC = (
+    _Traffic(
+        64, 4_000_000, 500_000, 2.0,
+        "Waking up: the reader looks every few milliseconds, and what it then has to judge takes "
+        "it little longer than that. A part is the start of a Python process.",
+    ),
+    _Traffic(
+        1450, 1_500_000, 150_000, 3.0,
+        "Memory: the sums read every byte that the kernel has just written to the ring.",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Captured:
+    frames: int
+    drops: int
+    rate: float  # frames a CPU-second
+
+
+def against_tcpdump(setting: Setting) -> Iterator[Row]:
+    """Frames captured and verified a CPU-second."""
+    with _wire() as (namespace, tap):
+        for traffic in _TRAFFIC:
+            yield _row(setting, namespace, tap, traffic)
+
+
+def _row(setting: Setting, namespace: str, tap: Tap, traffic: _Traffic) -> Row:
+    count = traffic.frames // 50 if setting.quick else traffic.frames
+    written = setting.scratch / "captured.pcap"
+    watch = own_code("bench.watcher", "w0", SENDER, str(_VNI), str(_PORT), str(count), str(_RING))
+    write = [
+        "tcpdump", "-Z", "root", "-n", "-i", "w0", "-B", str(_RING >> 10), "-c", str(count),
+        "-w", str(written), "udp dst port 4789",
+    ]  # fmt: skip
+    made = [bytes(tap.header_size) + frame for frame in traffic.made()]
+    drops = {"ours": 0, "tcpdump": 0}
+
+    def capture(name: str, command: list[str], read: Callable[[Cost], _Captured]) -> float:
+        try:
+            cost = _capture(inside(namespace, command), tap, made, count, traffic.pace)
+        finally:
+            written.unlink(missing_ok=True)
+        captured = read(cost)
+        drops[name] += captured.drops
+        return captured.rate
+
+    about = f"{traffic.size} B at {traffic.pace:,}/s"
+    found = setting.in_turn(
+        {
+            f"capture and verify {about}": partial(capture, "ours", watch, _seen),
+            f"tcpdump -w {about}": partial(capture, "tcpdump", write, _written),
+        }
+    )
+    ours, theirs = found.values()
+    return Row(
+        work=f"live, {traffic.size} B inner at {traffic.pace:,}/s, against tcpdump -w",
+        unit="frames/CPU-s",
+        ours=Side("the agent's capture", ours),
+        peer=Side("tcpdump -w FILE", theirs),
+        bar=at_least(traffic.least),
+        limit=traffic.limit,
+        note=f"dropped by vxqual {drops['ours']:,}, by tcpdump {drops['tcpdump']:,}, "
+        f"of {count * (setting.rounds + 1):,} each",
+        spoilt="drops where tcpdump has none" if drops["ours"] and not drops["tcpdump"] else "",
+    )
+
+
+def _capture(command: list[str], tap: Tap, made: list[bytes], count: int, pace: int) -> Cost:
+    """Has a command capture frames, and tells what it cost and said."""
+    with started(command, keep=True) as capture:
+        _await(lambda: "listening" in capture.errors() or capture.over())
+        _send(tap.queues[0], made, count, pace)
+        with contextlib.suppress(LabError):  # it has lost some, then, and waits for ever
+            _await(capture.over)
+        capture.stop()
+        cost = capture.finish()
+    if cost.exit_code:
+        raise LabError(f"{command[4]} ended with {cost.exit_code}: {cost.errors.strip()[-300:]}")
+    return cost
+
+
+def _seen(cost: Cost) -> _Captured:
+    """What our capture says."""
+    seen = json.loads(cost.output)
+    if seen["bad"] or seen["unjudged"]:
+        raise LabError(f"right frames were not judged to be right: {cost.output.strip()}")
+    return _Captured(seen["frames"], seen["drops"], seen["frames"] / cost.cpu)
+
+
+def _written(cost: Cost) -> _Captured:
+    """What tcpdump says."""
+    frames, drops = map(
+        int, re.findall(r"(\d+) packets? (?:captured|dropped by kernel)", cost.errors)
+    )
+    return _Captured(frames, drops, frames / cost.cpu)
+
+
+def _send(queue: int, made: list[bytes], count: int, pace: int) -> None:
+    """Has frames arrive, so many a second, a few milliseconds' worth at a time."""
+    start, step = time.monotonic(), pace // 1000
+    for sent in range(0, count, step):
+        for number in range(sent, min(sent + step, count)):
+            os.write(queue, made[number % len(made)])
+        ahead = (sent + step) / pace - (time.monotonic() - start)
+        if ahead > 0.0005:
+            time.sleep(ahead)
+
+
+def _await(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + _SETTLING
+    while not true():
+        if time.monotonic() > end:
+            raise LabError("a capture did not get ready, or did not see the last frame")
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def _wire() -> Iterator[tuple[str, Tap]]:
+    """A namespace with the interface `w0`, and the other end of it."""
+    name = f"vxq-bench-{os.getpid()}"
+    run("ip", "netns", "add", name)
+    with contextlib.ExitStack() as undo:
+        undo.callback(run, "ip", "netns", "del", name)
+        run(*inside(name, ("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")))
+        tap = open_tap(name, "w0", 1)
+        for queue in tap.queues:
+            undo.callback(os.close, queue)
+        run(*inside(name, ("ethtool", "-K", "w0", "gro", "off")))
+        run("ip", "-n", name, "link", "set", "w0", "up")
+        yield name, tap

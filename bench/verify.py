@@ -1,0 +1,118 @@
+"""`vxqual verify` beside tcpdump and tshark; how soon it answers, and in how much memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+from .frames import LARGE, MIX, SMALL, Sort
+from .processes import VXQUAL, run
+from .rows import Bar, Row, Side, at_least
+from .setting import Setting
+
+# -Z root: where it gives its rights up, it may not read what lies in a directory of ours.
+TCPDUMP = ("tcpdump", "-Z", "root", "-nn", "-vvv", "-r")
+_CHECKS_ON = (
+    "ip.check_checksum:TRUE",
+    "udp.check_checksum:TRUE",
+    "tcp.check_checksum:TRUE",
+    "tcp.analyze_sequence_numbers:FALSE",
+    "tcp.desegment_tcp_streams:FALSE",
+    "ip.defragment:FALSE",
+    "ipv6.defragment:FALSE",
+)
+_STATUS = ("ip.checksum.status", "udp.checksum.status", "tcp.checksum.status")
+_TSHARK = ("tshark", "-n", *(word for option in _CHECKS_ON for word in ("-o", option)))
+TSHARK_ALL = (*_TSHARK, "-T", "fields", *(word for name in _STATUS for word in ("-e", name)), "-r")
+"""Tells of each frame what becomes of each checksum."""
+TSHARK_WRONG = (*_TSHARK, "-Y", " || ".join(f"{name} == 0" for name in _STATUS), "-r")
+"""Tells the wrong frames alone."""
+
+_OURS = "vxqual verify"
+_NOTHING = (sys.executable, "-c", "pass")
+
+_LIMITS = {
+    SMALL: "About half of the time is the interpreter's start and vxqual's imports; the rest goes "
+    "frame by frame through five headers, far below memory's speed.",
+    LARGE: "Memory: each byte is copied out of the page cache once, by read(2), and summed once, "
+    "where it then lies in the CPU's cache.",
+    MIX: "Memory, as with 1400 B, and branches that no CPU foresees: family, protocol and length "
+    "change from frame to frame.",
+}
+
+
+def against_tcpdump_and_tshark(setting: Setting) -> Iterator[Row]:
+    """Every checksum of a million frames, by CPU time."""
+    many, few = (20_000, 2_000) if setting.quick else (1_000_000, 200_000)
+    works = {
+        _OURS: ((VXQUAL, "verify"), many),
+        "tcpdump -nn -vvv": (TCPDUMP, many),
+        "tshark -T fields": (TSHARK_ALL, few),
+        "tshark -Y wrong": (TSHARK_WRONG, few),
+    }
+    for sort, least in ((SMALL, 12), (LARGE, 10), (MIX, 12)):
+        found = setting.in_turn(
+            {
+                f"{name}, {sort.name}": partial(_frames_per_second, setting, sort, *work)
+                for name, work in works.items()
+            },
+            warm_up=False,  # the file has just been written: it is in the page cache
+        )
+        ours, *peers = (
+            Side(name, values) for name, values in zip(works, found.values(), strict=True)
+        )
+        for peer, bar in zip(peers, (at_least(least), at_least(100), None), strict=True):
+            yield Row(
+                work=f"verify, {sort.name} inner, against {peer.name}",
+                unit="frames/CPU-s",
+                ours=ours,
+                peer=peer,
+                bar=bar,
+                limit=_LIMITS[sort],
+            )
+
+
+def _frames_per_second(
+    setting: Setting, sort: Sort, command: tuple[str, ...], frames: int
+) -> float:
+    return frames / run([*command, str(setting.capture(sort, frames))]).cpu
+
+
+def answer(setting: Setting) -> Iterator[Row]:
+    """How long somebody waits for the answer on a small capture."""
+    path = setting.capture(MIX, 1000)
+    found = setting.in_turn(
+        {
+            _OURS: lambda: run([VXQUAL, "verify", str(path)]).wall,
+            "python -c pass": lambda: run(_NOTHING).wall,
+        }
+    )
+    yield Row(
+        work="verify 1,000 frames: start to answer",
+        unit="s",
+        ours=Side(_OURS, found[_OURS]),
+        peer=Side("python -c pass", found["python -c pass"]),
+        bar=Bar("value", "at most", 0.15),
+        limit="Imports: click, ctypes and vxqual's own modules, beside the interpreter's start. "
+        "The frames themselves take a millisecond.",
+    )
+
+
+def memory(setting: Setting) -> Iterator[Row]:
+    """How much memory a large capture takes, over what the interpreter itself takes."""
+    size = 20_000_000 if setting.quick else 2_000_000_000
+    path = setting.capture(LARGE, size // LARGE.longest)
+
+    def over_the_interpreter() -> float:
+        return (run([VXQUAL, "verify", str(path)]).peak - run(_NOTHING).peak) / 1e6
+
+    found = setting.in_turn({f"{_OURS}, {size / 1e9:g} GB": over_the_interpreter})
+    (values,) = found.values()
+    yield Row(
+        work=f"verify {size / 1e9:g} GB: memory over the interpreter's own",
+        unit="MB",
+        ours=Side(_OURS, values),
+        bar=Bar("value", "at most", 80),
+        limit="Modules: of the file there are 256 KiB in memory at a time, whatever its size.",
+    )

@@ -1,0 +1,52 @@
+"""Captures and judges a flow as the agent on a peer does, until all of it has come or it is ended.
+
+    python -m bench.watcher INTERFACE MAC VNI PORT FRAMES RING_BYTES
+
+Says "listening" on standard error once it captures, and what it has seen, as JSON, at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+
+from qualification.agent.capture import PeerCapture
+from qualification.agent.messages import CaptureOrder
+from qualification.agent.ring import Rings
+
+_VXLAN, _UDP = 4789, 17
+
+
+def watch(interface: str, mac: str, vni: int, port: int, frames: int, ring: int) -> None:
+    """Captures that many frames, or those that come until Ctrl-C."""
+    rings = Rings()
+    order = CaptureOrder(
+        interface=interface,
+        source_mac=mac,
+        protocols=(_UDP,),
+        port=_VXLAN,
+        vxlan_port=_VXLAN,
+        vni=vni,
+        flow_port=port,
+        our_vnis=(vni,),
+        late_ports=(0, 0),
+        mtu=1500,
+        outer_checksum=True,
+        ring=ring,
+    )
+    watching = PeerCapture(order, rings)
+    print("listening", file=sys.stderr, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watching.arrived < frames:
+            time.sleep(0.02)
+    seen = dataclasses.asdict(watching.finish())
+    rings.close()
+    print(json.dumps({name: seen[name] for name in ("frames", "bad", "unjudged", "drops")}))
+
+
+if __name__ == "__main__":
+    interface, mac, *numbers = sys.argv[1:]
+    watch(interface, mac, *map(int, numbers))
