@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .back import BackSender, Sink
-from .capture import PeerCapture, SenderCapture
+from .capture import PeerCapture
 from .counters import Moves
+from .handed import SenderCapture
 from .messages import CaptureOrder, Delivered, FlowOrder, Handed, Received, Sent, VolleyOrder
 from .protocol import AgentProblem, Context
 from .receiving import Receiver

@@ -1,7 +1,7 @@
-"""Watching a flow: the peer judges every frame of it, the sender counts what its kernel hands over.
+"""Watching a flow: the peer judges every frame of it. What the sender counts stands in `handed`.
 
-Both read the same ring on a thread of their own, so that a burst of any length needs one ring's
-worth of memory. The ring only ever loses frames loudly.
+Both read a ring on a thread of their own, so that a burst of any length needs one ring's worth of
+memory. The ring only ever loses frames loudly.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ import struct
 import threading
 import time
 from collections import Counter
-from ctypes import CDLL
 from dataclasses import replace
 
-from qualification.wire.dissect import Layout, dissect
-from qualification.wire.packet import TCP, Packet
+from qualification.wire.dissect import Layout
+from qualification.wire.packet import Packet
 from qualification.wire.twin import TwinsDifferError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
 from .due import Due
-from .in_place import Counting, InPlace, Judging, native
-from .messages import BadFrame, CaptureOrder, Handed, Seen
+from .in_place import Judging, native
+from .messages import BadFrame, CaptureOrder, Seen
 from .ring import PAUSE_MS, RingFrame, Rings
 from .shapes import ShapeCounter
 
@@ -33,7 +32,7 @@ _ETHERNET = 14
 _PAUSE = PAUSE_MS / 1000
 SEGMENT = "segment"
 """Named beside the layers: a frame whose bytes are not those that were due."""
-_OURS, _LATE, _FOREIGN = "ours", "late", "foreign"
+OURS, LATE, FOREIGN = "ours", "late", "foreign"
 
 
 def of_flow(order: CaptureOrder, layout: Layout) -> Packet | None:
@@ -41,25 +40,25 @@ def of_flow(order: CaptureOrder, layout: Layout) -> Packet | None:
     return layout.outer if order.vni is None else layout.inner
 
 
-def _whose(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
+def whose_is(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
     """Whether a frame belongs to the burst, to an earlier one of ours, or to somebody else."""
     if layout is None:
-        return _FOREIGN
+        return FOREIGN
     packet = of_flow(order, layout)
     port = None if packet is None else packet.destination_port
     if layout.vni == order.vni and port == order.flow_port:
         if order.ttl is not None and _ttl(layout.outer, data) != order.ttl:
-            return _LATE  # or of somebody's tunnel: the port does not tell
-        return _OURS
+            return LATE  # or of somebody's tunnel: the port does not tell
+        return OURS
     broken = layout.vxlan is not None and layout.vni is None
     if broken and _ttl(layout.outer, data) in MARKS:
-        return _LATE  # of a plain burst, to the tunnel's port
+        return LATE  # of a plain burst, to the tunnel's port
     if order.vni is not None and layout.vxlan is None and layout.outer.trouble == "fragment":
-        return _OURS  # nobody else sends fragments to us from there; it cannot say so itself
+        return OURS  # nobody else sends fragments to us from there; it cannot say so itself
     first, end = order.late_ports
     if layout.vni in order.our_vnis and port is not None and first <= port < end:
-        return _LATE
-    return _FOREIGN
+        return LATE
+    return FOREIGN
 
 
 def _ttl(packet: Packet, data: bytes) -> int | None:
@@ -81,7 +80,7 @@ def _names(layers: int) -> tuple[str, ...]:
     return tuple(name for bit, name in LAYERS.items() if layers & bit)
 
 
-class _Capture:
+class Capture:
     """A ring read on a thread until it is given back.
 
     Args:
@@ -136,7 +135,7 @@ class _Capture:
         return drops
 
 
-class PeerCapture(_Capture):
+class PeerCapture(Capture):
     """Judges every frame of a flow, in full, on the NIC it arrives at.
 
     Args:
@@ -199,13 +198,13 @@ class PeerCapture(_Capture):
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
         checked = check(data, frame.wire_length, self._ports)
-        whose = _whose(self._order, checked.layout, data)
+        whose = whose_is(self._order, checked.layout, data)
         # Only of our own flow we know what was asked for: another tunnel may well do without.
-        bad = checked.bad | (checked.absent & self._must_have if whose == _OURS else 0)
-        if whose == _LATE:
+        bad = checked.bad | (checked.absent & self._must_have if whose == OURS else 0)
+        if whose == LATE:
             self._late += 1
             return
-        if whose == _FOREIGN and not bad:
+        if whose == FOREIGN and not bad:
             self._foreign += 1
             return
         # Wrong, and no longer saying whose it is: it came from this NIC to our port all the same.
@@ -218,7 +217,7 @@ class PeerCapture(_Capture):
             self._unasked += 1
         differs = None
         layout, due = checked.layout, self._due
-        if whose == _OURS and layout is not None:
+        if whose == OURS and layout is not None:
             differs = _mistagged(self._order.vlan, frame.vlan)
             if due is not None and not differs:
                 differs = due.differs(data, layout)
@@ -276,67 +275,3 @@ class PeerCapture(_Capture):
             samples=tuple(self._samples),
             shapes=self._shapes.tally(),
         )
-
-
-class SenderCapture(_Capture):
-    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets.
-
-    Attributes:
-        in_place: Whether the C twin may take what Python need not see.
-    """
-
-    in_place = True
-
-    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
-        self._sizes: Counter[tuple[int, bool]] = Counter()
-        library = native().library if self.in_place else None
-        self._counting = None if library is None else self._in_place(library, order)
-        super().__init__(order, rings)
-
-    def _in_place(self, library: CDLL, order: CaptureOrder) -> InPlace:
-        return Counting(library, order, self._add)
-
-    def _take_ready(self) -> None:
-        if self._counting is None:
-            super()._take_ready()
-            return
-        if self._counting.take(self._ring, self._end, self._take):
-            self._last_arrival = time.monotonic()
-
-    def _take(self, frame: RingFrame) -> None:
-        data = bytes(frame.data)
-        layout = dissect(data, frame.wire_length, self._ports)
-        if layout is None or _whose(self._order, layout, data) != _OURS:
-            return
-        packet = of_flow(self._order, layout)
-        if packet is None:
-            return
-        header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
-        self._count(packet, packet.l4_length - header, frame.unfinished)
-
-    def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
-        del packet
-        self._add(payload, unfinished, 1)
-
-    def _add(self, payload: int, unfinished: bool, packets: int) -> None:
-        self._sizes[payload, unfinished] += packets
-
-    def finish(self, segment: int) -> Handed:
-        """Ends the capture and says what was handed over.
-
-        Args:
-            segment: Largest payload of one frame, bytes: what super-packets are cut by.
-        """
-        drops = self._close()
-        if self._counting is not None:
-            self._counting.drain()
-        packets = frames = unfinished = super_packets = segments = 0
-        for (payload, partial), count in self._sizes.items():
-            pieces = max(1, -(-payload // segment))
-            packets += count
-            frames += pieces * count
-            unfinished += pieces * count if partial else 0
-            if pieces > 1:
-                super_packets += count
-                segments += pieces * count
-        return Handed(packets, frames, unfinished, super_packets, segments, drops)

@@ -1,5 +1,5 @@
-/* Frames of a ring, judged or counted where they are: what capture.py and shapes.py do to what
- * ring.py reads, for in_place.py. */
+/* Frames of a ring, judged or counted where they are: what capture.py, handed.py and shapes.py do
+ * to what ring.py reads, for in_place.py. */
 
 #define KEY_WORDS 2
 #include "agent/due.h"
@@ -125,7 +125,7 @@ INLINE i32 ttl_of(struct frame frame, const struct packet *packet)
     return frame.bytes[packet->start + (packet->family == 4 ? 8 : 7)];
 }
 
-/* capture._whose */
+/* capture.whose_is */
 INLINE enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
 {
     const struct packet *outer = &found->outer;

@@ -18,8 +18,9 @@ from qualification.wire.shots import Maker, Path, Shot
 from qualification.wire.volleys import VOLLEYS
 
 from . import namespaces
-from .capture import PeerCapture, SenderCapture
+from .capture import PeerCapture
 from .due import Due
+from .handed import SenderCapture
 from .in_place import CountingShots, InPlace
 from .messages import CaptureOrder, Handed, VolleyOrder
 from .payload import pool

@@ -25,7 +25,8 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from qualification.agent.bpf import sender_filter
-from qualification.agent.capture import PeerCapture, SenderCapture
+from qualification.agent.capture import PeerCapture
+from qualification.agent.handed import SenderCapture
 from qualification.agent.messages import CaptureOrder, FlowOrder, Handed, Seen
 from qualification.agent.ring import Ring, Rings
 from qualification.agent.sending import send

@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qualification.agent import in_place
-from qualification.agent.capture import PeerCapture, SenderCapture
+from qualification.agent.capture import PeerCapture
 from qualification.agent.due import Due
+from qualification.agent.handed import SenderCapture
 from qualification.agent.messages import CaptureOrder, Handed, Seen, VolleyOrder
 from qualification.agent.ring import Rings
 from qualification.agent.volley import RawSockets, VolleyCapture, VolleySender, shots_of
