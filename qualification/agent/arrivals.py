@@ -8,7 +8,6 @@ buffers, which hold a burst whole, and looked at afterwards.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import struct
 import time
 from collections import Counter
@@ -32,25 +31,19 @@ _SAMPLES = 16
 def arrivals_of(order: ArrivalOrder) -> list[Arrival]:
     """The frames of a burst; the same wherever they are made."""
     protocol = TCP if order.protocol == "tcp" else UDP
-    outer = Path(
-        _mac(order.source_mac), _mac(order.destination_mac),
-        _address(order.source), _address(order.destination),
-        order.vxlan_port, order.mtu,
-    )  # fmt: skip
-    inner = Path(
-        _mac(order.inner_source_mac), _mac(order.inner_destination_mac),
-        _address(order.inner_source), _address(order.inner_destination),
-        order.port, order.inner_mtu,
-    )  # fmt: skip
+    outer = Path.of(
+        (order.source_mac, order.destination_mac),
+        (order.source, order.destination),
+        order.vxlan_port,
+        order.mtu,
+    )
+    inner = Path.of(
+        (order.inner_source_mac, order.inner_destination_mac),
+        (order.inner_source, order.inner_destination),
+        order.port,
+        order.inner_mtu,
+    )
     return list(arrivals(outer, inner, order.vni, protocol, pool(order.seed)))
-
-
-def _mac(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def _address(text: str) -> bytes:
-    return ipaddress.ip_address(text).packed
 
 
 class Expected:

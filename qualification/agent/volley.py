@@ -7,7 +7,6 @@ the tunnel takes them for its stack's own: unfinished, and super-packets uncut.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -34,11 +33,9 @@ _FINISHED = bytes(10)
 
 def shots_of(order: VolleyOrder) -> Iterator[Shot]:
     """The buffers of a volley; the same wherever they are made."""
-    path = Path(
-        bytes.fromhex(order.source_mac.replace(":", "")),
-        bytes.fromhex(order.destination_mac.replace(":", "")),
-        ipaddress.ip_address(order.source).packed,
-        ipaddress.ip_address(order.destination).packed,
+    path = Path.of(
+        (order.source_mac, order.destination_mac),
+        (order.source, order.destination),
         order.port,
         order.mtu,
         order.ttl,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from qualification.wire.checksum import checksum, ones_sum
@@ -71,6 +72,21 @@ class Path:
     def family(self) -> int:
         """4 or 6."""
         return 4 if len(self.source) == 4 else 6
+
+    @classmethod
+    def of(
+        cls,
+        macs: tuple[str, str],
+        addresses: tuple[str, str],
+        port: int,
+        mtu: int,
+        ttl: int = 64,
+        around: int | None = None,
+    ) -> Path:
+        """A path by its MAC and IP addresses as text, the source's first."""
+        source_mac, destination_mac = (bytes.fromhex(mac.replace(":", "")) for mac in macs)
+        source, destination = (ip_address(address).packed for address in addresses)
+        return cls(source_mac, destination_mac, source, destination, port, mtu, ttl, around)
 
 
 @dataclass(frozen=True)
