@@ -59,8 +59,8 @@ class _Traffic:
 _TRAFFIC = (
     _Traffic(
         64, 4_000_000, 500_000, 2.0,
-        "Waking up: the reader looks every few milliseconds, and what it then has to judge takes "
-        "it little longer than that. A part is the start of a Python process.",
+        "Judging what the sender's CPU core has just written, about three quarters; the start of a "
+        "Python process and waking up every few milliseconds are a tenth each.",
     ),
     _Traffic(
         1450, 1_500_000, 150_000, 3.0,
