@@ -252,6 +252,7 @@ def test_any_frames_of_any_volley(wire: Any) -> None:
     @given(
         kind=st.sampled_from(KINDS),
         keep=st.sampled_from([0, 1, 3, 64]),
+        snap=st.sampled_from([0] * 6 + [60, 94, 105, 200]),
         outer=st.sampled_from([4, 6]),
         seed=st.integers(0, 2**32),
         steps=st.lists(
@@ -267,7 +268,7 @@ def test_any_frames_of_any_volley(wire: Any) -> None:
         ),
     )
     def both_see_the_same(
-        kind: Kind, keep: int, outer: int, seed: int, steps: list[tuple[Any, ...]]
+        kind: Kind, keep: int, snap: int, outer: int, seed: int, steps: list[tuple[Any, ...]]
     ) -> None:
         random, made, frames = Random(seed), frames_of(kind), []
         for shot, segment, inside, outside, number, times in steps:
@@ -277,7 +278,8 @@ def test_any_frames_of_any_volley(wire: Any) -> None:
                 frame = tunnelled(frame, outer, **OUTSIDE[outside](number))
             frame = LINK + frame[12:]
             frames += [frame] * times
-        wire(kind, [frame[:1514] for frame in frames if len(frame) > 14], keep=keep)
+        frames = [frame[:1514] for frame in frames if len(frame) > 14]
+        wire(kind, frames, keep=keep, snap=snap)
 
     both_see_the_same()
 
@@ -324,16 +326,17 @@ def test_the_second_frame_of_a_shot_is_wrong(
     outside: dict[str, Any],
     said: str | None,
 ) -> None:
-    first, second, *_rest = frames_of(kind)[-1]
+    first, second, third, *_rest = frames_of(kind)[-1]
     spoilt = tunnelled(inside(second), family, **outside)
-    frames = [tunnelled(first, family), spoilt, tunnelled(second, family)]
+    frames = [tunnelled(first, family), spoilt]
+    frames += [tunnelled(frame, family) for frame in (second, third)]
     seen = wire(kind, frames)
     if said is None:
-        assert (seen.frames, seen.foreign) == (2, 1)
+        assert (seen.frames, seen.foreign) == (3, 1)
         return
     # Where its own bytes are right, it is due all the same: the next one like it is the second.
     twice = bool(outside)
-    assert (seen.frames, seen.bad) == (3, 1 + twice)
+    assert (seen.frames, seen.bad) == (4, 1 + twice)
     assert any(said in finding for finding in seen.samples[0].findings), seen.samples[0].findings
     if twice:
         assert seen.samples[1].findings == ("it came twice",)
