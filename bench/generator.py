@@ -72,7 +72,7 @@ def _tunnel() -> Iterator[str]:
         command("ip", "-n", name, "link", "set", "port0", "up")
         make_end(name, 1)
         nobody = (underlay(2), "lladdr", "02:00:00:00:00:02", "dev", "port0")
-        command("ip", "-n", name, "neighbour", "add", *nobody)
+        command("ip", "-n", name, "neighbour", "replace", *nobody)
         yield name
 
 

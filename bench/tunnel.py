@@ -34,4 +34,4 @@ def make_end(namespace: str, number: int) -> None:
     run(*ip, "address", "add", f"{address(number)}/24", "dev", "vx30")
     run(*ip, "link", "set", "vx30", "up")
     neighbour = (address(other), "lladdr", f"02:00:00:00:30:0{other}", "dev", "vx30")
-    run(*ip, "neighbour", "add", *neighbour)
+    run(*ip, "neighbour", "replace", *neighbour)
