@@ -215,7 +215,7 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         return 0;
     come(watch->due, &held);
     watch->arrived++;
-    if (watch->must_not_have & ~absent & (good | bad))
+    if (watch->must_not_have && watch->must_not_have & ~absent & (good | bad))
         watch->unasked++;
     if (bad_frame) {
         watch->bad++;

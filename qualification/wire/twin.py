@@ -72,7 +72,7 @@ class Tally(ctypes.Structure):
             capacity: Keys that there is room for, a power of two.
             key: What one consists of, as `struct` has it: whole words of 64 bits.
         """
-        slots = 2 * capacity
+        slots = 8 * capacity  # so many that a key is found where it is looked for first
         entry = struct.Struct(f"={key}Q")
         entries = ctypes.create_string_buffer(capacity * entry.size)
         made = cls(

@@ -31,7 +31,7 @@ struct packet {
 };
 
 /* The sum of what was captured of a range; nothing before the frame's start is ever asked for. */
-static u64 sum_between(struct frame frame, i64 from, i64 to)
+INLINE u64 sum_between(struct frame frame, i64 from, i64 to)
 {
     if (to > frame.captured)
         to = frame.captured;
@@ -250,7 +250,7 @@ static int zero_is_wrong(i16 protocol, const u8 *at, const u8 *end)
 /* The multiple of a layer that a sum over all that its checksum covers makes of it. */
 INLINE u32 good_or_bad(u64 sum)
 {
-    return (u32)(sum % 65535 != 0) * (BAD - GOOD) + GOOD;
+    return sum % 65535 ? BAD : GOOD;
 }
 
 /* The sum of an IPv4 header; nearly all are of 20 bytes, for which the compiler can lay it out. */
@@ -392,66 +392,66 @@ static __attribute__((noinline)) int check_any(struct frame frame, i64 wire_leng
 
 /* Reads a packet that is as nearly all are, up to the end of a frame that was captured whole: UDP
  * or TCP without IP options, extension headers or fragments, its lengths what they have to be. 0 if
- * it is anything else. */
-INLINE int read_plain(struct frame frame, i64 start, i32 kind, struct packet *packet)
+ * it is anything else. Its IP header has `ip` bytes. */
+INLINE int read_plain(struct frame frame, i64 start, const i64 ip, struct packet *packet)
 {
-    const u8 *header = frame.bytes + start;
+    const u8 *header = frame.bytes + start, *l4 = header + ip;
     i64 length = frame.captured - start;
-    i64 ip = kind == IPV4 ? 20 : 40;
-    i16 protocol;
 
     if (length < ip + 8)
         return 0;
-    if (kind == IPV4) {
-        if (header[0] != 0x45 || u16_at(header + 2) != length || u16_at(header + 6) & 0x3fff)
-            return 0;
-        protocol = header[9];
-    } else {
-        if (kind != IPV6 || header[0] >> 4 != 6 || u16_at(header + 4) != length - 40)
-            return 0;
-        protocol = header[6];
-    }
-    const u8 *l4 = header + ip;
-    i64 field = protocol == UDP ? 6 : 16;
-    if (protocol == UDP ? u16_at(l4 + 4) != length - ip : protocol != TCP || length < ip + 20)
+    if (ip == 20 ? header[0] != 0x45 || u16_at(header + 2) != length || u16_at(header + 6) & 0x3fff
+                 : header[0] >> 4 != 6 || u16_at(header + 4) != length - 40)
+        return 0;
+    i16 protocol = header[ip == 20 ? 9 : 6];
+    /* Flows come mixed: a branch on the protocol would go wrong every other time. */
+    int udp = protocol == UDP, tcp = protocol == TCP;
+    if (!((udp & (u16_at(l4 + 4) == length - ip)) | (tcp & (length >= ip + 20))))
         return 0;
     *packet = (struct packet){
         start, start + ip, frame.captured,
-        (i32)u16_at(l4), (i32)u16_at(l4 + 2), (i32)u16_at(l4 + field),
-        protocol, kind == IPV4 ? 4 : 6, NONE,
+        (i32)u16_at(l4), (i32)u16_at(l4 + 2), (i32)u16_at(l4 + 6 + 10 * tcp),
+        protocol, ip == 20 ? 4 : 6, NONE,
     };
     return 1;
 }
 
-/* dissect of a frame that was captured whole and is plain, in and out; 0 if it is not. */
-INLINE int dissect_plain(struct frame frame, i64 wire_length, const u16 *ports, u32 port_count,
-                         struct judged *found)
+/* check of a frame that was captured whole and is plain, in and out; 0 if it is not. What is known
+ * of it is not asked again: the compiler leaves that out of the judging, and lays out the sums. */
+INLINE int check_plain(struct frame frame, const u16 *ports, u32 port_count, struct judged *found,
+                       const i64 outer_ip, const i64 inner_ip)
 {
-    if (frame.captured != wire_length || frame.captured < 14 ||
-        !read_plain(frame, 14, (i32)u16_at(frame.bytes + 12), &found->outer))
-        return 0;
-    const struct packet *outer = &found->outer;
-    i64 vxlan = outer->l4 + 8, inside = vxlan + 8 + 14;
-    if (outer->protocol != UDP || !is_tunnel_port(outer->destination_port, ports, port_count) ||
-        frame.captured < inside || !(frame.bytes[vxlan] & 0x08) ||
-        !read_plain(frame, inside, (i32)u16_at(frame.bytes + inside - 2), &found->inner))
+    const i64 vxlan = 14 + outer_ip + 8, inside = vxlan + 8 + 14;
+    if (!read_plain(frame, 14, outer_ip, &found->outer) || found->outer.protocol != UDP ||
+        !is_tunnel_port(found->outer.destination_port, ports, port_count) ||
+        !(frame.bytes[vxlan] & 0x08) || !read_plain(frame, inside, inner_ip, &found->inner))
         return 0;
     found->vxlan = vxlan;
     found->inside = inside;
     found->vni = (i32)(u32_at(frame.bytes + vxlan + 4) >> 8);
     found->trouble = NONE;
+    judge_both(frame, found);
     return 1;
 }
 
-/* verify.check: 0 where its layout is None. What is known of a plain frame is not asked again: the
- * compiler leaves it out of the judging. */
+/* verify.check: 0 where its layout is None. */
 INLINE int check(struct frame frame, i64 wire_length, const u16 *ports, u32 port_count,
                  struct judged *found)
 {
-    if (!dissect_plain(frame, wire_length, ports, port_count, found))
-        return check_any(frame, wire_length, ports, port_count, found);
-    judge_both(frame, found);
-    return 1;
+    enum { FOUR = 14 + 20 + 8 + 8, SIX = 14 + 40 + 8 + 8 }; /* where the inner frame is */
+    if (frame.captured == wire_length && frame.captured >= SIX + 14) {
+        i32 outer = (i32)u16_at(frame.bytes + 12);
+        i32 inner = (i32)u16_at(frame.bytes + (outer == IPV4 ? FOUR : SIX) + 12);
+        if (outer == IPV4 && inner == IPV4 && check_plain(frame, ports, port_count, found, 20, 20))
+            return 1;
+        if (outer == IPV4 && inner == IPV6 && check_plain(frame, ports, port_count, found, 20, 40))
+            return 1;
+        if (outer == IPV6 && inner == IPV4 && check_plain(frame, ports, port_count, found, 40, 20))
+            return 1;
+        if (outer == IPV6 && inner == IPV6 && check_plain(frame, ports, port_count, found, 40, 40))
+            return 1;
+    }
+    return check_any(frame, wire_length, ports, port_count, found);
 }
 
 #endif
