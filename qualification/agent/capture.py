@@ -253,7 +253,6 @@ class PeerCapture(Capture):
         """Ends the capture and says what was seen."""
         drops = self._close()
         if self._judging is not None:
-            self._judging.drain()
             counts = self._judging.counts
             self._frames += counts.frames
             self._bad += counts.bad

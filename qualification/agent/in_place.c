@@ -8,6 +8,7 @@
 
 enum { STATUS_USER = 1 << 0, STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_USER, _CSUMNOTREADY */
 enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
+enum { PARITY = 0, SIZE = 2, PUSHED = 6, PREVIOUS = 8 }; /* shapes._VALUES */
 enum whose { FOREIGN, LATE, OURS };
 
 struct tpacket_block_desc { /* include/uapi/linux/if_packet.h, with its hdr_v1 */
@@ -49,8 +50,10 @@ struct watch {
     u32 longest;
     u16 vxlan_port;
     u8 must_have, must_not_have;
-    struct tally *tally;
-    u8 *last;            /* per outer source port: 0 no frame yet, 1 a right one, 2 a wrong one */
+    struct tally *tally; /* of vx_count_ring */
+    u8 *last;            /* from here on as in ShapeCounter */
+    u32 (*by_port)[2];
+    u64 (*by_value)[2];
     u64 arrived, frames, bad, unasked, late, foreign, unfinished, over_mtu;
     const struct due *due; /* null where none is known */
     u64 not_due;
@@ -145,27 +148,34 @@ INLINE enum whose whose(const struct watch *watch, struct frame frame, const str
     return FOREIGN;
 }
 
-/* ShapeCounter.add, with keys as ShapeCounter.merge takes them apart; 0 if there is no room. The
- * lengths of a frame that fits the link need 20 bits. */
-INLINE int count_shape(struct watch *watch, struct frame frame, u32 wire_length,
-                       const struct judged *found, int wrong)
+INLINE void add(u64 *both, int wrong)
+{
+    both[0]++;
+    if (wrong)
+        both[1]++;
+}
+
+/* ShapeCounter.add, to the same memory. */
+INLINE void count_shape(struct watch *watch, struct frame frame, u32 wire_length,
+                        const struct judged *found, int wrong)
 {
     const struct packet *outer = &found->outer, *inner = &found->inner;
     const struct packet *packet = inner->family ? inner : outer;
-    u8 *last = &watch->last[outer->source_port < 0 ? NO_PORT : outer->source_port];
-    i64 length = inner->family ? outer->end - found->vxlan - 8 : (i64)wire_length;
-    i64 l4_length = !inner->family && found->vxlan >= 0 ? -1 : packet->end - packet->l4;
-    u64 pushed = 2; /* as in a packet that has no such flag */
+    i32 port = outer->source_port < 0 ? NO_PORT : outer->source_port;
+    watch->by_port[port][0]++;
+    watch->by_port[port][1] += (u32)wrong;
+    if (watch->last[port])
+        add(watch->by_value[PREVIOUS + watch->last[port] - 1], wrong);
+    watch->last[port] = wrong ? 2 : 1;
+
     if (packet->protocol == TCP && frame.captured > packet->l4 + 13)
-        pushed = (frame.bytes[packet->l4 + 13] & PSH_FLAG) != 0;
-    const u64 key[KEY_WORDS] = {
-        (u64)wire_length | (u64)length << 20 | (u64)(l4_length + 1) << 40,
-        (u64)(outer->source_port + 1) | pushed << 32 | (u64)*last << 40 | (u64)wrong << 48,
-    };
-    if (!count(watch->tally, key))
-        return 0;
-    *last = wrong ? 2 : 1;
-    return 1;
+        add(watch->by_value[PUSHED + !!(frame.bytes[packet->l4 + 13] & PSH_FLAG)], wrong);
+    if (!inner->family && found->vxlan >= 0)
+        return;
+    i64 length = inner->family ? outer->end - found->vxlan - 8 : (i64)wire_length;
+    int size = wire_length >= watch->longest ? 3 : (length >= 60) + (length >= 65);
+    add(watch->by_value[PARITY + ((packet->end - packet->l4) & 1)], wrong);
+    add(watch->by_value[SIZE + size], wrong);
 }
 
 /* Goes on behind the frame that was left to Python, which has taken it. */
@@ -176,8 +186,7 @@ EXPORT void vx_step(struct watch *watch)
         give_back(watch);
 }
 
-/* PeerCapture._take. Python's to take is a wrong frame that may be kept, and one of a shape that
- * there is no room to count. */
+/* PeerCapture._take. Python's to take is a wrong frame that may be kept. */
 INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_hdr *header)
 {
     struct judged found;
@@ -211,8 +220,8 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
     int bad_frame = wrong || held.wrong, judged = bad_frame || found.masks < UNJUDGED;
     if (bad_frame && watch->stop_at_wrong)
         return 0;
-    if (judged && is_ip && !count_shape(watch, frame, header->len, &found, bad_frame))
-        return 0;
+    if (judged && is_ip)
+        count_shape(watch, frame, header->len, &found, bad_frame);
     come(watch->due, &held);
     watch->arrived++;
     if (watch->must_not_have && watch->must_not_have & ~absent & (good | bad))

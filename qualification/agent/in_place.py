@@ -7,7 +7,7 @@ see: wrong frames of which some are kept, and whatever it has no room to count.
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qualification.wire.twin import REASONS, Native, Tally, twin_of
 from qualification.wire.verify import LAYERS
@@ -24,17 +24,24 @@ if TYPE_CHECKING:
     from .ring import Ring, RingFrame
     from .shapes import ShapeCounter
 
-_SHAPE, _HANDED = "QQ", "qQ"  # keys, as count_shape and count_handed make them
+_HANDED = "qQ"  # a key, as count_handed makes it
 _MOST_BLOCKS, _PAUSES = 64, 4
 """Blocks of the ring, and pauses, until Python has its turn: a hundredth of a second or two."""
 
-_SHAPES = 4096
-"""Distinct shapes that are counted before they are told; a burst has about as many as lengths."""
+_SIZES = 4096
+"""Distinct sizes that are counted before they are told."""
 
 
 def native() -> Native:
     """What judges frames on this host: the C twin, or Python and why."""
     return twin_of(__file__)
+
+
+def _memory(kind: type[ctypes._SimpleCData[int]], numbers: array[int] | bytearray) -> Any:
+    """Memory of Python's for C to work on; ctypes keeps it where a structure points to it."""
+    view = memoryview(numbers)
+    assert ctypes.sizeof(kind) == view.itemsize
+    return (kind * len(view)).from_buffer(numbers)
 
 
 class _Due(ctypes.Structure):
@@ -53,18 +60,13 @@ class _Due(ctypes.Structure):
     @classmethod
     def of(cls, due: Due) -> _Due:
         """What it has, in place: ctypes keeps it."""
-
-        def memory(kind: type[ctypes._SimpleCData[int]], numbers: array[int]) -> object:
-            assert ctypes.sizeof(kind) == numbers.itemsize
-            return (kind * len(numbers)).from_buffer(numbers)
-
         return cls(
             due.frames,
-            memory(ctypes.c_uint32, due.starts),
-            memory(ctypes.c_int32, due.came),
-            memory(ctypes.c_uint32, due.firsts),
+            _memory(ctypes.c_uint32, due.starts),
+            _memory(ctypes.c_int32, due.came),
+            _memory(ctypes.c_uint32, due.firsts),
             due.fragmentable,
-            memory(ctypes.c_uint64, due.outer),
+            _memory(ctypes.c_uint64, due.outer),
             due.first_port,
             len(due.outer),
             due.tunnel,
@@ -118,7 +120,9 @@ class _Watch(ctypes.Structure):
         ("must_have", ctypes.c_uint8),
         ("must_not_have", ctypes.c_uint8),
         ("tally", ctypes.POINTER(Tally)),
-        ("last", ctypes.c_void_p),
+        ("last", ctypes.POINTER(ctypes.c_uint8)),
+        ("by_port", ctypes.POINTER(ctypes.c_uint32)),
+        ("by_value", ctypes.POINTER(ctypes.c_uint64)),
         *(
             (name, ctypes.c_uint64)
             for name in (
@@ -136,12 +140,13 @@ class _Watch(ctypes.Structure):
 class InPlace:
     """The twin at work on a capture."""
 
-    def __init__(self, library: ctypes.CDLL, function: str, key: str, order: CaptureOrder) -> None:
+    _tally: Tally | None = None
+
+    def __init__(self, library: ctypes.CDLL, function: str, order: CaptureOrder) -> None:
         self._run = getattr(library, function)
         self._run.argtypes, self._run.restype = (ctypes.POINTER(_Watch),), None
         self._step = library.vx_step
         self._step.argtypes, self._step.restype = (ctypes.POINTER(_Watch),), None
-        self._tally = Tally.of(_SHAPES, key)
         first_late, end_late = order.late_ports
         self.counts = _Watch(
             our_vnis=(ctypes.c_int32 * len(order.our_vnis))(*order.our_vnis),
@@ -154,7 +159,6 @@ class InPlace:
             first_mark=MARKS.start,
             end_mark=MARKS.stop,
             vxlan_port=order.vxlan_port,
-            tally=ctypes.pointer(self._tally),
             poll=ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value,
             pause=PAUSE_MS,
         )
@@ -178,7 +182,7 @@ class InPlace:
             self._run(ctypes.byref(watch))
             if not watch.left:
                 break
-            if self._tally.used == self._tally.capacity:
+            if self._tally is not None and self._tally.used == self._tally.capacity:
                 self.drain()  # perhaps it only had no room
                 continue
             slowly(ring.frame_at(watch.at - ring.address)[0])
@@ -187,8 +191,7 @@ class InPlace:
         return bool(watch.most_blocks < _MOST_BLOCKS)
 
     def drain(self) -> None:
-        """Hands over what was counted."""
-        raise NotImplementedError
+        """Hands over what is in a tally, if there is one."""
 
 
 class Judging(InPlace):
@@ -214,18 +217,15 @@ class Judging(InPlace):
         shapes: ShapeCounter,
         due: Due | None,
     ) -> None:
-        super().__init__(library, "vx_judge_ring", _SHAPE, order)
-        self._shapes = shapes
+        super().__init__(library, "vx_judge_ring", order)
         counts = self.counts
         counts.must_have, counts.must_not_have = must_have, must_not_have
         counts.longest = longest
         if due is not None:
             counts.due = ctypes.pointer(_Due.of(due))
-        counts.last = ctypes.addressof(ctypes.c_char.from_buffer(shapes.last))
-
-    def drain(self) -> None:
-        """Hands shapes over."""
-        self._shapes.merge(self._tally.drain())
+        counts.last = _memory(ctypes.c_uint8, shapes.last)
+        counts.by_port = _memory(ctypes.c_uint32, shapes.by_port)
+        counts.by_value = _memory(ctypes.c_uint64, shapes.by_value)
 
     def unjudged(self) -> dict[str, int]:
         """Frames that could not be judged, by reason."""
@@ -252,11 +252,14 @@ class Counting(InPlace):
     def __init__(
         self, library: ctypes.CDLL, order: CaptureOrder, add: Callable[[int, bool, int], None]
     ) -> None:
-        super().__init__(library, "vx_count_ring", _HANDED, order)
+        super().__init__(library, "vx_count_ring", order)
         self._add = add
+        self._tally = tally = Tally.of(_SIZES, _HANDED)
+        self.counts.tally = ctypes.pointer(tally)
 
     def drain(self) -> None:
         """Hands counts over."""
+        assert self._tally is not None
         for payload, unfinished, count in self._tally.drain():
             self._add(payload, bool(unfinished), count)
 
@@ -271,7 +274,7 @@ class CountingShots(InPlace):
     """
 
     def __init__(self, library: ctypes.CDLL, order: CaptureOrder, sizes: Mapping[int, int]) -> None:
-        super().__init__(library, "vx_count_ring", _HANDED, order)
+        super().__init__(library, "vx_count_ring", order)
         first = min(sizes, default=0)
         known = [sizes.get(port, 0) for port in range(first, max(sizes, default=0) + 1)]
         self._handed = _Handed((ctypes.c_uint16 * len(known))(*known), first, len(known))
@@ -284,6 +287,3 @@ class CountingShots(InPlace):
     def all_counted(self) -> dict[str, int]:
         """All of them by name."""
         return {name: self.counted(name) for name in _HANDED_COUNTS}
-
-    def drain(self) -> None:
-        """There is nothing to hand over."""

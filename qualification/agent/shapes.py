@@ -1,20 +1,18 @@
 """Counts a burst's frames by shape, so that it shows which of them are wrong.
 
-The capture's thread does one addition a frame, by all that tells the frame from its neighbours
-together; what that comes to in each dimension is added up once, when the burst is over.
+The counts are plain memory: the C twin adds to the same ones (in_place.c, count_shape).
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
+import re
+from array import array
 from typing import TYPE_CHECKING
 
-from qualification.wire.dissect import Layout
 from qualification.wire.packet import TCP
 
 if TYPE_CHECKING:
-    _Key = tuple[int | None, int, int, int, bool | None, bool | None]
+    from qualification.wire.dissect import Layout
 
 SOURCE_PORT = "outer source port"
 PARITY = "length"
@@ -36,10 +34,15 @@ _MOST_VALUES = 64
 _FCS_FREE_MINIMUM, _MINIMUM_AND_TAG = 60, 65
 _PSH_FLAG = 0x08
 _NO_PORT = 65536
-_AFTER = (None, False, True)
-_PUSHED = (False, True, None)
-_20_BITS = 0xFFFFF
-_REST = struct.Struct("<IBBB")
+_VALUES = (
+    (PARITY, "even"), (PARITY, "odd"),
+    (SIZE, SHORT), (SIZE, BARELY), (SIZE, MIDDLE), (SIZE, FULL),
+    (PSH, "not set"), (PSH, "set"),
+    (PREVIOUS, "right"), (PREVIOUS, "wrong"),
+)  # fmt: skip
+"""What there are two counts of, beside the ports: frames, and wrong ones among them."""
+_PARITY, _SIZE, _PSH, _PREVIOUS = 0, 2, 6, 8
+_COUNTED = re.compile(rb"[^\0]")
 
 
 class ShapeCounter:
@@ -50,44 +53,48 @@ class ShapeCounter:
 
     Attributes:
         last: What the last frame of each outer source port was, and of those without at the end:
-            an index of `_AFTER`. The C twin writes there as well.
+            0 there was none, 1 right, 2 wrong.
+        by_port: Frames and wrong ones of each outer source port, and of those without.
+        by_value: The same of each of `_VALUES`.
     """
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
-        self._right: dict[_Key, int] = {}
-        self._wrong: dict[_Key, int] = {}
         self.last = bytearray(_NO_PORT + 1)
+        self.by_port = array("I", bytes(8 * (_NO_PORT + 1)))
+        self.by_value = array("Q", bytes(16 * len(_VALUES)))
 
     def add(self, data: bytes, wire_length: int, layout: Layout, wrong: bool) -> None:
         """Counts a frame that was judged."""
         _, outer, vxlan, _, _, inner, _ = layout
-        port = outer.source_port
+        port = _NO_PORT if outer.source_port is None else outer.source_port
+        self.by_port[2 * port] += 1
+        self.by_port[2 * port + 1] += wrong
+        if self.last[port]:
+            self._count(_PREVIOUS + self.last[port] - 1, wrong)
+        self.last[port] = 2 if wrong else 1
+
         if inner is None:
             packet, frame = outer, wire_length
         else:
             packet, frame = inner, outer.end - (vxlan or 0) - 8
         l4 = packet.l4
-        pushed = None
         if packet.protocol == TCP and len(data) > l4 + 13:
-            pushed = data[l4 + 13] & _PSH_FLAG != 0
-        # The innermost packet of a frame whose tunnel is broken is anybody's guess.
-        l4_length = -1 if inner is None and vxlan is not None else packet.end - l4
-        last = _NO_PORT if port is None else port
-        key = (port, wire_length, frame, l4_length, pushed, _AFTER[self.last[last]])
-        self.last[last] = 2 if wrong else 1
-        counts = self._wrong if wrong else self._right
-        counts[key] = counts.get(key, 0) + 1
+            self._count(_PSH + (data[l4 + 13] & _PSH_FLAG != 0), wrong)
+        if inner is None and vxlan is not None:
+            return  # the innermost packet of a frame whose tunnel is broken is anybody's guess
+        self._count(_PARITY + (packet.end - l4 & 1), wrong)
+        self._count(_SIZE + self._size(wire_length, frame), wrong)
 
-    def merge(self, counted: Iterable[tuple[int, int, int]]) -> None:
-        """Counts what the C twin has counted: its keys (in_place.c, count_shape), and how often."""
-        for lengths, rest, count in counted:
-            wire_length, frame = lengths & _20_BITS, lengths >> 20 & _20_BITS
-            port, pushed, last, wrong = _REST.unpack(rest.to_bytes(7, "little"))
-            known = port - 1 if port else None
-            key = (known, wire_length, frame, (lengths >> 40) - 1, _PUSHED[pushed], _AFTER[last])
-            counts = self._wrong if wrong else self._right
-            counts[key] = counts.get(key, 0) + count
+    def _count(self, value: int, wrong: bool) -> None:
+        self.by_value[2 * value] += 1
+        self.by_value[2 * value + 1] += wrong
+
+    def _size(self, wire_length: int, frame: int) -> int:
+        """Of a frame's `SIZE`, which one."""
+        if wire_length >= self._longest:
+            return 3
+        return (frame >= _FCS_FREE_MINIMUM) + (frame >= _MINIMUM_AND_TAG)
 
     def tally(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Frames, and wrong ones among them, by dimension and value.
@@ -95,40 +102,23 @@ class ShapeCounter:
         A frame that has no value in a dimension is left out there. Of a dimension of very many
         values those with most wrong frames, then most frames, are kept; the rest is `OTHERS`.
         """
-        sums: dict[str, dict[str, list[int]]] = {}
-        for wrong, counts in enumerate((self._right, self._wrong)):
-            for key, count in counts.items():
-                for dimension, value in self._values(key):
-                    both = sums.setdefault(dimension, {}).setdefault(value, [0, 0])
-                    both[0] += count
-                    both[1] += count * wrong
-        return {dimension: _bounded(values) for dimension, values in sums.items()}
-
-    def _values(self, key: _Key) -> list[tuple[str, str]]:
-        port, wire_length, frame, l4_length, pushed, after_wrong = key
-        values = []
-        if port is not None:
-            values.append((SOURCE_PORT, str(port)))
-        if l4_length >= 0:
-            values.append((PARITY, "odd" if l4_length & 1 else "even"))
-            values.append((SIZE, self._size(wire_length, frame)))
-        if pushed is not None:
-            values.append((PSH, "set" if pushed else "not set"))
-        if after_wrong is not None:
-            values.append((PREVIOUS, "wrong" if after_wrong else "right"))
-        return values
-
-    def _size(self, wire_length: int, frame: int) -> str:
-        if wire_length >= self._longest:
-            return FULL
-        if frame < _FCS_FREE_MINIMUM:
-            return SHORT
-        return BARELY if frame < _MINIMUM_AND_TAG else MIDDLE
+        found: dict[str, dict[str, tuple[int, int]]] = {}
+        for seen in _COUNTED.finditer(self.last, 0, _NO_PORT):
+            at = 2 * seen.start()
+            found.setdefault(SOURCE_PORT, {})[str(seen.start())] = (
+                self.by_port[at],
+                self.by_port[at + 1],
+            )
+        for value, (dimension, name) in enumerate(_VALUES):
+            frames, wrong = self.by_value[2 * value : 2 * value + 2]
+            if frames:
+                found.setdefault(dimension, {})[name] = frames, wrong
+        return {dimension: _bounded(values) for dimension, values in found.items()}
 
 
-def _bounded(values: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
+def _bounded(values: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     first = sorted(values, key=lambda value: (-values[value][1], -values[value][0], value))
-    kept = {value: (values[value][0], values[value][1]) for value in first[:_MOST_VALUES]}
+    kept = {value: values[value] for value in first[:_MOST_VALUES]}
     rest = [values[value] for value in first[_MOST_VALUES:]]
     if rest:
         kept[OTHERS] = (sum(frames for frames, _ in rest), sum(wrong for _, wrong in rest))

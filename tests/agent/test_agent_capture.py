@@ -263,7 +263,7 @@ def test_broken_frames_in_great_number(captured: Any, seed: int) -> None:
         assert not seen.drops
 
 
-def test_more_shapes_than_the_twin_has_room_for(captured: Any) -> None:
+def test_more_outer_source_ports_than_are_told(captured: Any) -> None:
     one = tunnel(inner(size=1))
     frames = []
     for port in range(5000):
