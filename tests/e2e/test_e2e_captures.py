@@ -34,6 +34,8 @@ TSHARK = [
     "-o", "tcp.analyze_sequence_numbers:FALSE",
     "-o", "tcp.desegment_tcp_streams:FALSE",
     "-d", "udp.port==4789,vxlan",
+    # Plain UDP goes there with any bytes in it; what they look like inside is nobody's checksum.
+    "-d", "udp.port==4790,data", "-d", "udp.port==6081,data",
     "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t",
     "-e", "ip.checksum.status", "-e", "udp.checksum.status", "-e", "tcp.checksum.status",
     "-e", "tcp.checksum",
