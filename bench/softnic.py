@@ -40,7 +40,7 @@ def bulk(setting: Setting) -> Iterator[Row]:
         raise LabError(f"there is no soft NIC in C: {native.says}")
     seconds = 0.5 if setting.quick else 3.0
     with contextlib.ExitStack() as undo:
-        labs = {name: undo.enter_context(_lab(engine)) for engine, name in _ENGINES.items()}
+        labs = {name: undo.enter_context(_lab(kind)) for kind, name in _ENGINES.items()}
         found = setting.in_turn(
             {name: partial(_gbit, hosts, seconds) for name, hosts in labs.items()}
         )
@@ -51,10 +51,10 @@ def bulk(setting: Setting) -> Iterator[Row]:
 
 
 @contextlib.contextmanager
-def _lab(engine: str) -> Iterator[tuple[str, str]]:
+def _lab(kind: str) -> Iterator[tuple[str, str]]:
     """The namespaces of two hosts with a tunnel between them."""
     before = os.environ.pop(SWITCH, None)
-    if engine == "python":
+    if kind == "python":
         os.environ[SWITCH] = "off"  # for the processes that the lab starts
     try:
         lab = loopback.start(_two_hosts())
