@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .arrival_messages import ArrivalOrder
+from .arrival_messages import ArrivalOrder, Arrived
 from .arrivals import Expected, arrivals_of
 from .counters import Moves
 from .protocol import AgentProblem, Context
@@ -57,7 +56,7 @@ class ArrivalOrders:
         made = arrivals_of(ArrivalOrder(**order))
         return self._raw.throw((arrival.frame for arrival in made), self._interface())
 
-    def tell(self, context: Context) -> dict[str, Any]:
+    def tell(self, context: Context) -> Arrived:
         """Waits until all of the burst is accounted for, or nothing comes; tells what came."""
         if self._expected is None:
             raise AgentProblem("not-expecting", "tell_arrivals without expect")
@@ -70,7 +69,7 @@ class ArrivalOrders:
         await_condition(over, _MOST_SECONDS, context.stop.is_set)
         told = expected.finish(moves.so_far(), self._log())
         self._expected = None
-        return dataclasses.asdict(told)
+        return told
 
     def close(self) -> None:
         """Ends everything."""

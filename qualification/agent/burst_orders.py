@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,8 +16,9 @@ from .messages import CaptureOrder, Delivered, FlowOrder, Handed, Received, Sent
 from .protocol import AgentProblem, Context
 from .receiving import Receiver
 from .ring import Rings
+from .salvo import salvo_of
 from .sending import send
-from .volley import RawSockets, VolleyCapture, VolleySender, shots_of
+from .volley import RawSockets, VolleyCapture, VolleySender
 from .waiting import QUIET_SECONDS, await_condition
 
 _BACK_SECONDS = 3.0
@@ -96,7 +96,7 @@ class BurstOrders:
         if back is not None:
             self._back = BackSender(FlowOrder(**back), tunnel)
 
-    def collect(self, context: Context, *, frames: int) -> dict[str, Any]:
+    def collect(self, context: Context, *, frames: int) -> Received:
         """Waits until that many frames have come or the wire is quiet, and tells what was seen."""
         if self._watched is None:
             raise AgentProblem("not-watching", "collect without watch")
@@ -113,7 +113,7 @@ class BurstOrders:
 
         await_condition(over, 60.0, context.stop.is_set)
         seen, delivered = self._end_watch()
-        return dataclasses.asdict(Received(seen, delivered, moves.so_far(), self._news()))
+        return Received(seen, delivered, moves.so_far(), self._news())
 
     def listen(self, _context: Context, *, flow: dict[str, Any]) -> None:
         """Takes in what the other end sends meanwhile, up to the end of the next burst."""
@@ -126,9 +126,7 @@ class BurstOrders:
             sink, self._sink = self._sink, None
             sink.close()
 
-    def send(
-        self, context: Context, *, capture: dict[str, Any], flow: dict[str, Any]
-    ) -> dict[str, Any]:
+    def send(self, context: Context, *, capture: dict[str, Any], flow: dict[str, Any]) -> Sent:
         """Sends one burst and tells what the kernel handed to the NIC for it."""
         order = FlowOrder(**flow)
         tunnel = self._tunnel_of(order.vni)
@@ -147,30 +145,26 @@ class BurstOrders:
         finally:
             self._end_sink()
         handed = watching.finish(sending.segment)
-        return dataclasses.asdict(
-            Sent(
-                handed=handed,
-                written=sending.written,
-                complete=sending.complete,
-                seconds=sending.seconds,
-                counters=moves.so_far(),
-                kernel_log=self._news(),
-                back=back,
-            )
+        return Sent(
+            handed=handed,
+            written=sending.written,
+            complete=sending.complete,
+            seconds=sending.seconds,
+            counters=moves.so_far(),
+            kernel_log=self._news(),
+            back=back,
         )
 
-    def fire(
-        self, context: Context, *, capture: dict[str, Any], volley: dict[str, Any]
-    ) -> dict[str, Any]:
+    def fire(self, context: Context, *, capture: dict[str, Any], volley: dict[str, Any]) -> Sent:
         """Sends one volley and tells what the kernel handed to the NIC for it."""
         order = VolleyOrder(**volley)
         tunnel = self._tunnel_of(order.vni)
         moves = Moves(self._interface(), tunnel)
         start = time.monotonic()
-        shots = tuple(shots_of(order))
-        watching = VolleySender(CaptureOrder(**capture), self._rings, shots)
+        salvo = salvo_of(order)
+        watching = VolleySender(CaptureOrder(**capture), self._rings, salvo)
         try:
-            due = self._raw.fire(shots, order.device, tunnel)
+            due = self._raw.fire(salvo, order.device, tunnel)
             complete = await_condition(
                 lambda: watching.frames >= due, _FIRING_SECONDS, context.stop.is_set
             )
@@ -178,7 +172,7 @@ class BurstOrders:
             handed = watching.finish()
         seconds = time.monotonic() - start
         moved = moves.so_far()
-        return dataclasses.asdict(Sent(handed, due, complete, seconds, moved, self._news()))
+        return Sent(handed, due, complete, seconds, moved, self._news())
 
     def inject(self, _context: Context, *, frames: Sequence[str]) -> int:
         """Sends frames, base64, as they are: finished, nothing left for the NIC to do."""

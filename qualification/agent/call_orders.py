@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .call_messages import CallsOrder
+from .call_messages import Calls, CallsOrder, Served
 from .call_server import CallServer
 from .calls import TcpChannel, make_calls
 from .protocol import AgentProblem, Context
@@ -37,21 +36,21 @@ class CallOrders:
         self.close()
         self._server = CallServer(CallsOrder(**order), self._tunnel())
 
-    def make(self, context: Context, *, order: dict[str, Any]) -> dict[str, Any]:
+    def make(self, context: Context, *, order: dict[str, Any]) -> Calls:
         """Makes calls and tells how they went."""
         calls, tunnel = CallsOrder(**order), self._tunnel()
 
         def channel(number: int) -> TcpChannel:
             return TcpChannel(calls, number, tunnel)
 
-        return dataclasses.asdict(make_calls(calls, channel, context.stop.is_set))
+        return make_calls(calls, channel, context.stop.is_set)
 
-    def finish(self, _context: Context) -> dict[str, Any]:
+    def finish(self, _context: Context) -> Served:
         """Ends the server and tells what it served."""
         if self._server is None:
             raise AgentProblem("not-serving", "finish_calls without serve_calls")
         server, self._server = self._server, None
-        return dataclasses.asdict(server.finish())
+        return server.finish()
 
     def close(self) -> None:
         """Ends a server that nobody has asked the end of."""

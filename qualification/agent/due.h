@@ -13,7 +13,7 @@ struct due {
     const u32 *firsts;      /* for each shot: its first frame, and behind the last shot's last one */
     const u8 *fragmentable; /* for each shot: the ids of its frames must differ */
     u64 *outer;             /* for each shot: the outer fields that all its frames share; 0: none came */
-    u32 first_port;         /* the shots have the source ports from there on */
+    u32 first_port;         /* source port of the first shot; the others have the next ones */
     u32 shots;
     u32 tunnel;
 };

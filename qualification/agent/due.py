@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from functools import cached_property
-from itertools import accumulate
 
 from qualification.wire.difference import differences, nearest
 from qualification.wire.dissect import Layout
 from qualification.wire.packet import Packet
-from qualification.wire.shots import Shot, canonical
+from qualification.wire.shots import Shot, aim, canonical
 
 _VXLAN_WORDS = b"\x08\0\0\0"
 
@@ -23,7 +21,7 @@ class Due:
     """The frames that are due of a volley.
 
     Args:
-        shots: Its buffers, each with a source port of its own.
+        shots: Its buffers, each with the next source port.
         tunnel: Whether the frames come in a tunnel.
 
     Attributes:
@@ -31,49 +29,64 @@ class Due:
         frames: All of them, one behind the other, as `canonical` leaves them.
         starts: Where each begins, and where the last one ends.
         came: For each the IPv4 id with which it came; 0 for any over IPv6; -1: not yet.
-        first_port: The least source port. What there is for each shot is for each port from there
-            on.
+        first_port: Source port of the first shot.
         firsts: For each shot the number of its first frame, and of the one behind the last.
         fragmentable: For each shot whether the ids of its frames must differ.
         outer: For each shot the outer fields that all its frames share; 0: none came yet.
     """
 
     def __init__(self, shots: Iterable[Shot], *, tunnel: bool) -> None:
-        self._shots = {shot.source_port: shot for shot in shots}
         self.tunnel = tunnel
-        self.first_port = min(self._shots, default=0)
-        self.firsts = array("I")
+        self._places: list[tuple[int, int, int]] = []
+        self._heads: list[tuple[int, int]] = []
+        self.first_port = 0
+        self.firsts = array("I", [0])
+        self.starts = array("I", [0])
+        fragmentable = bytearray()
         frames: list[bytes] = []
-        ports = range(self.first_port, max(self._shots, default=-1) + 1)
-        for port in ports:
+        end = 0
+        for number, shot in enumerate(shots):
+            if not number:
+                self.first_port = shot.source_port
+            self._places.append((shot.l3, shot.l4, shot.protocol))
+            for frame in shot.expected():
+                self._heads.append((end + shot.l4, number))
+                frames.append(frame)
+                end += len(frame)
+                self.starts.append(end)
             self.firsts.append(len(frames))
-            if port in self._shots:
-                frames += self._shots[port].expected()
-        self.firsts.append(len(frames))
-        self.frames = b"".join(frames)
-        self.starts = array("I", accumulate(map(len, frames), initial=0))
-        self.came = array("i", [-1]) * len(frames)
-        self.fragmentable = bytes(
-            port in self._shots and self._shots[port].fragmentable for port in ports
-        )
-        self.outer = array("Q", [0]) * len(ports)
+            fragmentable.append(shot.fragmentable)
+        self.frames = bytearray().join(frames)
+        self.fragmentable = bytes(fragmentable)
+        self._forget()
 
-    @cached_property
-    def _numbers(self) -> dict[bytes, list[int]]:
-        """Frames by their bytes; several if the same is due several times."""
-        numbers: dict[bytes, list[int]] = {}
-        for number in range(len(self.came)):
-            frame = self.frames[self.starts[number] : self.starts[number + 1]]
-            numbers.setdefault(frame, []).append(number)
-        return numbers
+    def _forget(self) -> None:
+        self.came = array("i", [-1]) * len(self._heads)
+        self.outer = array("Q", [0]) * len(self._places)
+        self._numbers: dict[bytes, list[int]] = {}
+
+    def aim(self, port: int) -> None:
+        """Has them be due once more, to a port; none has come yet."""
+        self.first_port = aim(self.frames, self._heads, port)
+        self._forget()
+
+    def _frame(self, number: int) -> bytes:
+        return bytes(self.frames[self.starts[number] : self.starts[number + 1]])
+
+    def _like(self, found: bytes) -> list[int]:
+        """The numbers of the frames with these bytes; several if the same is due several times."""
+        if not self._numbers:
+            for number in range(len(self.came)):
+                self._numbers.setdefault(self._frame(number), []).append(number)
+        return self._numbers.get(found, [])
 
     def differs(self, data: bytes, layout: Layout) -> str | None:
         """What is wrong with a frame of the volley beside its checksums; counts it."""
         packet = self._packet(layout)
         if packet is None:
             return "it is an IP fragment" if layout.outer.trouble == "fragment" else None
-        numbers = self._numbers.get(self._stripped(data, layout, packet))
-        if numbers is None:
+        numbers = self._like(self._stripped(data, layout, packet))
+        if not numbers:
             return "it is not one of the frames that were due"
         number = next((number for number in numbers if self.came[number] < 0), None)
         if number is None:
@@ -108,14 +121,14 @@ class Due:
         packet = self._packet(layout)
         if packet is None:
             return []
-        shot = self._shots.get(packet.source_port or 0)
-        if shot is None:
+        shot = (packet.source_port or 0) - self.first_port
+        if not 0 <= shot < len(self._places):
             return ["no frame of this source port was due"]
         found = self._stripped(data, layout, packet)
-        due = nearest(found, shot.expected())
+        due = nearest(found, map(self._frame, range(*self.firsts[shot : shot + 2])))
         if due is None or due == found:
             return []
-        return differences(found, due, shot.l3, shot.l4, shot.protocol)
+        return differences(found, due, *self._places[shot])
 
     def _packet(self, layout: Layout) -> Packet | None:
         return layout.inner if self.tunnel else layout.outer

@@ -17,11 +17,12 @@ from .ring import PAUSE_MS
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .due import Due
     from .messages import CaptureOrder
     from .ring import Ring, RingFrame
+    from .salvo import Salvo
     from .shapes import ShapeCounter
 
 _HANDED = "qQ"  # a key, as count_handed makes it
@@ -48,7 +49,7 @@ class _Due(ctypes.Structure):
     """`struct due`: the memory of a `Due`."""
 
     _fields_ = [
-        ("frames", ctypes.c_char_p),
+        ("frames", ctypes.POINTER(ctypes.c_uint8)),
         ("starts", ctypes.POINTER(ctypes.c_uint32)),
         ("came", ctypes.POINTER(ctypes.c_int32)),
         ("firsts", ctypes.POINTER(ctypes.c_uint32)),
@@ -61,7 +62,7 @@ class _Due(ctypes.Structure):
     def of(cls, due: Due) -> _Due:
         """What it has, in place: ctypes keeps it."""
         return cls(
-            due.frames,
+            _memory(ctypes.c_uint8, due.frames),
             _memory(ctypes.c_uint32, due.starts),
             _memory(ctypes.c_int32, due.came),
             _memory(ctypes.c_uint32, due.firsts),
@@ -270,14 +271,13 @@ class CountingShots(InPlace):
     Args:
         library: The twin.
         order: What is watched.
-        sizes: Payload bytes of each segment by source port, 0 for a buffer not to be cut.
+        salvo: What is fired.
     """
 
-    def __init__(self, library: ctypes.CDLL, order: CaptureOrder, sizes: Mapping[int, int]) -> None:
+    def __init__(self, library: ctypes.CDLL, order: CaptureOrder, salvo: Salvo) -> None:
         super().__init__(library, "vx_count_ring", order)
-        first = min(sizes, default=0)
-        known = [sizes.get(port, 0) for port in range(first, max(sizes, default=0) + 1)]
-        self._handed = _Handed((ctypes.c_uint16 * len(known))(*known), first, len(known))
+        sizes = salvo.sizes
+        self._handed = _Handed(_memory(ctypes.c_uint16, sizes), salvo.first_port, len(sizes))
         self.counts.handed = ctypes.pointer(self._handed)
 
     def counted(self, name: str) -> int:

@@ -15,7 +15,7 @@ from .burst_orders import BurstOrders
 from .call_orders import CallOrders
 from .journal import Journal
 from .link_orders import UNDOS, LinkOrders
-from .messages import Problem, TunnelOrder
+from .messages import Feature, NicFacts, Problem, TunnelOrder
 from .preflight import checks
 from .protocol import AgentProblem, Context
 from .tunnels import Tunnels
@@ -72,18 +72,18 @@ class _Agent:
 
     def facts(self, _context: Context, *, interfaces: Sequence[str]) -> dict[str, Any]:
         """The host and those of its interfaces that exist; the others by the problem they are."""
-        nics: dict[str, Any] = {}
-        problems: dict[str, Any] = {}
+        nics: dict[str, NicFacts] = {}
+        problems: dict[str, Problem] = {}
         for interface in interfaces:
             try:
-                nics[interface] = dataclasses.asdict(facts.nic(interface))
+                nics[interface] = facts.nic(interface)
             except AgentProblem as problem:
                 problems[interface] = _as_problem(problem)
-        return {"host": dataclasses.asdict(facts.host()), "nics": nics, "problems": problems}
+        return {"host": facts.host(), "nics": nics, "problems": problems}
 
     def preflight(
         self, _context: Context, *, interface: str, addresses: Sequence[str], allow_management: bool
-    ) -> list[dict[str, Any]]:
+    ) -> list[Problem]:
         """Everything that would make `prepare` refuse; changes nothing."""
         found = []
         for look in checks(interface, addresses, allow_management):
@@ -122,7 +122,7 @@ class _Agent:
         links.await_addresses(interface, missing)
         return {"recovered": self._journal.recovered, "mac": str(link.get("address"))}
 
-    def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Any]:
+    def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Feature]:
         """Asks for features, waits for the link to come back, and tells what is in effect."""
         before = features.read(self._interface)
         switchable = {
@@ -137,7 +137,7 @@ class _Agent:
             links.await_carrier(self._interface, context.stop.is_set)
         else:
             after = before
-        return {name: dataclasses.asdict(feature) for name, feature in after.items()}
+        return after
 
     def make_tunnels(self, _context: Context, *, orders: Sequence[dict[str, Any]]) -> None:
         """Makes the tunnel namespace and its VXLAN devices."""
@@ -185,5 +185,5 @@ class _Agent:
         return self._tunnels.namespace
 
 
-def _as_problem(problem: AgentProblem) -> dict[str, Any]:
-    return dataclasses.asdict(Problem(problem.kind, problem.message, problem.hint, problem.data))
+def _as_problem(problem: AgentProblem) -> Problem:
+    return Problem(problem.kind, problem.message, problem.hint, problem.data)

@@ -19,6 +19,7 @@ Python 3.9 and its standard library are all that this module needs: it travels t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -77,6 +78,27 @@ class Context(NamedTuple):
 Operation = Callable[..., Any]
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return vars(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def encoded(message: Mapping[str, Any], other: Callable[[Any], Any] = _fields) -> bytes:
+    """A message as it travels, without the end of its line.
+
+    Args:
+        message: Of JSON values and dataclasses, which travel as objects of their fields.
+        other: Makes JSON values of what is none.
+
+    Raises:
+        TypeError: There is something in it that has no JSON value.
+        ValueError: The same of a number.
+    """
+    text = json.dumps(message, separators=(",", ":"), allow_nan=False, default=other)
+    return text.encode("ascii")
+
+
 def claim_stdio() -> tuple[int, int]:
     """Take stdin and stdout for the protocol alone: a stray print goes to stderr from now on.
 
@@ -103,7 +125,7 @@ def serve(
 
     Args:
         operations: By name; called with a `Context` and the request's args as keywords, they
-            return a JSON value or raise `AgentProblem`.
+            return a JSON value, or a dataclass of them, or raise `AgentProblem`.
         on_end: The undo; returns a JSON value for the answer to "bye". Runs exactly once.
         stdin: Descriptor to read from.
         stdout: Descriptor to write to.
@@ -162,7 +184,7 @@ def _answer(line: bytes, operations: Mapping[str, Operation], writer: _Writer) -
         result = operation(context, **message.get("args", {}))
         writer.send({"id": request, "result": result})
     except AgentProblem as problem:
-        writer.send({"id": request, "error": problem.as_json()}, default=str)
+        writer.send({"id": request, "error": problem.as_json()}, str)
     except Exception as error:
         crash = AgentProblem(
             "internal", f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
@@ -239,9 +261,8 @@ class _Writer:
         self._descriptor, self.stop = descriptor, stop
         self._lock = threading.Lock()
 
-    def send(self, message: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> None:
-        text = json.dumps(message, separators=(",", ":"), allow_nan=False, default=default)
-        line = memoryview(text.encode("ascii") + b"\n")
+    def send(self, message: Mapping[str, Any], other: Callable[[Any], Any] = _fields) -> None:
+        line = memoryview(encoded(message, other) + b"\n")
         if len(line) > LINE_LIMIT:
             raise AgentProblem("reply-too-large", f"a reply of {len(line)} bytes")
         with self._lock:

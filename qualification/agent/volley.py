@@ -9,40 +9,24 @@ from __future__ import annotations
 import errno
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from ctypes import CDLL
 
-from qualification.wire.packet import TCP, UDP, Packet
-from qualification.wire.shots import Maker, Path, Shot
-from qualification.wire.volleys import VOLLEYS
+from qualification.wire.packet import Packet
+from qualification.wire.shots import VNET_SIZE
 
 from . import namespaces
 from .capture import PeerCapture
-from .due import Due
 from .handed import SenderCapture
 from .in_place import CountingShots, InPlace
 from .messages import CaptureOrder, Handed, VolleyOrder
-from .payload import pool
 from .ring import Rings
+from .salvo import Salvo, due_of
 
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _SEND_BUFFER = 16 << 20
-_FINISHED = bytes(10)
+_FINISHED = bytes(VNET_SIZE)
 """The struct virtio_net_hdr of a frame that asks for nothing."""
-
-
-def shots_of(order: VolleyOrder) -> Iterator[Shot]:
-    """The buffers of a volley; the same wherever they are made."""
-    path = Path.of(
-        (order.source_mac, order.destination_mac),
-        (order.source, order.destination),
-        order.port,
-        order.mtu,
-        order.ttl,
-        order.around,
-    )
-    make = Maker(path, TCP if order.protocol == "tcp" else UDP, pool(order.seed))
-    return VOLLEYS[order.volley].shots(make, order.segmented)
 
 
 class RawSockets:
@@ -54,11 +38,11 @@ class RawSockets:
     def __init__(self) -> None:
         self._of: dict[int | None, socket.socket] = {}
 
-    def fire(self, shots: Iterable[Shot], device: str, namespace: int | None) -> int:
+    def fire(self, salvo: Salvo, device: str, namespace: int | None) -> int:
         """Sends a volley.
 
         Args:
-            shots: Its buffers.
+            salvo: Its buffers.
             device: What they are sent on.
             namespace: Where that is; None for here.
 
@@ -67,16 +51,16 @@ class RawSockets:
         """
         raw = self._of.get(namespace) or self._open(namespace)
         raw.bind((device, 0))
-        frames = 0
-        for shot in shots:
+        sent = 0
+        for buffer, frames in salvo:
             try:
-                raw.send(shot.vnet() + shot.frame)
+                raw.send(buffer)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
                 continue  # a kernel before 6.2 takes no UDP super-packets here
-            frames += shot.frames
-        return frames
+            sent += frames
+        return sent
 
     def throw(self, frames: Iterable[bytes], device: str) -> int:
         """Sends finished frames on a device that is here; says how many."""
@@ -104,14 +88,14 @@ class RawSockets:
 class VolleySender(SenderCapture):
     """Counts what the kernel hands to the NIC of a volley, each shot by its own segment size."""
 
-    def __init__(self, order: CaptureOrder, rings: Rings, shots: Iterable[Shot]) -> None:
-        self._sizes_of = {shot.source_port: shot.gso_size for shot in shots}
+    def __init__(self, order: CaptureOrder, rings: Rings, salvo: Salvo) -> None:
+        self._salvo = salvo
         self._handed: Counter[str] = Counter()
         self._counting_shots: CountingShots | None = None
         super().__init__(order, rings)
 
     def _in_place(self, library: CDLL, order: CaptureOrder) -> InPlace:
-        self._counting_shots = counting = CountingShots(library, order, self._sizes_of)
+        self._counting_shots = counting = CountingShots(library, order, self._salvo)
         return counting
 
     @property
@@ -121,7 +105,8 @@ class VolleySender(SenderCapture):
         return self._handed["frames"] + (counting.counted("frames") if counting else 0)
 
     def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
-        segment = self._sizes_of.get(packet.source_port or 0, 0) or max(1, payload)
+        shot, sizes = (packet.source_port or 0) - self._salvo.first_port, self._salvo.sizes
+        segment = (sizes[shot] if 0 <= shot < len(sizes) else 0) or max(1, payload)
         pieces = max(1, -(-payload // segment))
         handed = self._handed
         handed["packets"] += 1
@@ -143,4 +128,4 @@ class VolleyCapture(PeerCapture):
     """Judges every frame of a volley, and whether it is one of those that were due."""
 
     def __init__(self, order: CaptureOrder, rings: Rings, volley: VolleyOrder) -> None:
-        super().__init__(order, rings, Due(shots_of(volley), tunnel=order.vni is not None))
+        super().__init__(order, rings, due_of(volley))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from qualification.agent.protocol import LINE_LIMIT, PROTOCOL
+from qualification.agent.protocol import LINE_LIMIT, PROTOCOL, encoded
 from qualification.errors import AgentError, HostError, LabError
 
 from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install
@@ -104,14 +104,14 @@ class AgentClient:
             timeout: Seconds to wait. An agent that takes longer is given up: `close` interrupts
                 it and has it put the host back, and it answers no more calls.
             on_event: Called with each event that the operation emits.
-            **args: The operation's arguments, JSON values.
+            **args: The operation's arguments: JSON values, and dataclasses of them.
 
         Raises:
             AgentError: The agent refused, failed, died or took too long; `kind` says which.
         """
         if self._death:
             raise self._error("died", f"{op!r} cannot be called: {self._death}")
-        line = json.dumps({"id": self._asked + 1, "op": op, "args": args}).encode("ascii")
+        line = encoded({"id": self._asked + 1, "op": op, "args": args})
         if len(line) > LINE_LIMIT:
             raise self._error("order-too-large", f"an order {op!r} of {len(line)} bytes")
         self._asked += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -30,7 +29,7 @@ def receive(pair: PairSession, flow: Flow, receiver: Role) -> Arrived:
     Returns:
         What became of it there.
     """
-    order = asdict(_order(pair, flow, receiver))
+    order = _order(pair, flow, receiver)
     pair.call(receiver, "expect", order=order)
     pair.call(other(receiver), "throw", order=order)
     return _ARRIVED.validate_python(pair.call(receiver, "tell_arrivals"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 from qualification.agent.messages import Handed, Sent
@@ -116,7 +116,7 @@ def _injected_control(pair: PairSession) -> ControlResult:
     flow = next(flow for flow in pair.flows if flow.outer_checksum and flow.inner == 4)
     orders = pair.orders.tunnel(flow, 1)
     made, expected, good = injected_frames(pair.ends, flow, orders.flow.port)
-    pair.call("peer", "watch", capture=asdict(orders.receiver), flow=None)
+    pair.call("peer", "watch", capture=orders.receiver, flow=None)
     encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
     pair.call("dut", "inject", frames=encoded)
     received = pair.collect(len(made))

@@ -38,6 +38,9 @@ _RING_SPARE = 8 << 20
 """Ring beyond what a burst fills, bytes: half a second's worth of blocks, however few frames they
 hold, and a volley of its own."""
 _FIRST_PORT, _LAST_PORT = 20_000, 60_000
+_NO_VNI = 0
+"""Whose inner addresses volleys have: none of an end that would take them in, and the same in all
+tunnels."""
 
 
 def inner_address(role: Role, vni: int, family: Literal[4, 6]) -> str:
@@ -134,23 +137,26 @@ class Bursts:
         return min(_BURST, _PARKED // self._ends.mtu)
 
     def volley(self, flow: Flow) -> BurstOrders:
-        """A volley, through the flow's tunnel if it has one."""
+        """A volley, through the flow's tunnel if it has one.
+
+        Its payloads are the run's, and not the burst's: cells are to differ in features alone.
+        """
         if not flow.tunnel:
             return self._plain_volley(flow)
-        port, seed = self._next()
+        port, _ = self._next()
         order = VolleyOrder(
             volley=flow.volley,
             protocol=flow.l4,
             segmented=flow.segmentation,
             device=device_name(flow.vni),
             vni=flow.vni,
-            source_mac=inner_mac("dut", flow.vni),
-            destination_mac=inner_mac("peer", flow.vni),
-            source=inner_address("dut", flow.vni, flow.inner),
-            destination=nobody(flow.vni, flow.inner),
+            source_mac=inner_mac("dut", _NO_VNI),
+            destination_mac=inner_mac("peer", _NO_VNI),
+            source=inner_address("dut", _NO_VNI, flow.inner),
+            destination=nobody(_NO_VNI, flow.inner),
             port=port,
             mtu=self._ends.mtu - flow.overhead,
-            seed=seed,
+            seed=self._digest("volleys"),
             around=self._around(flow) if flow.aimed else None,
         )
         return self._tunnelled(order, flow)
@@ -167,7 +173,7 @@ class Bursts:
         as cluster nodes do, and so leave the link. What the peer answers (a reset, an ICMP error)
         comes from it, and is neither captured nor judged.
         """
-        port, seed = self._next()
+        port, _ = self._next()
         fixed = VOLLEYS[flow.volley].port
         mark = None if fixed is None else self._mark(fixed)
         order = VolleyOrder(
@@ -182,7 +188,7 @@ class Bursts:
             destination=self._ends.outer("peer", flow.outer),
             port=port if fixed is None else fixed,
             mtu=self._ends.mtu,
-            seed=seed,
+            seed=self._digest("volleys"),
             ttl=64 if mark is None else mark,
         )
         protocols = (6 if flow.l4 == "tcp" else 17,)
@@ -261,8 +267,11 @@ class Bursts:
         if port > _LAST_PORT:
             raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
         self._count += 1
-        digest = blake2b(f"{self.seed}/{self._count}".encode(), digest_size=4).digest()
-        return port, int.from_bytes(digest, "big")
+        return port, self._digest(str(self._count))
+
+    def _digest(self, of: str) -> int:
+        digest = blake2b(f"{self.seed}/{of}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big")
 
     def _tunnelled(self, order: FlowOrder | VolleyOrder, flow: Flow) -> BurstOrders:
         vlan = self._ends.vlan if flow.vlan else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -98,8 +98,7 @@ class PairSession:
         """Makes the tunnels of flows at both ends."""
 
         def tunnels(role: Role) -> None:
-            orders = [asdict(o) for o in tunnel_orders(self.ends, role, flows)]
-            self.call(role, "make_tunnels", orders=orders)
+            self.call(role, "make_tunnels", orders=tunnel_orders(self.ends, role, flows))
 
         self.on_both(tunnels)
 
@@ -254,15 +253,13 @@ class PairSession:
 
     def _one_burst(self, orders: BurstOrders) -> Burst:
         crafted = isinstance(orders.flow, VolleyOrder)
-        traffic = {"volley" if crafted else "flow": asdict(orders.flow)}
-        back = {} if orders.back is None else {"back": asdict(orders.back)}
+        traffic = {"volley" if crafted else "flow": orders.flow}
+        back = {} if orders.back is None else {"back": orders.back}
         if orders.back is not None:
-            self.call("dut", "listen", flow=asdict(orders.back))
-        self.call("peer", "watch", capture=asdict(orders.receiver), **traffic, **back)
+            self.call("dut", "listen", flow=orders.back)
+        self.call("peer", "watch", capture=orders.receiver, **traffic, **back)
         sent = _SENT.validate_python(
-            self.call(
-                "dut", "fire" if crafted else "send", capture=asdict(orders.sender), **traffic
-            )
+            self.call("dut", "fire" if crafted else "send", capture=orders.sender, **traffic)
         )
         return Burst(sent, self.collect(sent.handed.frames))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,7 @@ class States:
         else:
 
             def tag(role: Role) -> None:
-                pair.call(role, "tag", vlan=asdict(vlan_order(pair.ends, role)))
+                pair.call(role, "tag", vlan=vlan_order(pair.ends, role))
 
             pair.on_both(tag)
             pair.make_tunnels(self._tagged)

@@ -6,7 +6,6 @@ all of them off, and on the DUT's host alone, inside the tunnel namespace and ov
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from hashlib import blake2b
 
 from pydantic import TypeAdapter
@@ -90,7 +89,7 @@ def _ways(pair: PairSession) -> dict[str, Flow]:
 
 def _calls(pair: PairSession, order: CallsOrder, server: Role) -> CallRun:
     """One run, its client on the DUT's host."""
-    pair.call(server, "serve_calls", order=asdict(order))
-    client = _CALLS.validate_python(pair.call("dut", "make_calls", order=asdict(order)))
+    pair.call(server, "serve_calls", order=order)
+    client = _CALLS.validate_python(pair.call("dut", "make_calls", order=order))
     served = _SERVED.validate_python(pair.call(server, "finish_calls"))
     return CallRun(tuple(_ways(pair)), client, served)

@@ -15,7 +15,8 @@ from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_chec
 from qualification.wire.packet import UDP
 
 if TYPE_CHECKING:
-    from qualification.wire.shots import Maker, Shot
+    from qualification.wire.maker import Maker
+    from qualification.wire.shots import Shot
 
 _MAC_WORD = slice(10, 12)
 _VXLAN_AND_UDP = 16

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from qualification.wire.checksum import checksum, ones_sum, udp_checksum
 from qualification.wire.layers import INNER_IP, INNER_L4, LAYERS, OUTER_IP, OUTER_L4
+from qualification.wire.maker import Maker
 from qualification.wire.packet import TCP, UDP
-from qualification.wire.shots import ACK, PSH, Maker, Path, Shot
+from qualification.wire.shots import ACK, PSH, Path, Shot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

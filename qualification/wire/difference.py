@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qualification.wire.packet import TCP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 _ETHERNET = ((0, 6, "destination MAC"), (6, 12, "source MAC"))
 _IPV4 = (
@@ -41,7 +41,7 @@ _TCP = (
 )
 
 
-def nearest(found: bytes, due: Sequence[bytes]) -> bytes | None:
+def nearest(found: bytes, due: Iterable[bytes]) -> bytes | None:
     """The frame that one was most probably meant to be: most bytes in the same place the same."""
     return max(due, key=lambda frame: _alike(found, frame), default=None)
 

@@ -1,7 +1,9 @@
 """Volleys: sets of shots, each for a kind of fault that a stream of ordinary traffic would miss.
 
 A volley is deterministic: whoever knows its order makes the same shots, the sender to fire them
-and the peer to hold what arrives against them, byte for byte. FAULTS are named as reports do.
+and the peer to hold what arrives against them, byte for byte. They are the same in all cells of a
+run but for their ports, so that features are all in which two cells differ. FAULTS are named as
+reports do.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from qualification.wire.aimed import aimed
 from qualification.wire.checksum import ones_sum
-from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Shot
+from qualification.wire.maker import Maker
+from qualification.wire.shots import ACK, CWR, FIN, PSH, Shot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ import pytest
 
 from qualification.agent import journal, namespaces
 from qualification.agent.operations import operations
-from qualification.agent.protocol import Context
+from qualification.agent.protocol import Context, encoded
 from qualification.errors import AgentError
 from qualification.inventory import Ends
 from qualification.lab import loopback
@@ -152,7 +153,8 @@ def local_agent(journals: Path) -> Iterator[Callable[..., Any]]:
 
             def order(op: str, **args: Any) -> Any:
                 with host.inside():
-                    return restore() if op == "bye" else table[op](context, **args)
+                    answer = restore() if op == "bye" else table[op](context, **args)
+                return json.loads(encoded({"result": answer}))["result"]
 
             undo.callback(order, "bye")
             return order

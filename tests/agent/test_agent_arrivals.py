@@ -66,7 +66,7 @@ def test_the_kernel_delivers_what_is_right_and_nothing_else(
     made = arrivals_of(burst)
     right.inject("w0", *(arrival.frame for arrival in made))
     told = agent("tell_arrivals")
-    assert (told["strangers"], told["drops"], told["samples"]) == (0, 0, ())
+    assert (told["strangers"], told["drops"], told["samples"]) == (0, 0, [])
     assert sum(tally["frames"] for tally in told["tallies"]) == len(made)
     assert {tally["shape"] for tally in told["tallies"]} <= {*RIGHT, *WRONG, REFERENCE}
     for tally in told["tallies"]:
@@ -95,11 +95,11 @@ def test_what_came_otherwise_than_it_was_sent(dut: Any) -> None:
     other = next(a for a in arrivals_of(replace(burst, seed=8)) if a.shape == "even")
     right.inject("w0", bytes(flipped), other.frame)
     told = agent("tell_arrivals")
-    came = {(t["shape"], t["wrong"]): t for t in told["tallies"] if t["captured"]}
-    assert came.keys() == {("zero-outer", ("inner L4",)), ("even", ())}
+    came = {(t["shape"], *t["wrong"]): t for t in told["tallies"] if t["captured"]}
+    assert came.keys() == {("zero-outer", "inner L4"), ("even",)}
     for tally in came.values():
         assert (tally["captured"], tally["delivered"]) == (1, 0)
-    assert came["even", ()]["altered"] == 1
+    assert came["even",]["altered"] == 1
     assert sum(tally["altered"] for tally in told["tallies"]) == 1
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:
     right.inject("w0", bytes(twin), wrong.frame)
     told = agent("tell_arrivals")
     [sample] = told["samples"]
-    assert sample["layers"] == ("inner L4",)
+    assert sample["layers"] == ["inner L4"]
     assert sample["findings"][-1] == "it was delivered all the same (inner-zero-outer)"
     assert base64.b64decode(sample["data"]) == wrong.frame
 

@@ -24,13 +24,15 @@ from qualification.agent.due import Due
 from qualification.agent.handed import SenderCapture
 from qualification.agent.messages import CaptureOrder, Handed, Seen, VolleyOrder
 from qualification.agent.ring import Rings
-from qualification.agent.volley import RawSockets, VolleyCapture, VolleySender, shots_of
+from qualification.agent.salvo import Salvo, shots_of
+from qualification.agent.volley import RawSockets, VolleyCapture, VolleySender
 from qualification.lab.job import parse
 from qualification.lab.offload import finish
 from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_checksum
 from qualification.wire.dissect import dissect
+from qualification.wire.maker import Maker
 from qualification.wire.packet import TCP, UDP
-from qualification.wire.shots import Maker, Path, canonical
+from qualification.wire.shots import Path, canonical
 from qualification.wire.volleys import MARKS, VOLLEYS
 
 from ..built import built
@@ -425,8 +427,8 @@ def test_both_count_the_same_of_what_is_handed_over(net: Any, offloads: bool) ->
             for by_twin in (False, True):
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr(SenderCapture, "in_place", by_twin)
-                    watching.append(VolleySender(order, rings, shots))
-            frames = raw.fire(shots, "w0", None)
+                    watching.append(VolleySender(order, rings, Salvo(shots)))
+            frames = raw.fire(Salvo(shots), "w0", None)
             handed: list[Handed] = [each.finish() for each in watching]
             assert handed[0] == handed[1]
             assert handed[0].frames == frames

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from qualification.agent.messages import VolleyOrder
-from qualification.agent.volley import RawSockets, shots_of
+from qualification.agent.salvo import salvo_of, shots_of
+from qualification.agent.volley import RawSockets
 from qualification.inventory import Ends
 from qualification.plan.flows import volley_flows
 from qualification.remote.agent_client import AgentClient
@@ -111,13 +112,13 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     agent("prepare", interface="w0", addresses=[], allow_management=False)
     agent("watch", capture=capture, volley=dataclasses.asdict(order))
     with left.inside():
-        shots = list(shots_of(order))
+        salvo = salvo_of(order)
         with contextlib.closing(RawSockets()) as raw:
-            assert raw.fire(shots, "w0", None) == raw.fire(shots, "w0", None)
+            assert raw.fire(salvo, "w0", None) == raw.fire(salvo, "w0", None)
     due = sum(shot.frames for shot in shots_of(order))
     seen = agent("collect", frames=2 * due)["seen"]
     assert (seen["frames"], seen["bad"]) == (2 * due, due)
-    assert seen["samples"][0]["findings"] == ("it came twice",)
+    assert seen["samples"][0]["findings"] == ["it came twice"]
 
 
 @pytest.mark.parametrize("crafted", [True, False])
@@ -139,7 +140,7 @@ def test_a_tag_that_is_not_there_is_told(net: Any, local_agent: Any, crafted: bo
     agent("watch", capture=capture, volley=dataclasses.asdict(order) if crafted else None)
     with left.inside():
         sockets = RawSockets()
-        due = sockets.fire(shots_of(order), order.device, None)
+        due = sockets.fire(salvo_of(order), order.device, None)
         sockets.close()
     seen = agent("collect", frames=due)["seen"]
     assert (seen["frames"], seen["bad"]) == (due, due)

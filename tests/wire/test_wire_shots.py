@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.agent.messages import VolleyOrder
-from qualification.agent.volley import shots_of
+from qualification.agent.salvo import shots_of
 from qualification.lab.job import parse
 from qualification.lab.offload import finish
 from qualification.wire.aimed import aimed, around
 from qualification.wire.checksum import checksum, ones_sum, pseudo_sum
 from qualification.wire.difference import differences, nearest
 from qualification.wire.dissect import dissect
+from qualification.wire.maker import Maker
 from qualification.wire.packet import TCP, UDP
-from qualification.wire.shots import ACK, CWR, FIN, PSH, Maker, Path, Shot, canonical
+from qualification.wire.shots import ACK, CWR, FIN, PSH, Path, Shot, canonical
 from qualification.wire.verify import check
 from qualification.wire.volleys import ENOUGH, MARKS, TUNNEL_PORTS, VOLLEYS
 
