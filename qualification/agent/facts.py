@@ -15,7 +15,7 @@ from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
 from . import features, in_place, links, mtus
-from .messages import HostFacts, NicFacts
+from .host_messages import HostFacts, NicFacts
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_GDRVINFO = 3

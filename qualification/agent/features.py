@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
-from .messages import Feature
+from .host_messages import Feature
 
 
 def read(interface: str) -> dict[str, Feature]:

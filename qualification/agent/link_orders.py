@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import kept, links, mtus, tagger, vlans
+from .host_messages import VlanOrder
 from .journal import Journal, Undo
-from .messages import VlanOrder
 from .protocol import AgentProblem, Context
 from .waiting import await_condition
 

@@ -13,9 +13,9 @@ from . import counters, facts, features, links, neighbours
 from .arrival_orders import ArrivalOrders
 from .burst_orders import BurstOrders
 from .call_orders import CallOrders
+from .host_messages import Feature, NicFacts, Problem, TunnelOrder
 from .journal import Journal
 from .link_orders import UNDOS, LinkOrders
-from .messages import Feature, NicFacts, Problem, TunnelOrder
 from .preflight import checks
 from .protocol import AgentProblem, Context
 from .tunnels import Tunnels

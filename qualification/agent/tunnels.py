@@ -18,7 +18,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from . import links, namespaces
-from .messages import TunnelOrder
+from .host_messages import TunnelOrder
 from .protocol import AgentProblem
 from .waiting import await_condition
 

@@ -18,7 +18,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from . import links, tagger
-from .messages import VlanOrder
+from .host_messages import VlanOrder
 from .protocol import AgentProblem
 
 _KIND = "vlan"

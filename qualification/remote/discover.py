@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from qualification.agent.messages import HostFacts, NicFacts, Problem
+from qualification.agent.host_messages import HostFacts, NicFacts, Problem
 from qualification.errors import LabError, VxqualError
 from qualification.inventory import Inventory, Nic
 from qualification.topology import Topology

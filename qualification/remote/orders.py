@@ -8,7 +8,8 @@ from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Literal
 
-from qualification.agent.messages import CaptureOrder, FlowOrder, TunnelOrder, VolleyOrder
+from qualification.agent.host_messages import TunnelOrder
+from qualification.agent.messages import CaptureOrder, FlowOrder, VolleyOrder
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.plan.flows import Flow

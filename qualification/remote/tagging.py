@@ -6,7 +6,7 @@ from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from qualification.agent.messages import VlanOrder
+from qualification.agent.host_messages import VlanOrder
 from qualification.inventory import Ends, Role, other
 from qualification.plan.besides import VLAN_INSERT
 from qualification.plan.flows import Flow

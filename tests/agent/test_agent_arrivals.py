@@ -10,7 +10,7 @@ import pytest
 
 from qualification.agent.arrival_messages import ArrivalOrder
 from qualification.agent.arrivals import arrivals_of
-from qualification.agent.messages import TunnelOrder
+from qualification.agent.host_messages import TunnelOrder
 from qualification.agent.protocol import AgentProblem
 from qualification.wire.arrivals import REFERENCE, RIGHT, WRONG
 from qualification.wire.verify import check

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qualification.agent import kept, links, mtus, tagger, vlans
-from qualification.agent.messages import VlanOrder
+from qualification.agent.host_messages import VlanOrder
 from qualification.agent.operations import _UNDOS
 from qualification.agent.protocol import AgentProblem
 

@@ -16,7 +16,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 from qualification.agent import links, namespaces
-from qualification.agent.messages import TunnelOrder
+from qualification.agent.host_messages import TunnelOrder
 from qualification.agent.protocol import AgentProblem
 from qualification.agent.tunnels import Tunnels
 from qualification.inventory import Ends

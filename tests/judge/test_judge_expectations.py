@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from qualification.agent.messages import HostFacts, NicFacts
+from qualification.agent.host_messages import HostFacts, NicFacts
 from qualification.errors import UsageError
 from qualification.inventory import Nic
 from qualification.judge.evidence import Evidence

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qualification.agent.messages import Feature, HostFacts, NicFacts
+from qualification.agent.host_messages import Feature, HostFacts, NicFacts
 from qualification.campaign import Campaign
 from qualification.inventory import Inventory, Nic
 from qualification.judge.evidence import Evidence

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from qualification.agent.messages import HostFacts, NicFacts, VolleyOrder
+from qualification.agent.host_messages import HostFacts, NicFacts
+from qualification.agent.messages import VolleyOrder
 from qualification.inventory import Ends, Nic
 from qualification.plan.flows import Flow, volley_flows
 from qualification.remote.orders import Bursts

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from qualification.agent.messages import Feature, HostFacts, NicFacts
+from qualification.agent.host_messages import Feature, HostFacts, NicFacts
 from qualification.campaign import Campaign
 from qualification.inventory import Ends, Inventory, Nic
 from qualification.judge.ruling import CellRow, row
