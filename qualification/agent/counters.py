@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import closing, suppress
+from functools import cache
 
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
@@ -16,7 +17,9 @@ _SNMP = {
     "Tcp": ("InErrs", "InCsumErrors", "RetransSegs"),
     "Ip": ("InHdrErrors", "InDiscards"),
 }
-_SNMP6 = ("Udp6InErrors", "Udp6InCsumErrors", "Udp6RcvbufErrors", "Ip6InHdrErrors")
+_IN_SNMP6 = re.compile(
+    r"^(Udp6InErrors|Udp6InCsumErrors|Udp6RcvbufErrors|Ip6InHdrErrors)\s+(\d+)", re.MULTILINE
+)
 _LINK = (
     "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
     "rx_missed_errors", "rx_crc_errors", "rx_over_errors", "tx_carrier_errors",
@@ -90,22 +93,28 @@ def refusals(tunnel: int) -> int:
 
 def _snmp() -> dict[str, int]:
     values = {}
-    with open("/proc/thread-self/net/snmp", encoding="ascii") as file:  # noqa: PTH123
-        lines = file.read().splitlines()
+    lines = _read("snmp").splitlines()
     for names, numbers in zip(lines[::2], lines[1::2]):  # noqa: B905  (Python 3.9)
-        group = names.split(":")[0]
-        for name, number in zip(names.split()[1:], numbers.split()[1:]):  # noqa: B905
-            if name in _SNMP.get(group, ()):
-                values[f"{group}.{name}"] = int(number)
-    try:
-        with open("/proc/thread-self/net/snmp6", encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                name, number = line.split()
-                if name in _SNMP6:
-                    values[name] = int(number)
-    except FileNotFoundError:
-        pass  # a kernel without IPv6
+        group, places = _places(names)
+        if places:
+            found = numbers.split()
+            values.update({f"{group}.{name}": int(found[at]) for name, at in places})
+    with suppress(FileNotFoundError):  # a kernel without IPv6
+        values.update({name: int(value) for name, value in _IN_SNMP6.findall(_read("snmp6"))})
     return values
+
+
+@cache
+def _places(names: str) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """A line of names in /proc/net/snmp: whose they are, and where those that count stand."""
+    group, *columns = names.replace(":", "").split()
+    wanted = _SNMP.get(group, ())
+    return group, tuple((name, at) for at, name in enumerate(columns, 1) if name in wanted)
+
+
+def _read(name: str) -> str:
+    with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:  # noqa: PTH123
+        return file.read()
 
 
 class KernelLog:

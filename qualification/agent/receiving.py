@@ -142,10 +142,9 @@ class _StreamReader:
             whose, number = PREFACE.unpack(self._preface)
             good = whose == mark(self._order.seed) and number < self._order.streams
             self._stream = Stream(self._order.seed, number if good else 0)
-        view = memoryview(data)
-        while view:
-            piece = view[:CHUNK]
-            good = good and piece == self._stream.at(self._position, len(piece))
+        # As bytes: views of them are compared one by one, forty times slower.
+        for start in range(0, len(data), CHUNK):
+            piece = data[start : start + CHUNK]
+            good = good and piece == bytes(self._stream.at(self._position, len(piece)))
             self._position += len(piece)
-            view = view[CHUNK:]
         return good

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from qualification.wire.packet import TCP
@@ -103,23 +104,21 @@ class ShapeCounter:
         values those with most wrong frames, then most frames, are kept; the rest is `OTHERS`.
         """
         found: dict[str, dict[str, tuple[int, int]]] = {}
-        for seen in _COUNTED.finditer(self.last, 0, _NO_PORT):
-            at = 2 * seen.start()
-            found.setdefault(SOURCE_PORT, {})[str(seen.start())] = (
-                self.by_port[at],
-                self.by_port[at + 1],
-            )
+        ports = self._by_port()
+        if ports:
+            found[SOURCE_PORT] = ports
         for value, (dimension, name) in enumerate(_VALUES):
             frames, wrong = self.by_value[2 * value : 2 * value + 2]
             if frames:
                 found.setdefault(dimension, {})[name] = frames, wrong
-        return {dimension: _bounded(values) for dimension, values in found.items()}
+        return found
 
-
-def _bounded(values: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    first = sorted(values, key=lambda value: (-values[value][1], -values[value][0], value))
-    kept = {value: values[value] for value in first[:_MOST_VALUES]}
-    rest = [values[value] for value in first[_MOST_VALUES:]]
-    if rest:
-        kept[OTHERS] = (sum(frames for frames, _ in rest), sum(wrong for _, wrong in rest))
-    return kept
+    def _by_port(self) -> dict[str, tuple[int, int]]:
+        places = (2 * seen.start() for seen in _COUNTED.finditer(self.last, 0, _NO_PORT))
+        counted = [(self.by_port[at + 1], self.by_port[at], at // 2) for at in places]
+        kept = nlargest(_MOST_VALUES, counted)
+        found = {str(port): (frames, wrong) for wrong, frames, port in kept}
+        if len(counted) > len(kept):
+            wrong, frames = (sum(n[i] for n in counted) - sum(n[i] for n in kept) for i in (0, 1))
+            found[OTHERS] = frames, wrong
+        return found
