@@ -36,6 +36,8 @@ class Receiver:
             self._socket.setblocking(False)
             self._socket.bind((order.destination, order.port))
             if order.protocol == "tcp":
+                # For the streams: to be woken up for every segment costs more than it brings.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, CHUNK)
                 self._socket.listen(order.streams)
         except BaseException:
             self._socket.close()

@@ -69,8 +69,10 @@ def make_host(record: Record, name: str, user_key: Path) -> Ssh:
     run("ip", "netns", "add", namespace)
     run("ip", "-n", namespace, "link", "set", "lo", "up")
     with inside(namespace), contextlib.suppress(FileNotFoundError):
-        # No router will ever answer, and the questions would be in every capture.
-        Path("/proc/sys/net/ipv6/conf/default/router_solicitations").write_text("0")
+        # No router will ever answer, and the questions would be in every capture. Nor will another
+        # host have our address: to wait for its answer takes two seconds each time a link comes up.
+        for setting in ("router_solicitations", "accept_dad"):
+            Path("/proc/sys/net/ipv6/conf/default", setting).write_text("0")
 
     _keygen(home / "host_key")
     kind, public_key, *_ = (home / "host_key.pub").read_text().split()

@@ -27,10 +27,11 @@ _AIMED_SOURCE_PORT = 50_000
 _PACE = 100_000
 _ENDLESS = 1 << 20
 """Frames of what goes on until it is stopped."""
-_BURST = 16_384
-_PARKED = 48 << 20
-"""Of a burst: frames at most, and bytes. What is parked in rings and socket buffers stays bounded:
-far fewer jumbo frames make a burst."""
+_PARKED_FRAMES, _PARKED = 16_384, 48 << 20
+"""Frames and bytes, at most, that rings and socket buffers have room for: what comes in a tenth of
+a second or two, in which a reader may get no CPU. Far fewer jumbo frames make a burst."""
+_TCP_TIMES = 4
+"""As many times that in a burst of TCP, which waits for its receiver."""
 _SNAP = 256
 """Bytes of each frame that the sender's capture keeps: headers are all it looks at."""
 _HEADERS_IN_RING = 128
@@ -132,10 +133,13 @@ class Bursts:
         self._count = 0
         self._marked = Counter[int]()
 
-    @property
-    def most(self) -> int:
+    def most(self, flow: Flow) -> int:
         """Most frames of one burst."""
-        return min(_BURST, _PARKED // self._ends.mtu)
+        return self._parked * (_TCP_TIMES if flow.l4 == "tcp" else 1)
+
+    @property
+    def _parked(self) -> int:
+        return min(_PARKED_FRAMES, _PARKED // self._ends.mtu)
 
     def volley(self, flow: Flow) -> BurstOrders:
         """A volley, through the flow's tunnel if it has one.
@@ -309,7 +313,7 @@ class Bursts:
                 mtu=self._ends.mtu,
                 outer_checksum=outer_checksum,
                 snap=snap,
-                ring=_RING_SPARE + 2 * frames * kept,
+                ring=_RING_SPARE + 2 * min(frames, self._parked) * kept,
                 ttl=ttl,
                 vlan=vlan,
             )

@@ -181,7 +181,7 @@ class PairSession:
         done = bad = short = 0
         wanted = self.demand.frames
         while True:
-            frames = min(self.orders.most, int(wanted * SPARE) + 64)
+            frames = min(self.orders.most(cell.flow), int(wanted * SPARE) + 64)
             burst = self.burst(partial(self.orders.tunnel, cell.flow, frames))
             evidence = replace(evidence, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames
