@@ -141,10 +141,17 @@ def run(command: Sequence[str], *, keep: bool = False) -> Cost:
     return cost
 
 
-def own_code(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of this package in a process of its own."""
+def own_code(module: str, *arguments: str, bare: bool = False) -> list[str]:
+    """The command that runs a module of this package in a process of its own.
+
+    Args:
+        module: Its name.
+        *arguments: What it is given.
+        bare: Without site-packages, as an agent is started on its host.
+    """
+    python = [sys.executable, "-S"] if bare else [sys.executable]
     root = Path(__file__).parents[1]
-    return ["env", f"PYTHONPATH={root}", sys.executable, "-m", module, *arguments]
+    return ["env", f"PYTHONPATH={root}", *python, "-m", module, *arguments]
 
 
 def inside(namespace: str, command: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ def watch(interface: str, mac: str, vni: int, port: int, frames: int, ring: int)
     print("listening", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         while watching.arrived < frames:
-            time.sleep(0.02)
+            time.sleep(0.05)
     seen = dataclasses.asdict(watching.finish())
     rings.close()
     print(json.dumps({name: seen[name] for name in ("frames", "bad", "unjudged", "drops")}))

@@ -14,19 +14,21 @@ import threading
 import time
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qualification.wire.dissect import Layout
 from qualification.wire.packet import Packet
 from qualification.wire.twin import TwinsDifferError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
-from qualification.wire.volleys import MARKS
 
 from .bpf import sender_filter
-from .due import Due
 from .in_place import Judging, native
 from .messages import BadFrame, CaptureOrder, Seen
 from .ring import PAUSE_MS, RingFrame, Rings
 from .shapes import ShapeCounter
+
+if TYPE_CHECKING:
+    from .due import Due
 
 _ETHERNET = 14
 _PAUSE = PAUSE_MS / 1000
@@ -51,7 +53,7 @@ def whose_is(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
             return LATE  # or of somebody's tunnel: the port does not tell
         return OURS
     broken = layout.vxlan is not None and layout.vni is None
-    if broken and _ttl(layout.outer, data) in MARKS:
+    if broken and _ttl(layout.outer, data) in range(*order.late_ttls):
         return LATE  # of a plain burst, to the tunnel's port
     if order.vni is not None and layout.vxlan is None and layout.outer.trouble == "fragment":
         return OURS  # nobody else sends fragments to us from there; it cannot say so itself

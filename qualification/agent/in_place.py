@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from qualification.wire.twin import REASONS, Native, Tally, twin_of
 from qualification.wire.verify import LAYERS
-from qualification.wire.volleys import MARKS
 
 from .ring import PAUSE_MS
 
@@ -149,6 +148,7 @@ class InPlace:
         self._step = library.vx_step
         self._step.argtypes, self._step.restype = (ctypes.POINTER(_Watch),), None
         first_late, end_late = order.late_ports
+        first_mark, end_mark = order.late_ttls
         self.counts = _Watch(
             our_vnis=(ctypes.c_int32 * len(order.our_vnis))(*order.our_vnis),
             our_vni_count=len(order.our_vnis),
@@ -157,8 +157,8 @@ class InPlace:
             ttl=-1 if order.ttl is None else order.ttl,
             first_late=first_late,
             end_late=end_late,
-            first_mark=MARKS.start,
-            end_mark=MARKS.stop,
+            first_mark=first_mark,
+            end_mark=end_mark,
             vxlan_port=order.vxlan_port,
             poll=ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value,
             pause=PAUSE_MS,

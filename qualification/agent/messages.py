@@ -105,6 +105,7 @@ class CaptureOrder:
         ring: Ring size, bytes.
         ttl: What tells the burst's frames from others to its port, if that is not its own; see
             `qualification.wire.volleys.MARKS`.
+        late_ttls: Range of TTLs, its second without, that no frame has but those of such bursts.
         vlan: Tag control information that each frame has to carry (IEEE 802.1Q); None for frames
             of whose tag nothing is said.
     """
@@ -124,6 +125,7 @@ class CaptureOrder:
     snap: int = 0
     ring: int = 64 << 20
     ttl: int | None = None
+    late_ttls: tuple[int, int] = (0, 0)
     vlan: int | None = None
 
 

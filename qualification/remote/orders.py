@@ -315,6 +315,7 @@ class Bursts:
                 snap=snap,
                 ring=_RING_SPARE + 2 * min(frames, self._parked) * kept,
                 ttl=ttl,
+                late_ttls=(MARKS.start, MARKS.stop),
                 vlan=vlan,
             )
 

@@ -44,7 +44,7 @@ VX = UDP(sport=50_000, dport=4789)
 ORDER = CaptureOrder(
     interface="w0", source_mac=MAC, protocols=(17,), port=4789, vxlan_port=4789, vni=VNI,
     flow_port=FLOW, our_vnis=(VNI, OTHER_VNI), late_ports=(20_000, FLOW), mtu=1500,
-    outer_checksum=True, ring=4 << 20,
+    outer_checksum=True, ring=4 << 20, late_ttls=(MARKS.start, MARKS.stop),
 )  # fmt: skip
 
 

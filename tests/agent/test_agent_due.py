@@ -78,7 +78,7 @@ class Kind:
             protocols=(17 if self.tunnel or self.protocol == "udp" else 6,),
             port=4789 if self.tunnel else order.port, vxlan_port=0 if known else 4789,
             vni=order.vni, flow_port=order.port, our_vnis=(VNI,), late_ports=(20_000, PORT),
-            ttl=order.ttl if known else None,
+            ttl=order.ttl if known else None, late_ttls=(MARKS.start, MARKS.stop),
         )  # fmt: skip
 
 
