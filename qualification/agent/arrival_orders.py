@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,10 +62,13 @@ class ArrivalOrders:
         if self._expected is None:
             raise AgentProblem("not-expecting", "tell_arrivals without expect")
         expected, moves = self._expected
+        asked = time.monotonic()
 
         def over() -> bool:
             expected.drain()
-            return expected.quiet_for() > QUIET_SECONDS or expected.complete()
+            # What was thrown while nobody waited may not have got here yet.
+            quiet = min(expected.quiet_for(), time.monotonic() - asked)
+            return quiet > QUIET_SECONDS or expected.complete()
 
         await_condition(over, _MOST_SECONDS, context.stop.is_set)
         told = expected.finish(moves.so_far(), self._log())

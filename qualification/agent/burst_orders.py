@@ -102,9 +102,11 @@ class BurstOrders:
             raise AgentProblem("not-watching", "collect without watch")
         watching, receiver, moves = self._watched
         self._end_back()
+        asked = time.monotonic()
 
         def over() -> bool:
-            quiet = watching.quiet_for()
+            # What was sent while nobody waited may not have got here yet.
+            quiet = min(watching.quiet_for(), time.monotonic() - asked)
             if receiver is not None:  # it may lag behind the wire
                 quiet = min(quiet, receiver.quiet_for())
             if quiet > QUIET_SECONDS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from qualification.agent.arrival_messages import ArrivalOrder
 from qualification.agent.arrivals import arrivals_of
 from qualification.agent.host_messages import TunnelOrder
 from qualification.agent.protocol import AgentProblem
+from qualification.agent.waiting import QUIET_SECONDS
 from qualification.wire.arrivals import REFERENCE, RIGHT, WRONG
 from qualification.wire.verify import check
 
@@ -82,6 +85,20 @@ def test_the_kernel_delivers_what_is_right_and_nothing_else(
         if name.endswith(("InCsumErrors", "Ip.InHdrErrors"))
     )  # fmt: skip
     assert counted == wrong
+
+
+def test_who_asks_late_waits_all_the_same(dut: Any) -> None:
+    """The sender took longer to make the frames than the wire is ever quiet."""
+    agent, left, right = dut(4)
+    burst = order(4, 4, "udp", left, right)
+    agent("expect", order=asdict(burst))
+    frames = [arrival.frame for arrival in arrivals_of(burst)]
+    time.sleep(1.2 * QUIET_SECONDS)
+    sender = threading.Timer(QUIET_SECONDS / 3, right.inject, ("w0", *frames))
+    sender.start()
+    told = agent("tell_arrivals")
+    sender.join()
+    assert sum(tally["captured"] for tally in told["tallies"]) == len(frames)
 
 
 def test_what_came_otherwise_than_it_was_sent(dut: Any) -> None:

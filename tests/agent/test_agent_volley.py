@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from qualification.agent.messages import VolleyOrder
 from qualification.agent.salvo import salvo_of, shots_of
 from qualification.agent.volley import RawSockets
+from qualification.agent.waiting import QUIET_SECONDS
 from qualification.inventory import Ends
 from qualification.plan.flows import volley_flows
 from qualification.remote.agent_client import AgentClient
@@ -119,6 +122,36 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     seen = agent("collect", frames=2 * due)["seen"]
     assert (seen["frames"], seen["bad"]) == (2 * due, due)
     assert seen["samples"][0]["findings"] == ["it came twice"]
+
+
+def test_who_asks_late_waits_all_the_same(net: Any, local_agent: Any) -> None:
+    """Nothing came while the sender was at work: it may only be slow to arrive."""
+    left, right = net.wire()
+    order = VolleyOrder(
+        volley="lengths", protocol="udp", segmented=False, device="w0", vni=None,
+        source_mac=left.mac("w0"), destination_mac=right.mac("w0"), source="198.18.9.1",
+        destination="198.18.9.77", port=20_000, mtu=1500, seed=3,
+    )  # fmt: skip
+    capture = {
+        "interface": "w0", "source_mac": order.source_mac, "protocols": [17], "port": order.port,
+        "vxlan_port": 4789, "vni": None, "flow_port": order.port, "our_vnis": [],
+        "late_ports": [20_000, 20_000], "mtu": 1500, "outer_checksum": True,
+    }  # fmt: skip
+    agent = local_agent(right)
+    agent("prepare", interface="w0", addresses=[], allow_management=False)
+    agent("watch", capture=capture, volley=dataclasses.asdict(order))
+
+    def fire() -> None:
+        with left.inside(), contextlib.closing(RawSockets()) as raw:
+            raw.fire(salvo_of(order), "w0", None)
+
+    time.sleep(1.2 * QUIET_SECONDS)
+    sender = threading.Timer(QUIET_SECONDS / 3, fire)
+    sender.start()
+    due = sum(shot.frames for shot in shots_of(order))
+    seen = agent("collect", frames=due)["seen"]
+    sender.join()
+    assert (seen["frames"], seen["bad"]) == (due, 0)
 
 
 @pytest.mark.parametrize("crafted", [True, False])

@@ -39,6 +39,10 @@ def test_what_is_missing_is_said(seen: Seen, missing: str) -> None:
 def test_a_good_firmware_may_do_anything_but_fail() -> None:
     assert Proof("lossy", None, Seen({"LOSS": 3, "PASS": 9})).missing == ""
     assert Proof("lossy", None, Seen({"FAIL": 1, "PASS": 9})).missing == "a good firmware fails"
+    untrusted = Seen({"UNTRUSTED": 1}, reason="control plain: why")
+    assert Proof("lossy", None, untrusted).missing == (
+        "a good firmware is not judged: control plain: why"
+    )
 
 
 def test_an_unknown_firmware_is_told() -> None:
