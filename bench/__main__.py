@@ -104,14 +104,13 @@ def main(
             interrupted = True
     results = Results(machine, rounds, quick, rows)
     click.echo("\n".join(table(results)))
-    if interrupted:
-        sys.exit(EXIT_INTERRUPTED)
+    # Of a run that was interrupted, what it had measured by then.
     if json_file:
         json_file.write_text(json.dumps(document(results), indent=1) + "\n", encoding="utf-8")
     if page_file:
         page_file.parent.mkdir(parents=True, exist_ok=True)
         page_file.write_text(page(results, KINDS), encoding="utf-8")
-    sys.exit(_exit_code(results))
+    sys.exit(EXIT_INTERRUPTED if interrupted else _exit_code(results))
 
 
 def _measure(name: str, setting: Setting) -> tuple[Row | Unmeasured, ...]:
