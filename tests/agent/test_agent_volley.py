@@ -7,7 +7,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -99,7 +99,24 @@ def test_without_a_tunnel(pair: tuple[AgentClient, AgentClient], ends: Ends) -> 
         assert not [name for name in answer["counters"] if name.startswith("inner.")]
 
 
-def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
+class Plain(NamedTuple):
+    """A volley on a wire, without a tunnel.
+
+    Attributes:
+        left: The host that sends it.
+        agent: Orders to the one that receives it.
+        order: The volley.
+        capture: What is watched there, as it travels.
+    """
+
+    left: Any
+    agent: Any
+    order: VolleyOrder
+    capture: dict[str, Any]
+
+
+@pytest.fixture
+def plain(net: Any, local_agent: Any) -> Plain:
     left, right = net.wire()
     order = VolleyOrder(
         volley="lengths", protocol="udp", segmented=False, device="w0", vni=None,
@@ -113,6 +130,11 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     }  # fmt: skip
     agent = local_agent(right)
     agent("prepare", interface="w0", addresses=[], allow_management=False)
+    return Plain(left, agent, order, capture)
+
+
+def test_a_frame_that_comes_twice_is_told(plain: Plain) -> None:
+    left, agent, order, capture = plain
     agent("watch", capture=capture, volley=dataclasses.asdict(order))
     with left.inside():
         salvo = salvo_of(order)
@@ -124,21 +146,9 @@ def test_a_frame_that_comes_twice_is_told(net: Any, local_agent: Any) -> None:
     assert seen["samples"][0]["findings"] == ["it came twice"]
 
 
-def test_who_asks_late_waits_all_the_same(net: Any, local_agent: Any) -> None:
+def test_who_asks_late_waits_all_the_same(plain: Plain) -> None:
     """Nothing came while the sender was at work: it may only be slow to arrive."""
-    left, right = net.wire()
-    order = VolleyOrder(
-        volley="lengths", protocol="udp", segmented=False, device="w0", vni=None,
-        source_mac=left.mac("w0"), destination_mac=right.mac("w0"), source="198.18.9.1",
-        destination="198.18.9.77", port=20_000, mtu=1500, seed=3,
-    )  # fmt: skip
-    capture = {
-        "interface": "w0", "source_mac": order.source_mac, "protocols": [17], "port": order.port,
-        "vxlan_port": 4789, "vni": None, "flow_port": order.port, "our_vnis": [],
-        "late_ports": [20_000, 20_000], "mtu": 1500, "outer_checksum": True,
-    }  # fmt: skip
-    agent = local_agent(right)
-    agent("prepare", interface="w0", addresses=[], allow_management=False)
+    left, agent, order, capture = plain
     agent("watch", capture=capture, volley=dataclasses.asdict(order))
 
     def fire() -> None:
@@ -155,22 +165,11 @@ def test_who_asks_late_waits_all_the_same(net: Any, local_agent: Any) -> None:
 
 
 @pytest.mark.parametrize("crafted", [True, False])
-def test_a_tag_that_is_not_there_is_told(net: Any, local_agent: Any, crafted: bool) -> None:
+def test_a_tag_that_is_not_there_is_told(plain: Plain, crafted: bool) -> None:
     """Of every frame, though its bytes are right."""
-    left, right = net.wire()
-    order = VolleyOrder(
-        volley="lengths", protocol="udp", segmented=False, device="w0", vni=None,
-        source_mac=left.mac("w0"), destination_mac=right.mac("w0"), source="198.18.9.1",
-        destination="198.18.9.77", port=20_000, mtu=1500, seed=3,
-    )  # fmt: skip
-    capture = {
-        "interface": "w0", "source_mac": order.source_mac, "protocols": [17], "port": order.port,
-        "vxlan_port": 4789, "vni": None, "flow_port": order.port, "our_vnis": [],
-        "late_ports": [20_000, 20_000], "mtu": 1500, "outer_checksum": True, "vlan": 3725,
-    }  # fmt: skip
-    agent = local_agent(right)
-    agent("prepare", interface="w0", addresses=[], allow_management=False)
-    agent("watch", capture=capture, volley=dataclasses.asdict(order) if crafted else None)
+    left, agent, order, capture = plain
+    volley = dataclasses.asdict(order) if crafted else None
+    agent("watch", capture=capture | {"vlan": 3725}, volley=volley)
     with left.inside():
         sockets = RawSockets()
         due = sockets.fire(salvo_of(order), order.device, None)
