@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
         "get the same frames at the same pace, one after the other, with a ring of 64 MiB. CPU "
         "time is that of the whole process from start to end; what the kernel does for either "
         "before that is the sender's. Lengths are those of the inner IP packets.",
-        3.5,
+        5.5,
         live.against_tcpdump,
     ),
     "generator": Kind(
