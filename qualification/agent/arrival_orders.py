@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from .counters import Moves
 from .protocol import AgentProblem, Context
 from .volley import RawSockets
 from .vouched import Vouched
-from .waiting import QUIET_SECONDS, await_condition
+from .waiting import await_all
 
 _MOST_SECONDS = 60.0
 
@@ -62,15 +61,12 @@ class ArrivalOrders:
         if self._expected is None:
             raise AgentProblem("not-expecting", "tell_arrivals without expect")
         expected, moves = self._expected
-        asked = time.monotonic()
 
-        def over() -> bool:
+        def complete() -> bool:
             expected.drain()
-            # What was thrown while nobody waited may not have got here yet.
-            quiet = min(expected.quiet_for(), time.monotonic() - asked)
-            return quiet > QUIET_SECONDS or expected.complete()
+            return expected.complete()
 
-        await_condition(over, _MOST_SECONDS, context.stop.is_set)
+        await_all(complete, expected.quiet_for, _MOST_SECONDS, context.stop.is_set)
         told = expected.finish(moves.so_far(), self._log())
         self._expected = None
         return told

@@ -19,7 +19,7 @@ from .ring import Rings
 from .salvo import salvo_of
 from .sending import send
 from .volley import RawSockets, VolleyCapture, VolleySender
-from .waiting import QUIET_SECONDS, await_condition
+from .waiting import await_all, await_condition
 
 _BACK_SECONDS = 3.0
 """For the first of what the peer sends back to come."""
@@ -102,18 +102,16 @@ class BurstOrders:
             raise AgentProblem("not-watching", "collect without watch")
         watching, receiver, moves = self._watched
         self._end_back()
-        asked = time.monotonic()
 
-        def over() -> bool:
-            # What was sent while nobody waited may not have got here yet.
-            quiet = min(watching.quiet_for(), time.monotonic() - asked)
-            if receiver is not None:  # it may lag behind the wire
-                quiet = min(quiet, receiver.quiet_for())
-            if quiet > QUIET_SECONDS:
-                return True
+        def complete() -> bool:
             return watching.arrived >= frames and (receiver is None or receiver.complete)
 
-        await_condition(over, 60.0, context.stop.is_set)
+        def quiet_for() -> float:
+            quiet = watching.quiet_for()
+            # The receiver may lag behind the wire.
+            return quiet if receiver is None else min(quiet, receiver.quiet_for())
+
+        await_all(complete, quiet_for, 60.0, context.stop.is_set)
         seen, delivered = self._end_watch()
         return Received(seen, delivered, moves.so_far(), self._news())
 

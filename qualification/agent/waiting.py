@@ -23,3 +23,27 @@ def await_condition(
             return False
         time.sleep(min(max(waited / 8, 0.001), 0.05))
     return True
+
+
+def await_all(
+    complete: Callable[[], bool],
+    quiet_for: Callable[[], float],
+    seconds: float,
+    stop: Callable[[], bool],
+) -> None:
+    """Waits until all of a burst has come, or nothing for `QUIET_SECONDS` since this was called.
+
+    What was sent while nobody waited may not have got here yet, however long that took.
+
+    Args:
+        complete: Whether all has come.
+        quiet_for: Seconds since something came.
+        seconds: To wait at most.
+        stop: Whether to give up.
+    """
+    asked = time.monotonic()
+
+    def over() -> bool:
+        return complete() or min(quiet_for(), time.monotonic() - asked) > QUIET_SECONDS
+
+    await_condition(over, seconds, stop)
