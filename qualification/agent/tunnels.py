@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from . import links, namespaces
+from . import links, namespaces, rtnetlink
 from .host_messages import TunnelOrder
 from .protocol import AgentProblem
 from .waiting import await_condition
@@ -36,6 +37,8 @@ _SYSCTLS = {
     "ipv4/tcp_slow_start_after_idle": "0",
 }
 _LINGER_SECONDS = 10.0
+_DROPPED = 1
+"""The group of devices that are to go at once."""
 
 
 class Tunnels:
@@ -60,13 +63,15 @@ class Tunnels:
         Raises:
             AgentProblem: The port is taken on this host, or the kernel cannot do VXLAN.
         """
-        for order in orders:
-            self._make_device(order)
-            self._made.append(order.name)
-            with namespaces.inside(self._namespace):
-                self._configure(order)
+        with IPRoute() as route:
+            for order in orders:
+                self._make_device(route, order)
+                self._made.append(order.name)
+        with namespaces.inside(self._namespace), IPRoute() as route:
+            for order in orders:
+                self._configure(route, order)
 
-    def _make_device(self, order: TunnelOrder) -> None:
+    def _make_device(self, route: IPRoute, order: TunnelOrder) -> None:
         six = ":" in order.local
         # Devices that share a port share its socket only if they agree on accepting zero checksums
         # (vxlan_find_sock compares flags), so both IPv6 devices accept them.
@@ -85,21 +90,20 @@ class Tunnels:
 
         def made() -> bool:
             try:
-                with IPRoute() as route:
-                    route.link(
-                        "add",
-                        ifname=order.name,
-                        kind="vxlan",
-                        net_ns_fd=self._namespace,
-                        address=order.mac,
-                        mtu=order.mtu,
-                        vxlan_id=order.vni,
-                        vxlan_link=link,
-                        vxlan_port=order.port,
-                        vxlan_learning=0,
-                        **outer,
-                        **outer_checksum,
-                    )
+                route.link(
+                    "add",
+                    ifname=order.name,
+                    kind="vxlan",
+                    net_ns_fd=self._namespace,
+                    address=order.mac,
+                    mtu=order.mtu,
+                    vxlan_id=order.vni,
+                    vxlan_link=link,
+                    vxlan_port=order.port,
+                    vxlan_learning=0,
+                    **outer,
+                    **outer_checksum,
+                )
             except NetlinkError as error:
                 if error.code == errno.EEXIST:
                     return False
@@ -119,27 +123,25 @@ class Tunnels:
             )
 
     @staticmethod
-    def _configure(order: TunnelOrder) -> None:
+    def _configure(route: IPRoute, order: TunnelOrder) -> None:
         index = links.index_of(order.name)
-        with IPRoute() as route:
-            try:
-                route.link("set", index=index, state="up")  # here it takes its port
-            except NetlinkError as error:
-                if error.code == errno.EADDRINUSE:
-                    raise AgentProblem(
-                        "port-taken",
-                        f"UDP port {order.port} is in use on this host",
-                        hint="stop what uses it, or give the pair another port in the topology",
-                    ) from error
-                raise
-            links.furnish(route, index, order.addresses, order.neighbours, order.remote_mac)
+        try:
+            route.link("set", index=index, state="up")  # here it takes its port
+        except NetlinkError as error:
+            if error.code == errno.EADDRINUSE:
+                raise AgentProblem(
+                    "port-taken",
+                    f"UDP port {order.port} is in use on this host",
+                    hint="stop what uses it, or give the pair another port in the topology",
+                ) from error
+            raise
+        links.furnish(route, index, order.addresses, order.neighbours, order.remote_mac)
 
     def drop(self, names: Sequence[str]) -> None:
         """Takes VXLAN devices away, by their names."""
-        with namespaces.inside(self._namespace), IPRoute() as route:
-            for name in names:
-                for index in route.link_lookup(ifname=name):
-                    route.link("del", index=index)
+        with namespaces.inside(self._namespace):
+            there = {name: index for index, name in socket.if_nameindex()}
+            rtnetlink.delete([there[name] for name in names if name in there], _DROPPED)
 
     def close(self) -> None:
         """Removes the devices, and lets the namespace and every connection in it go.
@@ -148,7 +150,7 @@ class Tunnels:
         their ports: the next agent shall find them free.
         """
         if self._namespace >= 0:
-            with contextlib.suppress(OSError, NetlinkError):
+            with contextlib.suppress(OSError):
                 self.drop(self._made)
             os.close(self._namespace)
             self._namespace = -1

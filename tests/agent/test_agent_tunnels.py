@@ -201,6 +201,26 @@ def test_made_again_at_once(underlay: Any, tunnels: Any) -> None:
         tunnels(host, order(4, True), order(6, False, vni=78)).close()
 
 
+def test_some_are_dropped_at_once_and_the_others_stay(underlay: Any, tunnels: Any) -> None:
+    host, _ = underlay
+    orders = [order(4, True, vni=vni) for vni in (77, 78, 79)]
+    first, kept, last = (each.name for each in orders)
+    tunnel = tunnels(host, *orders)
+
+    def there() -> set[str]:
+        with namespaces.inside(tunnel.namespace):
+            return {name for _, name in socket.if_nameindex()} - {"lo"}
+
+    tunnel.drop([first, "never made", last])
+    assert there() == {kept}
+    tunnel.drop([])
+    tunnel.drop([first])
+    assert there() == {kept}
+    with host.inside():
+        tunnel.make(orders[:1])
+    assert there() == {first, kept}
+
+
 # The two hosts of the lab, over SSH
 
 
