@@ -167,8 +167,7 @@ class PeerCapture(Capture):
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
-        # The tag is none of the frame's bytes any more, which are all that the twin looks at.
-        library = native().library if self.in_place and order.vlan is None else None
+        library = native().library if self.in_place else None
         self._judging: Judging | None = None
         if library is not None:
             layers = self._must_have, self._must_not_have

@@ -7,6 +7,7 @@
 #include "wire/verify.h"
 
 enum { STATUS_USER = 1 << 0, STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_USER, _CSUMNOTREADY */
+enum { STATUS_TAGGED = 1 << 4, STATUS_TPID = 1 << 6, VLAN_TPID = 0x8100 }; /* _VLAN_(TPID_)VALID */
 enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
 enum { PARITY = 0, SIZE = 2, PUSHED = 6, PREVIOUS = 8 }; /* shapes._VALUES */
 enum whose { FOREIGN, LATE, OURS };
@@ -46,7 +47,7 @@ struct watch {
     u32 pauses, pause;   /* until Python is told, and milliseconds of each */
     const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
     u32 our_vni_count;
-    i32 vni, flow_port, ttl, first_late, end_late, first_mark, end_mark;
+    i32 vni, flow_port, ttl, vlan, first_late, end_late, first_mark, end_mark;
     u32 longest;
     u16 vxlan_port;
     u8 must_have, must_not_have;
@@ -148,6 +149,16 @@ INLINE enum whose whose(const struct watch *watch, struct frame frame, const str
     return FOREIGN;
 }
 
+/* capture._mistagged */
+INLINE int mistagged(const struct watch *watch, const struct tpacket3_hdr *header)
+{
+    if (watch->vlan < 0)
+        return 0;
+    u32 tpid = header->status & STATUS_TPID ? header->vlan_tpid : VLAN_TPID;
+    return !(header->status & STATUS_TAGGED) || tpid != VLAN_TPID ||
+           header->vlan_tci != (u32)watch->vlan;
+}
+
 INLINE void add(u64 *both, int wrong)
 {
     both[0]++;
@@ -229,9 +240,12 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         return 1;
     }
     struct held held = NOT_HELD;
-    if (watch->due && theirs == OURS)
+    int differs = theirs == OURS && mistagged(watch, header);
+    if (watch->due && theirs == OURS && !differs) {
         held = hold(watch->due, frame, &found);
-    int bad_frame = wrong || held.wrong, judged = bad_frame || found.masks < UNJUDGED;
+        differs = held.wrong;
+    }
+    int bad_frame = wrong || differs, judged = bad_frame || found.masks < UNJUDGED;
     if (bad_frame && watch->stop_at_wrong)
         return 0;
     if (judged && is_ip)
@@ -242,7 +256,7 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         watch->unasked++;
     if (bad_frame) {
         watch->bad++;
-        watch->not_due += (u64)held.wrong;
+        watch->not_due += (u64)differs;
         for (int layer = 0; layer < LAYER_COUNT; layer++)
             watch->bad_layers[layer] += wrong >> layer & 1;
     }

@@ -112,7 +112,8 @@ class _Watch(ctypes.Structure):
         *(
             (name, ctypes.c_int32)
             for name in (
-                "vni", "flow_port", "ttl", "first_late", "end_late", "first_mark", "end_mark",
+                "vni", "flow_port", "ttl", "vlan", "first_late", "end_late", "first_mark",
+                "end_mark",
             )
         ),
         ("longest", ctypes.c_uint32),
@@ -155,6 +156,7 @@ class InPlace:
             vni=-1 if order.vni is None else order.vni,
             flow_port=order.flow_port,
             ttl=-1 if order.ttl is None else order.ttl,
+            vlan=-1 if order.vlan is None else order.vlan,
             first_late=first_late,
             end_late=end_late,
             first_mark=first_mark,

@@ -326,6 +326,30 @@ def test_a_stripped_vlan_tag_is_put_back(captured: Any) -> None:
 
 
 @pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
+@pytest.mark.parametrize("keep", [0, 1, 9])
+def test_the_tag_is_the_one_that_was_due(captured: Any, outer: Packet, keep: int) -> None:
+    plain = tunnel(inner(), outer=outer)
+    inside = bytes(plain)[14:]
+    mac, kind = bytes(plain)[:12], bytes(plain)[12:14]
+    tags = {
+        "none": b"",
+        "8100004e": b"\x81\0\0\x4e",
+        "8100204d": b"\x81\0\x20\x4d",  # of another priority
+        "88a8004d": b"\x88\xa8\0\x4d",
+    }
+    right = mac + b"\x81\0\0\x4d" + kind + inside
+    wrong = [mac + tag + kind + inside for tag in tags.values()]
+    order = replace(ORDER, vlan=77, keep=keep)
+    seen = captured(order, *[right] * 3, *wrong, spoilt(tunnel(inner()), UDP, 2), right)
+    assert (seen.frames, seen.bad) == (9, 5)
+    assert seen.bad_layers == {"segment": 5, "inner L4": 1}
+    said = [finding for sample in seen.samples for finding in sample.findings]
+    due = [f"VLAN tags are {tag}, should be 8100004d" for tag in tags][:keep]
+    assert [finding for finding in said if "VLAN" in finding][: len(due)] == due
+    assert len(seen.samples) == min(keep, 5)
+
+
+@pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
 def test_an_outer_checksum_of_none(captured: Any, outer: Packet) -> None:
     without = [tunnel(inner(), outer=outer, chksum=0)] * 4
     seen = captured(ORDER, *without)
