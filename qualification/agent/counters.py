@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import closing, suppress
-from functools import cache
+from functools import cache, lru_cache
 
-from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
+from pyroute2.ethtool.ioctl import ETH_SS_STATS, IoctlEthtool, NotSupportedError
 
 from . import links, namespaces, rtnetlink
 
@@ -17,9 +18,7 @@ _SNMP = {
     "Tcp": ("InErrs", "InCsumErrors", "RetransSegs"),
     "Ip": ("InHdrErrors", "InDiscards"),
 }
-_IN_SNMP6 = re.compile(
-    r"^(Udp6InErrors|Udp6InCsumErrors|Udp6RcvbufErrors|Ip6InHdrErrors)\s+(\d+)", re.MULTILINE
-)
+_SNMP6 = ("Udp6InErrors", "Udp6InCsumErrors", "Udp6RcvbufErrors", "Ip6InHdrErrors")
 _LINK = (
     "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
     "rx_missed_errors", "rx_crc_errors", "rx_over_errors", "tx_carrier_errors",
@@ -42,11 +41,27 @@ def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
             values.update({"inner." + name: value for name, value in _snmp().items()})
     stats = rtnetlink.statistics(links.index_of(interface))
     values.update({"link." + name: stats[name] for name in _LINK})
-    # tun, for one, has no statistics of its own.
-    with closing(IoctlEthtool(interface)) as ethtool, suppress(NotSupportedError, OSError):
-        for name, value in ethtool.get_statistics():
-            values["nic." + str(name)] = int(value)
+    values.update({"nic." + name: value for name, value in _of_nic(interface)})
     return values
+
+
+def _of_nic(interface: str) -> Iterator[tuple[str, int]]:
+    """What `ethtool -S` tells: nothing of a tun, for one; of some NICs thousands of numbers."""
+    with closing(IoctlEthtool(interface)) as ethtool, suppress(NotSupportedError, OSError):
+        count = ethtool.get_stringset_length(ETH_SS_STATS)
+        if count:
+            ethtool.stat_names = _names(interface, count)
+            for name, value in ethtool.get_statistics():
+                yield name, int(value)
+
+
+@lru_cache(1)  # reading them takes longer than all the rest together
+def _names(interface: str, count: int) -> tuple[str, ...]:
+    """The names of an interface's own counters, while there are that many."""
+    with closing(IoctlEthtool(interface)) as ethtool:
+        names = tuple(map(str, ethtool.get_stringset(ETH_SS_STATS)))
+    assert len(names) == count
+    return names
 
 
 class Moves:
@@ -97,10 +112,12 @@ def _snmp() -> dict[str, int]:
     for names, numbers in zip(lines[::2], lines[1::2]):  # noqa: B905  (Python 3.9)
         group, places = _places(names)
         if places:
-            found = numbers.split()
-            values.update({f"{group}.{name}": int(found[at]) for name, at in places})
+            columns = numbers.split()
+            values.update({f"{group}.{name}": int(columns[at]) for name, at in places})
     with suppress(FileNotFoundError):  # a kernel without IPv6
-        values.update({name: int(value) for name, value in _IN_SNMP6.findall(_read("snmp6"))})
+        words = _read("snmp6").split()
+        found = dict(zip(words[::2], words[1::2]))  # noqa: B905
+        values.update({name: int(found[name]) for name in _SNMP6 if name in found})
     return values
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from binascii import crc_hqx
+from functools import lru_cache
 
 _CHECKED = struct.Struct("!4sIIH")
 HEADER = struct.Struct("!4sIIHH")
@@ -28,6 +29,7 @@ def mark(seed: int) -> int:
     return seed & 0xFFFFFFFF
 
 
+@lru_cache(2)  # a run's volleys all have one
 def pool(seed: int) -> bytes:
     """The seed's pool, three times over: any start and length of a datagram is one slice."""
     block = hashlib.shake_128(seed.to_bytes(8, "big")).digest(POOL)

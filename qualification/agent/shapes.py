@@ -5,9 +5,8 @@ The counts are plain memory: the C twin adds to the same ones (in_place.c, count
 
 from __future__ import annotations
 
-import re
 from array import array
-from heapq import nlargest
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from qualification.wire.packet import TCP
@@ -43,7 +42,6 @@ _VALUES = (
 )  # fmt: skip
 """What there are two counts of, beside the ports: frames, and wrong ones among them."""
 _PARITY, _SIZE, _PSH, _PREVIOUS = 0, 2, 6, 8
-_COUNTED = re.compile(rb"[^\0]")
 
 
 class ShapeCounter:
@@ -62,8 +60,8 @@ class ShapeCounter:
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self.last = bytearray(_NO_PORT + 1)
-        self.by_port = array("I", bytes(8 * (_NO_PORT + 1)))
-        self.by_value = array("Q", bytes(16 * len(_VALUES)))
+        self.by_port = array("I", [0]) * (2 * (_NO_PORT + 1))
+        self.by_value = array("Q", [0]) * (2 * len(_VALUES))
 
     def add(self, data: bytes, wire_length: int, layout: Layout, wrong: bool) -> None:
         """Counts a frame that was judged."""
@@ -114,11 +112,19 @@ class ShapeCounter:
         return found
 
     def _by_port(self) -> dict[str, tuple[int, int]]:
-        places = (2 * seen.start() for seen in _COUNTED.finditer(self.last, 0, _NO_PORT))
-        counted = [(self.by_port[at + 1], self.by_port[at], at // 2) for at in places]
-        kept = nlargest(_MOST_VALUES, counted)
-        found = {str(port): (frames, wrong) for wrong, frames, port in kept}
-        if len(counted) > len(kept):
-            wrong, frames = (sum(n[i] for n in counted) - sum(n[i] for n in kept) for i in (0, 1))
-            found[OTHERS] = frames, wrong
+        counts = self.by_port
+        counted = [(counts[2 * port + 1], counts[2 * port], port) for port in self._ports()]
+        counted.sort(reverse=True)
+        rest = counted[_MOST_VALUES:]
+        found = {str(port): (frames, wrong) for wrong, frames, port in counted[:_MOST_VALUES]}
+        if rest:
+            found[OTHERS] = sum(frames for _, frames, _ in rest), sum(wrong for wrong, *_ in rest)
         return found
+
+    def _ports(self) -> Iterator[int]:
+        """The outer source ports that frames had."""
+        for was in (1, 2):
+            port = self.last.find(was, 0, _NO_PORT)
+            while port >= 0:
+                yield port
+                port = self.last.find(was, port + 1, _NO_PORT)
