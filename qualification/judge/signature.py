@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from qualification.agent.capture import SEGMENT
 from qualification.agent.messages import BadFrame
@@ -31,6 +32,7 @@ from .hypotheses import (
     Hypothesis,
     Shared,
     carried,
+    clipped,
 )
 from .specimen import Kind, Specimen, collect
 from .structure import structural
@@ -43,7 +45,7 @@ _ENOUGH = 3  # different frames
 _NOISE = 16  # frames, before anything is called noise
 
 _TABLES: dict[Kind, tuple[Hypothesis | Shared, ...]] = {
-    "sum": (*CLIPPED, *CLIPPED_OVER, *SUMS, *SHARED_SUMS),
+    "sum": (*CLIPPED_OVER, *SUMS, *SHARED_SUMS),  # behind CLIPPED, of which few are ever to try
     "header": HEADERS,
     "length": LENGTHS,
 }
@@ -158,14 +160,15 @@ _Found = tuple[str, str, Sequence[Specimen]]
 def _best(kind: Kind, specimens: Sequence[Specimen], *, one_amount: bool) -> _Found | None:
     """The most telling of what explains nearly as many frames as anything does."""
     table = _TABLES[kind]
-    tried = len(table)
-    found = [
+    first: Iterable[Hypothesis | Shared] = clipped(specimens) if kind == "sum" else ()
+    tried = len(table) + (len(CLIPPED) if kind == "sum" else 0)
+    found = (
         _shared(hypothesis, specimens, tried)
         if isinstance(hypothesis, Shared)
         else _plain(hypothesis, specimens, tried, one_amount)
-        for hypothesis in table
-    ]
-    tiers = [_most(found)]
+        for hypothesis in chain(first, table)
+    )
+    tiers = [_most(found, len(specimens))]
     if kind != "length":
         weak = (_shared(each, specimens, tried) for each in (CONSTANT, CONSTANT_DIFFERENCE))
         tiers += [
@@ -182,9 +185,15 @@ def _best(kind: Kind, specimens: Sequence[Specimen], *, one_amount: bool) -> _Fo
     return next((tier for tier in tiers if tier and len(tier[2]) >= _NEARLY_ALL * most), None)
 
 
-def _most(found: Iterable[_Found | None]) -> _Found | None:
-    """The first of those that explain most."""
-    return max((each for each in found if each), key=lambda each: len(each[2]), default=None)
+def _most(found: Iterable[_Found | None], of: int) -> _Found | None:
+    """The first of those that explain most: one that explains all is preferred to any behind it."""
+    most: _Found | None = None
+    for each in found:
+        if each and (most is None or len(each[2]) > len(most[2])):
+            most = each
+            if len(each[2]) == of:
+                break
+    return most
 
 
 def _as_header(kind: Kind, found: _Found) -> _Found:

@@ -47,6 +47,7 @@ class Specimen:
         payload: Offset of the layer's own payload.
         data: Bytes of application data in the frame: what segmentation cuts.
         rest: Sum of what the checksum covers, without the field.
+        addresses: Sum of the pseudo-header's addresses.
         tagged: A VLAN tag is in front.
         full: Bytes of application data of a full segment, as far as the bad frames show.
         extras: Bytes by which a super-packet of whole segments would be longer than this one.
@@ -69,6 +70,7 @@ class Specimen:
     payload: int
     data: int
     rest: int
+    addresses: int
     tagged: bool
     full: int = 0
     extras: frozenset[int] = frozenset()
@@ -77,11 +79,6 @@ class Specimen:
     around: frozenset[int] = frozenset()
     other: Specimen | None = None
     meant: Specimen | None = None
-
-    @property
-    def addresses(self) -> int:
-        """Sum of the pseudo-header's addresses."""
-        return ones_sum(self.packet.addresses)
 
     @property
     def protocol(self) -> int:
@@ -276,7 +273,7 @@ def _specimen(
     vlans = frame.layout.vlans + frame.layout.inner_vlans
     return Specimen(
         frame.index, kind, data, packet, *field, covered[0], covered[1], _payload(data, packet),
-        frame.carried, covered[2], bool(vlans),
+        frame.carried, covered[2], ones_sum(packet.addresses), bool(vlans),
     )  # fmt: skip
 
 

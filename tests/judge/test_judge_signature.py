@@ -24,8 +24,10 @@ from scapy.layers.vxlan import VXLAN
 
 from qualification.agent.messages import BadFrame, Delivered, Handed, Received, Seen, Sent
 from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.hypotheses import CLIPPED, clipped
 from qualification.judge.ruling import row, signature_of
 from qualification.judge.signature import Signature, sign
+from qualification.judge.specimen import collect
 from qualification.judge.verdict import Demand, Verdict, judge
 from qualification.lab import firmwares
 from qualification.lab.job import GSO_TCP4, Job
@@ -573,6 +575,30 @@ def test_offset_clipped_outside_of_the_sum(shape: Shape, held: str) -> None:
     found = signed(shape, frames)
     assert (found.name, found.layer, found.explained) == ("offset-clipped", "inner L4", len(frames))
     assert "offset 6" in found.sentence
+
+
+@given(
+    at=st.integers(0, 10) | st.integers(11, 180),
+    shape=st.sampled_from(SHAPES),
+    sides=st.sampled_from([("inner",), ("outer",), ("inner", "outer")]),
+    data=st.data(),
+)
+def test_no_offset_that_may_explain_anything_is_left_out(
+    at: int, shape: Shape, sides: tuple[str, ...], data: st.DataObject
+) -> None:
+    """`clipped` only saves time, also for frames as they were meant to be."""
+    frames = stream(shape, 4)
+    held = data.draw(st.lists(st.booleans(), min_size=4, max_size=4))
+    for frame, is_there in zip(frames, held, strict=True):
+        for side in sides:
+            *_, field = bounds(shape, frame, side)
+            if is_there:
+                put(frame, at, get(frame, field))
+            put(frame, field, fold(parts(shape, frame, side)[0]))
+    for (_, kind), specimens in collect(bad(shape, frames), shape.flow).items():
+        if kind == "sum":
+            explaining = {h for h in CLIPPED if any(map(h.candidates, specimens))}
+            assert explaining <= set(clipped(specimens))
 
 
 def test_offset_clipped_over_a_word_of_the_sum() -> None:

@@ -14,12 +14,12 @@ Sources: RFC 768, 1071, 1624 and 8200; net/ipv4/tcp_offload.c and udp_offload.c 
 """
 
 from .base import Hypothesis, Shared, carried
-from .clipped import CLIPPED, CLIPPED_OVER
+from .clipped import CLIPPED, CLIPPED_OVER, clipped
 from .headers import HEADERS, LENGTHS
 from .sums import SUMS
 from .unknown import CONSTANT, CONSTANT_DIFFERENCE, SHARED_SUMS
 
 __all__ = [
     "CLIPPED", "CLIPPED_OVER", "CONSTANT", "CONSTANT_DIFFERENCE", "HEADERS", "LENGTHS",
-    "SHARED_SUMS", "SUMS", "Hypothesis", "Shared", "carried",
+    "SHARED_SUMS", "SUMS", "Hypothesis", "Shared", "carried", "clipped",
 ]  # fmt: skip

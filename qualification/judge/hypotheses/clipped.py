@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from qualification.judge.specimen import Specimen
 from qualification.wire.checksum import ones_sum
@@ -23,10 +23,11 @@ def _left(s: Specimen) -> bool:
 def _clipped(at: int) -> Hypothesis:
     """The right checksum, written outside of what it covers, at a fixed offset."""
 
-    def values(s: Specimen) -> Iterator[int]:
+    def values(s: Specimen) -> Sequence[int]:
+        if int.from_bytes(s.frame[at : at + 2], "big") != s.right:
+            return ()
         outside = at + 2 <= s.packet.l4 or at >= s.end
-        if outside and _left(s) and int.from_bytes(s.frame[at : at + 2], "big") == s.right:
-            yield s.found
+        return (s.found,) if outside and _left(s) else ()
 
     text = f"the right checksum was written at offset {at} of the frame, not in its field"
     return Hypothesis("offset-clipped", text, values, alone=False)
@@ -36,6 +37,21 @@ _HEADERS_END = 160  # at most: tagged Ethernet, IPv6, UDP, VXLAN, Ethernet, IPv6
 
 CLIPPED: tuple[Hypothesis, ...] = tuple(_clipped(at) for at in range(_HEADERS_END))
 """A field's offset cut off; where it hits, it says more than `SUMS` do."""
+
+
+def clipped(specimens: Iterable[Specimen]) -> Iterator[Hypothesis]:
+    """Those of `CLIPPED` that may explain something: some frame has its right checksum there."""
+    found = {at for s in specimens for one in (s, s.meant) if one for at in _held(one)}
+    return (CLIPPED[at] for at in sorted(found))
+
+
+def _held(s: Specimen) -> Iterator[int]:
+    """Where a frame's headers hold the right checksum."""
+    word = s.right.to_bytes(2, "big")
+    at = s.frame.find(word, 0, _HEADERS_END + 1)
+    while at >= 0:
+        yield at
+        at = s.frame.find(word, at + 1, _HEADERS_END + 1)
 
 
 def _clipped_start(start: int) -> Shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 
 from qualification.judge.specimen import Specimen
 from qualification.wire.checksum import ones_sum
@@ -18,10 +19,20 @@ def _filled(least: int) -> Shared:
         if missing <= 0:
             return ()
         weight = ones_sum(bytes(s.size % 2) + b"\1" * missing)
-        return [byte * 0x0101 for byte in range(1, 256) if (byte * weight + s.off) % 65535 == 0]
+        return [byte * 0x0101 for byte in _bytes(weight, -s.off % 65535)]
 
     text = f"a short frame was filled up to {least} bytes with {{value}}, summed and not sent"
     return Shared("pad-summed", text, unknown, lambda s: s.size)
+
+
+def _bytes(weight: int, total: int) -> range:
+    """The bytes but 0 that make this total, a residue modulo 65535, with that weight."""
+    shared = gcd(weight, 65535)
+    if total % shared:
+        return range(0)
+    step = 65535 // shared
+    first = total // shared * pow(weight // shared, -1, step) % step
+    return range(first or step, 256, step)
 
 
 SHARED_SUMS: tuple[Shared, ...] = (
