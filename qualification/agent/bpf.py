@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 
 _LD_W, _LD_H, _LD_B = 0x20, 0x28, 0x30  # BPF_LD | BPF_ABS, by size
 _LD_H_IND, _LDX_MSH = 0x48, 0xB1  # [x + k], and x = 4 * ([k] & 15): an IPv4 header's length
@@ -88,8 +89,12 @@ def sender_filter(mac: str, protocols: Iterable[int], port: int, snap: int) -> b
     Returns:
         struct sock_filter instructions, eight bytes each.
     """
+    return _sender_filter(mac, tuple(protocols), port, snap)
+
+
+@lru_cache(8)  # a run has one or two
+def _sender_filter(mac: str, protocols: tuple[int, ...], port: int, snap: int) -> bytes:
     source = bytes.fromhex(mac.replace(":", ""))
-    protocols = tuple(protocols)
     p = _Program()
     p.add(_LD_W, 8)
     p.add(_JEQ, int.from_bytes(source[2:], "big"), no=_REJECT)

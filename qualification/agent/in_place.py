@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .salvo import Salvo
     from .shapes import ShapeCounter
 
+_POLL = ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value
+"""Where this process has poll(2), which C has no other way to."""
 _HANDED = "qQ"  # a key, as count_handed makes it
 _MOST_BLOCKS, _PAUSES = 64, 4
 """Blocks of the ring, and pauses, until Python has its turn: a hundredth of a second or two."""
@@ -39,9 +41,10 @@ def native() -> Native:
 
 def _memory(kind: type[ctypes._SimpleCData[int]], numbers: array[int] | bytearray) -> Any:
     """Memory of Python's for C to work on; ctypes keeps it where a structure points to it."""
-    view = memoryview(numbers)
-    assert ctypes.sizeof(kind) == view.itemsize
-    return (kind * len(view)).from_buffer(numbers)
+    assert ctypes.sizeof(kind) == memoryview(numbers).itemsize
+    if not numbers:
+        return None
+    return ctypes.pointer(kind.from_buffer(numbers))  # of an array, each length would be a type
 
 
 class _Due(ctypes.Structure):
@@ -162,7 +165,7 @@ class InPlace:
             first_mark=first_mark,
             end_mark=end_mark,
             vxlan_port=order.vxlan_port,
-            poll=ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value,
+            poll=_POLL,
             pause=PAUSE_MS,
         )
 
