@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from multiprocessing import active_children, get_context
 from signal import SIGTERM
 
@@ -84,12 +85,13 @@ DUE: Mapping[str, Due] = {
 """By the name of the firmware."""
 
 
-_SEEDS_A_LAB = 5
-"""Tried one after another in it: building it, and its controls, cost half as much as its cells."""
-
-
 _WAITS = "lossy"
 """The good firmware whose every burst ends with a wait for what is lost. Faulty ones wait, too."""
+
+_SEEDS_A_LAB = 10
+"""Tried one after another in it: building it, and its controls, cost as much as its cells."""
+_SEEDS_A_WAITING_LAB = 4
+"""Of the one that waits, so that not all others wait for it in the end."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +153,14 @@ def prove(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[P
         due = DUE.get(name)
         port = due.port if due else 4789
         end = seed + (seeds if model.kind == "good" else 1)
-        for first in range(seed, end, _SEEDS_A_LAB):
-            some = tuple(range(first, min(first + _SEEDS_A_LAB, end)))
+        at_once = _SEEDS_A_WAITING_LAB if name == _WAITS else _SEEDS_A_LAB
+        for first in range(seed, end, at_once):
+            some = tuple(range(first, min(first + at_once, end)))
             trials.append((Trial(name, {}, port, some), due))
-    # What waits most of the time begins first: the others keep the CPUs busy beside it, to the end.
-    trials.sort(key=lambda one: (one[1] is None and one[0].model != _WAITS, -len(one[0].seeds)))
+    # What waits most of the time runs beside what does not, from the beginning: both CPUs are busy.
+    waiting = [one for one in trials if one[1] is not None or one[0].model == _WAITS]
+    busy = [one for one in trials if one[1] is None and one[0].model != _WAITS]
+    trials = [one for both in zip_longest(waiting, busy) for one in both if one]
     with ExitStack() as undo:
         # As for Ctrl-C: labs are taken down before this ends.
         undo.callback(signal.signal, SIGTERM, signal.signal(SIGTERM, signal.default_int_handler))
