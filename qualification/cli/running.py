@@ -204,8 +204,8 @@ def cases() -> None:
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
 @click.option(
-    "-n", "--parallel", "jobs", type=click.IntRange(1), default=3 * (os.cpu_count() or 1),
-    show_default="three for each CPU", help="Labs at the same time; most of the time they wait.",
+    "-n", "--parallel", "jobs", type=click.IntRange(1), default=4 * (os.cpu_count() or 1),
+    show_default="four for each CPU", help="Labs at the same time; half of the time they wait.",
 )  # fmt: skip
 def prove(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
     """Try the suite on soft NICs that are faulty on purpose: what it sees, and what it misses.

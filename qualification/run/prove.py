@@ -158,9 +158,11 @@ def prove(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[P
             some = tuple(range(first, min(first + at_once, end)))
             trials.append((Trial(name, {}, port, some), due))
     # What waits most of the time runs beside what does not, from the beginning: both CPUs are busy.
-    waiting = [one for one in trials if one[1] is not None or one[0].model == _WAITS]
+    # What waits longest is the first of it, for it would have them idle in the end.
+    lossy = [one for one in trials if one[0].model == _WAITS]
+    faulty = [one for one in trials if one[1] is not None]
     busy = [one for one in trials if one[1] is None and one[0].model != _WAITS]
-    trials = [one for both in zip_longest(waiting, busy) for one in both if one]
+    trials = [one for both in zip_longest(lossy + faulty, busy) for one in both if one]
     with ExitStack() as undo:
         # As for Ctrl-C: labs are taken down before this ends.
         undo.callback(signal.signal, SIGTERM, signal.signal(SIGTERM, signal.default_int_handler))
