@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 REQUEST, ACK = 0x001, 0x004
 _DONE, _ERROR, _INTERRUPTED = 3, 2, 0x10
 _DELLINK, _GETLINK, _SETLINK = 17, 18, 19
-_IFINFO, _IFLA_STATS64 = struct.Struct("=BxHiII"), 23
-_IFLA_GROUP = struct.pack("=HH", 8, 27)
+_IFINFO, _IFLA_STATS64, _IFLA_GROUP = struct.Struct("=BxHiII"), 23, 27
 _STATS = (
     "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped",
     "tx_dropped", "multicast", "collisions", "rx_length_errors", "rx_over_errors", "rx_crc_errors",
@@ -100,7 +99,7 @@ def delete(indexes: Sequence[int], group: int) -> None:
     Raises:
         OSError: There is no interface of such a number, or one cannot be deleted.
     """
-    into = _IFLA_GROUP + struct.pack("=I", group)
+    into = struct.pack("=HHI", 8, _IFLA_GROUP, group)
     for index in indexes:
         _ask(_SETLINK, _IFINFO.pack(0, 0, index, 0, 0) + into)
     if indexes:

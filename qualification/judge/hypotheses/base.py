@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from qualification.judge.specimen import Specimen
 
 Values = Callable[[Specimen], Iterable[int]]
-_NONE: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Hypothesis:
         values = {value % 65535 for value in self.values(specimen)}
         if specimen.meant is not None:
             values.update(value % 65535 for value in self.values(specimen.meant))
-        return frozenset(values - {specimen.right % 65535}) if values else _NONE
+        return frozenset(values - {specimen.right % 65535})
 
     def fits(self, specimen: Specimen, candidates: frozenset[int]) -> bool:
         """Whether one of its candidates is what was found."""
