@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
@@ -742,7 +742,9 @@ def test_no_fault_goes_by_the_name_of_another(
     fault: str, shape: Shape, side: str, count: int, seed: int
 ) -> None:
     name, value = FAULTS[fault]
-    found = signed(shape, break_sum(shape, stream(shape, count, seed % 16), side, value))
+    frames = break_sum(shape, stream(shape, count, seed % 16), side, value)
+    assume(bad(shape, frames))  # a stream without odd lengths has no odd byte to be left out
+    found = signed(shape, frames)
     assert (found.name, found.layer, found.explained) == (name, f"{side} L4", found.of)
 
 
