@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from qualification.wire.dissect import Layout
 from qualification.wire.packet import Packet
@@ -22,14 +22,17 @@ from qualification.wire.twin import TwinsDifferError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 
 from .bpf import sender_filter
-from .in_place import Judging, native
+from .in_place import InPlace, Judging, native
 from .messages import BadFrame, CaptureOrder, Seen
 from .ring import PAUSE_MS, RingFrame, Rings
 from .shapes import ShapeCounter
 
 if TYPE_CHECKING:
+    from ctypes import CDLL
+
     from .due import Due
 
+Twin = TypeVar("Twin", bound=InPlace)
 _ETHERNET = 14
 _PAUSE = PAUSE_MS / 1000
 SEGMENT = "segment"
@@ -82,29 +85,48 @@ def _names(layers: int) -> tuple[str, ...]:
     return tuple(name for bit, name in LAYERS.items() if layers & bit)
 
 
-class Capture:
+class Capture(Generic[Twin]):
     """A ring read on a thread until it is given back.
 
     Args:
         order: What to watch.
         rings: Where the ring comes from.
+
+    Attributes:
+        in_place: Whether the C twin may take what Python need not see.
     """
+
+    in_place = True
 
     def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._order = order
+        library = native().library if self.in_place else None
+        self._twin = None if library is None else self._twin_from(library)
         self._ports = frozenset({order.vxlan_port})
         program = sender_filter(order.source_mac, order.protocols, order.port, order.snap)
         self._rings = rings
         self._ring = rings.take(order.interface, program, order.ring)
         self._end, self._ending = os.pipe()  # C can wait for a pipe as well
+        if self._twin is not None:
+            self._twin.watch(self._ring, self._end)
         self._failure: BaseException | None = None
-        self._last_arrival = time.monotonic()
+        self._seen_at, self._seen = time.monotonic(), self._position()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
+    def _twin_from(self, library: CDLL) -> Twin:
+        raise NotImplementedError
+
+    def _position(self) -> int:
+        """The block of the ring that is read next: another one when frames have come."""
+        return self._ring.next if self._twin is None else self._twin.counts.next
+
     def quiet_for(self) -> float:
-        """Seconds since the last frame came, or since the start."""
-        return time.monotonic() - self._last_arrival
+        """Seconds since a look of this kind found that frames had come, or since the start."""
+        position, now = self._position(), time.monotonic()
+        if position != self._seen:
+            self._seen_at, self._seen = now, position
+        return now - self._seen_at
 
     def _run(self) -> None:
         try:
@@ -117,13 +139,19 @@ class Capture:
             self._failure = error
 
     def _take_ready(self) -> None:
-        """Takes what is ready."""
+        """Takes what is ready; the twin, all that becomes ready up to the end."""
+        if self._twin is not None:
+            self._twin.take(self._take_left)
+            return
         for frame in self._ring.frames():
             self._take(frame)
-            self._last_arrival = time.monotonic()
 
     def _take(self, frame: RingFrame) -> None:
         raise NotImplementedError
+
+    def _take_left(self, frame: RingFrame) -> None:
+        """Takes a frame that the twin has left to us."""
+        self._take(frame)
 
     def _close(self) -> int:
         """Ends the capture; gives the number of frames that were lost."""
@@ -137,19 +165,14 @@ class Capture:
         return drops
 
 
-class PeerCapture(Capture):
+class PeerCapture(Capture[Judging]):
     """Judges every frame of a flow, in full, on the NIC it arrives at.
 
     Args:
         order: What to watch.
         rings: Where the ring comes from.
         due: The frames that are due, where each of them is known.
-
-    Attributes:
-        in_place: Whether the C twin may take what Python need not see.
     """
-
-    in_place = True
 
     def __init__(self, order: CaptureOrder, rings: Rings, due: Due | None = None) -> None:
         self._due = due
@@ -167,34 +190,27 @@ class PeerCapture(Capture):
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
-        library = native().library if self.in_place else None
-        self._judging: Judging | None = None
-        if library is not None:
-            layers = self._must_have, self._must_not_have
-            self._judging = Judging(library, order, *layers, self._longest, self._shapes, due)
         super().__init__(order, rings)
+
+    def _twin_from(self, library: CDLL) -> Judging:
+        layers = self._must_have, self._must_not_have
+        twin = Judging(library, self._order, *layers, self._longest, self._shapes, self._due)
+        twin.counts.stop_at_wrong = self._order.keep > 0
+        return twin
 
     @property
     def arrived(self) -> int:
         """Frames so far that came from the NIC under test, and are neither late nor foreign."""
-        return self._arrived + (self._judging.counts.arrived if self._judging else 0)
+        return self._arrived + (self._twin.counts.arrived if self._twin else 0)
 
-    def _take_ready(self) -> None:
-        if self._judging is None:
-            super()._take_ready()
-            return
-        self._judging.counts.stop_at_wrong = len(self._samples) < self._order.keep
-        if self._judging.take(self._ring, self._end, self._take_wrong):
-            self._last_arrival = time.monotonic()
-
-    def _take_wrong(self, frame: RingFrame) -> None:
+    def _take_left(self, frame: RingFrame) -> None:
         """Takes a frame that the twin finds wrong, by the reference, which has the last word."""
-        assert self._judging is not None
+        assert self._twin is not None
         before = self._bad
         self._take(frame)
         if self._bad == before:
             raise TwinsDifferError("a frame of the burst")
-        self._judging.counts.stop_at_wrong = len(self._samples) < self._order.keep
+        self._twin.counts.stop_at_wrong = len(self._samples) < self._order.keep
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
@@ -253,16 +269,16 @@ class PeerCapture(Capture):
     def finish(self) -> Seen:
         """Ends the capture and says what was seen."""
         drops = self._close()
-        if self._judging is not None:
-            counts = self._judging.counts
+        if self._twin is not None:
+            counts = self._twin.counts
             self._frames += counts.frames
             self._bad += counts.bad
             self._unasked += counts.unasked
             self._late += counts.late
             self._foreign += counts.foreign
-            self._bad_layers.update(self._judging.bad_layers())
+            self._bad_layers.update(self._twin.bad_layers())
             self._bad_layers.update({SEGMENT: counts.not_due} if counts.not_due else {})
-            self._unjudged.update(self._judging.unjudged())
+            self._unjudged.update(self._twin.unjudged())
         return Seen(
             frames=self._frames,
             bad=self._bad,

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from ctypes import CDLL
+from typing import TYPE_CHECKING
 
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, Packet
 
-from .capture import OURS, Capture, of_flow, whose_is
-from .in_place import Counting, InPlace, native
+from .capture import OURS, Capture, Twin, of_flow, whose_is
+from .in_place import Counting
 from .messages import CaptureOrder, Handed
 from .ring import RingFrame, Rings
 
+if TYPE_CHECKING:
+    from ctypes import CDLL
 
-class SenderCapture(Capture):
-    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets.
 
-    Attributes:
-        in_place: Whether the C twin may take what Python need not see.
-    """
-
-    in_place = True
-
-    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
-        self._sizes: Counter[tuple[int, bool]] = Counter()
-        library = native().library if self.in_place else None
-        self._counting = None if library is None else self._in_place(library, order)
-        super().__init__(order, rings)
-
-    def _in_place(self, library: CDLL, order: CaptureOrder) -> InPlace:
-        return Counting(library, order, self._add)
-
-    def _take_ready(self) -> None:
-        if self._counting is None:
-            super()._take_ready()
-            return
-        if self._counting.take(self._ring, self._end, self._take):
-            self._last_arrival = time.monotonic()
+class HandedCapture(Capture[Twin]):
+    """Sees what the kernel hands to the NIC."""
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
@@ -52,7 +32,20 @@ class SenderCapture(Capture):
         self._count(packet, packet.l4_length - header, frame.unfinished)
 
     def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
-        del packet
+        raise NotImplementedError
+
+
+class SenderCapture(HandedCapture[Counting]):
+    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets."""
+
+    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
+        self._sizes: Counter[tuple[int, bool]] = Counter()
+        super().__init__(order, rings)
+
+    def _twin_from(self, library: CDLL) -> Counting:
+        return Counting(library, self._order, self._add)
+
+    def _count(self, _packet: Packet, payload: int, unfinished: bool) -> None:
         self._add(payload, unfinished, 1)
 
     def _add(self, payload: int, unfinished: bool, packets: int) -> None:
@@ -65,8 +58,8 @@ class SenderCapture(Capture):
             segment: Largest payload of one frame, bytes: what super-packets are cut by.
         """
         drops = self._close()
-        if self._counting is not None:
-            self._counting.drain()
+        if self._twin is not None:
+            self._twin.drain()
         packets = frames = unfinished = super_packets = segments = 0
         for (payload, partial), count in self._sizes.items():
             pieces = max(1, -(-payload // segment))

@@ -38,13 +38,12 @@ struct handed {
 struct watch {
     u8 *ring;
     u32 block_size, block_count, next; /* the block that is or will be ours */
-    u32 most_blocks;     /* give back at most so many, so that what was counted is told */
     const u8 *at;        /* the header of the next frame in it */
     u32 left;            /* frames from there on in it; 0: it is not ours yet */
     u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
     int (*poll)(struct pollfd *, unsigned long, int); /* of the libc of this process */
     i32 end;             /* closed at its other end when the capture is to end */
-    u32 pauses, pause;   /* until Python is told, and milliseconds of each */
+    u32 pause;           /* milliseconds until it looks again, when it has caught up */
     const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
     u32 our_vni_count;
     i32 vni, flow_port, ttl, vlan, first_late, end_late, first_mark, end_mark;
@@ -69,7 +68,6 @@ static void give_back(struct watch *watch)
     struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
     __atomic_store_n(&block->block_status, 0, __ATOMIC_RELEASE);
     watch->next = watch->next + 1 == watch->block_count ? 0 : watch->next + 1;
-    watch->most_blocks--;
 }
 
 /* Finds the next block with frames in it; 0 if that is not ready. */
@@ -78,8 +76,7 @@ static int next_block(struct watch *watch)
     while (!watch->left) {
         u8 *start = watch->ring + (u64)watch->next * watch->block_size;
         struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
-        if (!watch->most_blocks ||
-            !(__atomic_load_n(&block->block_status, __ATOMIC_ACQUIRE) & STATUS_USER))
+        if (!(__atomic_load_n(&block->block_status, __ATOMIC_ACQUIRE) & STATUS_USER))
             return 0;
         watch->at = start + block->offset_to_first_pkt;
         watch->left = block->num_pkts;
@@ -114,12 +111,12 @@ INLINE int each_frame(struct watch *watch,
     return 1;
 }
 
-/* Lets some time go by, unless the capture is to end, or Python to be told. To wake up for each
- * block as it gets full costs more than to judge what is in it. */
+/* Lets some time go by, unless the capture is to end. To wake up for each block as it gets full
+ * costs more than to judge what is in it. */
 static int go_on(struct watch *watch)
 {
     struct pollfd end = {watch->end, 0, 0};
-    return watch->most_blocks && watch->pauses-- && !watch->poll(&end, 1, (int)watch->pause);
+    return !watch->poll(&end, 1, (int)watch->pause);
 }
 
 INLINE i32 ttl_of(struct frame frame, const struct packet *packet)

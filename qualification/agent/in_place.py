@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 _POLL = ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value
 """Where this process has poll(2), which C has no other way to."""
 _HANDED = "qQ"  # a key, as count_handed makes it
-_MOST_BLOCKS, _PAUSES = 64, 4
-"""Blocks of the ring, and pauses, until Python has its turn: a hundredth of a second or two."""
-
 _SIZES = 4096
 """Distinct sizes that are counted before they are told."""
 
@@ -102,13 +99,11 @@ class _Watch(ctypes.Structure):
         ("block_size", ctypes.c_uint32),
         ("block_count", ctypes.c_uint32),
         ("next", ctypes.c_uint32),
-        ("most_blocks", ctypes.c_uint32),
         ("at", ctypes.c_void_p),
         ("left", ctypes.c_uint32),
         ("stop_at_wrong", ctypes.c_uint32),
         ("poll", ctypes.c_void_p),
         ("end", ctypes.c_int32),
-        ("pauses", ctypes.c_uint32),
         ("pause", ctypes.c_uint32),
         ("our_vnis", ctypes.POINTER(ctypes.c_int32)),
         ("our_vni_count", ctypes.c_uint32),
@@ -169,21 +164,25 @@ class InPlace:
             pause=PAUSE_MS,
         )
 
-    def take(self, ring: Ring, end: int, slowly: Callable[[RingFrame], None]) -> bool:
-        """Takes the blocks that are ready, pauses, and does so again for a while.
+    def watch(self, ring: Ring, end: int) -> None:
+        """Says where frames come, before any is taken.
 
         Args:
-            ring: Where.
+            ring: From its next block on.
             end: File descriptor of a pipe whose other end is closed when there are to be no pauses.
-            slowly: Takes a frame that is left to Python.
-
-        Returns:
-            Whether there were any.
         """
         watch = self.counts
         watch.ring, watch.block_size, watch.block_count = ring.address, ring.BLOCK, ring.block_count
-        watch.next, watch.most_blocks = ring.next, _MOST_BLOCKS
-        watch.end, watch.pauses = end, _PAUSES
+        watch.next, watch.end = ring.next, end
+        self._ring = ring
+
+    def take(self, slowly: Callable[[RingFrame], None]) -> None:
+        """Takes the blocks that are ready, pauses, and goes on so up to the end.
+
+        Args:
+            slowly: Takes a frame that is left to Python.
+        """
+        watch, ring = self.counts, self._ring
         while True:
             self._run(ctypes.byref(watch))
             if not watch.left:
@@ -194,7 +193,6 @@ class InPlace:
             slowly(ring.frame_at(watch.at - ring.address)[0])
             self._step(ctypes.byref(watch))
         ring.next = watch.next
-        return bool(watch.most_blocks < _MOST_BLOCKS)
 
     def drain(self) -> None:
         """Hands over what is in a tally, if there is one."""

@@ -10,18 +10,21 @@ import errno
 import socket
 from collections import Counter
 from collections.abc import Iterable
-from ctypes import CDLL
+from typing import TYPE_CHECKING
 
 from qualification.wire.packet import Packet
 from qualification.wire.shots import VNET_SIZE
 
 from . import namespaces
 from .capture import PeerCapture
-from .handed import SenderCapture
-from .in_place import CountingShots, InPlace
+from .handed import HandedCapture
+from .in_place import CountingShots
 from .messages import CaptureOrder, Handed, VolleyOrder
 from .ring import Rings
 from .salvo import Salvo, due_of
+
+if TYPE_CHECKING:
+    from ctypes import CDLL
 
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _SEND_BUFFER = 16 << 20
@@ -85,24 +88,21 @@ class RawSockets:
             self._of.popitem()[1].close()
 
 
-class VolleySender(SenderCapture):
+class VolleySender(HandedCapture[CountingShots]):
     """Counts what the kernel hands to the NIC of a volley, each shot by its own segment size."""
 
     def __init__(self, order: CaptureOrder, rings: Rings, salvo: Salvo) -> None:
         self._salvo = salvo
         self._handed: Counter[str] = Counter()
-        self._counting_shots: CountingShots | None = None
         super().__init__(order, rings)
 
-    def _in_place(self, library: CDLL, order: CaptureOrder) -> InPlace:
-        self._counting_shots = counting = CountingShots(library, order, self._salvo)
-        return counting
+    def _twin_from(self, library: CDLL) -> CountingShots:
+        return CountingShots(library, self._order, self._salvo)
 
     @property
     def frames(self) -> int:
         """Frames that what was seen so far makes on the wire."""
-        counting = self._counting_shots
-        return self._handed["frames"] + (counting.counted("frames") if counting else 0)
+        return self._handed["frames"] + (self._twin.counted("frames") if self._twin else 0)
 
     def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
         shot, sizes = (packet.source_port or 0) - self._salvo.first_port, self._salvo.sizes
@@ -116,11 +116,11 @@ class VolleySender(SenderCapture):
             handed["super_packets"] += 1
             handed["segments"] += pieces
 
-    def finish(self, _segment: int = 0) -> Handed:
+    def finish(self) -> Handed:
         """Ends the capture and says what was handed over."""
         drops = self._close()
-        if self._counting_shots is not None:
-            self._handed.update(self._counting_shots.all_counted())
+        if self._twin is not None:
+            self._handed.update(self._twin.all_counted())
         return Handed(drops=drops, **self._handed)
 
 

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from qualification.agent import in_place
 from qualification.agent.capture import PeerCapture
 from qualification.agent.due import Due
-from qualification.agent.handed import SenderCapture
 from qualification.agent.messages import CaptureOrder, Handed, Seen, VolleyOrder
 from qualification.agent.ring import Rings
 from qualification.agent.salvo import Salvo, shots_of
@@ -241,7 +240,7 @@ def test_every_volley_as_it_was_due(wire: Any, outer: int, monkeypatch: pytest.M
         if kind.tunnel:
             frames = [tunnelled(frame, outer) for frame in frames]
         with monkeypatch.context() as patch:
-            patch.setattr(PeerCapture, "_take_wrong", left_to_python)
+            patch.setattr(PeerCapture, "_take_left", left_to_python)
             seen = wire(kind, frames)
             assert (seen.frames, seen.bad, seen.unjudged) == (len(frames), 0, {}), kind
             Random(1).shuffle(frames)
@@ -426,7 +425,7 @@ def test_both_count_the_same_of_what_is_handed_over(net: Any, offloads: bool) ->
             watching = []
             for by_twin in (False, True):
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(SenderCapture, "in_place", by_twin)
+                    patch.setattr(VolleySender, "in_place", by_twin)
                     watching.append(VolleySender(order, rings, Salvo(shots)))
             frames = raw.fire(Salvo(shots), "w0", None)
             handed: list[Handed] = [each.finish() for each in watching]
