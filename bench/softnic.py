@@ -28,9 +28,9 @@ from .tunnel import PORT, address, make_end, underlay
 
 _ENGINES = {"twin": "soft NIC", "python": "soft NIC in pure Python"}
 _LIMIT = (
-    "The kernel: a soft NIC gives every frame to the other end by a write of its own, in which "
-    "that end's stack takes it in. Nine tenths of its process are that, and a thirtieth is the "
-    "cutting and summing, which C does faster than Python."
+    "The kernel: a soft NIC gives every frame to the other end by a write of its own. Three "
+    "quarters of its process are that, and a seventh is the cutting and summing. The other end's "
+    "stack takes the frames in beside it, on another CPU."
 )
 
 

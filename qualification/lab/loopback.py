@@ -205,8 +205,11 @@ def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> N
         *("address", digest.hex(":"), "mtu", str(lab.mtu), "txqueuelen", str(_QUEUE), "up"),
     )
     run(
-        *("ip", "netns", "exec", record.namespace(topology.host_of(nic)), "sh", "-c"),
-        f"echo {_GRO_WAIT} > /sys/class/net/{topology.nic(nic).interface}/gro_flush_timeout",
+        *("ip", "netns", "exec", record.namespace(topology.host_of(nic)), "sh", "-e", "-c"),
+        f"cd /sys/class/net/{topology.nic(nic).interface}; echo {_GRO_WAIT} > gro_flush_timeout; "
+        # What a soft NIC hands over is a thread of the kernel's to take in, as a NIC's is an
+        # interrupt's: else it would have to do that host's work within each of its writes.
+        "if [ -e threaded ]; then echo 1 > threaded; fi",  # from 5.12 on
     )
 
 
