@@ -59,7 +59,7 @@ class _Traffic:
 _TRAFFIC = (
     _Traffic(
         64, 8_000_000, 500_000, 2.0,
-        "Judging what the sender's CPU core has just written, 90 ns a frame: four fifths. The rest "
+        "Judging what the sender's CPU core has just written, 70 ns a frame: four fifths. The rest "
         "is the start and the end of a Python process, whose share falls as a capture goes on.",
     ),
     _Traffic(
