@@ -85,7 +85,9 @@ KINDS: dict[str, Kind] = {
     "softnic": Kind(
         "The soft NIC",
         "Payload of one TCP stream through a VXLAN with outer checksums, between two hosts of the "
-        "loopback lab with all offloads on, by the clock: cut and summed in C, and in Python.",
+        "loopback lab with all offloads on, by the clock: cut and summed in C, and in Python. It "
+        "is sent from the page cache (sendfile) and dropped unread (MSG_TRUNC), so that the "
+        "ends take little of the CPUs that all share.",
         1,
         softnic.bulk,
     ),
