@@ -21,10 +21,10 @@ from setuptools.command.build_py import build_py
 
 PACKAGE = Path("qualification")
 SOURCES = [
-    PACKAGE / "wire/twin_survey.c",
-    PACKAGE / "agent/in_place.c",
-    PACKAGE / "agent/batch.c",
-    PACKAGE / "lab/engine.c",
+    PACKAGE / "wire/native_survey.c",
+    PACKAGE / "agent/capture/native_capture.c",
+    PACKAGE / "agent/traffic/batch.c",
+    PACKAGE / "lab/softnic/engine.c",
 ]
 MACHINES = ("x86_64", "aarch64")
 FLAGS = [
@@ -47,7 +47,7 @@ def compilers() -> dict[str, list[str]]:
 
 def fingerprint(source: Path) -> int:
     """What the loader knows a source by."""
-    spec = importlib.util.spec_from_file_location("twin", PACKAGE / "wire/twin.py")
+    spec = importlib.util.spec_from_file_location("native", PACKAGE / "wire/native.py")
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     return loader.fingerprint(str(source))

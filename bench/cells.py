@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from xml.etree import ElementTree
 
-from qualification.results import store
+from qualification.results import run_directory
 
 from .processes import VXQUAL, Cost, run
 from .rows import Bar, Row, Side
@@ -48,7 +48,7 @@ def standard_plan(setting: Setting) -> Iterator[Row]:
         nonlocal note
         few = _FEW if setting.quick else ()
         cost, out = qualify(setting, LOOPBACK, "--plan=standard", *few)
-        entries = [e for e in store.read(out).entries.values() if e.evidence is not None]
+        entries = [e for e in run_directory.read(out).entries.values() if e.evidence is not None]
         bursts = [burst for e in entries if e.evidence for burst in e.evidence.bursts]
         traffic = sum(burst.sent.seconds for burst in bursts)
         overheads.append((cost.wall - traffic) / len(entries))

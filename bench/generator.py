@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from qualification.agent.messages import FlowOrder
-from qualification.agent.sending import send
+from qualification.agent.traffic.sending import send
 from qualification.lab.hosts import run as command
-from qualification.lab.tap import open_tap
+from qualification.lab.softnic.tap import open_tap
+from qualification.messages.bursts import FlowOrder
 
 from .processes import inside, own_code, run
 from .rows import Row, Side, at_least

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qualification.errors import LabError
 from qualification.wire.capture_file import PcapReader, Window
-from qualification.wire.twin_survey import native, survey_capture
+from qualification.wire.native_survey import native, survey_capture
 
 from .frames import LARGE, VXLAN_PORT
 from .processes import own_code, run

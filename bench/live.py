@@ -18,7 +18,7 @@ from functools import partial
 
 from qualification.errors import LabError
 from qualification.lab.hosts import run
-from qualification.lab.tap import Tap, open_tap
+from qualification.lab.softnic.tap import Tap, open_tap
 
 from .frames import SENDER, Sort, frames
 from .processes import Cost, inside, own_code, started

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from qualification import __version__
-from qualification.agent import facts
+from qualification.agent.capture import native_capture
+from qualification.agent.host import facts
 from qualification.errors import LabError
 
 from .processes import run
@@ -48,7 +49,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """The one we are on."""
-    host = facts.host()
+    host = facts.host(native_capture.native().says)
     return Machine(
         day=datetime.now(UTC).date().isoformat(),
         version=__version__,

@@ -1,4 +1,4 @@
-"""Bulk TCP through two soft NICs with every offload on, with the C twin and in pure Python.
+"""Bulk TCP through two soft NICs with every offload on, with the C implementation and in pure Python.
 
 Run as a module it is one end of the stream; the receiving one prints Gbit/s of payload:
 
@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from qualification.errors import LabError
-from qualification.lab import engine, loopback
+from qualification.lab import loopback
+from qualification.lab.softnic import engine
 from qualification.topology import Topology
-from qualification.wire.twin import SWITCH, twin_of
+from qualification.wire.native import SWITCH, native_for
 
 from .processes import inside, own_code, run, started
 from .rows import Bar, Row, Side, at_least
@@ -29,7 +30,7 @@ from .tunnel import PORT, address, make_end, underlay
 
 _AT_ONCE = 1 << 20
 """Bytes that are sent or received with one call."""
-_ENGINES = {"twin": "soft NIC", "python": "soft NIC in pure Python"}
+_ENGINES = {"native": "soft NIC", "python": "soft NIC in pure Python"}
 _LIMIT = (
     "The kernel: a soft NIC gives every frame to the other end by a write of its own. Three "
     "quarters of its process are that, and a seventh is the cutting and summing. The other end's "
@@ -39,7 +40,7 @@ _LIMIT = (
 
 def bulk(setting: Setting) -> Iterator[Row]:
     """Payload of one TCP stream through VXLAN with outer checksums, by the clock."""
-    native = twin_of(engine.__file__)
+    native = native_for(engine.__file__)
     if native.library is None:
         raise LabError(f"there is no soft NIC in C: {native.says}")
     seconds = 0.5 if setting.quick else 3.0

@@ -13,9 +13,9 @@ import json
 import sys
 import time
 
-from qualification.agent.capture import PeerCapture
-from qualification.agent.messages import CaptureOrder
-from qualification.agent.ring import Rings
+from qualification.agent.capture.peer import PeerCapture
+from qualification.agent.capture.ring import Rings
+from qualification.messages.bursts import CaptureOrder
 
 _VXLAN, _UDP = 4789, 17
 

@@ -14,30 +14,24 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from qualification import topology
-from qualification.inventory import Ends, Inventory, Nic
-from qualification.judge.expectations import Expectations
+from qualification.judge.known.expectations import Expectations
 from qualification.judge.verdict import Demand
-from qualification.plan.besides import VLAN_INSERT, loaded_flows, tagged_flows
-from qualification.plan.cells import (
-    CONTROLS,
-    TAGGED,
-    Cell,
-    PlanName,
-    plan_cells,
-    receive_cells,
-)
+from qualification.plan.cells import CONTROLS, TAGGED, Cell, PlanName, plan_cells, receive_cells
+from qualification.plan.extra_flows import VLAN_INSERT, loaded_flows, tagged_flows
 from qualification.plan.features import RECEIVED, VARIED, FeatureRule, FeatureSpace
 from qualification.plan.flows import (
     STATES,
     Flow,
     Inserted,
     bulk_flows,
+    crafted_flows,
     receive_flows,
     state_flows,
-    volley_flows,
 )
-from qualification.topology import Topology
+
+from . import topology
+from .inventory import Ends, Inventory, Nic
+from .topology import Topology
 
 _FRAMES_PER_SECOND = 40_000
 _CELL_SECONDS = 0.15
@@ -99,10 +93,10 @@ class Campaign:
         ends = self.ends(pair)
         return bulk_flows(ends.families, ends.port)
 
-    def volleys(self, pair: str) -> tuple[Flow, ...]:
+    def crafted_flows(self, pair: str) -> tuple[Flow, ...]:
         """What may be sent on a pair in crafted buffers."""
         ends = self.ends(pair)
-        return volley_flows(ends.families, ends.port)
+        return crafted_flows(ends.families, ends.port)
 
     def states(self, pair: str) -> tuple[Flow, ...]:
         """What may be sent on a pair after its DUT has been through something."""
@@ -161,7 +155,7 @@ class Campaign:
             pair,
             self.space(pair),
             self.flows(pair),
-            self.volleys(pair),
+            self.crafted_flows(pair),
             self.plan,
             self.states(pair),
             receive_cells(pair, self.receive_space(pair), self.received(pair)),
@@ -177,7 +171,7 @@ class Campaign:
         """How long a pair will take, roughly."""
         cells = [cell for cell in self.cells(pair) if not cell.unsupported]
         sets = len({cell.set_id for cell in cells})
-        bulk = [cell for cell in cells if not cell.flow.volley]
+        bulk = [cell for cell in cells if not cell.flow.packet_set]
         frames = (len(bulk) + len(CONTROLS)) * self.demand.frames
         return (
             frames / _FRAMES_PER_SECOND

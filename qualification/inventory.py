@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from qualification.agent.host_messages import HostFacts, NicFacts
+from qualification.messages.host import HostFacts, NicFacts
 
 Role = Literal["dut", "peer"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qualification.errors import UsageError
+from .errors import UsageError
 
 _CASES = Path(__file__).with_name("cases")
 _NO_LAB = "vxqual's cases need a lab: give --vx-topology FILE"
@@ -73,9 +73,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("vx_topology"):
         _refuse_cases(config)
         return
-    from qualification.run import worker
+    from .run import worker
 
-    config.addinivalue_line("markers", "volley: cells of crafted buffers, few frames each")
+    config.addinivalue_line("markers", "crafted: cells of crafted packet sets, few frames each")
     config.addinivalue_line("markers", "receive: of these, cells of what the DUT receives")
     config.pluginmanager.register(worker, "vxqual-fixtures")
     if hasattr(config, "workerinput"):

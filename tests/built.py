@@ -10,17 +10,17 @@ from types import ModuleType
 
 import pytest
 
-from qualification.wire.twin import SWITCH, twin_of
+from qualification.wire.native import SWITCH, native_for
 
 
 def built(module: ModuleType) -> ctypes.CDLL:
-    """The C twin of a module as it was built here.
+    """The C implementation of a module as it was built here.
 
-    Only who has no compiler, or wants no twin, has these tests skipped, and never in CI: one that
+    Only who has no compiler, or wants no C implementation, has these tests skipped, and never in CI: one that
     does not compile, or is of another source than the one that is to be tested, fails them.
     """
     assert module.__file__ is not None
-    found = twin_of(module.__file__)
+    found = native_for(module.__file__)
     if found.library is None:
         compiler = shlex.split(os.environ.get("CC", "cc"))[0]
         excused = os.environ.get(SWITCH) == "off" or shutil.which(compiler) is None

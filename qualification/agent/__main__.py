@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .protocol import claim_stdio, serve
+from qualification.agent.orders.serve import claim_stdio, serve
 
 
 def main() -> None:
     """Serve the controller on stdin and stdout until it is gone, and put the host back."""
     stdin, stdout = claim_stdio()
     # Imported now: whatever the import prints must not reach the channel.
-    from .operations import operations  # noqa: PLC0415
+    from qualification.agent.orders.table import operations  # noqa: PLC0415
 
     table, undo = operations()
     serve(table, undo, stdin=stdin, stdout=stdout)

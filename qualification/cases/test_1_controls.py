@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from qualification.judge.controls import ControlResult
-from qualification.run.bench import Bench
+from qualification.run.cell_runner import CellRunner
 
 
 def test_control(
     control: tuple[str, str],
-    bench: Bench,
+    runner: CellRunner,
     conclude_control: Callable[[str, ControlResult], None],
 ) -> None:
     """With every offload of the DUT off, path and capture are beyond doubt.
@@ -34,4 +34,4 @@ def test_control(
           receives by the last control, all others by the first four.
     """
     pair, name = control
-    conclude_control(pair, bench.controls(pair)[name])
+    conclude_control(pair, runner.controls(pair)[name])

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from qualification.judge.outcome import Outcome
 from qualification.plan.cells import Cell
-from qualification.run.bench import Bench
+from qualification.run.cell_runner import CellRunner
 
 
-def test_cell(cell: Cell, bench: Bench, conclude: Callable[[Outcome], None]) -> None:
+def test_cell(cell: Cell, runner: CellRunner, conclude: Callable[[Outcome], None]) -> None:
     """Whatever the kernel leaves to the NIC, the frames on the wire are right.
 
     Steps:
@@ -23,4 +23,4 @@ def test_cell(cell: Cell, bench: Bench, conclude: Callable[[Outcome], None]) -> 
         * The NIC had the work to do that the features in effect give it (else NOT EXERCISED), in
           enough frames to exclude the rate asked for (else INCONCLUSIVE).
     """
-    conclude(bench.run(cell))
+    conclude(runner.run(cell))

@@ -6,11 +6,11 @@ import pytest
 
 from qualification.judge.outcome import Outcome
 from qualification.plan.cells import Cell
-from qualification.run.bench import Bench
+from qualification.run.cell_runner import CellRunner
 
 
 @pytest.mark.receive
-def test_received(cell: Cell, bench: Bench, conclude: Callable[[Outcome], None]) -> None:
+def test_received(cell: Cell, runner: CellRunner, conclude: Callable[[Outcome], None]) -> None:
     """Whatever the NIC says of a frame, the right ones are delivered and the wrong ones refused.
 
     Steps:
@@ -28,4 +28,4 @@ def test_received(cell: Cell, bench: Bench, conclude: Callable[[Outcome], None])
           kernel is FAIL (false reject: rx-strict); others are LOSS.
         * With rx-checksum on, the NIC vouched for right frames (else NOT EXERCISED).
     """
-    conclude(bench.run(cell))
+    conclude(runner.run(cell))

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from qualification.run.bench import Bench
+from qualification.run.cell_runner import CellRunner
 
 
 def test_culprit(
-    suspect: str, bench: Bench, conclude_culprit: Callable[[str, Bench], None]
+    suspect: str, runner: CellRunner, conclude_culprit: Callable[[str, CellRunner], None]
 ) -> None:
     """For each failing flow, the fewest features whose turning off heals it are known and proved.
 
@@ -22,4 +22,4 @@ def test_culprit(
         * Otherwise the culprit is unknown (skipped, with the reason). It is the cells that fail;
           this test never does.
     """
-    conclude_culprit(suspect, bench)
+    conclude_culprit(suspect, runner)

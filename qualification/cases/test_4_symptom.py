@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from qualification.judge.symptom import Runs
-from qualification.run.bench import Bench
+from qualification.run.cell_runner import CellRunner
 
 
 def test_symptom(
     symptom: str,
-    bench: Bench,
+    runner: CellRunner,
     conclude_symptom: Callable[[str, Runs | None], None],
 ) -> None:
     """Calls through the tunnel, as gRPC would make them, beside calls that no offload can spoil.
@@ -22,4 +22,4 @@ def test_symptom(
         * Nothing: the wire gives the verdicts. Told are errors, latencies (p50, p99, p99.9) and
           segments sent again (TCP_INFO) of all three.
     """
-    conclude_symptom(symptom, bench.symptom(symptom))
+    conclude_symptom(symptom, runner.symptom(symptom))

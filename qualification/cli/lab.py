@@ -15,7 +15,7 @@ from qualification.errors import EXIT_LAB
 from .root import USAGE, codes, main
 
 if TYPE_CHECKING:
-    from qualification.lab.standing import StandingLab
+    from qualification.lab.persistent import PersistentLab
 
 _UP_CODES = codes(c0="the lab stands", c4=USAGE, c10="this machine cannot build it")
 _DOWN_CODES = codes(c0="there is no lab of that topology, or no longer")
@@ -35,10 +35,10 @@ def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], c
 @_lab_command("up", _UP_CODES)
 def lab_up(topology: Path) -> None:
     """Build a topology's lab and leave it standing."""
-    from qualification.lab import standing
+    from qualification.lab import persistent
     from qualification.topology import load
 
-    built = standing.up(load(topology), topology)
+    built = persistent.up(load(topology), topology)
     click.echo(f"the lab of {topology} {'stands already' if built.stood else 'stands'}")
     _show(built)
     click.echo(f"\nqualify it:  vxqual run --topology {built.topology}")
@@ -47,19 +47,19 @@ def lab_up(topology: Path) -> None:
 
 @_lab_command("down", _DOWN_CODES)
 def lab_down(topology: Path) -> None:
-    """Take a standing lab away; harmless where there is none."""
-    from qualification.lab import standing
+    """Take a persistent lab away; harmless where there is none."""
+    from qualification.lab import persistent
 
-    gone = standing.down(topology)
+    gone = persistent.down(topology)
     click.echo(f"the lab of {topology} {'is gone' if gone else 'did not stand'}")
 
 
 @_lab_command("status", _STATUS_CODES)
 def lab_status(topology: Path) -> None:
-    """Show a standing lab: hosts, how to log in, NICs and what they have counted."""
-    from qualification.lab import standing
+    """Show a persistent lab: hosts, how to log in, NICs and what they have counted."""
+    from qualification.lab import persistent
 
-    found = standing.status(topology)
+    found = persistent.status(topology)
     if found is None:
         click.echo(f"the lab of {topology} does not stand; vxqual lab up {topology}")
         sys.exit(EXIT_LAB)
@@ -67,7 +67,7 @@ def lab_status(topology: Path) -> None:
     _show(found)
 
 
-def _show(found: StandingLab) -> None:
+def _show(found: PersistentLab) -> None:
     for host in found.hosts:
         click.echo(f"\nhost {host.name}: namespace {host.namespace}\n  {host.ssh}")
     for nic in found.nics:

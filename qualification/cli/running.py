@@ -1,4 +1,4 @@
-"""Commands that have a lab: run, check, plan; cases, which lists what they send; prove."""
+"""Commands that have a lab: run, check, plan; cases, which lists what they send; selftest."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CHECK_CODES = codes(c0="ready", c4=USAGE, c10="something is in the way; what, and what to do")
 _PLAN_CODES = codes(c0="the plan is told", c4=USAGE, c10="a host cannot be asked what it has")
 _CASES_CODES = codes(c0="they are listed")
-_PROVE_CODES = codes(
+_SELFTEST_CODES = codes(
     c0="every fault is caught, named and healed as it must be, and no good firmware fails",
     c1="some are not; the lines say what is missing",
     c4="there is no such firmware",
@@ -161,12 +161,12 @@ def plan(
 
 @main.command(epilog=_CASES_CODES)
 def cases() -> None:
-    """List what is sent and received, and which faults each volley is for."""
-    from qualification.plan.besides import BESIDES
+    """List what is sent and received, and which faults each crafted packet set is for."""
     from qualification.plan.cells import CONTROLS, TAGGED, TAGGED_TITLE
+    from qualification.plan.extra_flows import EXTRA_FLOWS
     from qualification.plan.flows import STATES
-    from qualification.wire.arrivals import RIGHT, WRONG
-    from qualification.wire.volleys import VOLLEYS
+    from qualification.wire.crafted.packet_sets import PACKET_SETS
+    from qualification.wire.crafted.receive_tests import RIGHT, WRONG
 
     click.echo("controls, with every offload off:")
     for name, title in (*CONTROLS.items(), (TAGGED, TAGGED_TITLE)):
@@ -176,14 +176,16 @@ def cases() -> None:
     click.echo("  udp          small datagrams of every length, odd and even")
     click.echo("  udp-seg      datagrams in super-packets, by UDP_SEGMENT")
     click.echo("\nvolleys of crafted buffers, with everything on:")
-    for volley in VOLLEYS.values():
-        click.echo(f"  {volley.name:<12} {volley.title}")
-        click.echo(f"  {'':<12} for: {', '.join(volley.faults)}")
+    for packet_set in PACKET_SETS.values():
+        click.echo(f"  {packet_set.name:<12} {packet_set.title}")
+        click.echo(f"  {'':<12} for: {', '.join(packet_set.faults)}")
     click.echo("\na few of both, with everything on:")
-    for name, (title, faults) in BESIDES.items():
+    for name, (title, faults) in EXTRA_FLOWS.items():
         click.echo(f"  {name:<12} {title}")
         click.echo(f"  {'':<12} for: {faults}")
-    click.echo("\ntwo volleys again, last of all, after the NIC has been through something:")
+    click.echo(
+        "\ntwo crafted packet sets again, last of all, after the NIC has been through something:"
+    )
     for state, (title, faults) in STATES.items():
         click.echo(f"  {'@' + state:<12} {title}")
         click.echo(f"  {'':<12} for: {faults}")
@@ -197,7 +199,7 @@ def cases() -> None:
         click.echo(f"    {name:<{width}} {title}")
 
 
-@main.command(epilog=_PROVE_CODES)
+@main.command(epilog=_SELFTEST_CODES)
 @click.argument("firmware", nargs=-1)
 @click.option(
     "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Tries of each good one."
@@ -207,14 +209,14 @@ def cases() -> None:
     "-n", "--parallel", "jobs", type=click.IntRange(1), default=4 * (os.cpu_count() or 1),
     show_default="four for each CPU", help="Labs at the same time; half of the time they wait.",
 )  # fmt: skip
-def prove(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
+def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
     """Try the suite on soft NICs that are faulty on purpose: what it sees, and what it misses.
 
     Each FIRMWARE, or every one there is, gets a lab of its own; needs root, as the loopback lab
     does. topologies/firmwares.md says what each of them does.
     """
-    from qualification.results.proof_lines import HEADING, line
-    from qualification.run.prove import prove as tried
+    from qualification.selftest.lines import HEADING, line
+    from qualification.selftest.run import selftest as tried
 
     missed, count = [], 0
     click.echo(HEADING)

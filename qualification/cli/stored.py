@@ -52,16 +52,16 @@ def judge(
     from dataclasses import replace
     from datetime import datetime
 
-    from qualification.judge.expectations import EXPECTATIONS
-    from qualification.results import again, store, terminal
-    from qualification.topology.reading import load_as
+    from qualification.config.reading import load_as
+    from qualification.judge.known.expectations import EXPECTATIONS
+    from qualification.results import rejudge, run_directory, terminal
 
-    run = store.read(directory)
+    run = run_directory.read(directory)
     if expectations is not None:
         known = load_as(EXPECTATIONS, Path(expectations))
         run = replace(run, campaign=replace(run.campaign, expectations=known))
-    judged = again.judge(run, datetime.now().astimezone().date(), rate, confidence)
-    written = None if out is None else again.write(judged, out)
+    judged = rejudge.judge(run, datetime.now().astimezone().date(), rate, confidence)
+    written = None if out is None else rejudge.write(judged, out)
     columns = shutil.get_terminal_size().columns
     for number, line in enumerate(
         terminal.report(judged.matrix, judged.exit_code, min(columns, 200), judged.findings)
@@ -92,6 +92,6 @@ def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -
 
     Capture on the receiver: on the sender the NIC has not filled the checksums in yet.
     """
-    from qualification.offline import verify_file
+    from qualification.verify_capture import verify_file
 
     sys.exit(verify_file(capture, ports=ports, as_json=as_json, frames=frames, echo=click.echo))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qualification.agent.arrival_messages import Arrived
+from qualification.messages.receive import ReceiveResult
 from qualification.plan.cells import CONTROLS_OF, TAGGED, Cell
 from qualification.plan.flows import Direction
 
-from .account import account
-from .arrivals import distrust
 from .evidence import Burst, Evidence, total
+from .receive import distrust
+from .receive_tally import receive_tally
 from .verdict import Demand
 
 
@@ -42,7 +42,7 @@ class ControlResult:
     bursts: Mapping[str, Burst] = field(default_factory=dict)
     expected: Mapping[str, int] = field(default_factory=dict)
     good: int = 0
-    arrived: Mapping[str, Arrived] = field(default_factory=dict)
+    arrived: Mapping[str, ReceiveResult] = field(default_factory=dict)
     blocked: bool = False
 
     @property
@@ -72,7 +72,7 @@ def judge_traffic(
         return ControlResult(name, trusted, reason, sums.frames, sums.bad, sums.lost, bursts)
 
     if sums.bad:
-        dirty = [flow for flow, burst in bursts.items() if burst.received.seen.bad]
+        dirty = [flow for flow, burst in bursts.items() if burst.received.captured.bad]
         return ends(
             False,
             f"{sums.bad:,} of {sums.frames:,} frames are wrong with every offload off "
@@ -110,10 +110,10 @@ def judge_traffic(
 
 
 def judge_crafted(bursts: Mapping[str, Burst], name: str = "crafted") -> ControlResult:
-    """The control that shows what is due of a volley: with every offload off, the kernel makes it.
+    """The control that shows what is due of a crafted packet set: with every offload off, the kernel makes it.
 
     Args:
-        bursts: One for each volley, by its flow's id.
+        bursts: One for each crafted packet set, by its flow's id.
         name: "crafted", or `TAGGED` for flows behind a VLAN tag, which a path need not let through.
     """
     sums = total(tuple(bursts.values()))
@@ -123,7 +123,7 @@ def judge_crafted(bursts: Mapping[str, Burst], name: str = "crafted") -> Control
         return ControlResult(name, trusted, reason, *counts, bursts, blocked=blocked)
 
     for flow, burst in bursts.items():
-        seen = burst.received.seen
+        seen = burst.received.captured
         if seen.bad:
             said = seen.samples[0].findings[-1] if seen.samples else "?"
             return ends(
@@ -131,7 +131,7 @@ def judge_crafted(bursts: Mapping[str, Burst], name: str = "crafted") -> Control
                 f"{seen.bad:,} of {seen.frames:,} frames of {flow} are not as they must be with "
                 f"every offload off, such as: {said}",
             )
-        why = blocked_volley(flow, burst)
+        why = crafted_blocked(flow, burst)
         if why is not None:
             return ends(False, why, blocked=name == TAGGED)
     if sums.drops or sums.unjudged:
@@ -153,16 +153,16 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
         port: The tunnel's UDP port; None for plain traffic.
     """
     what = f"UDP port {port}" if port else "it"
-    handed = burst.sent.handed.frames
-    arrived = burst.received.seen.frames
-    if handed == 0:
+    submitted = burst.sent.submitted.frames
+    arrived = burst.received.captured.frames
+    if submitted == 0:
         return f"nothing of {flow} left the sender"
-    if arrived * 2 < handed:
+    if arrived * 2 < submitted:
         return (
-            f"{handed - arrived:,} of {handed:,} frames of {flow} are lost: is {what} filtered on "
+            f"{submitted - arrived:,} of {submitted:,} frames of {flow} are lost: is {what} filtered on "
             "the way?"
         )
-    if arrived >= handed and not burst.received.delivered.complete:
+    if arrived >= submitted and not burst.received.delivered.complete:
         return (
             f"{flow} reaches the peer's NIC but not its sockets: does a firewall on the peer "
             f"drop {what}?"
@@ -170,8 +170,8 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
     return None
 
 
-def blocked_volley(flow: str, burst: Burst) -> str | None:
-    """The same of a volley; buffers that the kernel does not take say nothing of the path."""
+def crafted_blocked(flow: str, burst: Burst) -> str | None:
+    """The same of a crafted packet set; buffers that the kernel does not take say nothing of the path."""
     return blocked(flow, burst, None) if burst.sent.written else None
 
 
@@ -213,13 +213,13 @@ def judge_injected(
     )
 
 
-def judge_received_control(arrived: Mapping[str, Arrived]) -> ControlResult:
+def judge_received_control(arrived: Mapping[str, ReceiveResult]) -> ControlResult:
     """The control that shows what is due of frames received: the peer's kernel checks all of them.
 
     Args:
         arrived: What it received, by flow.
     """
-    seen = account(arrived.values())
+    seen = receive_tally(arrived.values())
     why = distrust(arrived)
     right = sum(tally.frames for tally in seen.right)
     lost = f"; {seen.missing:,} lost on the way" if seen.missing else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qualification.agent.arrival_messages import Arrived
-from qualification.agent.messages import Received, Sent
+from qualification.messages.bursts import Received, Sent
+from qualification.messages.receive import ReceiveResult
 
 _ROOM = ("link.rx_missed_errors", "link.rx_over_errors", "link.rx_dropped")
 
@@ -34,7 +34,7 @@ class Evidence:
     refused: tuple[str, ...] = ()
     bursts: tuple[Burst, ...] = ()
     verifier: str = "python"
-    arrived: tuple[Arrived, ...] = ()
+    arrived: tuple[ReceiveResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Totals:
     unjudged: dict[str, int] = field(default_factory=dict)
     drops: int = 0
     foreign: int = 0
-    handed: int = 0
-    unfinished: int = 0
+    submitted: int = 0
+    csum_partial: int = 0
     segments: int = 0
     lost: int = 0
     corrupt: int = 0
@@ -68,17 +68,17 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
     unjudged: dict[str, int] = {}
     shapes: dict[str, dict[str, tuple[int, int]]] = {}
     for burst in bursts:
-        for name, count in burst.received.seen.bad_layers.items():
+        for name, count in burst.received.captured.bad_layers.items():
             layers[name] = layers.get(name, 0) + count
-        for name, count in burst.received.seen.unjudged.items():
+        for name, count in burst.received.captured.unjudged.items():
             unjudged[name] = unjudged.get(name, 0) + count
-        for dimension, values in burst.received.seen.shapes.items():
+        for dimension, values in burst.received.captured.shapes.items():
             sums = shapes.setdefault(dimension, {})
             for value, (frames, bad) in values.items():
                 before = sums.get(value, (0, 0))
                 sums[value] = before[0] + frames, before[1] + bad
-    seen = [burst.received.seen for burst in bursts]
-    handed = [burst.sent.handed for burst in bursts]
+    seen = [burst.received.captured for burst in bursts]
+    submitted = [burst.sent.submitted for burst in bursts]
     arrived = sum(s.frames for s in seen) + sum(unjudged.values())
     return Totals(
         frames=sum(s.frames for s in seen),
@@ -86,12 +86,12 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
         bad_layers=layers,
         unasked=sum(s.unasked for s in seen),
         unjudged=unjudged,
-        drops=sum(s.drops for s in seen) + sum(h.drops for h in handed),
+        drops=sum(s.drops for s in seen) + sum(h.drops for h in submitted),
         foreign=sum(s.foreign for s in seen),
-        handed=sum(h.frames for h in handed),
-        unfinished=sum(h.unfinished for h in handed),
-        segments=sum(h.segments for h in handed),
-        lost=max(0, sum(h.frames for h in handed) - arrived),
+        submitted=sum(h.frames for h in submitted),
+        csum_partial=sum(h.csum_partial for h in submitted),
+        segments=sum(h.segments for h in submitted),
+        lost=max(0, sum(h.frames for h in submitted) - arrived),
         corrupt=sum(burst.received.delivered.corrupt for burst in bursts),
         duplicates=sum(burst.received.delivered.duplicates for burst in bursts),
         inner_csum_errors=sum(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qualification.judge.culprit.findings import Observation, observe
 from qualification.plan.cells import TAGGED, Cell
 
-from .arrivals import judge_received
 from .controls import ControlResult, distrusted
 from .evidence import Evidence
-from .findings import Observation, observe
+from .receive import judge_received
 from .verdict import SETTLED, Demand, Judgement, Verdict, judge
 
 

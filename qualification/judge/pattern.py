@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import comb, exp, log
 
-from qualification.agent import shapes as dimensions
+from qualification.messages import dimensions
 
 LEVEL = 1e-6
 """Chance of ever naming a pattern in a cell that has none."""
@@ -31,8 +31,8 @@ _EVEN_BAD = 100
 _EVEN_P = 0.01
 _MOST_PORTS = 4
 
-Values = Mapping[str, tuple[int, int]]
-Shapes = Mapping[str, Values]
+_Values = Mapping[str, tuple[int, int]]
+Shapes = Mapping[str, _Values]
 
 _SAID = {
     (dimensions.PARITY, "odd"): "frames of odd length",
@@ -120,7 +120,7 @@ def _fit(bad: int, frames: int) -> float:
     return sum(n * log(n / frames) for n in (bad, right) if n)
 
 
-def _clearest(name: str, values: Values, previous: Values) -> Split | None:
+def _clearest(name: str, values: _Values, previous: _Values) -> Split | None:
     """The split of a dimension that chance explains least; None if there is nothing to split."""
     ranked = sorted(
         ((value, n, wrong) for value, (n, wrong) in values.items() if n),
@@ -130,7 +130,7 @@ def _clearest(name: str, values: Values, previous: Values) -> Split | None:
     return min(found, key=lambda split: (split.p, -split.deviance), default=None)
 
 
-def _splits(name: str, ranked: list[tuple[str, int, int]], previous: Values) -> Iterator[Split]:
+def _splits(name: str, ranked: list[tuple[str, int, int]], previous: _Values) -> Iterator[Split]:
     # Slow to import, and few cells fail.
     from numpy import array  # noqa: PLC0415
     from scipy.stats import fisher_exact  # noqa: PLC0415
@@ -154,7 +154,7 @@ def _splits(name: str, ranked: list[tuple[str, int, int]], previous: Values) -> 
         yield Split(name, names, len(ranked), frames, bad, rest, rest_bad, p)
 
 
-def _design_effect(previous: Values) -> float:
+def _design_effect(previous: _Values) -> float:
     """Wrong frames that count as one: the mean length of their runs, 1 at least.
 
     A flow that is wrong throughout is one long run, but made of many super-packets.

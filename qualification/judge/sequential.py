@@ -30,7 +30,7 @@ def still_wanted(done: int, bad: int, looks: int, demand: Demand) -> int:
     Args:
         done: Frames so far that the NIC had its part in.
         bad: Wrong frames so far.
-        looks: Bursts so far.
+        looks: OrderBuilder so far.
         demand: What a PASS has to exclude.
     """
     if not bad:

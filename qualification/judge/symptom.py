@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import quantiles
 
-from qualification.agent.call_messages import Calls, ChannelCalls, Served
+from qualification.messages.calls import Calls, ChannelCalls, Served
 
 from .verdict import percent
 

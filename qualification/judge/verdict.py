@@ -123,12 +123,12 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
     if sums.lost > overrun:
         return ends(
             Verdict.LOSS,
-            f"{sums.lost - overrun:,} of {sums.handed:,} frames handed to the NIC never reached "
+            f"{sums.lost - overrun:,} of {sums.submitted:,} frames handed to the NIC never reached "
             "the peer; those that did are right",
         )
     if not all(burst.sent.complete for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "the sender was held up until its time was over")
-    if cell.flow.load == "both" and not all(burst.sent.back for burst in evidence.bursts):
+    if cell.flow.load == "both" and not all(burst.sent.reverse for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "nothing came back from the peer meanwhile")
     if not overrun and not all(b.received.delivered.complete for b in evidence.bursts):
         return ends(
@@ -136,7 +136,7 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
             "every frame handed over arrived right, and yet the peer's application lacks some of "
             "what was sent",
         )
-    if cell.flow.volley and not any(burst.sent.written for burst in evidence.bursts):
+    if cell.flow.packet_set and not any(burst.sent.written for burst in evidence.bursts):
         return ends(
             Verdict.NOT_EXERCISED,
             f"the DUT's kernel takes no crafted {cell.flow.l4.upper()} super-packets "
@@ -144,7 +144,7 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
         )
     if worked.work and not worked.frames:
         return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.said}")
-    if cell.flow.volley and sums.frames:
+    if cell.flow.packet_set and sums.frames:
         return ends(
             Verdict.PASS,
             f"all {sums.frames:,} frames are byte for byte what they must be, {worked.said} "
@@ -188,7 +188,7 @@ def exercised(cell: Cell, evidence: Evidence) -> Exercised:
     if "segmentation" in work:
         count, said = sums.segments, "frames cut by the NIC"
     elif "checksum" in work:
-        count, said = sums.unfinished, "frames whose checksum was left to the NIC"
+        count, said = sums.csum_partial, "frames whose checksum was left to the NIC"
     else:
         count, said = sums.frames, "frames handed over finished"
     count = min(count, sums.frames)

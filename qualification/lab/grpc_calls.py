@@ -24,10 +24,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from qualification.agent import namespaces
-from qualification.agent.call_messages import Calls, CallsOrder
-from qualification.agent.calls import CorruptAnswer, make_calls
+from qualification.agent.host import namespaces
+from qualification.agent.traffic.calls import CorruptAnswer, make_calls
 from qualification.errors import LabError
+from qualification.messages.calls import Calls, CallsOrder
 
 _SERVICE, _METHOD = "vxqual.Calls", "Echo"
 _PATIENCE = 30.0

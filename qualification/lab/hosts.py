@@ -13,9 +13,10 @@ import subprocess
 from pathlib import Path
 
 from qualification.errors import LabError
-from qualification.lab.records import Record
-from qualification.lab.tap import inside
+from qualification.lab.softnic.tap import inside
 from qualification.topology import Ssh
+
+from .records import Record
 
 # Whatever is "kept on the host" is kept below the lab's directory, and goes away with the lab.
 # Hosts share this machine's file system: without their own directories they would find each

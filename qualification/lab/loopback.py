@@ -14,25 +14,26 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from qualification.errors import LabError, UsageError
-from qualification.lab import counters, firmwares
-from qualification.lab.hosts import make_host, make_user_key, run, sshd
-from qualification.lab.link import Link
-from qualification.lab.records import Record, close_record, end_processes, open_record
-from qualification.lab.softnic import End
-from qualification.topology import Host, LoopbackLab, Ssh, Topology
+from qualification.lab.softnic.link import SoftNicLink
+from qualification.lab.softnic.process import End
+from qualification.progress import Progress
+from qualification.topology import HostSpec, LoopbackLab, Ssh, Topology
+
+from .hosts import make_host, make_user_key, run, sshd
+from .records import Record, close_record, end_processes, open_record
+from .softnic import counters, firmwares
 
 _GRO_WAIT = 200_000
 """Nanoseconds that GRO waits for the next frame of a stream (gro_flush_timeout). A NIC's interrupt
 tells of many frames at once, a write to a TAP of one; without the wait there is nothing to merge.
 Whatever ends a stream's message, and all traffic with GRO off, does not wait."""
 
-Say = Callable[[str], object]
 
 _QUEUE = 20_000
 """Frames that wait in a TAP for its process. A TAP takes frames from the stack without ever
@@ -81,7 +82,7 @@ class RunningLab:
 
 
 def start(
-    topology: Topology, *, say: Say = lambda _: None, standing_for: Path | None = None
+    topology: Topology, *, say: Progress = lambda _: None, standing_for: Path | None = None
 ) -> RunningLab:
     """Build the lab that a topology asks for.
 
@@ -106,12 +107,12 @@ def start(
             say(f"host {name}: namespace {record.namespace(name)}")
             reached[name] = make_host(record, name, user_key)
 
-        links: list[Link] = []
+        links: list[SoftNicLink] = []
         for one, other in _cables(topology):
             left = _end(topology, lab, record, one)
             right = _end(topology, lab, record, other)
             say(f"link {one} ({left.model}) -- {other} ({right.model})")
-            links.append(Link(left, right))
+            links.append(SoftNicLink(left, right))
             undo.callback(links[-1].stop)
         # Whatever runs in the hosts ends first, while its network still stands.
         undo.callback(end_processes, record)
@@ -215,7 +216,7 @@ def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> N
 
 def _resolved(topology: Topology, lab: LoopbackLab, reached: Mapping[str, Ssh]) -> Topology:
     """Write the topology that a run gets to see."""
-    hosts: dict[str, Host] = {}
+    hosts: dict[str, HostSpec] = {}
     for name, host in topology.hosts.items():
         nics = {}
         for nic_name, nic in host.nics.items():

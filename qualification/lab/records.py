@@ -44,7 +44,7 @@ class Record:
         owner: Process id of whoever built it.
         owner_started: That process's start, in clock ticks since boot; tells it from a later
             process of the same id.
-        topology: Absolute path of the topology it was built from, if it is a standing lab.
+        topology: Absolute path of the topology it was built from, if it is a persistent lab.
     """
 
     tag: str
@@ -74,10 +74,10 @@ def open_record(topology: str | None = None) -> Record:
     """Register a new lab of this process, once the labs of dead owners are swept away.
 
     Args:
-        topology: Absolute path of the topology, for a standing lab.
+        topology: Absolute path of the topology, for a persistent lab.
 
     Raises:
-        LabError: That topology has a standing lab.
+        LabError: That topology has a persistent lab.
     """
     sweep()
     with _locked():
@@ -108,7 +108,7 @@ def close_record(record: Record) -> None:
 
 
 def standing(topology: str) -> Record | None:
-    """Find the live standing lab of a topology.
+    """Find the live persistent lab of a topology.
 
     Args:
         topology: Absolute path.

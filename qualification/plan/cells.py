@@ -139,7 +139,7 @@ def plan_cells(
     pair: str,
     space: FeatureSpace,
     flows: Sequence[Flow],
-    volleys: Sequence[Flow],
+    packet_sets: Sequence[Flow],
     plan: PlanName,
     states: Sequence[Flow] = (),
     received: Sequence[Cell] = (),
@@ -151,7 +151,7 @@ def plan_cells(
         pair: Name of the pair.
         space: What the DUT lets us vary.
         flows: What to send under each set.
-        volleys: What to send besides with everything on; by the full plan, under each set.
+        packet_sets: What to send besides with everything on; by the full plan, under each set.
         plan: How many sets.
         states: What to send with everything on after the NIC has been through something.
         received: Cells of what the DUT receives; see `receive_cells`.
@@ -163,7 +163,7 @@ def plan_cells(
     for offloads in sets:
         cells += [Cell(pair, offloads, flow) for flow in flows]
         if plan == "full" or offloads is everything:
-            cells += [Cell(pair, offloads, flow) for flow in volleys]
+            cells += [Cell(pair, offloads, flow) for flow in packet_sets]
         if offloads is everything:
             cells += [Cell(pair, offloads, flow) for flow in besides]
     nothing = OffloadSet(frozenset(), space)

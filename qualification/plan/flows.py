@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from qualification.wire.volleys import VOLLEYS
+from qualification.messages.bursts import Family, Protocol
+from qualification.wire.crafted.packet_sets import PACKET_SETS
 
 from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
 
-Family = Literal[4, 6]
-Protocol = Literal["tcp", "udp"]
 State = Literal["", "two-ports", "reset", "mtu"]
 Inserted = Literal["", "nic", "kernel"]
 Load = Literal["", "both", "load"]
@@ -33,8 +32,8 @@ STATES: dict[State, tuple[str, str]] = {
 Each comes after tunnels that are newly made, so that none is seen in the place of another.
 """
 
-ARRIVALS = "arrivals"
-"""The name of the volley that is received."""
+RECEIVE_SET = "arrivals"
+"""The name of the crafted packet set that is received."""
 
 _RECEIVED: tuple[Protocol, ...] = ("tcp", "udp")
 
@@ -53,8 +52,8 @@ class Flow:
         l4: Inner protocol.
         segmentation: Super-packets are made: always of bulk TCP, of UDP with UDP_SEGMENT.
         port: The tunnel's UDP port; 0 without one.
-        volley: Which crafted buffers are sent, by their name in `qualification.wire.volleys`, or
-            `ARRIVALS`; empty for traffic of the kernel's own sockets, in bulk.
+        packet_set: Which crafted buffers are sent, by their name in `qualification.wire.crafted.packet_sets`, or
+            `RECEIVE_SET`; empty for traffic of the kernel's own sockets, in bulk.
         tunnel: It goes through a tunnel. Plain traffic has one IP version, as outer and as inner,
             and its TCP or UDP checksum counts as the outer one.
         state: What the NIC has been through, one of `STATES`; empty as it was found.
@@ -70,7 +69,7 @@ class Flow:
     l4: Protocol
     segmentation: bool
     port: int = 4789
-    volley: str = ""
+    packet_set: str = ""
     tunnel: bool = True
     state: State = ""
     direction: Direction = "send"
@@ -83,21 +82,21 @@ class Flow:
 
         Or "outer6-csum-vlan-nic/inner4/tcp" and "outer4-nocsum/inner4/tcp+both".
 
-        Of what is received, "rx/outer4-csum/inner6/tcp": there is one volley of it.
+        Of what is received, "rx/outer4-csum/inner6/tcp": there is one crafted packet set of it.
 
         The port is named where it is not the standard's.
         """
         traffic = self.l4 if self.l4 == "tcp" or not self.segmentation else "udp-seg"
         port = "" if self.port == 4789 else f"-port{self.port}"
-        volley = f"/{self.volley}" if self.volley else ""
+        packet_set = f"/{self.packet_set}" if self.packet_set else ""
         state = f"@{self.state}" if self.state else ""
         if self.direction == "receive":
             return f"rx/{self.outer_id}{port}/inner{self.inner}/{traffic}"
         vlan = f"-vlan-{self.vlan}" if self.vlan else ""
         load = f"+{self.load}" if self.load else ""
         if not self.tunnel:
-            return f"plain{self.outer}/{traffic}{volley}{state}"
-        return f"{self.outer_id}{port}{vlan}/inner{self.inner}/{traffic}{volley}{load}{state}"
+            return f"plain{self.outer}/{traffic}{packet_set}{state}"
+        return f"{self.outer_id}{port}{vlan}/inner{self.inner}/{traffic}{packet_set}{load}{state}"
 
     @property
     def outer_id(self) -> str:
@@ -108,15 +107,15 @@ class Flow:
     def vni(self) -> int:
         """The VXLAN network identifier of the outer variant on its port, and in its VLAN.
 
-        Volleys that are aimed at outer checksums have tunnels of their own.
+        Crafted packet sets that are aimed at outer checksums have tunnels of their own.
         """
-        place = 4 * self.aimed + 2 * bool(self.vlan) + (self.port == SECOND_PORT)
+        place = 4 * self.outer_target + 2 * bool(self.vlan) + (self.port == SECOND_PORT)
         return 0x5650 + 4 * place + 2 * (self.outer == 6) + self.outer_checksum
 
     @property
-    def aimed(self) -> bool:
-        """Its volley is aimed at outer checksums."""
-        return self.volley in VOLLEYS and VOLLEYS[self.volley].aimed
+    def outer_target(self) -> bool:
+        """Its crafted packet set is aimed at outer checksums."""
+        return self.packet_set in PACKET_SETS and PACKET_SETS[self.packet_set].outer_target
 
     @property
     def overhead(self) -> int:
@@ -168,20 +167,20 @@ def bulk_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
     )
 
 
-def volley_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
+def crafted_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
     """Every flow of crafted buffers, in the order they run: in tunnels, then without."""
     tunnelled = tuple(
-        Flow(outer, checksum, inner, l4, segmentation, port, volley.name)
-        for volley in VOLLEYS.values()
+        Flow(outer, checksum, inner, l4, segmentation, port, packet_set.name)
+        for packet_set in PACKET_SETS.values()
         for outer, checksum, inner, (l4, segmentation) in product(
-            sorted(families), (True, False), _VERSIONS, volley.traffic
+            sorted(families), (True, False), _VERSIONS, packet_set.traffic
         )
-        if checksum or not volley.aimed
+        if checksum or not packet_set.outer_target
     )
     plain = tuple(
-        Flow(family, True, family, l4, segmentation, 0, volley.name, tunnel=False)
-        for volley in VOLLEYS.values()
-        for family, (l4, segmentation) in product(sorted(families), volley.plain)
+        Flow(family, True, family, l4, segmentation, 0, packet_set.name, tunnel=False)
+        for packet_set in PACKET_SETS.values()
+        for family, (l4, segmentation) in product(sorted(families), packet_set.plain)
     )
     return tunnelled + plain
 
@@ -190,7 +189,7 @@ _IN_STATES: tuple[tuple[str, Protocol, bool], ...] = (
     ("boundaries", "tcp", True),
     ("lengths", "udp", False),
 )
-"""Volleys that are fired in each state: one to be cut, and one to be summed alone."""
+"""Crafted packet sets that are fired in each state: one to be cut, and one to be summed alone."""
 
 
 FEW: tuple[tuple[Family, bool, Family], ...] = (
@@ -213,8 +212,8 @@ def state_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
     places: list[tuple[State, int]] = [("two-ports", second_port(port))]
     places += [(state, port) for state in STATES]
     return tuple(
-        Flow(outer, checksum, inner, l4, segmentation, at, volley, state=state)
-        for (state, at), (volley, l4, segmentation), outer, checksum, inner in product(
+        Flow(outer, checksum, inner, l4, segmentation, at, packet_set, state=state)
+        for (state, at), (packet_set, l4, segmentation), outer, checksum, inner in product(
             places, _IN_STATES, sorted(families), (True, False), _VERSIONS
         )
         if state != "mtu" or (outer, checksum, inner) in FEW
@@ -227,6 +226,6 @@ def receive_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
     Frames without an outer checksum are among those of each.
     """
     return tuple(
-        Flow(outer, True, inner, l4, False, port, ARRIVALS, direction="receive")
+        Flow(outer, True, inner, l4, False, port, RECEIVE_SET, direction="receive")
         for outer, inner, l4 in product(sorted(families), _VERSIONS, _RECEIVED)
     )

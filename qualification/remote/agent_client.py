@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from qualification.agent.protocol import LINE_LIMIT, PROTOCOL, encoded
 from qualification.errors import AgentError, HostError, LabError
+from qualification.messages.protocol import LINE_LIMIT, PROTOCOL, encoded
+from qualification.remote.ssh.connection import Connection, connect
+from qualification.remote.ssh.lines import Lines
 
 from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install
-from .lines import Lines
 from .ship import Application, application
-from .ssh import Connection, connect
 
 if TYPE_CHECKING:
     from qualification.topology import Ssh

@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from qualification.agent.host_messages import HostFacts, NicFacts, Problem
 from qualification.errors import LabError, VxqualError
 from qualification.inventory import Inventory, Nic
+from qualification.messages.host import HostFacts, NicFacts, Problem
+from qualification.progress import Progress
 from qualification.topology import Topology
 
 from .host import open_host
-
-Say = Callable[[str], object]
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
     return hosts
 
 
-def discover(topology: Topology, pairs: Iterable[str], say: Say) -> Inventory:
+def discover(topology: Topology, pairs: Iterable[str], say: Progress) -> Inventory:
     """The inventory of some pairs.
 
     Raises:

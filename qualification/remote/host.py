@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qualification.agent.journal import NOT_UNDONE
+from qualification.agent.host.journal import NOT_UNDONE
 from qualification.errors import LabError
 from qualification.topology import Topology
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import paramiko
 
 from qualification.errors import HostError
+from qualification.remote.ssh.connection import Connection
 
 from .ship import Application
-from .ssh import Connection
 
 _OLDEST = (3, 9)
 _PROBE_SECONDS = 30.0

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import qualification
 
-_OURS = ("__init__.py", "agent", "wire")
+_OURS = ("__init__.py", "agent", "messages", "wire")
 _UNUSED = (
     "arp.py", "bsd", "conntrack.py", "decoder", "dhcp", "fixtures", "ipdb", "iproute/bsd.py",
     "iproute/darwin.py", "iproute/windows.py", "ipset.py", "ipvs.py", "iwutil.py", "minimal.py",

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from qualification.judge.findings import Finding, Findings, Mitigation
+from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
 
 from .matrix import Matrix
-from .terminal import Line
+from .terminal import ReportLine
 
 _OFF = {"udpcsum": "noudpcsum", "noudp6zerocsumtx": "udp6zerocsumtx"}
 """How a VXLAN device is made without what asks for outer checksums (ip-link(8))."""
 _MOST_EXPLAINED = 12
 
 
-def render(matrix: Matrix, found: Iterable[Findings], width: int = 100) -> Iterator[Line]:
+def render(
+    matrix: Matrix, found: Iterable[CulpritFindings], width: int = 100
+) -> Iterator[ReportLine]:
     """A block for each pair that has failing cells.
 
     Args:
@@ -28,14 +30,16 @@ def render(matrix: Matrix, found: Iterable[Findings], width: int = 100) -> Itera
         if not one.findings:
             continue
         dut = duts[one.pair]
-        yield Line("")
-        yield Line(f"culprits on {one.pair}, by {one.runs} more runs", "title")
+        yield ReportLine("")
+        yield ReportLine(f"culprits on {one.pair}, by {one.runs} more runs", "title")
         for finding in one.findings[:_MOST_EXPLAINED]:
             yield from _wrapped(_said(finding), width, "bad" if finding.off else "doubt")
             if finding.proof:
                 yield from _wrapped(f"proof: {finding.reason} ({finding.proof.cell})", width)
         if len(one.findings) > _MOST_EXPLAINED:
-            yield Line(f"  and {len(one.findings) - _MOST_EXPLAINED} more groups of failing cells")
+            yield ReportLine(
+                f"  and {len(one.findings) - _MOST_EXPLAINED} more groups of failing cells"
+            )
         yield from _remedies(one, dut.host, dut.interface)
 
 
@@ -47,7 +51,7 @@ def command(interface: str, mitigation: Mitigation) -> str:
     )
 
 
-def _said(finding: Finding) -> str:
+def _said(finding: CulpritGroup) -> str:
     cells, flows = len(finding.cells), finding.flows
     these = f"{cells} failing cell{'s' * (cells > 1)} of {flows} flow{'s' * (flows > 1)}"
     if not finding.off:
@@ -56,22 +60,24 @@ def _said(finding: Finding) -> str:
     return f"{' + '.join(finding.off)}{where}: {these}"
 
 
-def _remedies(found: Findings, host: str, interface: str) -> Iterator[Line]:
+def _remedies(found: CulpritFindings, host: str, interface: str) -> Iterator[ReportLine]:
     """Commands are never broken: they are there to be pasted."""
     safe = found.mitigation
     if safe is not None:
         some = "" if safe.healed == safe.failing else f" {safe.healed} of {safe.failing} flows"
         of = len(safe.on) + len(safe.off)
-        yield Line(f"  heals{some} on {host}, with {len(safe.on)} of {of} features left on:")
-        yield Line(f"      {command(interface, safe)}")
+        yield ReportLine(f"  heals{some} on {host}, with {len(safe.on)} of {of} features left on:")
+        yield ReportLine(f"      {command(interface, safe)}")
     for finding in found.findings:
         if finding.device == "vxlan":
             options = " ".join(_OFF[name] for name in finding.off)
-            yield Line("  heals, where no feature of the NIC does; the device has to be made anew:")
-            yield Line(f"      ip link add … type vxlan … {options}")
+            yield ReportLine(
+                "  heals, where no feature of the NIC does; the device has to be made anew:"
+            )
+            yield ReportLine(f"      ip link add … type vxlan … {options}")
 
 
-def _wrapped(text: str, width: int, tone: str = "") -> Iterator[Line]:
+def _wrapped(text: str, width: int, tone: str = "") -> Iterator[ReportLine]:
     lines = wrap(
         text,
         max(40, width - 4),
@@ -80,4 +86,4 @@ def _wrapped(text: str, width: int, tone: str = "") -> Iterator[Line]:
         break_on_hyphens=False,
         break_long_words=False,
     )
-    return (Line(line, tone) for line in lines)
+    return (ReportLine(line, tone) for line in lines)

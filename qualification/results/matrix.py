@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.inventory import Role
-from qualification.judge.ruling import CellRow
+from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from qualification.agent.messages import BadFrame
+from qualification.messages.bursts import BadFrame
 
 
 def pcapng(frames: Iterable[BadFrame]) -> bytes:

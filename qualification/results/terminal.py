@@ -9,9 +9,10 @@ from itertools import groupby
 from textwrap import wrap
 
 from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
-from qualification.judge import separation, whole
-from qualification.judge.known import Finding
-from qualification.judge.ruling import CellRow
+from qualification.judge import aggregate
+from qualification.judge.culprit import failure_conditions
+from qualification.judge.known.matching import ExpectationNote
+from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
 
@@ -53,7 +54,7 @@ NO_CELL = "No cell was run: nothing is said of any NIC"
 
 
 @dataclass(frozen=True)
-class Line:
+class ReportLine:
     """A line of the report; `tone` is "good", "bad", "doubt", "title" or "" for plain."""
 
     text: str
@@ -61,8 +62,8 @@ class Line:
 
 
 def report(
-    matrix: Matrix, exit_code: int, width: int = 100, findings: Sequence[Finding] = ()
-) -> Iterator[Line]:
+    matrix: Matrix, exit_code: int, width: int = 100, findings: Sequence[ExpectationNote] = ()
+) -> Iterator[ReportLine]:
     """All that a run has to say: the headline, the matrix, then what expectations need.
 
     Args:
@@ -74,14 +75,14 @@ def report(
     yield headline(matrix, exit_code)
     yield from render(matrix, width)
     if findings:
-        yield Line("")
-        yield Line("expectations", "title")
+        yield ReportLine("")
+        yield ReportLine("expectations", "title")
     for finding in findings:
         tone = "" if finding.kind == "UNUSED" else "doubt"
         yield from _wrapped(f"{finding.kind} {finding.name}: {finding.text}", width, tone)
 
 
-def headline(matrix: Matrix, exit_code: int) -> Line:
+def headline(matrix: Matrix, exit_code: int) -> ReportLine:
     """What happened, in one line.
 
     Args:
@@ -89,13 +90,13 @@ def headline(matrix: Matrix, exit_code: int) -> Line:
         exit_code: The run's; see `qualification.errors`.
     """
     if not matrix.cells:
-        return Line(NO_CELL, "doubt")
+        return ReportLine(NO_CELL, "doubt")
     count = Counter(cell.verdict for cell in matrix.cells)
     named = [f"{number:,} {_MEANINGS[v]}" for v in Verdict if (number := count[v])]
     cells = f"{len(matrix.cells):,} cells: {', '.join(named)}"
     if exit_code == EXIT_QUALIFIED:
         but = ", but for what is known" if count[Verdict.KNOWN] else ""
-        return Line(f"QUALIFIED{but}. {cells}", "doubt" if but else "good")
+        return ReportLine(f"QUALIFIED{but}. {cells}", "doubt" if but else "good")
     if exit_code == EXIT_NOT_QUALIFIED:
         pairs = {c.pair for c in matrix.cells if c.verdict in (Verdict.FAIL, Verdict.LOSS)}
         duts = [
@@ -103,11 +104,11 @@ def headline(matrix: Matrix, exit_code: int) -> Line:
             for nic in matrix.nics
             if nic.role == "dut" and nic.pair in pairs
         ]
-        return Line(f"NOT QUALIFIED: {', '.join(duts)}. {cells}", "bad")
-    return Line(f"NOT JUDGED: the lab could not tell. {cells}", "doubt")
+        return ReportLine(f"NOT QUALIFIED: {', '.join(duts)}. {cells}", "bad")
+    return ReportLine(f"NOT JUDGED: the lab could not tell. {cells}", "doubt")
 
 
-def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
+def render(matrix: Matrix, width: int = 100) -> Iterator[ReportLine]:
     """The whole matrix, one block per pair, grouped by driver and firmware.
 
     Args:
@@ -119,8 +120,8 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
     )
     peers = {nic.pair: nic for nic in matrix.nics if nic.role == "peer"}
     for (driver, firmware), group in groupby(duts, key=lambda n: (n.driver, n.firmware)):
-        yield Line("")
-        yield Line(f"driver {driver}, firmware {firmware}", "title")
+        yield ReportLine("")
+        yield ReportLine(f"driver {driver}, firmware {firmware}", "title")
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
             yield from _pair(dut, peers[dut.pair], cells)
@@ -133,13 +134,13 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[Line]:
     words = [
         text.replace(" ", "\xa0") for text in (*legend, *_LETTERS_OF_TRAFFIC)
     ]  # not to be broken
-    yield Line("")
-    yield from (Line(text.replace("\xa0", " ")) for text in wrap("  ".join(words), width))
+    yield ReportLine("")
+    yield from (ReportLine(text.replace("\xa0", " ")) for text in wrap("  ".join(words), width))
 
 
-def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]:
+def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[ReportLine]:
     mtu = min(dut.mtu, peer.mtu)
-    yield Line(
+    yield ReportLine(
         f"  {dut.pair}: {dut.host} {dut.interface} -> {peer.host} {peer.interface}"
         f", kernel {dut.kernel}{f', MTU {mtu:,}' if mtu != _ORDINARY_MTU else ''}"
         f"{f', judged by {peer.verifier}' if peer.verifier else ''}"
@@ -156,11 +157,11 @@ def _pair(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[Line]
         sets.setdefault(_line(cell), {})[_column(cell)] = cell
     label = max([len("offload set"), *map(len, sets)], default=0)
     places = _places(flows)
-    yield from (Line(f"  {text}") for text in _heads(flows, places, label))
+    yield from (ReportLine(f"  {text}") for text in _heads(flows, places, label))
     for name, row in sets.items():
         marks = [LETTERS[row[flow].verdict] if flow in row else " " for flow in flows]
         verdicts = {cell.verdict for cell in row.values()}
-        yield Line(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
+        yield ReportLine(f"  {name:<{label}}  {_spaced(places, marks)}".rstrip(), _tone(verdicts))
 
 
 def _line(cell: CellRow) -> str:
@@ -170,7 +171,7 @@ def _line(cell: CellRow) -> str:
     port = f":{flow.port}" if flow.state == "two-ports" else ""
     vlan = f"vlan-{flow.vlan}" if flow.vlan else ""
     load = f"+{flow.load}" if flow.load else ""
-    return " ".join(filter(None, (cell.set_id, flow.volley, vlan, load, state + port)))
+    return " ".join(filter(None, (cell.set_id, flow.packet_set, vlan, load, state + port)))
 
 
 def _column(cell: CellRow) -> _Column:
@@ -233,14 +234,14 @@ def _tone(verdicts: set[Verdict]) -> str:
 
 def _explained(
     cells: Sequence[CellRow], driver: str, confidence: float, width: int
-) -> Iterator[Line]:
+) -> Iterator[ReportLine]:
     """What all cells come to; a sentence for each that fails; for others, one a reason."""
-    # A volley is a fixed set of few frames: it would say little of rates.
-    bulk = [cell for cell in cells if not cell.flow.volley]
-    excluded = whole.excludes(bulk, driver, confidence)
+    # A crafted packet set is a fixed set of few frames: it would say little of rates.
+    bulk = [cell for cell in cells if not cell.flow.packet_set]
+    excluded = aggregate.excludes(bulk, driver, confidence)
     if excluded is not None:
         yield from _wrapped(excluded, width, "good")
-    where = separation.separates(bulk, driver)
+    where = failure_conditions.separates(bulk, driver)
     if where is not None:
         yield from _wrapped(f"{cells[0].pair}: {where}", width, "bad")
     failing = [cell for cell in cells if cell.verdict in (Verdict.FAIL, Verdict.LOSS)]
@@ -249,7 +250,7 @@ def _explained(
         yield from _wrapped(f"{cell.verdict} {cell.id}: {cell.reason}{did}", width, "bad")
     if len(failing) > _MOST_EXPLAINED:
         more = len(failing) - _MOST_EXPLAINED
-        yield Line(f"  and {more} more like them; matrix.json has a sentence for each", "bad")
+        yield ReportLine(f"  and {more} more like them; matrix.json has a sentence for each", "bad")
     quiet = {Verdict.PASS, Verdict.FAIL, Verdict.LOSS, Verdict.UNSUPPORTED}
     doubts = [cell for cell in cells if cell.verdict not in quiet]
     reasons: dict[tuple[Verdict, str], list[CellRow]] = {}
@@ -262,15 +263,15 @@ def _explained(
         yield from _wrapped(f"{verdict} {first.id}{others}: {first.reason}", width, "doubt")
     if len(reasons) > _MOST_EXPLAINED:
         rest = len(reasons) - _MOST_EXPLAINED
-        yield Line(f"  and {rest} more reasons; matrix.json has a sentence for each", "doubt")
+        yield ReportLine(f"  and {rest} more reasons; matrix.json has a sentence for each", "doubt")
 
 
-def _felt(symptom: Symptom, width: int) -> Iterator[Line]:
+def _felt(symptom: Symptom, width: int) -> Iterator[ReportLine]:
     yield from _wrapped(f"symptom of {symptom.pair}: {symptom.errors}", width, "")
     yield from _wrapped(f"    {symptom.pace}", width, "")
 
 
-def _wrapped(text: str, width: int, tone: str) -> Iterator[Line]:
+def _wrapped(text: str, width: int, tone: str) -> Iterator[ReportLine]:
     # An id that is broken in two cannot be copied.
     lines = wrap(
         text,
@@ -280,4 +281,4 @@ def _wrapped(text: str, width: int, tone: str) -> Iterator[Line]:
         break_on_hyphens=False,
         break_long_words=False,
     )
-    return (Line(line, tone) for line in lines)
+    return (ReportLine(line, tone) for line in lines)

@@ -19,11 +19,11 @@ from qualification.inventory import Ends
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Evidence
 from qualification.judge.outcome import Outcome
-from qualification.judge.ruling import CellRow, row, signature_of
+from qualification.judge.result_row import CellRow, row, signature_of
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.results import allure_report
-from qualification.results.store import CellEntry, ControlEntry, dump_entry
+from qualification.results.run_directory import CellEntry, ControlEntry, dump_entry
 from qualification.results.terminal import LETTERS
 
 ROW, BLAMES_NIC = "vxqual_row", "vxqual_blames_nic"

@@ -16,27 +16,23 @@ import pytest
 
 from qualification import topology
 from qualification.campaign import Campaign
-from qualification.errors import (
-    EXIT_QUALIFIED,
-    UsageError,
-    VxqualError,
-    exit_code,
-)
-from qualification.judge.expectations import EXPECTATIONS
-from qualification.judge.findings import Findings, explained, mitigations
-from qualification.judge.known import findings
+from qualification.config.reading import load_as
+from qualification.errors import EXIT_QUALIFIED, UsageError, VxqualError, exit_code
+from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
+from qualification.judge.known.expectations import EXPECTATIONS
+from qualification.judge.known.matching import findings
 from qualification.judge.outcome import never_ran
-from qualification.judge.ruling import CellRow, row
+from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
+from qualification.progress import Progress
 from qualification.results import allure_report, culprit_lines, matrix, terminal
-from qualification.results.store import Store, TroubleEntry, dump_entry
-from qualification.topology.reading import load_as
+from qualification.results.run_directory import Store, TroubleEntry, dump_entry
 
 from .conclusion import BLAMES_NIC, CONTROLS, ENTRY, row_of
 from .culprits import PROOFS, findings_of
 from .keys import CAMPAIGN
-from .prepare import Say, campaign, chosen, standing, workers
+from .prepare import campaign, chosen, standing, workers
 from .scheduling import PairScheduling
 from .symptom import symptom_of
 
@@ -77,7 +73,7 @@ class Controller:
         self._lab = ExitStack()
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
-        self._findings: dict[str, Findings] = {}
+        self._findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
         self._tracebacks: list[str] = []
         self._planned: dict[str, CellRow] = {}
@@ -122,7 +118,7 @@ class Controller:
                 session.config.pluginmanager.unregister(reporter)
             pytest.exit("the lab is not ready, nothing was judged", returncode=error.exit_code)
 
-    def _prepare(self, say: Say) -> Campaign:
+    def _prepare(self, say: Progress) -> Campaign:
         resolved = self._lab.enter_context(standing(self._topology, say))
         options = self._options
         self.campaign = campaign(

@@ -9,23 +9,23 @@ import pytest
 from pydantic import TypeAdapter
 
 from qualification.errors import LabError
+from qualification.judge.culprit.cell_results import CellResults, Purpose
+from qualification.judge.culprit.findings import CulpritFindings, Observation, merged
+from qualification.judge.culprit.investigation import Investigation
 from qualification.judge.evidence import Evidence
-from qualification.judge.findings import Findings, Observation, merged
-from qualification.judge.investigation import Investigation
-from qualification.judge.ledger import Ledger, Purpose
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 from qualification.plan.features import FeatureSpace
 from qualification.plan.flows import Direction, Flow
 from qualification.results import allure_report
-from qualification.results.store import Entry, FindingsEntry, ProofEntry, dump_entry
+from qualification.results.run_directory import CulpritEntry, Entry, ProofEntry, dump_entry
 
-from .bench import Bench
+from .cell_runner import CellRunner
 
 FINDINGS, PROOFS = "vxqual_findings", "vxqual_proofs"
 """Attributes of a test report; they travel from worker to controller with it."""
 
-_FINDINGS = TypeAdapter(Findings)
+_FINDINGS = TypeAdapter(CulpritFindings)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Step:
 class Searched:
     """What came of a pair's failing cells, and how."""
 
-    findings: Findings
+    findings: CulpritFindings
     steps: tuple[Step, ...]
 
     @property
@@ -65,7 +65,7 @@ class Searched:
 def beside(seen: Iterable[Observation]) -> dict[str, str]:
     """What fails beside the kernel's own traffic of its kind, and the cell of that.
 
-    That are volleys, and traffic that is not alone. The other has the same culprit to tell, and
+    That are crafted packet sets, and traffic that is not alone. The other has the same culprit to tell, and
     frames enough to prove it.
     """
     seen = tuple(one for one in seen if one.failing and not one.cell.flow.state)
@@ -78,7 +78,7 @@ def beside(seen: Iterable[Observation]) -> dict[str, str]:
 
 
 def _special(cell: Cell) -> bool:
-    return bool(cell.flow.volley or cell.flow.load)
+    return bool(cell.flow.packet_set or cell.flow.load)
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
@@ -87,7 +87,7 @@ def _kind(cell: Cell) -> tuple[object, ...]:
     return cell.set_id, flow.direction, *kind, flow.vlan
 
 
-def search(pair: str, bench: Bench) -> Searched:
+def search(pair: str, runner: CellRunner) -> Searched:
     """Finds and proves the culprits of a pair's failing cells; runs nothing where none failed.
 
     An error of the lab is a cell that could not be judged.
@@ -97,7 +97,7 @@ def search(pair: str, bench: Bench) -> Searched:
     def run(cell: Cell, purpose: Purpose) -> Observation:
         made = f"{cell.id}#{purpose}-{len(steps) + 1}"
         try:
-            outcome = bench.rerun(cell)
+            outcome = runner.rerun(cell)
         except LabError as error:
             observation = Observation(cell, Verdict.ERROR, None, 0, 0)
             steps.append(Step(made, observation, None, str(error)))
@@ -106,15 +106,17 @@ def search(pair: str, bench: Bench) -> Searched:
         steps.append(Step(made, outcome.observation, outcome.evidence, reason))
         return outcome.observation
 
-    campaign, observed = bench.campaign, bench.observed(pair)
+    campaign, observed = runner.campaign, runner.observed(pair)
     told = beside(observed)
     # Nor flows in a state: one that is run again would not come after the same as before.
     seen = [one for one in observed if one.cell.id not in told and not one.cell.flow.state]
 
-    def investigate(space: FeatureSpace, flows: Sequence[Flow], direction: Direction) -> Findings:
+    def investigate(
+        space: FeatureSpace, flows: Sequence[Flow], direction: Direction
+    ) -> CulpritFindings:
         some = (one for one in seen if one.cell.flow.direction == direction)
-        ledger = Ledger(pair, space, some, flows, run)
-        return Investigation(ledger, campaign.demand.confidence).conclude()
+        cell_results = CellResults(pair, space, some, flows, run)
+        return Investigation(cell_results, campaign.demand.confidence).conclude()
 
     found = merged(
         investigate(campaign.space(pair), campaign.flows(pair), "send"),
@@ -125,12 +127,12 @@ def search(pair: str, bench: Bench) -> Searched:
     return Searched(replace(found, culprits={**culprits, **inherited}), tuple(steps))
 
 
-def conclude(searched: Searched, bench: Bench) -> None:
+def conclude(searched: Searched, runner: CellRunner) -> None:
     """Ends the running test: passed when every failing cell has its culprit, skipped if not."""
     pair, found = searched.findings.pair, searched.findings
     names = sorted({" ".join(finding.off) for finding in found.findings if finding.off})
     reason = searched.unproved or (f"culprit: {', '.join(names)}" if names else "no cell failed")
-    allure_report.label(bench.ends(pair), pair, None, reason)
+    allure_report.label(runner.ends(pair), pair, None, reason)
     if searched.steps:
         allure_report.attach_search(
             _FINDINGS.dump_python(found, mode="json"),
@@ -153,12 +155,12 @@ def conclude(searched: Searched, bench: Bench) -> None:
 def mark(report: pytest.TestReport, searched: Searched) -> None:
     """Puts findings and the evidence of the runs on the report."""
     setattr(report, FINDINGS, _FINDINGS.dump_python(searched.findings, mode="json"))
-    entries: list[Entry] = [FindingsEntry(searched.findings)]
+    entries: list[Entry] = [CulpritEntry(searched.findings)]
     entries += [ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence]
     setattr(report, PROOFS, [dump_entry(entry) for entry in entries])
 
 
-def findings_of(report: pytest.TestReport) -> Findings | None:
+def findings_of(report: pytest.TestReport) -> CulpritFindings | None:
     """The findings that a report carries, if it is a culprit's."""
     data = getattr(report, FINDINGS, None)
     return None if data is None else _FINDINGS.validate_python(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -12,18 +12,17 @@ from secrets import randbits
 from qualification import __version__, topology
 from qualification.campaign import Campaign
 from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, UsageError
-from qualification.judge.expectations import Expectations
+from qualification.judge.known.expectations import Expectations
 from qualification.judge.verdict import Demand
 from qualification.lab import loopback
 from qualification.plan.cells import PLANS, PlanName
+from qualification.progress import Progress
 from qualification.remote.discover import discover, readiness
 from qualification.topology import Topology
 
-Say = Callable[[str], object]
-
 
 @contextmanager
-def standing(lab: Topology, say: Say) -> Iterator[Topology]:
+def standing(lab: Topology, say: Progress) -> Iterator[Topology]:
     """The topology with its hosts there: as it is, or with the lab that it names built for it."""
     if lab.lab is None:
         yield lab
@@ -55,7 +54,7 @@ def campaign(
     plan: PlanName,
     demand: Demand,
     seed: int | None,
-    say: Say,
+    say: Progress,
     expectations: Expectations | None = None,
     symptom: bool | None = None,
 ) -> Campaign:
@@ -123,7 +122,7 @@ def show_plan(
     rate: float,
     confidence: float,
     list_cells: bool,
-    say: Say,
+    say: Progress,
 ) -> None:
     """`vxqual plan`: what would run."""
     lab = topology.load(path)
@@ -148,7 +147,7 @@ def show_plan(
                     say(f"    {cell.id}")
 
 
-def check_lab(path: str, wanted: Sequence[str], say: Say) -> int:
+def check_lab(path: str, wanted: Sequence[str], say: Progress) -> int:
     """`vxqual check`: whether every host could start right now."""
     lab = topology.load(path)
     pairs = chosen(lab, wanted)

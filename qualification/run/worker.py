@@ -18,7 +18,7 @@ from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
 
 from . import conclusion, culprits, symptom
-from .bench import Bench
+from .cell_runner import CellRunner
 from .keys import CAMPAIGN, CONTROLS, CULPRIT, OUTCOME, SYMPTOM
 
 
@@ -59,7 +59,7 @@ class Worker:
             metafunc.parametrize(
                 "cell",
                 [
-                    pytest.param(cell, marks=[pytest.mark.volley] if cell.flow.volley else [])
+                    pytest.param(cell, marks=[pytest.mark.crafted] if cell.flow.packet_set else [])
                     for cell in cells
                 ],
                 ids=[cell.id for cell in cells],
@@ -145,46 +145,46 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def bench(pytestconfig: pytest.Config) -> Generator[Bench]:
+def runner(pytestconfig: pytest.Config) -> Generator[CellRunner]:
     """Runs controls and cells; the hosts of its pair are put back when it closes."""
-    bench = Bench(pytestconfig.stash[CAMPAIGN])
-    yield bench
-    bench.close()
+    runner = CellRunner(pytestconfig.stash[CAMPAIGN])
+    yield runner
+    runner.close()
 
 
 @pytest.fixture
-def conclude(request: pytest.FixtureRequest, bench: Bench) -> Callable[[Outcome], None]:
+def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Outcome], None]:
     """Ends a test by the verdict on its cell."""
 
     def end(outcome: Outcome) -> None:
         request.node.stash[OUTCOME] = outcome
-        request.node.stash[CONTROLS] = outcome.cell.pair, bench.untold(outcome.cell.pair)
-        conclusion.conclude(outcome, bench.ends(outcome.cell.pair))
+        request.node.stash[CONTROLS] = outcome.cell.pair, runner.unreported(outcome.cell.pair)
+        conclusion.conclude(outcome, runner.ends(outcome.cell.pair))
 
     return end
 
 
 @pytest.fixture
 def conclude_control(
-    request: pytest.FixtureRequest, bench: Bench
+    request: pytest.FixtureRequest, runner: CellRunner
 ) -> Callable[[str, ControlResult], None]:
     """Ends a test as a control came out."""
 
     def end(pair: str, result: ControlResult) -> None:
-        request.node.stash[CONTROLS] = pair, bench.untold(pair)
-        conclusion.conclude_control(pair, result, bench.ends(pair))
+        request.node.stash[CONTROLS] = pair, runner.unreported(pair)
+        conclusion.conclude_control(pair, result, runner.ends(pair))
 
     return end
 
 
 @pytest.fixture
 def conclude_symptom(
-    request: pytest.FixtureRequest, bench: Bench
+    request: pytest.FixtureRequest, runner: CellRunner
 ) -> Callable[[str, Runs | None], None]:
     """Ends a test of a symptom, which says what it found and never fails by it."""
 
     def end(pair: str, runs: Runs | None) -> None:
-        found = symptom.conclude_symptom(pair, runs, bench.ends(pair))
+        found = symptom.conclude_symptom(pair, runs, runner.ends(pair))
         request.node.stash[SYMPTOM] = found
         request.node.user_properties += symptom.properties(found)
 
@@ -192,11 +192,11 @@ def conclude_symptom(
 
 
 @pytest.fixture
-def conclude_culprit(request: pytest.FixtureRequest) -> Callable[[str, Bench], None]:
+def conclude_culprit(request: pytest.FixtureRequest) -> Callable[[str, CellRunner], None]:
     """Searches for the culprits of a pair, and ends a test by what came of it."""
 
-    def end(pair: str, bench: Bench) -> None:
-        searched = request.node.stash[CULPRIT] = culprits.search(pair, bench)
-        culprits.conclude(searched, bench)
+    def end(pair: str, runner: CellRunner) -> None:
+        searched = request.node.stash[CULPRIT] = culprits.search(pair, runner)
+        culprits.conclude(searched, runner)
 
     return end

@@ -13,16 +13,16 @@ reads one, `form` is a topology's, and `files` loads and dumps.
 
 from __future__ import annotations
 
-from qualification.topology.files import dump, load, parse, schema
-from qualification.topology.models import Firmware, Host, LoopbackLab, Nic, Pair, Ssh, Topology
-from qualification.topology.values import Password
+from .files import dump, load, parse, schema
+from .models import FirmwareSpec, HostSpec, LoopbackLab, NicSpec, PairSpec, Ssh, Topology
+from .values import Password
 
 __all__ = [
-    "Firmware",
-    "Host",
+    "FirmwareSpec",
+    "HostSpec",
     "LoopbackLab",
-    "Nic",
-    "Pair",
+    "NicSpec",
+    "PairSpec",
     "Password",
     "Ssh",
     "Topology",

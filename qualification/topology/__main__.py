@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from qualification.topology import schema
+from . import schema
 
 if __name__ == "__main__":
     print(json.dumps(schema(), indent=2))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from qualification.topology.wording import Loc, Objection, suggestion
+from qualification.config.wording import Loc, Objection, suggestion
 
 if TYPE_CHECKING:
-    from qualification.topology.models import Host, LoopbackLab, Nic, Pair
+    from .models import HostSpec, LoopbackLab, NicSpec, PairSpec
 
 
 def disagreements(
-    hosts: Mapping[str, Host],
-    pairs: Mapping[str, Pair],
+    hosts: Mapping[str, HostSpec],
+    pairs: Mapping[str, PairSpec],
     lab: LoopbackLab | None,
     unsure: Collection[str] = (),
 ) -> Iterator[Objection]:
@@ -36,7 +36,7 @@ def disagreements(
             yield Objection(("lab", "firmwares", nic), what)
 
 
-def _unreachable(hosts: Mapping[str, Host]) -> Iterator[Objection]:
+def _unreachable(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
     reached: dict[tuple[object, ...], str] = {}
     for name, host in hosts.items():
         if host.ssh is None:
@@ -57,7 +57,7 @@ def _unreachable(hosts: Mapping[str, Host]) -> Iterator[Objection]:
         reached.setdefault(way, name)
 
 
-def _twice(hosts: Mapping[str, Host]) -> Iterator[Objection]:
+def _twice(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
     """Interfaces and addresses that two NICs claim: then pairs would share what seems apart."""
     interfaces: dict[tuple[str, str], str] = {}
     addresses: dict[object, str] = {}
@@ -83,7 +83,7 @@ def _twice(hosts: Mapping[str, Host]) -> Iterator[Objection]:
 
 
 def _pair_problems(
-    loc: Loc, pair: Pair, hosts: Mapping[str, Host], unsure: Collection[str]
+    loc: Loc, pair: PairSpec, hosts: Mapping[str, HostSpec], unsure: Collection[str]
 ) -> Iterator[Objection]:
     if pair.dut == pair.peer:
         yield Objection(
@@ -92,7 +92,7 @@ def _pair_problems(
             "name another NIC as the peer: a capture on the sender shows no wire",
         )
         return
-    found: list[Nic] = []
+    found: list[NicSpec] = []
     for role, name in (("dut", pair.dut), ("peer", pair.peer)):
         host, _, nic = name.partition(".")
         what = _missing(name, hosts, unsure)
@@ -104,7 +104,7 @@ def _pair_problems(
         yield from _link_problems(loc, pair, *found)
 
 
-def _link_problems(loc: Loc, pair: Pair, dut: Nic, peer: Nic) -> Iterator[Objection]:
+def _link_problems(loc: Loc, pair: PairSpec, dut: NicSpec, peer: NicSpec) -> Iterator[Objection]:
     both = [(dut.address(family), peer.address(family)) for family in (4, 6)]
     shared = [(ours, theirs) for ours, theirs in both if ours and theirs]
     if not shared:
@@ -123,7 +123,7 @@ def _link_problems(loc: Loc, pair: Pair, dut: Nic, peer: Nic) -> Iterator[Object
             )
 
 
-def _missing(name: str, hosts: Mapping[str, Host], unsure: Collection[str]) -> str | None:
+def _missing(name: str, hosts: Mapping[str, HostSpec], unsure: Collection[str]) -> str | None:
     """What is wrong with naming that NIC, if anything."""
     host, _, nic = name.partition(".")
     if host in unsure:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qualification.topology.environment import escape
-from qualification.topology.form import TOPOLOGY
-from qualification.topology.models import Topology
-from qualification.topology.reading import parse_as, schema_of, text_of
+from qualification.config.environment import escape
+from qualification.config.reading import parse_as, schema_of, text_of
+
+from .form import TOPOLOGY
+from .models import Topology
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Topology:

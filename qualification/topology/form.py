@@ -6,25 +6,17 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from qualification.topology.agreement import disagreements
-from qualification.topology.document import Document, Problem
-from qualification.topology.models import (
-    Firmware,
-    Host,
-    Lab,
-    LoopbackLab,
-    Nic,
-    Pair,
-    Ssh,
-    Topology,
-)
-from qualification.topology.problems import Form, objected
-from qualification.topology.wording import Loc
+from qualification.config.document import Document, FileProblem
+from qualification.config.problems import Form, objected
+from qualification.config.wording import Loc
+
+from .agreement import disagreements
+from .models import FirmwareSpec, HostSpec, Lab, LoopbackLab, NicSpec, PairSpec, Ssh, Topology
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _disagreeing(document: Document, broken: set[Loc]) -> list[Problem]:
+def _disagreeing(document: Document, broken: set[Loc]) -> list[FileProblem]:
     """Where the sound parts disagree: pydantic looks at the whole only when all parts are sound."""
     data = document.data
     if not isinstance(data, dict) or not isinstance(data.get("hosts"), dict):
@@ -39,14 +31,14 @@ def _disagreeing(document: Document, broken: set[Loc]) -> list[Problem]:
             if (section, name) not in heads
         }
 
-    hosts = sound("hosts", Host)
+    hosts = sound("hosts", HostSpec)
     lab: LoopbackLab | None = LoopbackLab(kind="loopback")
     if "lab" not in {loc[0] for loc in broken if loc}:
         lab = TypeAdapter(Lab).validate_python(data.get("lab"))
     unsure = data["hosts"].keys() - hosts.keys()
     return [
         objected(objection, document)
-        for objection in disagreements(hosts, sound("pairs", Pair), lab, unsure)
+        for objection in disagreements(hosts, sound("pairs", PairSpec), lab, unsure)
         if objection.loc not in broken
     ]
 
@@ -54,12 +46,12 @@ def _disagreeing(document: Document, broken: set[Loc]) -> list[Problem]:
 TOPOLOGY = Form(
     "topology",
     {
-        ("hosts", "*"): Host,
+        ("hosts", "*"): HostSpec,
         ("hosts", "*", "ssh"): Ssh,
-        ("hosts", "*", "nics", "*"): Nic,
-        ("pairs", "*"): Pair,
+        ("hosts", "*", "nics", "*"): NicSpec,
+        ("pairs", "*"): PairSpec,
         ("lab",): LoopbackLab,
-        ("lab", "firmwares", "*"): Firmware,
+        ("lab", "firmwares", "*"): FirmwareSpec,
     },
     Topology,
     begin_from="topologies/example.yaml or topologies/loopback.yaml",

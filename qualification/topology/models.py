@@ -17,14 +17,16 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from qualification.config.wording import Objection, suggestion
 from qualification.errors import UsageError
-from qualification.topology.agreement import disagreements
-from qualification.topology.values import (
+
+from .agreement import disagreements
+from .values import (
     Address,
     Flag,
     Interface,
     InterfaceAddress,
-    Knob,
+    KnobValue,
     Line,
     Name,
     NicName,
@@ -36,7 +38,6 @@ from qualification.topology.values import (
     Whole,
     objection,
 )
-from qualification.topology.wording import Objection, suggestion
 
 
 def _refuse(objections: list[Objection]) -> None:
@@ -71,7 +72,7 @@ class Ssh(_Frozen):
     """How a host is reached."""
 
     address: Address = Field(
-        description="Host name or IP address to connect to.", examples=["192.0.2.11"]
+        description="HostSpec name or IP address to connect to.", examples=["192.0.2.11"]
     )
     port: Port = Field(default=22, description="TCP port of sshd.")
     user: Line = Field(
@@ -111,7 +112,7 @@ class Ssh(_Frozen):
         return _expanded(self.known_hosts)
 
 
-class Nic(_Frozen):
+class NicSpec(_Frozen):
     """A network interface of a host."""
 
     interface: Interface = Field(
@@ -155,20 +156,20 @@ class Nic(_Frozen):
         return next((address for address in self.underlay if address.version == family), None)
 
 
-class Host(_Frozen):
+class HostSpec(_Frozen):
     """A host and those of its NICs that take part."""
 
     ssh: Ssh | None = Field(
         default=None, description="How the host is reached; needed unless a lab builds the hosts."
     )
-    nics: Mapping[Name, Nic] = Field(
+    nics: Mapping[Name, NicSpec] = Field(
         min_length=1,
         json_schema_extra=_NO_OTHER_KEYS,
         description="The host's NICs by name; at least one.",
     )
 
 
-class Pair(_Frozen):
+class PairSpec(_Frozen):
     """The NIC being qualified, the NIC that watches it, and the link between them."""
 
     dut: Annotated[NicName, OrVariable()] = Field(
@@ -189,11 +190,11 @@ class Pair(_Frozen):
     )
 
 
-class Firmware(_Frozen):
+class FirmwareSpec(_Frozen):
     """A soft NIC's firmware: its model, and any knobs that model has."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Knob]
+    __pydantic_extra__: dict[str, KnobValue]
 
     model: Line = Field(description="Name of the firmware model.", examples=["good", "random-p"])
 
@@ -207,10 +208,10 @@ class LoopbackLab(_Frozen):
     """A lab inside this machine: each host is a namespace, each NIC a soft one."""
 
     kind: Literal["loopback"] = Field(description="Which lab; loopback runs on any Linux.")
-    firmwares: Mapping[NicName, Firmware] = Field(
+    firmwares: Mapping[NicName, FirmwareSpec] = Field(
         default_factory=dict,
         json_schema_extra=_NO_OTHER_KEYS,
-        description="Firmware of soft NICs by host.nic; a NIC not listed has model good.",
+        description="FirmwareSpec of soft NICs by host.nic; a NIC not listed has model good.",
         examples=[{"alpha.port0": {"model": "random-p", "p": 0.03}}],
     )
     # 1350 leaves a tunnel over IPv6 the 1280 that IPv6 inside asks for; 65521 is a TAP's most.
@@ -225,12 +226,12 @@ class Topology(_Frozen):
     """The hosts and pairs that vxqual works on."""
 
     version: Literal[1] = Field(description="Version of the file format, which is 1.")
-    hosts: Mapping[Name, Host] = Field(
+    hosts: Mapping[Name, HostSpec] = Field(
         min_length=1,
         json_schema_extra=_NO_OTHER_KEYS,
         description="The hosts by name; at least one.",
     )
-    pairs: Mapping[Name, Pair] = Field(
+    pairs: Mapping[Name, PairSpec] = Field(
         min_length=1,
         json_schema_extra=_NO_OTHER_KEYS,
         description=(
@@ -247,11 +248,11 @@ class Topology(_Frozen):
         _refuse(list(disagreements(self.hosts, self.pairs, self.lab)))
         return self
 
-    def nic(self, name: str) -> Nic:
+    def nic(self, name: str) -> NicSpec:
         """The NIC of that name.
 
         Args:
-            name: Host and NIC, such as ``alpha.port0``.
+            name: HostSpec and NIC, such as ``alpha.port0``.
 
         Raises:
             UsageError: There is no such NIC.

@@ -24,8 +24,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from qualification.topology.environment import VARIABLE_NAME, FromEnvironment
-from qualification.topology.wording import shown
+from qualification.config.environment import VARIABLE_NAME, FromEnvironment
+from qualification.config.wording import shown
 
 NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 
@@ -215,7 +215,7 @@ Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_no_flag), OrVariab
 Vlan = Annotated[int, Field(ge=1, le=4094), BeforeValidator(_no_flag), OrVariable()]
 Switch = Annotated[bool, BeforeValidator(_flag)]
 Flag = Annotated[Switch, OrVariable()]
-Knob = Annotated[
+KnobValue = Annotated[
     bool | int | float | str,
     PlainValidator(_knob),
     WithJsonSchema({"type": ["boolean", "number", "string"]}),

@@ -1,7 +1,7 @@
 /* What every C file here stands on: words, bytes in network order, one's complement sums.
  *
  * Freestanding: no header, no libc, no other symbol, so that one small shared object loads into
- * any Python on any Linux of its architecture. setup.py builds one of each C file for twin.py.
+ * any Python on any Linux of its architecture. setup.py builds one of each C file for native.py.
  * The Python next to it is the reference: where the two differ, the C is wrong.
  */
 
@@ -20,7 +20,7 @@ typedef __SIZE_TYPE__ size;
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
-/* CRC-32 of a C file and what it includes, by setup.py: a twin of another source is none. */
+/* CRC-32 of a C file and what it includes, by setup.py: a native of another source is none. */
 EXPORT const u32 vx_source = VX_SOURCE;
 
 /* Loads are memcpy, which knows neither alignment nor types, and compiles to one instruction. */

@@ -9,7 +9,7 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qualification.wire.packet import UDP, Packet, ipv4, ipv6
+from .packet import UDP, Packet, ipv4, ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from qualification.wire.dissect import Layout
+    from .dissect import Layout
 
 OUTER_IP, OUTER_L4, VXLAN, INNER_IP, INNER_L4 = 1, 2, 4, 8, 16
 INWARD = 3

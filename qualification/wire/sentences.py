@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_checksum
-from qualification.wire.layers import (
-    INWARD,
-    OUTER_IP,
-    OUTER_L4,
-    VXLAN,
-    Checked,
-)
-from qualification.wire.packet import ICMP, ICMPV6, TCP, UDP, Packet
+from .checksum import checksum, ones_sum, pseudo_sum, udp_checksum
+from .layers import INWARD, OUTER_IP, OUTER_L4, VXLAN, Checked
+from .packet import ICMP, ICMPV6, TCP, UDP, Packet
 
 PROTOCOLS = {ICMP: "ICMP", TCP: "TCP", UDP: "UDP", ICMPV6: "ICMPv6"}
 

@@ -6,22 +6,22 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from qualification.wire.dissect import VXLAN_PORTS
-from qualification.wire.layers import INNER_L4, LAYERS, OUTER_L4, Checked
-from qualification.wire.sentences import sentences
-from qualification.wire.verify import check
+from .dissect import VXLAN_PORTS
+from .layers import INNER_L4, LAYERS, OUTER_L4, Checked
+from .sentences import sentences
+from .verify import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from qualification.wire.dissect import Layout
+    from .dissect import Layout
 
-    Outcomes = Counter[tuple["Flow | None", tuple[int, int, int, int, "str | None"]]]
+    Outcomes = Counter[tuple["FlowKey | None", tuple[int, int, int, int, "str | None"]]]
 
 WRONG, UNJUDGED, NOT_IP, RIGHT = "wrong", "unjudged", "not-ip", "right"
 
 
-class Flow(NamedTuple):
+class FlowKey(NamedTuple):
     """What the frames of one shape have in common.
 
     Attributes:
@@ -61,14 +61,14 @@ class LayerTally:
 class FlowTally:
     """Frames of one flow; those neither wrong nor unjudged are right."""
 
-    flow: Flow
+    flow: FlowKey
     frames: int
     wrong: int
     unjudged: int
 
 
 @dataclass(frozen=True)
-class BadFrame:
+class WrongFrame:
     """A wrong frame, kept as evidence.
 
     Attributes:
@@ -114,7 +114,7 @@ class Survey:
     layers: dict[str, LayerTally]
     reasons: dict[str, int]
     flows: tuple[FlowTally, ...]
-    bad_frames: tuple[BadFrame, ...]
+    bad_frames: tuple[WrongFrame, ...]
 
 
 def survey(
@@ -131,7 +131,7 @@ def survey(
         keep: How many wrong frames to keep.
         each: Called with number and outcome of every frame, for those who want them one by one.
     """
-    counting = Counting(ports, keep)
+    counting = SurveyCounter(ports, keep)
     for number, (frame, wire_length) in enumerate(frames, 1):
         checked = counting.take(number, frame, wire_length)
         if each is not None:
@@ -139,7 +139,7 @@ def survey(
     return counting.survey()
 
 
-class Counting:
+class SurveyCounter:
     """A survey under way.
 
     Attributes:
@@ -152,7 +152,7 @@ class Counting:
         self.ports = ports
         self.keep = keep
         self.outcomes: Outcomes = Counter()
-        self.bad_frames: list[BadFrame] = []
+        self.bad_frames: list[WrongFrame] = []
 
     def take(self, number: int, frame: bytes, wire_length: int) -> Checked:
         """Check and count a frame."""
@@ -167,7 +167,7 @@ class Counting:
         """Keep a wrong frame as evidence, if there is room for one."""
         if len(self.bad_frames) < self.keep:
             words = tuple(sentences(frame, checked))
-            self.bad_frames.append(BadFrame(number, frame, wire_length, checked, words))
+            self.bad_frames.append(WrongFrame(number, frame, wire_length, checked, words))
 
     def survey(self) -> Survey:
         """Add up what was counted."""
@@ -183,10 +183,10 @@ def verdict_of(checked: Checked) -> str:
     return RIGHT if checked.good or checked.absent else NOT_IP
 
 
-def flow_of(layout: Layout) -> Flow:
+def flow_of(layout: Layout) -> FlowKey:
     """Return the flow that a frame belongs to."""
     outer, inner = layout.outer, layout.inner
-    return Flow(
+    return FlowKey(
         outer.addresses,
         layout.vni,
         inner and inner.family,
@@ -194,10 +194,10 @@ def flow_of(layout: Layout) -> Flow:
     )
 
 
-def _add_up(outcomes: Outcomes, bad_frames: tuple[BadFrame, ...]) -> Survey:
+def _add_up(outcomes: Outcomes, bad_frames: tuple[WrongFrame, ...]) -> Survey:
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    by_flow: dict[Flow, Counter[str]] = {}
+    by_flow: dict[FlowKey, Counter[str]] = {}
     tunnelled = proven = 0
     for (flow, outcome), count in outcomes.items():
         checked = Checked(*outcome, None)

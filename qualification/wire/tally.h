@@ -1,4 +1,4 @@
-/* Counts what is alike, in memory that is given once: `Tally` of twin.py.
+/* Counts what is alike, in memory that is given once: `Tally` of native.py.
  *
  * Who includes this says how long a key is: KEY_WORDS.
  */

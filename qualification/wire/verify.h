@@ -10,7 +10,7 @@
 enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT_HEADER = 44, DESTINATION = 60 };
 enum { HOME_ADDRESS_OPTION = 0xc9 };
 
-/* Why something is wrong or not judged; twin.py has the words in the same order. */
+/* Why something is wrong or not judged; native.py has the words in the same order. */
 enum reason {
     NONE, VERSION, LENGTH, L4_LENGTH, TRUNCATED, FRAGMENT, ESP_INSIDE, ROUTING_HEADER,
     HOME_ADDRESS, JUMBOGRAM, PROTOCOL, VXLAN_FLAG, NOT_IP,
@@ -237,7 +237,7 @@ static int is_tunnel_port(i32 port, const u16 *ports, u32 count)
     return 0;
 }
 
-/* verify._zero_is_wrong: a field of 0x0000 where 0xffff is due sums up as well. */
+/* verify._zero_is_wrong: a field of 0x0000 where 0xffff is expected sums up as well. */
 static int zero_is_wrong(i16 protocol, const u8 *at, const u8 *end)
 {
     if (protocol != ICMP)

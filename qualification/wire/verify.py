@@ -12,20 +12,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qualification.wire.checksum import ones_sum
-from qualification.wire.dissect import VXLAN_PORTS, dissect
-from qualification.wire.layers import (
-    INNER_IP,
-    INNER_L4,
-    INWARD,
-    LAYERS,
-    OUTER_IP,
-    OUTER_L4,
-    VXLAN,
-    Checked,
-)
-from qualification.wire.packet import ICMP, UDP, Packet
-from qualification.wire.sentences import sentences
+from .checksum import ones_sum
+from .dissect import VXLAN_PORTS, dissect
+from .layers import INNER_IP, INNER_L4, INWARD, LAYERS, OUTER_IP, OUTER_L4, VXLAN, Checked
+from .packet import ICMP, UDP, Packet
+from .sentences import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,16 +17,17 @@ from typing import Any
 
 import pytest
 
-from qualification.agent import journal, namespaces
-from qualification.agent.operations import operations
-from qualification.agent.protocol import Context, encoded
+from qualification.agent.host import journal, namespaces
+from qualification.agent.orders.serve import Context
+from qualification.agent.orders.table import operations
 from qualification.errors import AgentError
 from qualification.inventory import Ends
 from qualification.lab import loopback
 from qualification.lab.loopback import RunningLab
+from qualification.messages.protocol import encoded
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.discover import discover
-from qualification.remote.ssh import connect
+from qualification.remote.ssh.connection import connect
 from qualification.topology import load
 
 _NUMBERS = itertools.count(1)

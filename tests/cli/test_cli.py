@@ -23,7 +23,7 @@ TUNNEL = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50000, dport=47
 
 COMMANDS = {
     "cases": "0",
-    "prove": "0 1 4",
+    "selftest": "0 1 4",
     "run": "0 1 2 3 4 5 10",
     "check": "0 4 10",
     "plan": "0 4 10",
@@ -193,16 +193,16 @@ def test_verify_starts_at_once(
 
 
 def test_cases_lists_what_is_sent_and_what_for() -> None:
-    from qualification.wire.volleys import VOLLEYS  # noqa: PLC0415
+    from qualification.wire.crafted.packet_sets import PACKET_SETS  # noqa: PLC0415
 
     done = vxqual("cases")
     assert done.returncode == EXIT_QUALIFIED
-    for volley in VOLLEYS.values():
-        assert f"  {volley.name:<12} {volley.title}\n" in done.stdout
-        assert f"for: {', '.join(volley.faults)}\n" in done.stdout
+    for packet_set in PACKET_SETS.values():
+        assert f"  {packet_set.name:<12} {packet_set.title}\n" in done.stdout
+        assert f"for: {', '.join(packet_set.faults)}\n" in done.stdout
 
 
 def test_prove_knows_its_firmwares() -> None:
-    done = vxqual("prove", "sed-left")
+    done = vxqual("selftest", "sed-left")
     assert done.returncode == EXIT_USAGE
     assert "there is no firmware 'sed-left'" in done.stderr

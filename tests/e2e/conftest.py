@@ -142,7 +142,7 @@ class Standing:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """A standing lab; tests put back what they change in it."""
+    """A persistent lab; tests put back what they change in it."""
     source = tmp_path_factory.mktemp("standing") / "two.yaml"
     source.write_text(four_only((TOPOLOGIES / "loopback.yaml").read_text()))
     done = vxqual("lab", "up", source)
@@ -160,7 +160,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 
 @pytest.fixture
 def changed(lab: Standing, tmp_path: Path) -> Callable[[Edit], Path]:
-    """`changed(edit)`: the standing lab's topology with something else in it, as a file."""
+    """`changed(edit)`: the persistent lab's topology with something else in it, as a file."""
 
     def change(edit: Edit) -> Path:
         document = lab.document

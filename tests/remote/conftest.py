@@ -21,14 +21,14 @@ import pytest
 
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.ship import Application, application
-from qualification.remote.ssh import Connection, connect
+from qualification.remote.ssh.connection import Connection, connect
 from qualification.topology import Ssh
 
 OPERATIONS = """
 import os
 import time
 
-from .protocol import AgentProblem
+from qualification.messages.protocol import AgentProblem
 
 
 def operations():
@@ -85,16 +85,16 @@ def operations():
 def agent_with(operations: str, protocol: tuple[str, str] = ("", "")) -> Application:
     """This installation's agent with other operations, and something replaced in its protocol."""
     buffer = io.BytesIO()
-    changed = {"qualification/agent/operations.py", "qualification/agent/protocol.py"}
+    changed = {"qualification/agent/orders/table.py", "qualification/messages/protocol.py"}
     with (
         zipfile.ZipFile(io.BytesIO(application().content)) as source,
         zipfile.ZipFile(buffer, "w") as target,
     ):
         for name in source.namelist():
             content = source.read(name)
-            if name == "qualification/agent/operations.py":
+            if name == "qualification/agent/orders/table.py":
                 content = operations.encode()
-            elif name == "qualification/agent/protocol.py" and protocol[0]:
+            elif name == "qualification/messages/protocol.py" and protocol[0]:
                 assert protocol[0].encode() in content
                 content = content.replace(protocol[0].encode(), protocol[1].encode())
             if name.removesuffix("c") not in changed or name in changed:

@@ -7,13 +7,13 @@ from itertools import count
 
 import pytest
 
-from qualification.agent.host_messages import Feature, HostFacts, NicFacts
 from qualification.campaign import Campaign
 from qualification.inventory import Ends, Inventory, Nic
-from qualification.judge.ruling import CellRow, row
+from qualification.judge.result_row import CellRow, row
 from qualification.judge.statistics import rate
 from qualification.judge.symptom import CallFigures, Symptom
 from qualification.judge.verdict import Demand, Judgement, Verdict
+from qualification.messages.host import Feature, HostFacts, NicFacts
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow

@@ -23,9 +23,8 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from qualification.wire import twin_survey
-
-from ..built import built
+from qualification.wire import native_survey
+from tests.built import built
 
 OUTER = {4: IP(src="192.0.2.1", dst="192.0.2.2"), 6: IPv6(src="2001:db8::1", dst="2001:db8::2")}
 INNER = {4: IP(src="10.244.1.7", dst="10.244.2.9"), 6: IPv6(src="fd00::7", dst="fd00::9")}
@@ -112,9 +111,9 @@ def shapes() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def twin() -> ctypes.CDLL:
-    """The verifier's C twin."""
-    return built(twin_survey)
+def native() -> ctypes.CDLL:
+    """The verifier's C implementation."""
+    return built(native_survey)
 
 
 @pytest.fixture

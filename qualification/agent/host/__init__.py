@@ -1,0 +1,1 @@
+"""The host under test: facts, features, links, addresses, tunnels, journal, counters."""

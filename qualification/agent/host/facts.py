@@ -1,0 +1,174 @@
+"""What a host and its interfaces turn out to be. Reads only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import socket
+import struct
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
+
+from qualification.messages.host import HostFacts, NicFacts
+
+from . import features, links, mtu
+
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GDRVINFO = 3
+# struct ethtool_drvinfo, include/uapi/linux/ethtool.h: cmd, driver, version, fw_version, bus, …
+_DRVINFO = struct.Struct("=I32s32s32s32s32s12s5I")
+_UNKNOWN_SPEED = 0xFFFFFFFF
+
+
+def host(verifier: str) -> HostFacts:
+    """Returns what this host is.
+
+    Args:
+        verifier: Which verifier judges frames here: `wire.native.Native.says`.
+    """
+    with IPRoute() as route:
+        names = tuple(str(link.get("ifname")) for link in route.get_links())
+    return HostFacts(
+        hostname=socket.gethostname(),
+        kernel=platform.release(),
+        os=_os_name(),
+        cpu=_cpu_name(),
+        cpus=os.cpu_count() or 1,
+        python=platform.python_version(),
+        namespace=os.stat("/proc/thread-self/ns/net").st_ino,  # noqa: PTH116
+        interfaces=tuple(sorted(name for name in names if name != "lo")),
+        verifier=verifier,
+    )
+
+
+def nic(interface: str) -> NicFacts:
+    """One interface.
+
+    Raises:
+        AgentProblem: There is none of that name.
+    """
+    link = links.find(interface)
+    driver = _driver(interface)
+    bus = driver.get("bus_info")
+    return NicFacts(
+        interface=interface,
+        mac=str(link.get("address")),
+        mtu=int(link.get("mtu")),
+        up=links.is_up(interface),
+        carrier=links.has_carrier(interface),
+        driver=driver.get("driver"),
+        driver_version=driver.get("version"),
+        firmware=driver.get("fw_version"),
+        bus=bus,
+        pci_id=_pci_id(bus),
+        speed_mbps=_speed(interface),
+        queues=_numbers(interface, "get_channels", ("rx", "tx", "combined"), "{}_count"),
+        rings=_numbers(interface, "get_rings", ("rx", "tx"), "{}_pending"),
+        devlink=_devlink(bus),
+        addresses=tuple(links.addresses(link["index"])),
+        features=features.read(interface),
+        max_mtu=mtu.most(link) or None,
+    )
+
+
+def _driver(interface: str) -> dict[str, str]:
+    """`ethtool -i`; empty and "N/A" values are left out."""
+    import ctypes  # noqa: PLC0415  (this ioctl alone needs it; pyroute2 has no GDRVINFO)
+
+    info = ctypes.create_string_buffer(_DRVINFO.size)
+    struct.pack_into("=I", info, 0, _ETHTOOL_GDRVINFO)
+    request = struct.pack("16sP", interface.encode(), ctypes.addressof(info))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            fcntl.ioctl(sock, _SIOCETHTOOL, request.ljust(40, b"\0"))
+        except OSError:
+            return {}
+    fields = _DRVINFO.unpack(info.raw)[1:5]
+    texts = [field.split(b"\0")[0].decode("utf-8", "replace").strip() for field in fields]
+    named = dict(zip(("driver", "version", "fw_version", "bus_info"), texts))  # noqa: B905
+    return {name: text for name, text in named.items() if text and text != "N/A"}
+
+
+def _numbers(interface: str, query: str, names: tuple[str, ...], form: str) -> dict[str, int]:
+    """Those of an ethtool structure's counts that are not zero; none where the driver has none."""
+    with closing(IoctlEthtool(interface)) as ethtool:
+        try:
+            answer = getattr(ethtool, query)()
+        except (NotSupportedError, OSError):
+            return {}
+        counts = {name: int(getattr(answer, form.format(name), 0)) for name in names}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _speed(interface: str) -> int | None:
+    try:
+        text = Path("/sys/class/net", interface, "speed").read_text(encoding="ascii")
+        speed = int(text)
+    except (OSError, ValueError):
+        return None
+    return speed if 0 < speed != _UNKNOWN_SPEED else None
+
+
+def _pci_id(bus: str | None) -> str | None:
+    """Vendor and device of a PCI address, "8086:1572"."""
+    if not bus:
+        return None
+    device = Path("/sys/bus/pci/devices", bus)
+    try:
+        ids = [(device / name).read_text(encoding="ascii").strip() for name in ("vendor", "device")]
+    except OSError:
+        return None
+    return ":".join(text[2:] for text in ids)
+
+
+def _devlink(bus: str | None) -> dict[str, str]:
+    """Versions that `devlink dev info` tells, where the device has any.
+
+    pyroute2 does not know DEVLINK_CMD_INFO_GET, so the tool is asked if the host has it.
+    """
+    import json  # noqa: PLC0415
+    import shutil  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    tool = shutil.which("devlink")
+    if not bus or tool is None:
+        return {}
+    try:
+        answer = subprocess.run(
+            [tool, "-j", "dev", "info", "pci/" + bus],
+            capture_output=True,
+            timeout=10,
+            check=True,
+        )
+        info: dict[str, Any] = json.loads(answer.stdout)["info"]["pci/" + bus]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return {}
+    return {
+        f"{kind}.{name}": str(version)
+        for kind, versions in info.get("versions", {}).items()
+        for name, version in versions.items()
+    }
+
+
+def _os_name() -> str:
+    try:
+        lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.system()
+    pairs = dict(line.split("=", 1) for line in lines if "=" in line)
+    return pairs.get("PRETTY_NAME", platform.system()).strip('"')
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()

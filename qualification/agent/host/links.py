@@ -1,0 +1,260 @@
+"""The underlay interface: brought up, given its addresses, and shown to reach its partner."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from qualification.agent.waiting import await_condition
+from qualification.messages.protocol import AgentProblem
+
+from .neighbours import arp_probe
+
+_IFF_UP = 1 << 0
+_IFF_LOWER_UP = 1 << 16
+_IFA_F_DADFAILED = 0x08
+_IFA_F_TENTATIVE = 0x40
+
+
+CARRIER_SECONDS = 20.0
+"""A real link is down for seconds after a reset: igb 3 s, some 100G optics 10 s."""
+
+
+def find(interface: str) -> Any:
+    """The link message of an interface.
+
+    Raises:
+        AgentProblem: There is none of that name; says which there are.
+    """
+    with IPRoute() as route:
+        try:
+            return route.get_links(socket.if_nametoindex(interface))[0]
+        except (OSError, NetlinkError):
+            there = sorted({link.get("ifname") for link in route.get_links()} - {"lo"})
+    raise AgentProblem(
+        "no-such-interface",
+        f"there is no interface {interface!r}",
+        hint="this host has: {}".format(", ".join(there) or "none but lo"),
+        interfaces=there,
+    )
+
+
+def index_of(interface: str) -> int:
+    """The number of an interface, with less ado than all of `find`.
+
+    Raises:
+        AgentProblem: There is none of that name; says which there are.
+    """
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return int(find(interface)["index"])
+
+
+def addresses(index: int) -> list[str]:
+    """The interface addresses of a link, "198.18.0.1/24"."""
+    with IPRoute() as route:
+        return [
+            "{}/{}".format(message.get("address"), message["prefixlen"])
+            for message in route.get_addr(index=index)
+        ]
+
+
+def owner_of(address: str) -> str | None:
+    """The name of the interface of this host that carries an address, if one does."""
+    wanted = ipaddress.ip_address(address)
+    with IPRoute() as route:
+        for message in route.get_addr():
+            if ipaddress.ip_address(message.get("address")) == wanted:
+                name = route.get_links(message["index"])[0].get("ifname")
+                return str(name)
+    return None
+
+
+def is_up(interface: str) -> bool:
+    """Whether the interface is administratively up."""
+    return bool(find(interface)["flags"] & _IFF_UP)
+
+
+def has_carrier(interface: str) -> bool:
+    """Whether the link is up at both ends."""
+    return bool(find(interface)["flags"] & _IFF_LOWER_UP)
+
+
+def await_carrier(interface: str, stop: Callable[[], bool]) -> None:
+    """Waits for the link, which a change of features may have reset.
+
+    Raises:
+        AgentProblem: It does not come.
+    """
+    if not await_condition(lambda: has_carrier(interface), CARRIER_SECONDS, stop):
+        raise AgentProblem(
+            "no-link",
+            f"{interface} has no link after {CARRIER_SECONDS:.0f} s",
+            hint="check the cable, the peer's port and the switch between them",
+        )
+
+
+def set_up(interface: str, up: bool) -> None:
+    """Sets an interface administratively up or down."""
+    index = index_of(interface)
+    with IPRoute() as route:
+        route.link("set", index=index, state="up" if up else "down")
+
+
+def add_address(interface: str, address: str) -> None:
+    """Adds an interface address; one of IPv6 is not to be used before `await_addresses`.
+
+    Raises:
+        AgentProblem: The kernel refuses it.
+    """
+    index = index_of(interface)
+    parsed = ipaddress.ip_interface(address)
+    with IPRoute() as route:
+        try:
+            prefix = parsed.network.prefixlen
+            route.addr("add", index=index, address=str(parsed.ip), prefixlen=prefix)
+        except NetlinkError as error:
+            raise AgentProblem(
+                "address-refused",
+                f"the kernel refuses {address} on {interface}: {os.strerror(error.code)}",
+                hint="is IPv6 disabled there? See net.ipv6.conf.*.disable_ipv6"
+                if parsed.version == 6
+                else None,
+            ) from error
+
+
+def furnish(
+    route: IPRoute,
+    index: int,
+    addresses: Sequence[str],
+    neighbours: Sequence[str],
+    mac: str,
+    flags6: int = 0,
+) -> None:
+    """Gives a device of our own its addresses, and its one partner as permanent neighbours.
+
+    Args:
+        route: Of the namespace that the device is in.
+        index: Its number.
+        addresses: With prefix lengths, as "10.86.1.1/24".
+        neighbours: IP addresses of the partner.
+        mac: The partner's.
+        flags6: Of IPv6 addresses, such as IFA_F_NODAD.
+    """
+    for address in addresses:
+        host, _, prefix = address.partition("/")
+        flags = {"flags": flags6} if flags6 and ":" in host else {}
+        route.addr("add", index=index, address=host, prefixlen=int(prefix), **flags)
+    for neighbour in neighbours:
+        route.neigh("add", dst=neighbour, lladdr=mac, ifindex=index, state="permanent")
+
+
+def await_addresses(interface: str, added: Sequence[str]) -> None:
+    """Waits until the kernel has found each added IPv6 address free (RFC 4862, section 5.4).
+
+    Raises:
+        AgentProblem: Another host on the link has it.
+    """
+    index = index_of(interface)
+    with IPRoute() as route:
+        for address in added:
+            parsed = ipaddress.ip_interface(address)
+
+            def settled(address: str = address, ip: str = str(parsed.ip)) -> bool:
+                flags = _address_flags(route, index, ip)
+                if flags & _IFA_F_DADFAILED:
+                    raise _taken(address, "another host on the link answers for it")
+                return not flags & _IFA_F_TENTATIVE
+
+            if parsed.version == 6 and not await_condition(settled, 5.0, lambda: False):
+                raise AgentProblem("address-tentative", f"{address} stays tentative")
+
+
+def remove_address(interface: str, address: str) -> None:
+    """Removes an interface address; it may be gone already."""
+    index = index_of(interface)
+    parsed = ipaddress.ip_interface(address)
+    with IPRoute() as route:
+        try:
+            route.addr(
+                "del", index=index, address=str(parsed.ip), prefixlen=parsed.network.prefixlen
+            )
+        except NetlinkError as error:
+            if error.code != errno.EADDRNOTAVAIL:
+                raise
+
+
+def _address_flags(route: IPRoute, index: int, address: str) -> int:
+    for message in route.get_addr(index=index):
+        if ipaddress.ip_address(message.get("address")) == ipaddress.ip_address(address):
+            return int(message.get("flags") or 0)
+    return 0
+
+
+def _taken(address: str, why: str) -> AgentProblem:
+    return AgentProblem(
+        "address-taken",
+        f"underlay address {address} is taken: {why}",
+        hint="give this NIC another underlay address in the topology",
+    )
+
+
+def check_address_free(interface: str, address: str) -> None:
+    """Refuses an address that another interface of this host carries, or another host answers for.
+
+    IPv4 is asked for by ARP probes (RFC 5227, section 2.1.1); IPv6 is probed by the kernel itself
+    when the address is added.
+
+    Raises:
+        AgentProblem: It is taken.
+    """
+    parsed = ipaddress.ip_interface(address)
+    owner = owner_of(str(parsed.ip))
+    if owner is not None and owner != interface:
+        raise _taken(address, f"{owner} of this host carries it")
+    if owner is None and parsed.version == 4 and has_carrier(interface):
+        mac = arp_probe(interface, parsed.ip.packed)
+        if mac is not None:
+            raise _taken(address, f"{mac} answers for it")
+
+
+def carries_ssh(interface: str) -> str | None:
+    """The address of our own SSH session, when it arrives on this interface or on one above it.
+
+    SSH_CONNECTION is "client-ip client-port server-ip server-port" (sshd(8)); behind a proxy
+    command it may be "UNKNOWN", and then no interface carries the session.
+    """
+    parts = os.environ.get("VXQUAL_SSH_CONNECTION", "").split()
+    if len(parts) != 4:
+        return None
+    try:
+        ipaddress.ip_address(parts[2])
+    except ValueError:
+        return None
+    name = owner_of(parts[2])
+    with IPRoute() as route:
+        links = {link["index"]: link for link in route.get_links()}
+    by_name = {link.get("ifname"): link for link in links.values()}
+    todo, below = [name], set()
+    while todo:  # down from a bridge, bond or VLAN to the ports that carry it
+        upper = todo.pop()
+        if upper is None or upper in below or upper not in by_name:
+            continue
+        below.add(upper)
+        link = by_name[upper]
+        # A number of another namespace, as a veth's other end often has, is nobody's here.
+        here = link.get("link_netnsid") is None
+        lower = links.get(link.get("link")) if link.get("link") and here else None
+        todo.append(lower.get("ifname") if lower else None)
+        todo += [
+            port.get("ifname") for port in links.values() if port.get("master") == link["index"]
+        ]
+    return parts[2] if interface in below else None

@@ -1,0 +1,82 @@
+"""Who answers on a link: asked for an address that should be free, and for the partner's."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+from pyroute2 import IPRoute
+
+from qualification.agent.waiting import await_condition
+from qualification.messages.protocol import AgentProblem
+
+_ETH_P_ARP = 0x0806
+# include/uapi/linux/neighbour.h: NUD_STALE and NUD_DELAY are known, not confirmed.
+_NUD_CONFIRMED = 0x02 | 0x40 | 0x80  # reachable, noarp, permanent
+_NUD_KNOWN = 0x02 | 0x04 | 0x08
+_NUD_ASKING = 0x01 | 0x10  # incomplete, probe
+
+REACH_SECONDS = 35.0
+"""A switch port that runs spanning tree forwards nothing for 30 s after its link came up."""
+
+
+def arp_probe(interface: str, target: bytes) -> str | None:
+    """The MAC address that answers an ARP probe for an IPv4 address within 0.4 s, if one does."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
+        probe.bind((interface, _ETH_P_ARP))
+        mac = probe.getsockname()[4]
+        request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, bytes(4), bytes(6), target)
+        frame = b"\xff" * 6 + mac + struct.pack("!H", _ETH_P_ARP) + request
+        for _ in range(2):
+            probe.send(frame)
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                probe.settimeout(max(0.001, end - time.monotonic()))
+                try:
+                    answer = probe.recv(128)
+                except socket.timeout:  # noqa: UP041  (until Python 3.10 they were two)
+                    break
+                sender_mac, sender = answer[22:28], answer[28:32]
+                if sender == target and sender_mac != mac:
+                    return sender_mac.hex(":")
+    return None
+
+
+def reach(
+    interface: str, address: str, stop: Callable[[], bool], seconds: float = REACH_SECONDS
+) -> None:
+    """Makes sure that the partner answers, right now, for its underlay address.
+
+    A neighbour known from before is asked again: what was known before a link reset proves nothing,
+    and a burst into a switch port that does not forward yet would look like loss.
+
+    Raises:
+        AgentProblem: Nobody answers: cable, VLAN or peer.
+    """
+    index = socket.if_nametoindex(interface)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with IPRoute() as route, socket.socket(family, socket.SOCK_DGRAM) as knock:
+
+        def state() -> int:
+            known = route.get_neighbours(family=family, ifindex=index)
+            return next((int(n["state"]) for n in known if n.get("dst") == address), 0)
+
+        if state() & _NUD_KNOWN:
+            route.neigh("change", dst=address, ifindex=index, family=family, state="probe")
+
+        def answers() -> bool:
+            now = state()
+            if not now & (_NUD_CONFIRMED | _NUD_ASKING):
+                with contextlib.suppress(OSError):  # an unreachable notice of an earlier knock
+                    knock.sendto(b"", (address, 9))  # discard, RFC 863
+            return bool(now & _NUD_CONFIRMED)
+
+        if not await_condition(answers, seconds, stop):
+            raise AgentProblem(
+                "peer-unreachable",
+                f"nobody answers for {address} on {interface}",
+                hint="check the cable, the VLAN and that the peer's NIC is the one named",
+            )

@@ -1,0 +1,157 @@
+"""The tunnel namespace, as a pod's: VXLAN devices whose outer socket stays on the underlay.
+
+A device made with both a link (its underlay, here) and a target namespace is born in the target
+while its UDP socket stays here (drivers/net/vxlan/vxlan_core.c, vxlan_newlink: src_net). It is
+never seen on the host, collides with nothing there, and goes when the agent's descriptor of the
+namespace goes, even by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from qualification.agent.waiting import await_condition
+from qualification.messages.host import TunnelOrder
+from qualification.messages.protocol import AgentProblem
+
+from . import links, namespaces, rtnetlink
+
+_SYSCTLS = {
+    "ipv6/conf/all/disable_ipv6": "0",
+    "ipv6/conf/default/disable_ipv6": "0",
+    # Nothing but our own packets: no solicitations, no waiting for duplicates.
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv6/conf/default/router_solicitations": "0",
+    "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    # Restarted bursts must start at full speed and forget the losses of a faulty cell.
+    "ipv4/tcp_no_metrics_save": "1",
+    "ipv4/tcp_slow_start_after_idle": "0",
+}
+_LINGER_SECONDS = 10.0
+_DROPPED = 1
+"""The group of devices that are to go at once."""
+
+
+class Tunnels:
+    """The tunnel namespace of one agent and the devices in it."""
+
+    def __init__(self) -> None:
+        self._namespace = namespaces.new()
+        self._made: list[str] = []
+        with namespaces.inside(self._namespace):
+            for key, value in _SYSCTLS.items():
+                namespaces.write_sysctl(key, value)
+            links.set_up("lo", True)
+
+    @property
+    def namespace(self) -> int:
+        """Descriptor of the namespace."""
+        return self._namespace
+
+    def make(self, orders: Sequence[TunnelOrder]) -> None:
+        """Makes VXLAN devices.
+
+        Raises:
+            AgentProblem: The port is taken on this host, or the kernel cannot do VXLAN.
+        """
+        with IPRoute() as route:
+            for order in orders:
+                self._make_device(route, order)
+                self._made.append(order.name)
+        with namespaces.inside(self._namespace), IPRoute() as route:
+            for order in orders:
+                self._configure(route, order)
+
+    def _make_device(self, route: IPRoute, order: TunnelOrder) -> None:
+        six = ":" in order.local
+        # Devices that share a port share its socket only if they agree on accepting zero checksums
+        # (vxlan_find_sock compares flags), so both IPv6 devices accept them.
+        outer: dict[str, Any] = {
+            "vxlan_local6" if six else "vxlan_local": order.local,
+            "vxlan_group6" if six else "vxlan_group": order.remote,
+        }
+        outer_checksum = (
+            {"vxlan_udp_zero_csum6_rx": 1, "vxlan_udp_zero_csum6_tx": int(not order.checksum)}
+            if six
+            else {"vxlan_udp_csum": int(order.checksum)}
+        )
+        if order.source_port:  # the upper end is not a part of it (udp_flow_src_port)
+            outer["vxlan_port_range"] = {"low": order.source_port, "high": order.source_port + 1}
+        link = links.index_of(order.link)
+
+        def made() -> bool:
+            try:
+                route.link(
+                    "add",
+                    ifname=order.name,
+                    kind="vxlan",
+                    net_ns_fd=self._namespace,
+                    address=order.mac,
+                    mtu=order.mtu,
+                    vxlan_id=order.vni,
+                    vxlan_link=link,
+                    vxlan_port=order.port,
+                    vxlan_learning=0,
+                    **outer,
+                    **outer_checksum,
+                )
+            except NetlinkError as error:
+                if error.code == errno.EEXIST:
+                    return False
+                if error.code == errno.EOPNOTSUPP:
+                    raise AgentProblem(
+                        "no-vxlan", "this kernel cannot make VXLAN devices", hint="modprobe vxlan"
+                    ) from error
+                raise
+            return True
+
+        # The kernel takes a dead agent's namespace apart a little after its death.
+        if not await_condition(made, _LINGER_SECONDS, lambda: False):
+            raise AgentProblem(
+                "port-taken",
+                f"another tunnel of this host has VNI {order.vni} on UDP port {order.port}",
+                hint="stop the other tunnel, or give the pair another port in the topology",
+            )
+
+    @staticmethod
+    def _configure(route: IPRoute, order: TunnelOrder) -> None:
+        index = links.index_of(order.name)
+        try:
+            route.link("set", index=index, state="up")  # here it takes its port
+        except NetlinkError as error:
+            if error.code == errno.EADDRINUSE:
+                raise AgentProblem(
+                    "port-taken",
+                    f"UDP port {order.port} is in use on this host",
+                    hint="stop what uses it, or give the pair another port in the topology",
+                ) from error
+            raise
+        links.furnish(route, index, order.addresses, order.neighbours, order.remote_mac)
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Takes VXLAN devices away, by their names."""
+        with namespaces.inside(self._namespace):
+            there = {name: index for index, name in socket.if_nameindex()}
+            rtnetlink.delete([there[name] for name in names if name in there], _DROPPED)
+
+    def close(self) -> None:
+        """Removes the devices, and lets the namespace and every connection in it go.
+
+        The kernel takes a namespace apart when it finds the time, and until then its devices hold
+        their ports: the next agent shall find them free.
+        """
+        if self._namespace >= 0:
+            with contextlib.suppress(OSError):
+                self.drop(self._made)
+            os.close(self._namespace)
+            self._namespace = -1

@@ -1,0 +1,1 @@
+"""The orders that an agent carries out, and the conversation that brings them."""

@@ -1,0 +1,60 @@
+"""The orders that are about calls; the rest of an agent's are in `operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qualification.agent.orders.serve import Context
+from qualification.agent.traffic.call_server import CallServer
+from qualification.agent.traffic.calls import TcpChannel, make_calls
+from qualification.messages.calls import Calls, CallsOrder, Served
+from qualification.messages.protocol import AgentProblem
+
+
+class CallOperations:
+    """Serves and makes calls in the tunnel namespace; one server at a time.
+
+    Args:
+        tunnel: Gives the descriptor of the tunnel namespace, or raises if there is none.
+    """
+
+    def __init__(self, tunnel: Callable[[], int]) -> None:
+        self._tunnel = tunnel
+        self._server: CallServer | None = None
+
+    @property
+    def table(self) -> Mapping[str, Callable[..., Any]]:
+        """The orders by name."""
+        return {
+            "serve_calls": self.serve,
+            "make_calls": self.make,
+            "finish_calls": self.finish,
+        }
+
+    def serve(self, _context: Context, *, order: dict[str, Any]) -> None:
+        """Starts to answer calls."""
+        self.close()
+        self._server = CallServer(CallsOrder(**order), self._tunnel())
+
+    def make(self, context: Context, *, order: dict[str, Any]) -> Calls:
+        """Makes calls and tells how they went."""
+        calls, tunnel = CallsOrder(**order), self._tunnel()
+
+        def channel(number: int) -> TcpChannel:
+            return TcpChannel(calls, number, tunnel)
+
+        return make_calls(calls, channel, context.stop.is_set)
+
+    def finish(self, _context: Context) -> Served:
+        """Ends the server and tells what it served."""
+        if self._server is None:
+            raise AgentProblem("not-serving", "finish_calls without serve_calls")
+        server, self._server = self._server, None
+        return server.finish()
+
+    def close(self) -> None:
+        """Ends a server that nobody has asked the end of."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            server.finish()

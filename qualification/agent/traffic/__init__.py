@@ -1,0 +1,1 @@
+"""Traffic: what is sent, and what sockets receive."""

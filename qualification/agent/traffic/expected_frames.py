@@ -1,0 +1,150 @@
+"""What is due of a crafted packet set, and holding what arrives against it, byte for byte.
+
+Its C implementation is `due.h`. What has come so far stands in memory that both read and write, so that a
+frame which one of the two has counted has come for the other, too.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+
+from qualification.wire.crafted.difference import differences, nearest
+from qualification.wire.crafted.packet import CraftedPacket, canonical, retarget
+from qualification.wire.dissect import Layout
+from qualification.wire.packet import Packet
+
+_VXLAN_WORDS = b"\x08\0\0\0"
+
+
+class ExpectedFrames:
+    """The frames that are due of a crafted packet set.
+
+    Args:
+        crafted_packets: Its buffers, each with the next source port.
+        tunnel: Whether the frames come in a tunnel.
+
+    Attributes:
+        tunnel: The same.
+        frames: All of them, one behind the other, as `canonical` leaves them.
+        starts: Where each begins, and where the last one ends.
+        came: For each the IPv4 id with which it came; 0 for any over IPv6; -1: not yet.
+        first_port: Source port of the first crafted packet.
+        firsts: For each crafted packet the number of its first frame, and of the one behind the last.
+        fragmentable: For each crafted packet whether the ids of its frames must differ.
+        outer: For each crafted packet the outer fields that all its frames share; 0: none came yet.
+    """
+
+    def __init__(self, crafted_packets: Iterable[CraftedPacket], *, tunnel: bool) -> None:
+        self.tunnel = tunnel
+        self._places: list[tuple[int, int, int]] = []
+        self._heads: list[tuple[int, int]] = []
+        self.first_port = 0
+        self.firsts = array("I", [0])
+        self.starts = array("I", [0])
+        fragmentable = bytearray()
+        frames: list[bytes] = []
+        end = 0
+        for number, crafted in enumerate(crafted_packets):
+            if not number:
+                self.first_port = crafted.source_port
+            self._places.append((crafted.l3, crafted.l4, crafted.protocol))
+            for frame in crafted.expected():
+                self._heads.append((end + crafted.l4, number))
+                frames.append(frame)
+                end += len(frame)
+                self.starts.append(end)
+            self.firsts.append(len(frames))
+            fragmentable.append(crafted.fragmentable)
+        self.frames = bytearray().join(frames)
+        self.fragmentable = bytes(fragmentable)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.came = array("i", [-1]) * len(self._heads)
+        self.outer = array("Q", [0]) * len(self._places)
+        self._numbers: dict[bytes, list[int]] = {}
+
+    def retarget(self, port: int) -> None:
+        """Has them be due once more, to a port; none has come yet."""
+        self.first_port = retarget(self.frames, self._heads, port)
+        self._forget()
+
+    def _frame(self, number: int) -> bytes:
+        return bytes(self.frames[self.starts[number] : self.starts[number + 1]])
+
+    def _like(self, found: bytes) -> list[int]:
+        """The numbers of the frames with these bytes; several if the same is due several times."""
+        if not self._numbers:
+            for number in range(len(self.came)):
+                self._numbers.setdefault(self._frame(number), []).append(number)
+        return self._numbers.get(found, [])
+
+    def differs(self, data: bytes, layout: Layout) -> str | None:
+        """What is wrong with a frame of the crafted packet set beside its checksums; counts it."""
+        packet = self._packet(layout)
+        if packet is None:
+            return "it is an IP fragment" if layout.outer.trouble == "fragment" else None
+        numbers = self._like(self._stripped(data, layout, packet))
+        if not numbers:
+            return "it is not one of the frames that were due"
+        number = next((number for number in numbers if self.came[number] < 0), None)
+        if number is None:
+            return "it came twice"
+        place = (packet.source_port or 0) - self.first_port
+        ident = 0
+        if packet.family == 4:
+            ident = int.from_bytes(data[packet.start + 4 : packet.start + 6], "big")
+        taken = ident in self.came[self.firsts[place] : self.firsts[place + 1]]
+        self.came[number] = ident
+        if taken and self.fragmentable[place]:
+            return "its IPv4 id is another segment's, and DF is not set"
+        return self._tunnel_differs(data, layout, place) if self.tunnel else None
+
+    def _tunnel_differs(self, data: bytes, layout: Layout, place: int) -> str | None:
+        """What of the outer headers is not as it should be, or not as in its other segments."""
+        vxlan = layout.vxlan or 0
+        if data[vxlan : vxlan + 4] != _VXLAN_WORDS or data[vxlan + 7]:
+            return f"VXLAN header is {data[vxlan : vxlan + 8].hex()}: reserved bits are set"
+        fields = _outer_fields(data, layout.outer)
+        if not self.outer[place]:
+            self.outer[place] = fields
+        if self.outer[place] != fields:
+            return (
+                "outer DSCP, DF, TTL or source port are not those of the other segments of the "
+                "same super-packet"
+            )
+        return None
+
+    def explain(self, data: bytes, layout: Layout) -> list[str]:
+        """The fields in which a frame that was not due differs from the nearest one that was."""
+        packet = self._packet(layout)
+        if packet is None:
+            return []
+        crafted = (packet.source_port or 0) - self.first_port
+        if not 0 <= crafted < len(self._places):
+            return ["no frame of this source port was due"]
+        found = self._stripped(data, layout, packet)
+        expected = nearest(found, map(self._frame, range(*self.firsts[crafted : crafted + 2])))
+        if expected is None or expected == found:
+            return []
+        return differences(found, expected, *self._places[crafted])
+
+    def _packet(self, layout: Layout) -> Packet | None:
+        return layout.inner if self.tunnel else layout.outer
+
+    def _stripped(self, data: bytes, layout: Layout, packet: Packet) -> bytes:
+        """The frame that was sent, out of its tunnel and without padding, in canonical form."""
+        start = (layout.vxlan or 0) + 8 if self.tunnel else 0
+        end = layout.outer.end if self.tunnel else packet.end
+        return canonical(data[start:end], packet.start - start, packet.l4 - start, packet.protocol)
+
+
+def _outer_fields(data: bytes, outer: Packet) -> int:
+    """DSCP, DF, TTL or their like over IPv6, flow label and source port: all in one number."""
+    at = outer.start
+    if outer.family == 4:
+        rest = data[at + 1] << 24 | int.from_bytes(data[at + 6 : at + 9], "big")
+    else:
+        rest = int.from_bytes(data[at : at + 4], "big") << 8 | data[at + 7]
+    return outer.family << 56 | (outer.source_port or 0) << 40 | rest

@@ -1,0 +1,105 @@
+"""Crafted packet sets at both ends, each made once: what is fired of it, and what is due.
+
+It is the same in every burst but for the ports (`crafted packets.first_source_port`), whatever tunnel it goes
+through, and making it takes ten times as long as sending it does. Of each there is one, for one
+burst at a time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from itertools import accumulate
+
+from qualification.messages.bursts import CraftedOrder
+from qualification.wire.crafted.maker import Maker
+from qualification.wire.crafted.packet import VNET_SIZE, CraftedPacket, Path, retarget
+from qualification.wire.crafted.packet_sets import PACKET_SETS
+from qualification.wire.packet import TCP, UDP
+
+from .expected_frames import ExpectedFrames
+from .payload import pool
+
+_KEPT = 128
+"""Crafted packet sets; a plan has some 70, of a quarter of a megabyte on average."""
+_ANY_PORT = 20_000
+
+
+class PreparedSet:
+    """The buffers of a crafted packet set, each with its struct virtio_net_hdr, for PACKET_VNET_HDR.
+
+    Args:
+        crafted_packets: What they are made of.
+
+    Attributes:
+        sizes: Payload bytes of each segment by the number of the crafted packet; 0 for one not to be cut.
+        first_port: Source port of the first crafted packet.
+    """
+
+    def __init__(self, crafted_packets: Iterable[CraftedPacket]) -> None:
+        made = tuple(crafted_packets)
+        buffers = [crafted.vnet() + crafted.frame for crafted in made]
+        self._bytes = bytearray().join(buffers)
+        self._starts = array("I", accumulate(map(len, buffers), initial=0))
+        self._frames = [crafted.frames for crafted in made]
+        self._heads = [
+            (start + VNET_SIZE + crafted.l4, number)
+            for number, (start, crafted) in enumerate(zip(self._starts, made))  # noqa: B905
+        ]
+        self.sizes = array("H", [crafted.gso_size for crafted in made])
+        self.first_port = made[0].source_port
+
+    def retarget(self, port: int) -> None:
+        """Has it go to a port."""
+        self.first_port = retarget(self._bytes, self._heads, port)
+
+    def __iter__(self) -> Iterator[tuple[memoryview, int]]:
+        """Each buffer, and how many frames it makes on the wire."""
+        view = memoryview(self._bytes)
+        for number, frames in enumerate(self._frames):
+            yield view[self._starts[number] : self._starts[number + 1]], frames
+
+
+def packets_of(order: CraftedOrder) -> Iterator[CraftedPacket]:
+    """The crafted packets of a crafted packet set; the same wherever they are made."""
+    path = Path.of(
+        (order.source_mac, order.destination_mac),
+        (order.source, order.destination),
+        order.port,
+        order.mtu,
+        order.ttl,
+        order.tunnel_sum,
+    )
+    make = Maker(path, TCP if order.protocol == "tcp" else UDP, pool(order.seed))
+    return PACKET_SETS[order.packet_set].crafted_packets(make, order.segmented)
+
+
+def prepared_set(order: CraftedOrder) -> PreparedSet:
+    """What is to be fired of a crafted packet set."""
+    prepared = _prepared(_alike(order))
+    prepared.retarget(order.port)
+    return prepared
+
+
+def expected_frames(order: CraftedOrder) -> ExpectedFrames:
+    """What is due of a crafted packet set, none of which has come yet."""
+    expected = _expected(_alike(order))
+    expected.retarget(order.port)
+    return expected
+
+
+def _alike(order: CraftedOrder) -> CraftedOrder:
+    """The same for all orders of which the same is made but for the ports."""
+    return replace(order, port=_ANY_PORT, device="", vni=None if order.vni is None else 0)
+
+
+@lru_cache(_KEPT)
+def _prepared(order: CraftedOrder) -> PreparedSet:
+    return PreparedSet(packets_of(order))
+
+
+@lru_cache(_KEPT)
+def _expected(order: CraftedOrder) -> ExpectedFrames:
+    return ExpectedFrames(packets_of(order), tunnel=order.vni is not None)

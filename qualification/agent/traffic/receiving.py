@@ -1,0 +1,153 @@
+"""Receives one burst on a thread and holds every byte against what was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+
+from qualification.messages.bursts import Delivered, FlowOrder
+
+from .batch import MOST, receive_batch
+from .flow_socket import flow_socket
+from .payload import CHUNK, LARGEST_SMALL, PREFACE, Stream, mark
+
+_SO_RCVBUFFORCE = 33
+_BUFFER = 64 << 20
+"""As large as a burst, bytes: what is lost must be lost by the NIC, not by us."""
+
+
+class Receiver:
+    """Receives one burst on a thread and holds every byte against what was sent."""
+
+    def __init__(self, order: FlowOrder, namespace: int | None) -> None:
+        self._order = order
+        self.received = self._corrupt = self._duplicates = 0
+        self._complete = self._cut_off = False
+        self._last_arrival = time.monotonic()
+        self._closing = threading.Event()
+        self._failure: BaseException | None = None
+        self._socket = flow_socket(order, namespace)
+        try:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.setblocking(False)
+            self._socket.bind((order.destination, order.port))
+            if order.protocol == "tcp":
+                # For the streams: to be woken up for every segment costs more than it brings.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, CHUNK)
+                self._socket.listen(order.streams)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+        self._thread.start()
+
+    @property
+    def complete(self) -> bool:
+        """Everything has come that will; no need to wait longer."""
+        return self._complete
+
+    def quiet_for(self) -> float:
+        """Seconds since something was received, or since the start."""
+        return time.monotonic() - self._last_arrival
+
+    def _run(self) -> None:
+        try:
+            if self._order.protocol == "tcp":
+                self._receive_streams()
+            else:
+                self._receive_datagrams()
+        except BaseException as error:
+            self._failure = error
+
+    def _receive_datagrams(self) -> None:
+        order = self._order
+        batch = receive_batch(order.seed, max(order.payload, LARGEST_SMALL), order.frames + MOST)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            while not self._closing.is_set():
+                selector.select(0.02)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        tally = batch.receive(self._socket)
+                        self._last_arrival = time.monotonic()
+                        self.received, self._corrupt, self._duplicates = tally
+                        self._complete = tally.different >= order.frames
+
+    def _receive_streams(self) -> None:
+        order = self._order
+        ended = 0
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as sockets:
+            selector.register(self._socket, selectors.EVENT_READ)
+            while not self._closing.is_set():
+                for key, _events in selector.select(0.02):
+                    sock = key.fileobj
+                    assert isinstance(sock, socket.socket)
+                    if key.data is None:
+                        stream_socket, _peer = sock.accept()
+                        sockets.enter_context(stream_socket)
+                        stream_socket.setblocking(False)
+                        selector.register(stream_socket, selectors.EVENT_READ, _StreamReader(order))
+                    elif not self._read(sock, key.data):
+                        selector.unregister(sock)
+                        sock.close()
+                        ended += 1
+                self._complete = ended >= order.streams
+
+    def _read(self, sock: socket.socket, reader: _StreamReader) -> bool:
+        """Reads what is there; False at the stream's end."""
+        try:
+            while True:
+                data = sock.recv(1 << 18)
+                if not data:
+                    return False
+                self.received += len(data)
+                self._last_arrival = time.monotonic()
+                self._corrupt += not reader.fits(data)
+        except BlockingIOError:
+            return True
+        except OSError:  # reset: the sender gave up at its deadline
+            self._cut_off = True
+            return False
+
+    def finish(self) -> Delivered:
+        """Ends the burst and says what was delivered."""
+        self._closing.set()
+        self._thread.join()
+        self._socket.close()
+        if self._failure is not None:
+            raise self._failure
+        complete = self._complete and not self._cut_off
+        return Delivered(self.received, self._corrupt, self._duplicates, complete)
+
+
+class _StreamReader:
+    """Follows one stream by position."""
+
+    def __init__(self, order: FlowOrder) -> None:
+        self._order = order
+        self._preface = b""
+        self._stream: Stream | None = None
+        self._position = 0
+
+    def fits(self, data: bytes) -> bool:
+        """Whether the next bytes of the stream are those that were sent."""
+        good = True
+        if self._stream is None:
+            need = PREFACE.size - len(self._preface)
+            self._preface, data = self._preface + data[:need], data[need:]
+            if len(self._preface) < PREFACE.size:
+                return True
+            whose, number = PREFACE.unpack(self._preface)
+            good = whose == mark(self._order.seed) and number < self._order.streams
+            self._stream = Stream(self._order.seed, number if good else 0)
+        # As bytes: views of them are compared one by one, forty times slower.
+        for start in range(0, len(data), CHUNK):
+            piece = data[start : start + CHUNK]
+            good = good and piece == bytes(self._stream.at(self._position, len(piece)))
+            self._position += len(piece)
+        return good

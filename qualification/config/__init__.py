@@ -1,0 +1,1 @@
+"""YAML files that people write: read into models, every problem with its line and column."""

@@ -1,0 +1,104 @@
+"""YAML files that people write, of any form: text to a model, every problem with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from qualification.errors import UsageError
+
+from .document import Document, FileProblem
+from .problems import Form, ModelT, problems_of
+
+
+def parse_as(
+    form: Form[ModelT], text: str, name: str, environ: Mapping[str, str] | None = None
+) -> ModelT:
+    """Read a text as a form.
+
+    Args:
+        form: What it should be.
+        text: The YAML.
+        name: The file that errors speak of.
+        environ: The environment variables that ``${NAME}`` may name; None leaves texts as they are.
+
+    Raises:
+        UsageError: The text cannot be used; tells every problem, with its place.
+    """
+    document = Document(text, name, environ, form.begin_from)
+    try:
+        model = form.root.model_validate(document.data)
+    except ValidationError as error:
+        problems = problems_of(error, document, form)
+    else:
+        if not document.problems:
+            return model
+        problems = document.problems
+    # Outside the except clause, so that no chained traceback can show a value.
+    raise _report(name, problems)
+
+
+def load_as(form: Form[ModelT], path: Path) -> ModelT:
+    """Read a file as a form, its texts as they stand; raises as `parse_as` and `text_of`."""
+    return parse_as(form, text_of(path, form), str(path))
+
+
+def schema_of(form: Form[ModelT]) -> dict[str, Any]:
+    """The JSON schema of a form, for editors and for other tools."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **form.root.model_json_schema(schema_generator=_Untitled),
+        "title": f"vxqual {form.name}",
+    }
+
+
+class _Untitled(GenerateJsonSchema):
+    """Without pydantic's titles for fields, which only say their names again."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
+        return False
+
+
+def text_of(path: Path, form: Form[ModelT]) -> str:
+    """The text of a file.
+
+    Raises:
+        UsageError: There is none, or it is no text.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError("there is no such file", where=str(path), hint=form.examples) from None
+    except IsADirectoryError:
+        hint = "give a file in it"
+        raise UsageError("this is a directory", where=str(path), hint=hint) from None
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise UsageError(
+            f"not UTF-8: byte 0x{content[error.start]:02x}",
+            where=f"{path}:{line}:{column}",
+            hint="save the file as UTF-8",
+        ) from None
+
+
+def _report(name: str, problems: list[FileProblem]) -> UsageError:
+    problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
+    errors = [
+        UsageError(
+            problem.text(), where=f"{name}:{problem.line}:{problem.column}", hint=problem.hint
+        )
+        for problem in problems
+    ]
+    if len(errors) == 1:
+        return errors[0]
+    told = "".join(f"\n{error}" for error in errors).replace("\n", "\n  ")
+    return UsageError(f"{len(errors)} problems{told}", where=name)

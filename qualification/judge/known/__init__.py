@@ -1,0 +1,1 @@
+"""Known failures: expectations files and the cells that they match. Pure."""

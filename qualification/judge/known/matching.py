@@ -1,0 +1,134 @@
+"""Known failures: which cells they are, and which expectations have had their day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatchcase
+
+from qualification.inventory import Nic
+from qualification.judge.outcome import Outcome
+from qualification.judge.result_row import CellRow, row
+from qualification.judge.verdict import Verdict
+
+from .expectations import Expectations, Known
+from .versions import within
+
+_SAYS_NOTHING = (Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED)
+
+
+def expect(outcome: Outcome, dut: Nic, expectations: Expectations | None, today: date) -> Outcome:
+    """The outcome in the light of what is known: KNOWN for a failure that was expected.
+
+    Only what speaks against the NIC can be known of it; the lab's doubts stay doubts.
+
+    Args:
+        outcome: How the cell ends by its evidence.
+        dut: The NIC that was judged.
+        expectations: What is known; None if nothing is.
+        today: The day by which expectations expire.
+    """
+    if expectations is None or not outcome.blames_nic:
+        return outcome
+    judgement = outcome.judgement
+    made = row(outcome.cell, judgement, outcome.evidence)
+    matching = {
+        name: entry
+        for name, entry in expectations.known.items()
+        if judgement.verdict in entry.verdicts and _matches(entry, dut, made)
+    }
+    for name, entry in matching.items():
+        if today <= entry.expires:
+            reason = (
+                f"{entry.reason} ({entry.link}; {name}, until {entry.expires}); "
+                f"{judgement.verdict}: {judgement.reason}"
+            )
+            known = replace(judgement, verdict=Verdict.KNOWN, reason=reason)
+            return replace(outcome, judgement=known, blames_nic=False, expectation=name)
+    for name, entry in matching.items():
+        reason = f"{judgement.reason}; the expectation {name} expired on {entry.expires}"
+        return replace(outcome, judgement=replace(judgement, reason=reason), expectation=name)
+    return outcome
+
+
+@dataclass(frozen=True)
+class ExpectationNote:
+    """Something to do about an expectations file.
+
+    Attributes:
+        kind: "UNEXPECTED PASS", "EXPIRED" or "UNUSED".
+        name: The entry's.
+        text: A sentence for people.
+    """
+
+    kind: str
+    name: str
+    text: str
+
+
+def findings(
+    expectations: Expectations | None,
+    rows: Iterable[CellRow],
+    duts: Mapping[str, Nic],
+    today: date,
+) -> tuple[ExpectationNote, ...]:
+    """What a run shows of the expectations themselves, in the file's order.
+
+    Args:
+        expectations: They; None if there are none.
+        rows: Every cell of the run.
+        duts: The NIC judged, by pair.
+        today: The day by which expectations expire.
+    """
+    if expectations is None:
+        return ()
+    cells = list(rows)
+    found = (
+        _finding(name, entry, [c for c in cells if _matches(entry, duts[c.pair], c)], today)
+        for name, entry in expectations.known.items()
+    )
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _finding(
+    name: str, entry: Known, matching: list[CellRow], today: date
+) -> ExpectationNote | None:
+    telling = [cell for cell in matching if cell.verdict not in _SAYS_NOTHING]
+    if not telling:
+        what = (
+            "none of the cells that match it had anything to show"
+            if matching
+            else "it matches no cell that ran"
+        )
+        return ExpectationNote("UNUSED", name, what)
+    if all(cell.verdict is Verdict.PASS for cell in telling):
+        count = f"all {len(telling)} cells pass" if len(telling) > 1 else "the one cell passes"
+        return ExpectationNote(
+            "UNEXPECTED PASS",
+            name,
+            f"{count} of which was expected: {entry.reason} ({entry.link}). "
+            "If it is healed, remove the entry",
+        )
+    hidden = {cell.id for cell in telling if cell.verdict in entry.verdicts}
+    if today > entry.expires and hidden:
+        return ExpectationNote(
+            "EXPIRED",
+            name,
+            f"it expired on {entry.expires} and hides nothing any more: {entry.reason} "
+            f"({entry.link}). Cells that fail: {len(hidden)}",
+        )
+    return None
+
+
+def _matches(entry: Known, dut: Nic, cell: CellRow) -> bool:
+    """Whether an entry is about a cell, however that ended."""
+    on = cell.effective or cell.requested  # what never ran has nothing in effect
+    return (
+        fnmatchcase(dut.driver, entry.driver)
+        and within(dut.firmware, entry.firmware)
+        and within(dut.host.kernel, entry.kernel)
+        and fnmatchcase(cell.set_id, entry.offload_set)
+        and fnmatchcase(cell.flow.id, entry.flow)
+        and all(on.get(name, False) == wanted for name, wanted in entry.features.items())
+    )

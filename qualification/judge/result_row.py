@@ -1,0 +1,137 @@
+"""A cell's row: what was asked, what was in effect, how it ended. JSON types, for every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qualification.judge.signature.sign import Signature, right_unasked, sign
+from qualification.plan.cells import Cell
+
+from .evidence import Evidence
+from .receive import sign_received
+from .verdict import Judgement, Verdict
+
+
+@dataclass(frozen=True)
+class FlowRow:
+    """See `qualification.plan.flows.Flow`."""
+
+    id: str
+    outer: int
+    outer_checksum: bool
+    inner: int
+    l4: str
+    segmentation: bool
+    port: int
+    packet_set: str = ""
+    tunnel: bool = True
+    state: str = ""
+    direction: str = "send"
+    vlan: str = ""
+    load: str = ""
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """One cell of `matrix.json`.
+
+    Attributes:
+        id: "pair/set/flow", stable between runs.
+        pair: Name of the pair.
+        requested: Features asked for, by kernel name.
+        effective: Those in effect while it ran; empty if it did not run.
+        flow: What was sent.
+        verdict: One of `Verdict`.
+        frames: Frames judged, of those that the NIC had its part in; frames sent to it, of what it
+            receives.
+        bad: Wrong ones among them; of what it receives, false accepts and false rejects.
+        lost: Frames handed to the NIC that the peer never saw; right ones that it never got.
+        rate: bad / frames; null of no frames.
+        rate_low: Lower bound of the rate at the run's confidence.
+        rate_high: Upper bound; for a PASS, the rate it excludes.
+        signature: What the hardware did, as the bytes of the wrong frames tell; null without any.
+        culprit: The fewest features whose turning off heals the flow, where that is known; or what
+            asks its VXLAN device for outer checksums, "udpcsum" or "noudp6zerocsumtx".
+        reason: A sentence for people.
+        expectation: The entry of the expectations file that hides a failure, or did until it
+            expired.
+    """
+
+    id: str
+    pair: str
+    requested: dict[str, bool]
+    effective: dict[str, bool]
+    flow: FlowRow
+    verdict: Verdict
+    frames: int
+    bad: int
+    lost: int
+    rate: float | None
+    rate_low: float
+    rate_high: float
+    signature: str | None
+    culprit: list[str] | None
+    reason: str
+    expectation: str | None
+
+    @property
+    def set_id(self) -> str:
+        """The row of the matrix: the middle of "pair/set/flow"."""
+        return self.id[len(self.pair) + 1 : -len(self.flow.id) - 1]
+
+
+def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) -> Signature | None:
+    """What the hardware did in a cell that fails; None where no wrong frame was kept."""
+    if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
+        return None
+    if cell.flow.direction == "receive":
+        return sign_received(evidence)
+    frames = [frame for burst in evidence.bursts for frame in burst.received.captured.samples]
+    unasked = sum(burst.received.captured.unasked for burst in evidence.bursts)
+    if not frames and unasked:
+        return right_unasked(unasked)
+    return sign(frames, cell.flow)
+
+
+def row(
+    cell: Cell,
+    judgement: Judgement,
+    evidence: Evidence | None = None,
+    expectation: str | None = None,
+) -> CellRow:
+    """The row of a judged cell; without evidence, of one that never got so far."""
+    flow = cell.flow
+    signature = signature_of(cell, judgement, evidence)
+    requested = cell.offloads.requested | dict.fromkeys(cell.unsupported, True)
+    return CellRow(
+        id=cell.id,
+        pair=cell.pair,
+        requested=requested,
+        effective=evidence.effective if evidence else {},
+        flow=FlowRow(
+            flow.id,
+            flow.outer,
+            flow.outer_checksum,
+            flow.inner,
+            flow.l4,
+            flow.segmentation,
+            flow.port,
+            flow.packet_set,
+            flow.tunnel,
+            flow.state,
+            flow.direction,
+            flow.vlan,
+            flow.load,
+        ),
+        verdict=judgement.verdict,
+        frames=judgement.frames,
+        bad=judgement.bad,
+        lost=judgement.lost,
+        rate=judgement.rate.value,
+        rate_low=judgement.rate.low,
+        rate_high=judgement.rate.high,
+        signature=str(signature) if signature else None,
+        culprit=None,
+        reason=judgement.reason,
+        expectation=expectation,
+    )

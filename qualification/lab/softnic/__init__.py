@@ -1,0 +1,1 @@
+"""The soft NIC: a TAP device whose process does what the kernel offloads to it."""

@@ -1,0 +1,91 @@
+"""Firmwares that are good, most of them in an unusual way: whoever calls one wrong is wrong."""
+
+from __future__ import annotations
+
+import time
+
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.wire.dissect import dissect
+
+from .parts import TCP, tunnel_in, tunnel_of
+from .registry import FirmwareState, firmware
+from .segments import keep_id
+
+
+@firmware("good", good=True, touches="nothing")
+def good(_job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+    """Do what was asked."""
+    return frames
+
+
+@firmware("constant-ip-id", good=True, touches="segmented")
+def constant_ip_id(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+    """Give all segments of a super-packet one IPv4 id where DF is set, as RFC 6864 allows."""
+    tunnel = tunnel_of(job, frames) if job.gso != GSO_NONE else None
+    for layer in (tunnel.outer, tunnel.inner) if tunnel else ():
+        if layer and layer.family == 4 and frames[0][layer.l3 + 6] & 0x40:
+            keep_id(frames, layer)
+    return frames
+
+
+@firmware("tcp-ffff", good=True)
+def tcp_ffff(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+    """Send a TCP checksum that is computed as 0 as 0xffff; they are one number (RFC 1624)."""
+    tunnel = tunnel_of(job, frames)
+    inner = tunnel.inner if tunnel else None
+    if inner and inner.asked and inner.protocol == TCP:
+        for frame in frames:
+            if inner.read(frame) == 0:
+                inner.write(frame, 0xFFFF)
+    return frames
+
+
+@firmware("pad-long", good=True, touches="all", to=128, byte=0)
+def pad_long(_job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Pad Ethernet frames to more than they need, with any `byte`: it is behind all lengths."""
+    filler = bytes((int(state.knobs["byte"]) & 0xFF,))
+    for frame in frames:
+        frame.extend(filler * max(0, int(state.knobs["to"]) - len(frame)))
+    return frames
+
+
+@firmware("reorder-flows", good=True, acts="path")
+def reorder_flows(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Let frames overtake those of another flow, and never one of their own."""
+    held: list[bytearray] = state.memory.pop("held", [])  # type: ignore[assignment]
+    if not frames:
+        return held
+    flow = _flow(frames[0])
+    if any(_flow(frame) != flow for frame in frames):
+        return held + frames
+    if not held:
+        state.memory["held"] = frames
+        return []
+    return held + frames if _flow(held[0]) == flow else frames + held
+
+
+@firmware("slow-link", good=True, acts="path", mbit=200)
+def slow_link(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Send no faster than so many `mbit` in a second."""
+    now = time.monotonic()
+    free = float(state.memory.get("free", now))  # type: ignore[arg-type]
+    if free > now:
+        time.sleep(free - now)
+    seconds = sum(map(len, frames)) * 8 / (max(1, int(state.knobs["mbit"])) * 1e6)
+    state.memory["free"] = max(free, now) + seconds
+    return frames
+
+
+@firmware("lossy", good=True, acts="path", p=0.01)
+def lossy(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Lose a share `p` of the frames in tunnels, at random; those that arrive are right."""
+    return [frame for frame in frames if not (state.chance("p") and tunnel_in(frame))]
+
+
+def _flow(frame: bytearray) -> bytes:
+    """Name a frame's flow: addresses and ports as on the wire, or MACs where there is no IP."""
+    layout = dissect(bytes(frame[:200]), len(frame), frozenset())
+    if layout is None:
+        return bytes(frame[:14])
+    outer = layout.outer
+    return outer.addresses + bytes(frame[outer.l4 : outer.l4 + 4])

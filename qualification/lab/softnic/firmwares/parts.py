@@ -1,0 +1,196 @@
+"""What firmwares get wrong is a checksum, nearly always: where it is, and how it is made."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from struct import Struct
+
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_checksum
+from qualification.wire.dissect import dissect
+from qualification.wire.packet import Packet
+
+U16 = Struct("!H")
+TCP, UDP = 6, 17
+UDP_LENGTH = 4
+_FIELD = {UDP: 6, TCP: 16}
+_VXLAN_SIZE, _ETHERNET_SIZE = 8, 14
+_VXLAN_FLAGS = b"\x08\x00\x00\x00"  # I set, all else reserved (RFC 7348 section 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An IP header and the UDP or TCP header on it, the same in every frame of a job.
+
+    Attributes:
+        family: 4 or 6.
+        l3: Where the IP header is, in bytes from the frame's start.
+        l4: Where the UDP or TCP header is.
+        protocol: UDP or TCP.
+        field: Where the checksum is.
+        asked: Whether the NIC has to make that checksum.
+    """
+
+    family: int
+    l3: int
+    l4: int
+    protocol: int
+    field: int
+    asked: bool
+
+    def end(self, frame: bytes | bytearray) -> int:
+        """Say where the packet ends by its IP length; a trailer may follow."""
+        if self.family == 4:
+            return self.l3 + int(U16.unpack_from(frame, self.l3 + 2)[0])
+        return self.l3 + 40 + int(U16.unpack_from(frame, self.l3 + 4)[0])
+
+    def read(self, frame: bytes | bytearray) -> int:
+        """Read the checksum."""
+        return int(U16.unpack_from(frame, self.field)[0])
+
+    def write(self, frame: bytearray, value: int) -> None:
+        """Write the checksum."""
+        U16.pack_into(frame, self.field, value)
+
+    def summed(
+        self,
+        frame: bytearray,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        length: int | None = None,
+        more: bytes = b"",
+    ) -> int:
+        """Make the checksum; each argument is a way to get it wrong.
+
+        Args:
+            frame: Its field counts as 0.
+            start: Where the summed range starts; `l4` is right.
+            end: Where it ends; the packet's end is right.
+            length: The pseudo-header's; that from `l4` to the packet's end is right.
+            more: Bytes that are summed behind the range.
+        """
+        until = self.end(frame)
+        if length is None:
+            length = until - self.l4
+        addresses, width = (self.l3 + 12, 4) if self.family == 4 else (self.l3 + 8, 16)
+        covered = bytearray(frame)
+        self.write(covered, 0)
+        total = ones_sum(
+            covered[self.l4 if start is None else start : until if end is None else end] + more
+        ) + pseudo_sum(
+            bytes(frame[addresses : addresses + width]),
+            bytes(frame[addresses + width : addresses + 2 * width]),
+            self.protocol,
+            length,
+        )
+        return udp_checksum(total) if self.protocol == UDP else checksum(total)
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Where things are in the frames of one job that goes into a VXLAN.
+
+    Attributes:
+        outer: The packet on the wire.
+        inner: The packet in the tunnel; None if it is neither TCP nor UDP.
+        port: UDP destination port of the tunnel.
+        vni: VXLAN network identifier.
+        ethernet: Where the frame in the tunnel starts.
+    """
+
+    outer: Layer
+    inner: Layer | None
+    port: int
+    vni: int
+    ethernet: int
+
+    def chosen(self, word: object) -> list[Layer]:
+        """Give the layers that a knob means, inner first, where the NIC has to make a checksum.
+
+        Args:
+            word: "inner", "outer" or "both".
+        """
+        layers = {"inner": (self.inner,), "outer": (self.outer,)}
+        both = (self.inner, self.outer)
+        return [layer for layer in layers.get(str(word), both) if layer and layer.asked]
+
+    def settle(self, frame: bytearray) -> None:
+        """Make the outer checksum anew over what has been changed inside.
+
+        A NIC that makes both adds up what it sends. Where the stack has made the outer one,
+        on the promise of an inner one (Documentation/networking/checksum-offloads.rst, LCO),
+        it becomes wrong with the inner.
+        """
+        if self.outer.asked:
+            self.outer.write(frame, self.outer.summed(frame))
+
+
+def tunnel_of(job: Job, frames: list[bytearray]) -> Tunnel | None:
+    """Find the tunnel in the frames of a job.
+
+    The kernel says where it wants an inner checksum. Where it asks only for an outer one, as for
+    ICMP inside, or for none, a frame is in a tunnel if it looks like VXLAN, on whatever port.
+
+    Args:
+        job: What the kernel asks for.
+        frames: What an honest NIC would send for it.
+
+    Returns:
+        None for traffic that is in no tunnel.
+    """
+    if not frames:
+        return None
+    return tunnel_in(frames[0], job)
+
+
+def tunnel_in(frame: bytes | bytearray, job: Job | None = None) -> Tunnel | None:
+    """Find the tunnel in one frame, by the job if there is one, else by its looks."""
+    data = bytes(frame)
+    plain = dissect(data, None, frozenset())
+    if plain is None or plain.outer.protocol != UDP or plain.outer.destination_port is None:
+        return None
+    outer, port = plain.outer, plain.outer.destination_port
+    inside = job is not None and job.needs_csum and job.csum_start > outer.l4
+    vxlan = outer.l4 + 8
+    if data[vxlan : vxlan + 4] != _VXLAN_FLAGS and not inside:
+        return None
+    layout = dissect(data, None, frozenset({port}))
+    if layout is None or layout.vni is None:
+        return None
+    asked, inner_asked = False, False
+    if job is not None:
+        at = job.csum_start if job.needs_csum else 0
+        asked = job.tunnel_csum if job.gso != GSO_NONE else at == outer.l4
+        inner_asked = layout.inner is not None and at == layout.inner.l4
+    tunnel_sum = _layer(outer, asked)
+    assert tunnel_sum
+    inner = _layer(layout.inner, inner_asked) if layout.inner else None
+    return Tunnel(tunnel_sum, inner, port, layout.vni, vxlan + _VXLAN_SIZE)
+
+
+def _layer(packet: Packet, asked: bool) -> Layer | None:
+    offset = _FIELD.get(packet.protocol)
+    if offset is None:
+        return None
+    field = packet.l4 + offset
+    return Layer(packet.family, packet.start, packet.l4, packet.protocol, field, asked)
+
+
+def garble(frame: bytearray, at: int, rng: random.Random) -> None:
+    """Put noise over a checksum so that it is wrong by every reading.
+
+    The new value is never 0, which would mean "none" to UDP, and never the same one's complement
+    number as before: 0x0000 and 0xffff are one.
+
+    Args:
+        frame: Changed in place.
+        at: Where the checksum is, in bytes from the frame's start.
+        rng: Where the noise comes from.
+    """
+    (right,) = U16.unpack_from(frame, at)
+    wrong = right
+    while wrong == 0 or wrong % 65535 == right % 65535:
+        wrong = right ^ rng.randrange(1, 65536)
+    U16.pack_into(frame, at, wrong)

@@ -1,0 +1,50 @@
+"""Faults of the path: what happens to frames between the two NICs."""
+
+from __future__ import annotations
+
+from qualification.wire.checksum import udp_checksum
+
+from .parts import U16, tunnel_in
+from .registry import FirmwareState, firmware
+
+_VLAN = b"\x81\x00"
+
+
+@firmware("zero-updated", acts="path", shift=256)
+def zero_updated(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Translate the outer source port by `shift`, and update even a checksum of 0 by the change.
+
+    A NAT updates a checksum by what it changes (RFC 1624). 0 means that there is none, and has
+    to stay; here it becomes the change itself. All others come out right.
+    """
+    for frame in frames:
+        tunnel = tunnel_in(frame)
+        if not tunnel:
+            continue
+        outer = tunnel.outer
+        (old,) = U16.unpack_from(frame, outer.l4)
+        new = (old + int(state.knobs["shift"])) & 0xFFFF
+        U16.pack_into(frame, outer.l4, new)
+        outer.write(frame, udp_checksum(new - old - outer.read(frame)))
+    return frames
+
+
+@firmware("path-drop", acts="path", port=8472, vni=0)
+def path_drop(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Drop valid VXLAN to `port` (of one `vni`, if not 0); other bytes on that port pass."""
+    return [frame for frame in frames if not _is_dropped(frame, state)]
+
+
+@firmware("untagged-only", acts="path", good=True)
+def untagged_only(frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+    """Let no frame with a VLAN tag through, as an access port of a switch does."""
+    return [frame for frame in frames if frame[12:14] != _VLAN]
+
+
+def _is_dropped(frame: bytearray, state: FirmwareState) -> bool:
+    tunnel = tunnel_in(frame)
+    return (
+        tunnel is not None
+        and tunnel.port == state.knobs["port"]
+        and state.knobs["vni"] in (0, tunnel.vni)
+    )

@@ -1,0 +1,118 @@
+"""Transmit faults in cutting super-packets, and frames that are lost or damaged as a whole."""
+
+from __future__ import annotations
+
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.wire.checksum import checksum, ones_sum
+
+from .checksums import write_wrong
+from .parts import U16, UDP, UDP_LENGTH, Layer, tunnel_of
+from .registry import FirmwareState, firmware
+
+_INNER_FIRST = ("inner", "outer", "both")
+_DONT_FRAGMENT = 0x40
+
+
+@firmware("super-length", touches="segmented", layer=_INNER_FIRST, where=("sum", "header"))
+def super_length(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Use the length of the super-packet in every segment: in the sum, or in UDP's header too."""
+    tunnel = tunnel_of(job, frames)
+    if not tunnel or job.gso == GSO_NONE:
+        return frames
+
+    def too_long(frame: bytearray, layer: Layer) -> int:
+        length = len(job.frame) - layer.l4
+        if state.knobs["where"] == "header" and layer.protocol == UDP:
+            U16.pack_into(frame, layer.l4 + UDP_LENGTH, length)
+        return layer.summed(frame, length=length)
+
+    return write_wrong(frames, tunnel, state, too_long)
+
+
+@firmware("last-exact", touches="segmented")
+def last_exact(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+    """Take the last segment for empty when the payload is an exact multiple of the MSS.
+
+    The inner sum, and the length in an inner UDP header, are those of a segment without payload.
+    """
+    tunnel = tunnel_of(job, frames)
+    if not tunnel or not tunnel.inner or job.gso == GSO_NONE:
+        return frames
+    inner, last = tunnel.inner, frames[-1]
+    headers = 8 if inner.protocol == UDP else (last[inner.l4 + 12] >> 4) * 4
+    if len(last) - inner.l4 - headers != job.gso_size:
+        return frames
+    if inner.protocol == UDP:
+        U16.pack_into(last, inner.l4 + UDP_LENGTH, headers)
+    inner.write(last, inner.summed(last, length=headers))
+    tunnel.settle(last)
+    return frames
+
+
+@firmware("small-mss", touches="segmented", below=64, single=True)
+def small_mss(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Drop super-packets in a tunnel with an MSS under `below`, or of a `single` segment."""
+    if not job.tunnel:
+        return frames
+    too_small = job.gso_size < int(state.knobs["below"])
+    return [] if too_small or (state.knobs["single"] and len(frames) == 1) else frames
+
+
+@firmware(
+    "ip-header", touches="segmented", layer=("outer", "inner", "both"), field=("checksum", "id")
+)
+def ip_header(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Give every segment the first one's IPv4 header checksum, or its ID although DF is 0."""
+    tunnel = tunnel_of(job, frames)
+    if not tunnel or job.gso == GSO_NONE:
+        return frames
+    word = state.knobs["layer"]
+    layers = [tunnel.inner] if word in ("inner", "both") else []
+    layers += [tunnel.outer] if word in ("outer", "both") else []
+    for layer in layers:
+        if layer is None or layer.family != 4:
+            continue
+        if state.knobs["field"] == "id":
+            if not frames[0][layer.l3 + 6] & _DONT_FRAGMENT:
+                keep_id(frames, layer)
+            continue
+        for frame in frames[1:]:
+            frame[layer.l3 + 10 : layer.l3 + 12] = frames[0][layer.l3 + 10 : layer.l3 + 12]
+            if layer is tunnel.inner:
+                tunnel.settle(frame)
+    return frames
+
+
+def keep_id(frames: list[bytearray], layer: Layer) -> None:
+    """Give all segments the IPv4 id of the first, under a right header checksum.
+
+    No other checksum changes with it: an IPv4 header, its checksum included, adds up to nothing.
+    """
+    l3 = layer.l3
+    for frame in frames[1:]:
+        frame[l3 + 4 : l3 + 6] = frames[0][l3 + 4 : l3 + 6]
+        U16.pack_into(frame, l3 + 10, 0)
+        header = frame[l3 : l3 + (frame[l3] & 0x0F) * 4]
+        U16.pack_into(frame, l3 + 10, checksum(ones_sum(header)))
+
+
+@firmware("silent-drop", of=("tunnel", "segmented"), p=1.0)
+def silent_drop(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Drop frames in a tunnel, all that ask for work or only the `segmented`; a counter rises."""
+    if not job.needs_csum or not tunnel_of(job, frames):
+        return frames
+    if state.knobs["of"] == "segmented" and job.gso == GSO_NONE:
+        return frames
+    return [] if state.chance("p") else frames
+
+
+@firmware("vlan-lost-short", below=65)
+def vlan_lost_short(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Lose the outer VLAN tag where the frame inside the tunnel is shorter than `below` bytes."""
+    tunnel = tunnel_of(job, frames)
+    if not tunnel or not job.needs_csum or tunnel.outer.l3 == 14:
+        return frames
+    for frame in frames:
+        if len(frame) - tunnel.ethernet < int(state.knobs["below"]):
+            del frame[12:16]
+    return frames

@@ -1,0 +1,31 @@
+"""Transmit faults that are another one, on a part of the traffic."""
+
+from __future__ import annotations
+
+from qualification.lab.softnic.tx_descriptor import Job
+
+from .parts import tunnel_of
+from .registry import FirmwareState, commit, firmware
+
+
+@firmware("v6-only", fault="seed-left", layer=("inner", "outer", "either"))
+def v6_only(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Commit another `fault`, as it is by default, only where the given layer is IPv6."""
+    tunnel = tunnel_of(job, frames)
+    if not tunnel:
+        return frames
+    is_v6 = {
+        "inner": tunnel.inner is not None and tunnel.inner.family == 6,
+        "outer": tunnel.outer.family == 6,
+    }
+    if not is_v6.get(str(state.knobs["layer"]), any(is_v6.values())):
+        return frames
+    return commit(str(state.knobs["fault"]), job, frames, state)
+
+
+@firmware("queue-k", fault="seed-left", queue=1)
+def queue_k(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Commit another `fault`, as it is by default, only on one transmit queue, counted from 0."""
+    if job.queue != state.knobs["queue"]:
+        return frames
+    return commit(str(state.knobs["fault"]), job, frames, state)

@@ -1,0 +1,1 @@
+"""What controller and agents say to each other: orders, answers and their decoder."""

@@ -1,0 +1,130 @@
+"""What crosses between the controller and a host about the host: what it is, what to make there.
+
+As with `messages`: frozen dataclasses of JSON types, for Python 3.9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TunnelOrder:
+    """One VXLAN device, made on the underlay into the tunnel namespace.
+
+    Attributes:
+        name: Device name inside the namespace.
+        vni: VXLAN network identifier.
+        link: The underlay interface.
+        local: Own underlay address; its family is the outer family.
+        remote: The other end's underlay address.
+        port: UDP destination port.
+        checksum: Whether the kernel is to ask for an outer UDP checksum.
+        mac: Own inner MAC address.
+        remote_mac: The other end's.
+        addresses: Own inner interface addresses, "10.18.1.1/24".
+        neighbours: The other end's inner addresses.
+        mtu: Inner MTU, bytes.
+        source_port: The one UDP source port of all its packets; 0 for one of each inner flow.
+    """
+
+    name: str
+    vni: int
+    link: str
+    local: str
+    remote: str
+    port: int
+    checksum: bool
+    mac: str
+    remote_mac: str
+    addresses: tuple[str, ...]
+    neighbours: tuple[str, ...]
+    mtu: int
+    source_port: int = 0
+
+
+@dataclass(frozen=True)
+class VlanOrder:
+    """A VLAN device on the underlay interface, for tunnels of tagged packets.
+
+    Attributes:
+        name: The device's.
+        vlan: VLAN identifier, 1 to 4094 (IEEE 802.1Q).
+        addresses: Own underlay interface addresses in the VLAN.
+        neighbours: The other end's.
+        remote_mac: The other end's MAC address.
+    """
+
+    name: str
+    vlan: int
+    addresses: tuple[str, ...]
+    neighbours: tuple[str, ...]
+    remote_mac: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One ethtool feature as the kernel sees it (net/core/dev.c, hw_features and features).
+
+    Attributes:
+        hw: It can be switched.
+        wanted: It was asked for.
+        active: It is in effect.
+    """
+
+    hw: bool
+    wanted: bool
+    active: bool
+
+
+@dataclass(frozen=True)
+class NicFacts:
+    """What a host says about one of its interfaces; None where it does not say."""
+
+    interface: str
+    mac: str
+    mtu: int
+    up: bool
+    carrier: bool
+    driver: str | None
+    driver_version: str | None
+    firmware: str | None
+    bus: str | None
+    pci_id: str | None
+    speed_mbps: int | None
+    queues: dict[str, int]
+    rings: dict[str, int]
+    devlink: dict[str, str]
+    addresses: tuple[str, ...]
+    features: dict[str, Feature]
+    max_mtu: int | None = None
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What a host says about itself.
+
+    Attributes:
+        verifier: Which verifier judges frames there, and why that one: `wire.native.Native.says`.
+    """
+
+    hostname: str
+    kernel: str
+    os: str
+    cpu: str
+    cpus: int
+    python: str
+    namespace: int
+    interfaces: tuple[str, ...]
+    verifier: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way, found before anything was changed."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,68 @@
+"""The conversation between controller and agent: JSON lines on the SSH channel's stdin and stdout.
+
+::
+
+    <- {"vxqual":1,"version":1,"python":[3,11,7],"pid":4711,"uid":0}     the greeting, once
+    -> {"id":1,"op":"send","args":{"frames":100}}
+    <- {"id":1,"event":{"sent":50}}                                      any number of them
+    <- {"id":1,"result":{"sent":100}}                                    or {"id":1,"error":{...}}
+    -> {"id":2,"op":"bye","args":{}}
+    <- {"id":2,"result":…}                                               the report of the undo
+
+Lines are ASCII; bytes travel as base64. An empty line says "still here" and is not answered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+PROTOCOL = 1
+LINE_LIMIT = 64 << 20
+HEARTBEAT = 15.0
+"""Seconds between the controller's empty lines."""
+SILENCE = 90.0
+"""Seconds without a word after which the controller counts as gone. A cut cable ends no channel
+that sshd would notice within hours, and the host must not stay changed for so long."""
+
+
+class AgentProblem(Exception):  # noqa: N818  (it is a reply, not a crash)
+    """An order cannot be carried out; the controller raises it as an `AgentError`.
+
+    Args:
+        kind: A word for programs, such as "no-such-interface".
+        message: What is wrong, in one sentence without a full stop.
+        hint: What to do next.
+        **data: JSON values that say more.
+    """
+
+    def __init__(self, kind: str, message: str, hint: str | None = None, **data: Any) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.hint, self.data = kind, message, hint, data
+
+    def as_json(self) -> dict[str, Any]:
+        """What an error reply carries."""
+        return {"kind": self.kind, "message": self.message, "hint": self.hint, "data": self.data}
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return vars(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def encoded(message: Mapping[str, Any], other: Callable[[Any], Any] = fields_of) -> bytes:
+    """A message as it travels, without the end of its line.
+
+    Args:
+        message: Of JSON values and dataclasses, which travel as objects of their fields.
+        other: Makes JSON values of what is none.
+
+    Raises:
+        TypeError: There is something in it that has no JSON value.
+        ValueError: The same of a number.
+    """
+    text = json.dumps(message, separators=(",", ":"), allow_nan=False, default=other)
+    return text.encode("ascii")

@@ -1,0 +1,127 @@
+"""A stored run judged again: other demands, the same evidence, no host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from qualification.errors import UsageError, exit_code
+from qualification.judge.controls import ControlResult, judge_again
+from qualification.judge.culprit.findings import explained, mitigations
+from qualification.judge.known.matching import ExpectationNote, expect, findings
+from qualification.judge.outcome import Outcome, decide, never_ran, untrusted
+from qualification.judge.result_row import CellRow, row
+from qualification.judge.verdict import Demand, Judgement, Verdict
+from qualification.plan.cells import Cell
+
+from . import matrix
+from .run_directory import CellEntry, StoredRun
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run as it comes out now.
+
+    Attributes:
+        matrix: The results.
+        exit_code: What a run that came out so ends with.
+        troubles: Errors of the lab in that run that are no cell's.
+        findings: What it shows of the expectations.
+    """
+
+    matrix: matrix.Matrix
+    exit_code: int
+    troubles: tuple[str, ...]
+    findings: tuple[ExpectationNote, ...]
+
+
+def judge(
+    run: StoredRun, today: date, rate: float | None = None, confidence: float | None = None
+) -> Judged:
+    """Judges every control and every cell of a stored run.
+
+    Args:
+        run: It.
+        today: The day by which expectations expire.
+        rate: Share of corrupted frames to exclude; the run's own if None.
+        confidence: With which it is to be excluded; the run's own if None.
+    """
+    asked = run.campaign.demand
+    demand = Demand(
+        asked.rate if rate is None else rate,
+        asked.confidence if confidence is None else confidence,
+    )
+    campaign = replace(run.campaign, demand=demand)
+    controls = {
+        pair: {
+            name: judge_again(result, demand, campaign.ends(pair).port)
+            for name, result in results.items()
+        }
+        for pair, results in run.controls.items()
+    }
+    outcomes = [
+        expect(
+            _outcome(cell, run.entries.get(cell.id), controls.get(cell.pair, {}), demand),
+            campaign.ends(cell.pair).dut,
+            campaign.expectations,
+            today,
+        )
+        for cell in run.cells
+    ]
+    distrust = [
+        control
+        for results in controls.values()
+        for control in results.values()
+        if not (control.trusted or control.blocked)
+    ]
+    rows = [
+        _with_culprit(row(o.cell, o.judgement, o.evidence, o.expectation), run) for o in outcomes
+    ]
+    return Judged(
+        matrix.build(campaign, rows, mitigation=mitigations(run.culprits.values())),
+        exit_code(
+            blamed=any(outcome.blames_nic for outcome in outcomes),
+            doubted=bool(distrust or run.troubles or any(outcome.doubtful for outcome in outcomes)),
+        ),
+        run.troubles,
+        findings(campaign.expectations, rows, campaign.duts, today),
+    )
+
+
+def _with_culprit(made: CellRow, run: StoredRun) -> CellRow:
+    """What was found of a cell that fails; nobody looked for what fails by new demands only."""
+    failing = made.verdict in (Verdict.FAIL, Verdict.LOSS, Verdict.KNOWN)
+    return explained(made, run.culprits.get(made.pair) if failing else None)
+
+
+def _outcome(
+    cell: Cell, entry: CellEntry | None, controls: Mapping[str, ControlResult], demand: Demand
+) -> Outcome:
+    if entry is None:
+        return never_ran(cell)
+    if entry.evidence is not None:
+        return decide(cell, entry.evidence, controls, demand)
+    never = entry.verdict in (Verdict.UNTRUSTED, Verdict.UNSUPPORTED)
+    forbidden = untrusted(cell, controls) if never else None
+    stays = Judgement(entry.verdict or Verdict.ERROR, entry.reason)
+    return forbidden or Outcome(cell, stays, None, False)
+
+
+def write(judged: Judged, directory: Path) -> Path:
+    """Writes `matrix.json` into a directory, made if need be; returns the file.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    path = directory / "matrix.json"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        matrix.write(judged.matrix, path)
+    except OSError as error:
+        raise UsageError(
+            f"results cannot be written to {directory}: {error.strerror}",
+            hint="give a directory that you may write to, or one that can be made",
+        ) from None
+    return path

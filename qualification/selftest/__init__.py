@@ -1,0 +1,1 @@
+"""`vxqual selftest`: the suite tried on every firmware of the soft NIC."""

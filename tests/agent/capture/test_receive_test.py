@@ -1,0 +1,152 @@
+"""Frames right and wrong on purpose, on the real kernel: what it delivers when no NIC vouches."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from qualification.agent.capture.receive_test import receive_frames_of
+from qualification.agent.waiting import QUIET_SECONDS
+from qualification.messages.host import TunnelOrder
+from qualification.messages.protocol import AgentProblem
+from qualification.messages.receive import ReceiveOrder
+from qualification.wire.crafted.receive_tests import REFERENCE, RIGHT, WRONG
+from qualification.wire.verify import check
+
+pytestmark = pytest.mark.lab
+
+UNDERLAY = {4: ("198.18.9.1", "198.18.9.2"), 6: ("fd00:1809::1", "fd00:1809::2")}
+INSIDE = {4: ("10.86.77.1", "10.86.77.77"), 6: ("fd56:77::1", "fd56:77::77")}
+MAC, NOBODY = "02:00:00:00:4d:01", "02:56:58:00:00:4d"
+
+
+@pytest.fixture
+def dut(net: Any, local_agent: Any) -> Any:
+    """`dut(outer)`: two hosts on a wire, and the agent of the one that has a tunnel."""
+    left, right = net.wire()
+
+    def begin(outer: int) -> tuple[Any, Any, Any]:
+        agent = local_agent(left)
+        width = 24 if outer == 4 else 64
+        address = f"{UNDERLAY[outer][0]}/{width}"
+        agent("prepare", interface="w0", addresses=[address], allow_management=False)
+        tunnel = TunnelOrder(
+            "vx77", 77, "w0", *UNDERLAY[outer], 4789, True, MAC, NOBODY,
+            ("10.86.77.1/24", "fd56:77::1/64"), (), 1430,
+        )  # fmt: skip
+        agent("make_tunnels", orders=[asdict(tunnel)])
+        return agent, left, right
+
+    return begin
+
+
+def order(outer: int, inner: int, protocol: Any, left: Any, right: Any) -> ReceiveOrder:
+    return ReceiveOrder(
+        vni=77, protocol=protocol, device="vx77", vxlan_port=4789,
+        source_mac=right.mac("w0"), destination_mac=left.mac("w0"),
+        source=UNDERLAY[outer][1], destination=UNDERLAY[outer][0],
+        inner_source_mac=NOBODY, inner_destination_mac=MAC,
+        inner_source=INSIDE[inner][1], inner_destination=INSIDE[inner][0],
+        port=20_000, mtu=1500, inner_mtu=1430, seed=7,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("gro", ["on", "off"])
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(("outer", "inner"), [(4, 4), (4, 6), (6, 4), (6, 6)])
+def test_the_kernel_delivers_what_is_right_and_nothing_else(
+    dut: Any, outer: int, inner: int, protocol: str, gro: str
+) -> None:
+    agent, left, right = dut(outer)
+    left.run("ethtool", "-K", "w0", "gro", gro)
+    burst = order(outer, inner, protocol, left, right)
+    agent("expect_received", order=asdict(burst))
+    made = receive_frames_of(burst)
+    right.inject("w0", *(receive_frame.frame for receive_frame in made))
+    told = agent("collect_received")
+    assert (told["strangers"], told["drops"], told["samples"]) == (0, 0, [])
+    assert sum(tally["frames"] for tally in told["tallies"]) == len(made)
+    assert {tally["shape"] for tally in told["tallies"]} <= {*RIGHT, *WRONG, REFERENCE}
+    for tally in told["tallies"]:
+        assert bool(tally["wrong"]) == (tally["shape"] in WRONG), tally
+        expected = 0 if tally["wrong"] or tally["shape"] == REFERENCE else tally["frames"]
+        assert (tally["delivered"], tally["altered"]) == (expected, 0), tally
+        assert tally["captured"] == tally["frames"], tally
+        if gro == "off":  # what GRO has merged is unfinished, what it has checked is vouched for
+            assert (tally["csum_valid"], tally["csum_not_ready"]) == (0, 0), tally
+    wrong = sum(tally["frames"] for tally in told["tallies"] if tally["wrong"])
+    counted = sum(
+        value for name, value in told["counters"].items()
+        if name.endswith(("InCsumErrors", "Ip.InHdrErrors"))
+    )  # fmt: skip
+    assert counted == wrong
+
+
+def test_who_asks_late_waits_all_the_same(dut: Any) -> None:
+    """The sender took longer to make the frames than the wire is ever quiet."""
+    agent, left, right = dut(4)
+    burst = order(4, 4, "udp", left, right)
+    agent("expect_received", order=asdict(burst))
+    frames = [receive_frame.frame for receive_frame in receive_frames_of(burst)]
+    time.sleep(1.2 * QUIET_SECONDS)
+    sender = threading.Timer(QUIET_SECONDS / 3, right.inject, ("w0", *frames))
+    sender.start()
+    told = agent("collect_received")
+    sender.join()
+    assert sum(tally["captured"] for tally in told["tallies"]) == len(frames)
+
+
+def test_what_came_otherwise_than_it_was_sent(dut: Any) -> None:
+    agent, left, right = dut(4)
+    burst = order(4, 4, "udp", left, right)
+    agent("expect_received", order=asdict(burst))
+    frames = {
+        receive_frame.shape: receive_frame.frame for receive_frame in receive_frames_of(burst)
+    }
+    flipped = bytearray(frames["zero-outer"])
+    flipped[-1] ^= 1
+    # Of another seed, and right in all its checksums: what an application gets is not what was due.
+    other = next(a for a in receive_frames_of(replace(burst, seed=8)) if a.shape == "even")
+    right.inject("w0", bytes(flipped), other.frame)
+    told = agent("collect_received")
+    came = {(t["shape"], *t["wrong"]): t for t in told["tallies"] if t["captured"]}
+    assert came.keys() == {("zero-outer", "inner L4"), ("even",)}
+    for tally in came.values():
+        assert (tally["captured"], tally["delivered"]) == (1, 0)
+    assert came["even",]["altered"] == 1
+    assert sum(tally["altered"] for tally in told["tallies"]) == 1
+
+
+def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:
+    """Delivered by a C implementation of it that is right, as if the wrong one had been let through."""
+    agent, left, right = dut(4)
+    burst = order(4, 4, "udp", left, right)
+    agent("expect_received", order=asdict(burst))
+    wrong = next(
+        receive_frame
+        for receive_frame in receive_frames_of(burst)
+        if receive_frame.shape == "inner-zero-outer"
+    )
+    layout = check(wrong.frame, None, frozenset({4789})).layout
+    assert layout is not None
+    assert layout.inner is not None
+    native = bytearray(wrong.frame)
+    native[layout.inner.l4 + 6 : layout.inner.l4 + 8] = bytes(2)
+    native[6:12] = bytes.fromhex("020000000099")  # whom the capture does not look at
+    right.inject("w0", bytes(native), wrong.frame)
+    told = agent("collect_received")
+    [sample] = told["samples"]
+    assert sample["layers"] == ["inner L4"]
+    assert sample["findings"][-1] == "it was delivered all the same (inner-zero-outer)"
+    assert base64.b64decode(sample["data"]) == wrong.frame
+
+
+def test_telling_of_nothing(net: Any, local_agent: Any) -> None:
+    left, _ = net.wire()
+    with pytest.raises(AgentProblem, match="tell_arrivals without expect"):
+        local_agent(left)("collect_received")

@@ -1,0 +1,107 @@
+"""Crafted packet sets that are made once: to another port they are what would have been made for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qualification.agent.traffic.expected_frames import ExpectedFrames
+from qualification.agent.traffic.prepared_set import (
+    PreparedSet,
+    expected_frames,
+    packets_of,
+    prepared_set,
+)
+from qualification.lab.softnic.offload import finish
+from qualification.lab.softnic.tx_descriptor import parse
+from qualification.messages.bursts import CraftedOrder
+from qualification.wire.crafted.packet_sets import PACKET_SETS
+from qualification.wire.dissect import dissect
+from qualification.wire.verify import check
+
+ORDERS = [
+    CraftedOrder(
+        packet_set=packet_set.name, protocol=protocol, segmented=cut, device="w0",
+        vni=7001 if kinds is packet_set.traffic else None,
+        source_mac="02:aa:bb:cc:dd:ee", destination_mac="02:00:00:00:00:02",
+        source=source, destination=destination, port=packet_set.port or 20_000, mtu=1430, seed=5,
+        tunnel_sum=0,
+    )
+    for packet_set in PACKET_SETS.values()
+    for kinds in (packet_set.traffic, packet_set.plain)
+    for protocol, cut in kinds
+    for source, destination in (("10.86.1.1", "10.86.1.77"), ("fd01::1", "fd01::77"))
+]  # fmt: skip
+PORTS = (4789, 20_000, 20_001, 37_777, 59_999)
+each = pytest.mark.parametrize(
+    "order",
+    ORDERS,
+    ids=lambda o: f"{o.packet_set}-{o.protocol}-{o.segmented}-{o.source[:2]}-{o.vni}",
+)
+
+
+def sums(order: CraftedOrder) -> list[bytes]:
+    """The L4 checksums that an honest NIC gives its frames."""
+    found = []
+    for crafted in packets_of(order):
+        for frame in finish(parse(crafted.vnet() + crafted.frame, 10)):
+            assert check(bytes(frame)).good
+            found.append(bytes(frame[crafted.checksum_at : crafted.checksum_at + 2]))
+    return found
+
+
+@each
+def test_a_salvo_to_another_port_is_the_one_made_for_it(order: CraftedOrder) -> None:
+    for port in PORTS:
+        outer_target = replace(order, port=port)
+        made = PreparedSet(packets_of(outer_target))
+        kept = prepared_set(outer_target)
+        assert [(bytes(b), f) for b, f in kept] == [(bytes(b), f) for b, f in made]
+        assert (kept.first_port, kept.sizes) == (made.first_port, made.sizes)
+        assert kept is prepared_set(replace(order, device="another"))
+
+
+@each
+def test_what_is_due_at_another_port_is_what_is_due_of_it(order: CraftedOrder) -> None:
+    for port in PORTS:
+        outer_target = replace(order, port=port)
+        made = ExpectedFrames(packets_of(outer_target), tunnel=order.vni is not None)
+        kept = expected_frames(outer_target)
+        assert kept.frames == made.frames
+        assert kept.first_port == made.first_port
+        assert (kept.firsts, kept.starts) == (made.firsts, made.starts)
+        assert kept.fragmentable == made.fragmentable
+
+
+@pytest.mark.parametrize(
+    "order", [o for o in ORDERS if o.packet_set in ("crafted", "outer-sums", "lengths")], ids=str
+)
+def test_sums_are_the_same_at_every_port(order: CraftedOrder) -> None:
+    first, *others = (sums(replace(order, port=port)) for port in PORTS)
+    assert others == [first] * len(others)
+
+
+def test_what_came_of_an_earlier_burst_has_not_come_of_the_next() -> None:
+    order = next(
+        o for o in ORDERS if o.packet_set == "lengths" and o.vni is None and o.port == 20_000
+    )
+    for port in (20_000, 20_001, 20_000):
+        outer_target = replace(order, port=port)
+        expected = expected_frames(outer_target)
+        crafted = next(iter(packets_of(outer_target)))
+        (frame,) = (bytes(f) for f in finish(parse(crafted.vnet() + crafted.frame, 10)))
+        layout = dissect(frame, ports=frozenset())
+        assert layout
+        assert [expected.differs(frame, layout) for _ in range(2)] == [None, "it came twice"]
+    assert expected_frames(replace(order, port=20_002)).differs(frame, layout) is not None
+
+
+def test_another_seed_or_path_is_another_volley() -> None:
+    order = ORDERS[0]
+    for changed in (
+        {"seed": 6}, {"mtu": 1450}, {"ttl": 65}, {"source": "10.86.1.3"}, {"packet_set": "small-mss"},
+    ):  # fmt: skip
+        assert prepared_set(replace(order, **changed)) is not prepared_set(order)
+    assert expected_frames(replace(order, vni=None)) is not expected_frames(order)
+    assert expected_frames(replace(order, vni=7002)) is expected_frames(order)

@@ -1,0 +1,80 @@
+"""The culprit of the incident, found and proved in a whole run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from qualification.plan.features import TNL_CSUM
+from qualification.results.matrix import read
+
+from .conftest import SMALL, TOPOLOGIES, Standing, four_only, rows, vxqual
+
+pytestmark = pytest.mark.lab
+
+CELLS = "outer4-csum/inner4 and (all-on or all-off or all-but-tso or all-but-uso)"
+# What has been through a state is not searched.
+CELLS += " and not two-ports and not reset and not mtu"
+
+
+def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
+    topology, out, allure = tmp_path / "incident.yaml", tmp_path / "out", tmp_path / "allure"
+    text = four_only((TOPOLOGIES / "incident.yaml").read_text())
+    topology.write_text(text.replace("p: 0.03", "p: 0.3"))
+    done = vxqual(
+        *("run", "-t", topology, *SMALL, "-v", "-n", "2", "--out", out, f"--alluredir={allure}"),
+        *("-k", f"{CELLS} or culprit"),
+    )
+    assert done.returncode == 1, done.stdout
+    for pair in ("healthy", "faulty"):
+        assert re.search(rf"PASSED .*::test_culprit\[{pair}/culprit\]", done.stdout), done.stdout
+
+    cells = rows(out)
+    failing = {id_ for id_, cell in cells.items() if cell["verdict"] == "FAIL"}
+    assert len(failing) >= 4
+    for id_, cell in cells.items():
+        assert cell["culprit"] == ([TNL_CSUM] if id_ in failing else None), cell
+    assert read(out / "matrix.json").mitigation == {"faulty": [TNL_CSUM]}
+
+    # Crafted packet sets, and what is under load, are told the culprit of bulk traffic of their kind.
+    flows = {id_: cells[id_]["flow"] for id_ in failing}
+    searched = [id_ for id_, flow in flows.items() if not flow["packet_set"] and not flow["load"]]
+    said = done.stdout[done.stdout.index("culprits on faulty") :]
+    assert f"\n  {TNL_CSUM}: {len(searched)} failing cells of 2 flows\n" in said
+    assert re.search(r"proof: none of \d+ frames is wrong with it off, \d+ of \d+ with it", said)
+    assert f"\n      ethtool -K port0 {TNL_CSUM} off\n" in said
+    assert "culprits on healthy" not in done.stdout
+
+    # What was run beside the plan is evidence too, and no cell's.
+    entries = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
+    extra = {entry["id"]: entry["evidence"] for entry in entries if entry["kind"] == "proof"}
+    assert not extra.keys() & cells.keys()
+    bad = {
+        re.sub(r".*#(\w+)-\d+$", r"\1", id_): sum(
+            burst["received"]["captured"]["bad"] for burst in evidence["bursts"]
+        )
+        for id_, evidence in extra.items()
+    }
+    assert set(bad) == {"search", "off", "on"}
+    assert (bad["off"], bad["on"] > 0) == (0, True)
+
+    (result,) = (
+        made
+        for path in allure.glob("*-result.json")
+        if (made := json.loads(path.read_text()))["name"] == "test_culprit[faulty/culprit]"
+    )
+    attached = {one["name"]: allure / one["source"] for one in result["attachments"]}
+    steps = json.loads(attached["steps.json"].read_text())
+    assert {step["id"] for step in steps} == set(extra)
+    assert json.loads(attached["culprits.json"].read_text())["mitigation"]["off"] == [TNL_CSUM]
+
+
+def test_alone_it_has_nothing_to_do(lab: Standing, tmp_path: Path) -> None:
+    before = lab.state()
+    done = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "culprit")
+    assert done.returncode == 5, done.stdout
+    assert "1 passed" in done.stdout
+    assert lab.state() == before

@@ -1,0 +1,424 @@
+"""Runs from the command line to exit code, matrix and reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from qualification.plan.cells import CONTROLS, TAGGED
+from qualification.plan.features import TNL_CSUM, TSO, TSO6, USO
+from qualification.results.matrix import read
+
+from .conftest import (
+    ALONE,
+    SMALL,
+    TOPOLOGIES,
+    Standing,
+    eventually,
+    four_only,
+    read_until,
+    rows,
+    run,
+    running,
+    vxqual,
+)
+
+pytestmark = pytest.mark.lab
+
+CUTTERS = {("tcp", 4): TSO, ("tcp", 6): TSO6, ("udp", 4): USO, ("udp", 6): USO}
+CRASH = """
+import os
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    if "inner6/udp]" in item.nodeid:
+        os._exit(7)
+"""
+
+LEFT_CHANGED = """
+import pytest
+from qualification.errors import HostError
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    if "inner6/udp]" in item.nodeid:
+        raise HostError("left changed", where="alpha")
+"""
+
+
+def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
+    out, junit, allure = tmp_path / "out", tmp_path / "junit.xml", tmp_path / "allure"
+    done = vxqual(
+        *("run", "-t", TOPOLOGIES / "loopback.yaml", *SMALL, "--seed", "7", "--out", out),
+        *(
+            "-k",
+            f"all-on and inner6 and tcp and {ALONE}",
+            "-m",
+            "not crafted packet set",
+            f"--junitxml={junit}",
+            f"--alluredir={allure}",
+            "-v",
+        ),
+    )
+    assert done.returncode == 0, done.stdout
+
+    matrix = read(out / "matrix.json")
+    assert matrix.run.seed == 7
+    assert matrix.run.topology == str(TOPOLOGIES / "loopback.yaml")
+    assert [(nic.role, nic.host, nic.driver, nic.firmware) for nic in matrix.nics] == [
+        ("dut", "alpha", "tun", "good"),
+        ("peer", "bravo", "tun", "good"),
+    ]
+    outers = ("outer4-csum", "outer4-nocsum", "outer6-csum", "outer6-nocsum")
+    ids = {f"soft/all-on/{outer}/inner6/tcp" for outer in outers}
+    assert {cell.id for cell in matrix.cells} == ids
+    for cell in matrix.cells:
+        assert (cell.verdict, cell.bad, cell.lost) == ("PASS", 0, 0)
+        assert cell.requested.items() <= cell.effective.items()
+        assert cell.frames >= 45
+        assert cell.rate == cell.rate_low == 0
+        assert 0 < cell.rate_high <= 0.05
+        assert f"::test_cell[{cell.id}] PASS" in done.stdout
+
+    evidence = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
+    cells = [entry for entry in evidence if entry["kind"] == "cell"]
+    assert {entry["id"] for entry in cells} == ids
+    assert all(entry["evidence"]["bursts"] for entry in cells)
+    controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
+    assert [control["name"] for control in controls] == [*CONTROLS, TAGGED]
+    assert all(control["bursts"] or control["received"] for control in controls)
+
+    for case in ET.parse(junit).iter("testcase"):
+        told = {p.get("name"): p.get("value") for p in case.iter("property")}
+        assert told["verdict"] == "PASS"
+        assert int(told["frames"]) >= 45
+    assert len(list(allure.glob("*-result.json"))) == len(ids)
+    assert "soft.firmware=good" in (allure / "environment.properties").read_text().splitlines()
+    (namespace,) = re.findall(r"host alpha: namespace (\S+)", done.stdout)
+    assert namespace not in run("ip", "netns"), "the lab is gone"
+
+
+def test_the_incident(tmp_path: Path) -> None:
+    """The faulty NIC fails wherever it cut and made an outer checksum, and nowhere else."""
+    sets = " or ".join(
+        f"/{name}/outer4" for name in ("all-on", "all-but-tnl-csum-seg", "all-but-uso", "tso6")
+    )
+    done = vxqual(
+        *("run", "-t", TOPOLOGIES / "incident.yaml", "--plan", "quick", "--out", tmp_path),
+        # In so many frames, of which it spoils 3 %, it cannot hide.
+        *("--rate", "0.005", "--confidence", "0.9", "-n", "2", "-k", sets),
+    )
+    assert done.returncode == 1, done.stdout
+    verdicts = {}
+    for id_, cell in rows(tmp_path).items():
+        flow, on = cell["flow"], cell["effective"]
+        spoiled = (
+            cell["pair"] == "faulty"
+            and flow["outer_checksum"]
+            and flow["segmentation"]
+            and on[TNL_CSUM]
+            and on[CUTTERS[flow["l4"], flow["inner"]]]
+        )
+        assert cell["verdict"] == ("FAIL" if spoiled else "PASS"), cell
+        if flow["packet_set"] or flow["load"]:
+            continue  # too few frames to tell the rate by
+        verdicts[id_] = cell["verdict"]
+        if spoiled:
+            assert 0.005 < cell["rate_low"] <= cell["rate"] <= cell["rate_high"] < 0.12
+            assert "outer L4" in cell["reason"]
+    assert len(verdicts) == 2 * 4 * 12
+    # all-on: 4 flows that are cut; all-but-uso: 2; tso6 has no tunnel segmentation in effect.
+    assert list(verdicts.values()).count("FAIL") == 4 + 2
+    assert re.search(r"^  all-on +F \. F  F \. F ", done.stdout, re.MULTILINE)
+    assert f"faulty: it fails exactly where the NIC uses {TNL_CSUM}\n" in done.stdout
+    assert "no wrong frame in " in done.stdout  # of the healthy pair
+    assert "driver tun, firmware 8.30 0x8000af86" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker dies after a FAIL: exit 1, and the cells that it left behind are ERROR."""
+    (tmp_path / "crash.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    topology = tmp_path / "faulty.yaml"
+    text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
+    topology.write_text(text + "  firmwares: {alpha.port0: {model: random-p, p: 0.3}}\n")
+    args = ("run", "-t", topology, *SMALL, "-p", "crash", "-n", "1", "--out")
+
+    args = (*args, tmp_path, "-m", "not crafted packet set", "-k")
+    done = vxqual(*args, "all-on/outer4-csum and not inner4/udp")
+    assert done.returncode == 1, done.stdout
+    cells = rows(tmp_path)
+    assert {id_.partition("csum/")[2]: cell["verdict"] for id_, cell in cells.items()} == {
+        "inner4/tcp": "FAIL",
+        "inner6/tcp": "FAIL",
+        "inner6/udp": "ERROR",
+        "inner6/udp-seg": "ERROR",
+    }
+    assert "never ran" in cells["soft/all-on/outer4-csum/inner6/udp-seg"]["reason"]
+    assert "Traceback" not in done.stdout
+
+    done = vxqual(*args, "all-on/outer4-nocsum and inner6")
+    assert done.returncode == 10, done.stdout
+    assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["PASS", "ERROR", "ERROR"]
+
+
+@pytest.mark.slow
+def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
+    """KNOWN on the way, and judged again: expired, healed, in another file, in none."""
+    entry = {
+        "driver": "tun",
+        "firmware": ">=8.0, <9",
+        "features": {TNL_CSUM: True},
+        "flow": "outer4-csum/*/tcp",
+        "reason": "wrong outer sums",
+        "link": "https://example.net/7",
+        "expires": "2999-12-31",
+    }
+    sound = entry | {"flow": "outer4-nocsum/*", "features": {}}
+
+    def known(**entries: dict[str, object]) -> Path:
+        path = tmp_path / f"{'-'.join(entries)}.yaml"
+        path.write_text(json.dumps({"version": 1, "known": entries}))
+        return path
+
+    out, junit = tmp_path / "out", tmp_path / "junit.xml"
+    args = ("run", "-t", TOPOLOGIES / "incident.yaml", "--plan", "quick", "--pair", "faulty")
+    some = (
+        "-k",
+        "all-on/outer4 and tcp",
+        "-m",
+        "not crafted packet set",
+        f"--junitxml={junit}",
+        "-v",
+        "--out",
+        out,
+    )
+    demand = ("--rate", "0.005", "--confidence", "0.9")
+    expectations = known(broken=entry, sound=sound, other=entry | {"driver": "ice"})
+    done = vxqual(*args, *demand, *some, "--expectations", expectations)
+    assert done.returncode == 0, done.stdout
+    assert "QUALIFIED, but for what is known. 4 cells: 2 pass, 2 known to fail" in done.stdout
+    assert re.search(r"^  all-on +K +K +\. +\.$", done.stdout, re.MULTILINE)
+    assert "::test_cell[faulty/all-on/outer4-csum/inner4/tcp] KNOWN" in done.stdout
+    assert re.search(r"= 2 passed, .* 2 xfailed in ", done.stdout)
+    told = " ".join(done.stdout.split())
+    assert "and 1 more: wrong outer sums (https://example.net/7; broken, until 2999-12-31)" in told
+    assert "UNEXPECTED PASS sound: all 2 cells pass" in told
+    assert "UNUSED other: it matches no cell that ran" in told
+    for id_, cell in rows(out).items():
+        hidden = "outer4-csum" in id_
+        assert (cell["verdict"], cell["expectation"]) == (
+            ("KNOWN", "broken") if hidden else ("PASS", None)
+        )
+        assert (cell["bad"] > 0 and cell["rate_low"] > 0.005) == hidden
+    skipped = [case.find("skipped") for case in ET.parse(junit).iter("testcase")]
+    kinds = [skip.get("type") for skip in skipped if skip is not None]
+    assert kinds == ["pytest.xfail"] * 2
+
+    again = vxqual("judge", out, "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stdout
+    assert (tmp_path / "again/matrix.json").read_bytes() == (out / "matrix.json").read_bytes()
+    assert "UNEXPECTED PASS sound" in again.stdout
+    late = vxqual("judge", out, "--expectations", known(old=entry | {"expires": "2001-01-01"}))
+    assert late.returncode == 1, late.stdout
+    assert "EXPIRED old: it expired on 2001-01-01" in late.stdout
+    nothing = tmp_path / "nothing.yaml"
+    nothing.write_text("version: 1\nknown: {}\n")
+    assert vxqual("judge", out, "--expectations", nothing).returncode == 1
+
+
+# On a lab that stands
+
+
+def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Path) -> None:
+    assert lab.document.get("lab") is None
+    assert all("proxy_command" in host["ssh"] for host in lab.document["hosts"].values())
+    assert vxqual("lab", "up", lab.source).stdout.startswith(
+        f"the lab of {lab.source} stands already"
+    )
+    status = vxqual("lab", "status", lab.source)
+    assert status.returncode == 0
+    for host in ("alpha", "bravo"):
+        assert f"host {host}: namespace {lab.namespace(host)}" in status.stdout
+        assert f"NIC {host}.port0: port0, firmware good, pid " in status.stdout
+
+    before = lab.state()
+    ready = vxqual("check", lab.topology)
+    assert (ready.returncode, ready.stdout.splitlines()) == (
+        0,
+        [f"{lab.topology}: ready", "  alpha.port0: ready", "  bravo.port0: ready"],
+    )
+    planned = vxqual("plan", "-t", lab.topology, *SMALL, "--cells")
+    assert planned.returncode == 0
+    (cells,) = re.findall(r"1 pair, plan quick: (\d+) cells of 45 frames", planned.stdout)
+    assert len(re.findall(r"^    soft/", planned.stdout, re.MULTILINE)) == int(cells) > 200
+    listed = vxqual("run", "-t", lab.topology, *SMALL, "--collect-only", "-q", "--out", tmp_path)
+    assert listed.returncode == 0
+    assert len(re.findall(r"::test_(?:cell|received)\[", listed.stdout)) == int(cells)
+    *_, last, end = re.split(r"::test_(?:culprit|symptom)\[.*\n", listed.stdout)
+    assert last == end or "@" not in last
+    assert end.count("@two-ports]") == 16, "they come behind all else"
+    assert end.count("@reset]") == listed.stdout.count("@reset]") == 8
+    assert list(tmp_path.iterdir()) == [], "listing is no run"
+    assert lab.state() == before
+
+    done = vxqual(
+        "run",
+        "-t",
+        lab.topology,
+        *SMALL,
+        "--out",
+        tmp_path,
+        "-k",
+        "all-off or tso/outer4-csum or reset",
+    )
+    assert done.returncode == 0, done.stdout
+    assert lab.state() == before
+    assert lab.pids() == []
+
+    nothing = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "no_such_cell")
+    assert nothing.returncode == 5
+    assert not (tmp_path / "matrix.json").exists(), "an earlier run's results are not this one's"
+
+
+def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
+    """Without its topology, without a host, without its directory's name."""
+    topology = tmp_path / "gone.yaml"
+    topology.write_text(lab.topology.read_text())
+    out = tmp_path / "out"
+    args = ("run", "-t", topology, *SMALL, "--out", out, "-k", f"all-on/outer4-csum and {ALONE}")
+    assert vxqual(*args, "-m", "not crafted packet set").returncode == 0
+    topology.unlink()
+    out = out.rename(tmp_path / "yesterday")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    same = vxqual("judge", out, "--out", tmp_path / "again")
+    assert same.returncode == 0, same.stdout
+    assert same.stdout.startswith("QUALIFIED. 6 cells: 6 pass")
+    assert (tmp_path / "again/matrix.json").read_bytes() == before["matrix.json"]
+
+    # Controls have far more frames than cells, so they still vouch for the path.
+    surer = vxqual("judge", out, "--confidence", "0.9999")
+    assert surer.returncode == 10, surer.stdout
+    assert "6 inconclusive" in surer.stdout
+    stricter = vxqual("judge", out, "--rate", "0.0001")
+    assert stricter.returncode == 10, stricter.stdout
+    assert "6 controls failed" in stricter.stdout
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_labs_own_error_is_stored_beside_the_verdicts(
+    lab: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host left changed: every cell passes, and neither the run nor judging it again is 0."""
+    (tmp_path / "left_changed.py").write_text(LEFT_CHANGED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    out = tmp_path / "out"
+    args = ("run", "-t", lab.topology, *SMALL, "--out", out, "-p", "left_changed")
+    done = vxqual(*args, "-k", "all-on/outer4-csum/inner6/udp")
+    assert done.returncode == 10, done.stdout
+    assert {cell["verdict"] for cell in rows(out).values()} == {"PASS"}
+    again = vxqual("judge", out)
+    assert again.returncode == 10, again.stdout
+    assert again.stdout.count("the lab's error in that run: ") == 1
+    assert "alpha: left changed" in again.stdout
+
+
+def test_an_expression_that_is_none_is_no_run(lab: Standing, tmp_path: Path) -> None:
+    done = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "((")
+    assert done.returncode == 4
+    assert "Wrong expression passed to '-k'" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_tells_what_it_has(lab: Standing, tmp_path: Path) -> None:
+    before = lab.state()
+    args = ("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-v", "-k", "nocsum and tcp")
+    with running(*args, "-m", "not crafted packet set") as process:
+        read_until(process, "PASS")
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 2, rest
+    verdicts = [cell["verdict"] for cell in rows(tmp_path).values()]
+    assert set(verdicts) == {"PASS", "ERROR"}
+    assert len(verdicts) == 22
+    silent = [cell for cell in rows(tmp_path).values() if "never ran" in cell["reason"]]
+    assert len(silent) >= 15
+    assert "Traceback" not in rest
+    eventually(lambda: lab.pids() == [])
+    assert lab.state() == before
+
+
+def test_a_killed_run_leaves_nothing_behind(lab: Standing, tmp_path: Path) -> None:
+    before = lab.state()
+    args = ("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-v", "-k", "nocsum and tcp")
+    with running(*args) as process:
+        read_until(process, "PASS")
+        assert lab.state() != before
+        process.kill()
+    # Its agents see their channels end. One whose main thread is in its tunnel namespace just then
+    # is in neither host's list, and puts back what it has changed all the same.
+    eventually(lambda: lab.pids() == [] and lab.state() == before)
+
+    with running(*args) as process:
+        read_until(process, "PASS")
+        process.send_signal(signal.SIGSTOP)  # so that it does not see what is done to its agents
+        for pid in lab.pids():
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+    eventually(lambda: lab.pids() == [])
+    assert lab.state() != before, "nobody was left to put the hosts back"
+
+    done = vxqual(
+        "run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "all-on/outer4-csum and tcp"
+    )
+    assert done.returncode == 0, done.stdout
+    assert lab.state() == before
+
+
+@pytest.mark.slow
+def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
+    topology, out = tmp_path / "faulty.yaml", tmp_path / "out"
+    junit, allure = tmp_path / "junit.xml", tmp_path / "allure"
+    text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
+    topology.write_text(text + "  firmwares: {alpha.port0: {model: random-p, p: 0.3}}\n")
+    small = ("run", "-t", topology, *SMALL, "--out", out)
+
+    done = vxqual(
+        *(*small, "-k", "test_symptom or tso6/outer4-csum/inner4/udp]", "-n", "1", "--symptom"),
+        *(f"--junitxml={junit}", f"--alluredir={allure}"),
+    )
+    assert done.returncode == 0, f"it decides nothing: {done.stdout}"
+    found = read(out / "matrix.json")
+    assert {cell.verdict for cell in found.cells} == {"PASS"}
+    (symptom,) = found.symptoms
+    assert symptom.pair == "soft"
+    assert symptom.tunnel.calls > 0
+    assert symptom.tunnel.retransmitted > 10 * max(1, symptom.all_off.retransmitted)
+    (told,) = (line for line in done.stdout.splitlines() if "symptom of soft: " in line)
+    assert symptom.errors.startswith(told.partition(": ")[2])
+    assert done.stdout.index("tso6") < done.stdout.index("symptom of soft")
+    properties = {p.get("name"): p.get("value") for p in ET.parse(junit).iter("property")}
+    assert properties["symptom"] == symptom.errors
+    documents = [json.loads(file.read_text()) for file in allure.glob("*-attachment.json")]
+    (attached,) = (document for document in documents if "runs" in document)
+    assert attached["symptom"]["errors"] == symptom.errors
+    channels = attached["runs"]["tunnel"]["client"]["channels"]
+    assert sum(len(channel["latencies"]) for channel in channels) == (
+        symptom.tunnel.calls - symptom.tunnel.errors
+    )
+
+    done = vxqual(*small, "-k", "test_symptom", "-v", "-rs")
+    assert done.returncode == 0
+    assert "test_symptom[soft/symptom] SKIPPED" in done.stdout
+    assert "symptom.py: not asked for" in done.stdout

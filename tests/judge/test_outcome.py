@@ -1,0 +1,114 @@
+"""What controls do to verdicts: UNTRUSTED, and whom a loss speaks against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qualification.judge.controls import ControlResult
+from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.outcome import decide, never_ran, untrusted
+from qualification.judge.verdict import Demand, Verdict
+from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
+from qualification.plan.cells import CONTROLS, TAGGED, Cell
+from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
+from qualification.plan.flows import Flow
+
+DEMAND = Demand(0.01, 0.95)
+CELL = Cell(
+    "x710",
+    OffloadSet(frozenset({CSUM}), FeatureSpace(frozenset({CSUM}))),
+    Flow(4, True, 4, "udp", False),
+)
+TRUSTED = {name: ControlResult(name, True, "all right") for name in CONTROLS}
+DISTRUSTED = TRUSTED | {"all-off": ControlResult("all-off", False, "3 frames are wrong")}
+LOSSY = TRUSTED | {"plain": ControlResult("plain", True, "5 lost", lost=5)}
+
+
+def evidence(frames: int = 400, *, submitted: int = 400, bad: int = 0) -> Evidence:
+    sent = Sent(Submitted(submitted, submitted, csum_partial=submitted), submitted, True, 0.1, {})
+    seen = CaptureResult(frames, bad, {"inner L4": bad} if bad else {})
+    burst = Burst(sent, Received(seen, Delivered(frames, 0, 0, frames == submitted), {}))
+    return Evidence({CSUM: True}, bursts=(burst,))
+
+
+@pytest.mark.parametrize(
+    ("found", "controls", "verdict", "blames_nic", "doubtful"),
+    [
+        (evidence(), TRUSTED, Verdict.PASS, False, False),
+        (evidence(bad=3), TRUSTED, Verdict.FAIL, True, False),
+        (evidence(bad=3), LOSSY, Verdict.FAIL, True, False),
+        (evidence(390), TRUSTED, Verdict.LOSS, True, False),
+        (evidence(390), LOSSY, Verdict.LOSS, False, True),
+        (evidence(9, submitted=9), TRUSTED, Verdict.INCONCLUSIVE, False, True),
+        (evidence(), DISTRUSTED, Verdict.UNTRUSTED, False, True),
+        (evidence(bad=3), DISTRUSTED, Verdict.UNTRUSTED, False, True),
+        (evidence(), {}, Verdict.UNTRUSTED, False, True),
+    ],
+)
+def test_outcomes(
+    found: Evidence,
+    controls: dict[str, ControlResult],
+    verdict: Verdict,
+    blames_nic: bool,
+    doubtful: bool,
+) -> None:
+    outcome = decide(CELL, found, controls, DEMAND)
+    assert outcome.judgement.verdict is verdict
+    assert (outcome.blames_nic, outcome.doubtful) == (blames_nic, doubtful)
+    assert (untrusted(CELL, controls) is not None) == (verdict is Verdict.UNTRUSTED)
+
+
+def test_the_control_that_forbids_is_named() -> None:
+    outcome = untrusted(CELL, DISTRUSTED)
+    assert outcome is not None
+    assert outcome.judgement.reason == "control all-off failed: 3 frames are wrong"
+
+
+def test_no_control_matters_to_what_the_nic_lacks() -> None:
+    lacking = replace(CELL, unsupported=(CSUM,))
+    for controls in (TRUSTED, DISTRUSTED, {}):
+        outcome = decide(lacking, Evidence(effective={}), controls, DEMAND)
+        assert outcome.judgement.verdict is Verdict.UNSUPPORTED
+        assert not outcome.doubtful
+        assert untrusted(lacking, controls) is None
+
+
+TAGGED_CELL = replace(CELL, flow=replace(CELL.flow, vlan="nic"))
+BLOCKED = ControlResult(TAGGED, False, "400 of 400 frames are lost", lost=400, blocked=True)
+REMARKED = ControlResult(TAGGED, False, "VLAN tags are 8100ae8d, should be 81000e8d")
+
+
+@pytest.mark.parametrize(
+    ("tagged", "verdict", "doubtful"),
+    [
+        (ControlResult(TAGGED, True, "all right"), Verdict.PASS, False),
+        (BLOCKED, Verdict.UNSUPPORTED, False),
+        (REMARKED, Verdict.UNTRUSTED, True),
+        (None, Verdict.UNTRUSTED, True),
+    ],
+)
+def test_a_path_for_tags_decides_on_what_is_tagged_alone(
+    tagged: ControlResult | None, verdict: Verdict, doubtful: bool
+) -> None:
+    controls = TRUSTED | ({} if tagged is None else {TAGGED: tagged})
+    outcome = decide(TAGGED_CELL, evidence(), controls, DEMAND)
+    assert outcome.judgement.verdict is verdict
+    assert outcome.doubtful is doubtful
+    if tagged and not tagged.trusted:
+        assert tagged.reason in outcome.judgement.reason
+    assert decide(CELL, evidence(), controls, DEMAND).judgement.verdict is Verdict.PASS
+    # Nor does it excuse what is lost without a tag.
+    assert decide(CELL, evidence(390), controls, DEMAND).blames_nic
+
+
+def test_the_pair_s_controls_come_first() -> None:
+    outcome = untrusted(TAGGED_CELL, DISTRUSTED | {TAGGED: BLOCKED})
+    assert outcome is not None
+    assert outcome.judgement.verdict is Verdict.UNTRUSTED
+
+
+def test_silence_is_an_error() -> None:
+    assert never_ran(CELL).judgement.verdict is Verdict.ERROR
+    assert never_ran(CELL).doubtful

@@ -1,0 +1,257 @@
+"""The two engines of the soft NIC do the same to whatever a kernel may hand over, and beyond."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import copy
+import ctypes
+import itertools
+import mmap
+import select
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from qualification.lab.softnic import counters, firmwares
+from qualification.lab.softnic import engine as engines_of
+from qualification.lab.softnic.engine import Engine, NativeEngine
+from qualification.lab.softnic.firmwares import FirmwareState, Touches
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from tests.built import built
+
+from .test_offload import hand_over, l4_of, rebuilt, wire_packets
+
+_PAGE = mmap.PAGESIZE
+
+EVERY: tuple[Touches, ...] = ("nothing", "segmented", "unfinished", "all")
+
+
+def new_counts() -> memoryview:
+    return memoryview(bytearray(8 * len(counters.NAMES))).cast("Q")
+
+
+@pytest.fixture(scope="session")
+def engines() -> Callable[[int], tuple[Engine, Engine]]:
+    """`engines(header_size)`: the Python one and the C implementation."""
+    library = built(engines_of)
+    return lambda size: (
+        Engine(size, size, new_counts()),
+        NativeEngine(library, size, size, new_counts()),
+    )
+
+
+@pytest.fixture(scope="session")
+def at_the_edge() -> Callable[[bytes], memoryview]:
+    """Put bytes where whoever reads or writes behind their end dies of it."""
+    size = 1 << 17
+    area = mmap.mmap(-1, size + _PAGE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(address + size), _PAGE, 0) == 0
+    view = memoryview(area)
+
+    def put(data: bytes) -> memoryview:
+        view[size - len(data) : size] = data
+        return view[size - len(data) : size]
+
+    return put
+
+
+@st.composite
+def handed_over(draw: st.DrawFn) -> bytes:
+    """Draw what a kernel hands over, to be cut or not."""
+    packet: Packet = rebuilt(draw(wire_packets()))
+    gso_size = draw(st.just(0) | st.integers(1, 3000))
+    if gso_size:
+        gso_size = max(gso_size, len(l4_of(packet).payload) // 40 + 1)
+    return hand_over(packet, gso_size)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """Draw what no kernel hands over: bytes of its header or of the frame's are others, or gone."""
+    submitted = bytearray(draw(handed_over()))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, 23) | st.integers(24, min(len(submitted), 160) - 1))
+        submitted[at] = draw(st.integers(0, 255) | st.sampled_from([0, 1, 14, 20, 64, 0xFF]))
+    return bytes(submitted[: draw(st.just(len(submitted)) | st.integers(24, len(submitted)))])
+
+
+def assert_equal(
+    engines: tuple[Engine, Engine], at_the_edge: Callable[[bytes], memoryview], submitted: bytes
+) -> None:
+    (job, expected), (same, frames) = (
+        engine.finish(at_the_edge(submitted), 3) for engine in engines
+    )
+    assert frames == expected
+    assert same == job
+    assert job.queue == 3
+
+
+@settings(deadline=None)
+@given(submitted=handed_over())
+def test_any_job(engines: Any, at_the_edge: Any, submitted: bytes) -> None:
+    assert_equal(engines(24), at_the_edge, submitted)
+
+
+@settings(deadline=None, max_examples=500)
+@given(submitted=spoilt(), header_size=st.sampled_from([10, 12, 24]))
+def test_any_nonsense(engines: Any, at_the_edge: Any, submitted: bytes, header_size: int) -> None:
+    assert_equal(engines(header_size), at_the_edge, submitted)
+
+
+@given(submitted=st.binary(min_size=24, max_size=200))
+def test_any_bytes(engines: Any, at_the_edge: Any, submitted: bytes) -> None:
+    assert_equal(engines(24), at_the_edge, submitted)
+
+
+def test_more_segments_than_c_has_room_for(engines: Any) -> None:
+    udp = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / Raw(bytes(60_000))
+    python, native = engines(24)
+    submitted = memoryview(bytearray(hand_over(rebuilt(udp), 8)))
+    assert len(python.finish(submitted)[1]) == 7500
+    assert native.finish(submitted) == python.finish(submitted)
+
+
+def carried(
+    engine: Engine, touches: Touches, submitted: list[bytes], closed: bool
+) -> tuple[list[bytes], list[tuple[Job, list[bytearray]]], list[int]]:
+    """Carry frames from one socket to another, each one as a TAP has them: one to each call.
+
+    Args:
+        engine: It has carried nothing yet.
+        touches: What the firmware is to see.
+        submitted: By the kernel, in this order.
+        closed: Whether the other kernel refuses everything.
+
+    Returns:
+        What the other kernel got, what came out for the firmware, and the counters.
+    """
+    with contextlib.ExitStack() as sockets:
+        ends: list[socket.socket] = []
+        for _ in range(2):
+            ends += socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in ends:
+            sockets.callback(end.close)
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, 32, 64 << 20)  # SO_SNDBUFFORCE
+        kernel, fd, into, other = ends
+        for frame in submitted:
+            kernel.send(frame)
+        if closed:
+            other.close()
+        seen = list(engine.carry(fd.fileno(), 1, into.fileno(), touches))
+        got: list[bytes] = []
+        with contextlib.suppress(OSError):
+            while not closed:
+                got.append(other.recv(1 << 18))
+    return got, seen, engine.counts.tolist()
+
+
+@pytest.mark.parametrize("touches", EVERY)
+@settings(deadline=None, max_examples=30)
+@given(frames=st.lists(handed_over() | spoilt(), max_size=8), closed=st.booleans())
+def test_any_batch(engines: Any, frames: list[bytes], touches: Touches, closed: bool) -> None:
+    python, native = (carried(each, touches, frames, closed) for each in engines(24))
+    assert native == python
+    _got, seen, counted = python
+    number = dict(zip(counters.NAMES, counted, strict=True))
+    assert number["taken"] == len(frames)
+    given_out = sum(len(made) for _job, made in seen)
+    whole = number["taken"] - number["super_packets"] + number["segments"]
+    assert number["sent"] + number["dropped"] + given_out == whole
+    assert not (number["sent"] if closed else number["dropped"])
+    if touches == "all":
+        assert len(seen) == len(frames)
+    if touches == "nothing":
+        assert not seen
+
+
+def test_a_batch_ends_and_the_rest_stays(engines: Any) -> None:
+    for engine in engines(10):
+        got, seen, _ = carried(
+            engine, "nothing", [bytes(70) + bytes((n,)) for n in range(99)], False
+        )
+        assert (len(got), seen) == (64, [])
+        assert got == [bytes(70) + bytes((n,)) for n in range(64)]
+
+
+def test_a_short_frame_is_padded_and_its_header_says_nothing(engines: Any) -> None:
+    for engine in engines(24):
+        got, _, _ = carried(engine, "nothing", [b"\x02" + bytes(23) + b"\xff" * 20], False)
+        assert got == [bytes(24) + b"\xff" * 20 + bytes(40)]
+
+
+def test_a_frame_that_the_kernel_loses_in_handing_it_over_ends_nothing(engines: Any) -> None:
+    for engine in engines(24):
+        with select.epoll() as unreadable:  # read(2) gives EINVAL for it, as TUN does then
+            assert not list(engine.carry(unreadable.fileno(), 0, 1 << 20, "all"))
+        assert dict(zip(counters.NAMES, engine.counts, strict=True)) == {
+            **dict.fromkeys(counters.NAMES, 0),
+            "unread": 64,
+        }
+
+
+def test_a_tap_that_is_gone_is_said(engines: Any) -> None:
+    for engine in engines(24):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            list(engine.carry(1 << 20, 0, 1 << 20, "nothing"))
+
+
+def _settings() -> list[tuple[str, dict[str, object]]]:
+    """Every firmware that acts on what is sent, with every word that its knobs may be."""
+    found: list[tuple[str, dict[str, object]]] = []
+    for model in firmwares.models():
+        if model.acts != "transmit":
+            continue
+        words = {name: each for name, each in model.knobs.items() if isinstance(each, tuple)}
+        if "fault" in model.knobs:
+            words["fault"] = ("seed-left", "random-p", "port-stolen")
+        found += [
+            (model.name, dict(zip(words, chosen, strict=True)))
+            for chosen in itertools.product(*words.values())
+        ]
+    return found
+
+
+def _remembered(state: FirmwareState) -> dict[str, object]:
+    """Give what a firmware knows of frames that it has seen."""
+    own = (
+        (name, value)
+        for name, value in state.memory.items()
+        if not isinstance(value, FirmwareState)
+    )
+    committed = (
+        value.memory for value in state.memory.values() if isinstance(value, FirmwareState)
+    )
+    return copy.deepcopy({**dict(own), **dict(collections.ChainMap(*committed))})  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=25)
+@given(frames=st.lists(handed_over(), max_size=4), finished=st.booleans())
+def test_a_firmware_leaves_alone_what_it_says_it_does_not_touch(
+    frames: list[bytes], finished: bool
+) -> None:
+    engine = Engine(24, 24, new_counts())
+    for name, knobs in _settings():
+        loaded = firmwares.check(name, knobs).load("nic")
+        assert loaded.transmit
+        loaded.state.resets = loaded.state.toggles = 1
+        for frame in frames:
+            submitted = memoryview(bytearray(bytes(24) + frame[24:] if finished else frame))
+            job, made = engine.finish(submitted)
+            kind = "segmented" if job.gso != GSO_NONE else "unfinished"
+            kind = kind if job.gso != GSO_NONE or job.needs_csum else "all"
+            if EVERY.index(loaded.touches) >= EVERY.index(kind):
+                continue
+            before, memory = loaded.state.rng.getstate(), _remembered(loaded.state)
+            assert loaded.transmit(job, copy.deepcopy(made)) == made, (name, knobs)
+            assert loaded.state.rng.getstate() == before, (name, knobs)
+            assert _remembered(loaded.state) == memory, (name, knobs)

@@ -1,0 +1,137 @@
+"""The symptom on loopback labs: none of a good NIC, and plain to see of a bad one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from qualification.inventory import Ends, Role
+from qualification.judge.symptom import Symptom, summarise
+from qualification.judge.verdict import Demand
+from qualification.lab import grpc_calls, loopback
+from qualification.lab.loopback import RunningLab
+from qualification.plan.flows import bulk_flows
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.discover import discover
+from qualification.remote.host import open_host
+from qualification.remote.pair.session import PairSession
+from qualification.remote.pair.symptom import CALLS, calls_order, run_symptom
+from qualification.topology import Topology
+
+pytestmark = pytest.mark.lab
+
+FIRMWARES = {
+    "good": {"model": "good"},
+    "bad": {"model": "random-p", "p": 0.3},
+    "dead": {"model": "random-p", "p": 1.0},
+}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RunningLab]:
+    """A pair for each firmware."""
+    hosts = {
+        f"{name}-{role}": {
+            "nics": {"p": {"interface": "p0", "underlay": [f"198.18.{number}.{end}/24"]}}
+        }
+        for number, name in enumerate(FIRMWARES, 1)
+        for end, role in enumerate(("dut", "peer"), 1)
+    }
+    topology = Topology.model_validate(
+        {
+            "version": 1,
+            "hosts": hosts,
+            "pairs": {n: {"dut": f"{n}-dut.p", "peer": f"{n}-peer.p"} for n in FIRMWARES},
+            "lab": {
+                "kind": "loopback",
+                "firmwares": {f"{name}-dut.p": chosen for name, chosen in FIRMWARES.items()},
+            },
+        }
+    )
+    with loopback.start(topology) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _session(lab: RunningLab, pair: str) -> Iterator[tuple[PairSession, dict[Role, AgentClient]]]:
+    nics = discover(lab.topology, [pair], lambda _: None).nics
+    ends = Ends(nics[f"{pair}-dut.p"], nics[f"{pair}-peer.p"], 4789)
+    with (
+        open_host(lab.topology, f"{pair}-dut") as dut,
+        open_host(lab.topology, f"{pair}-peer") as peer,
+    ):
+        hosts: dict[Role, AgentClient] = {"dut": dut, "peer": peer}
+        here: dict[Role, bool] = {"dut": False, "peer": False}
+        flows = bulk_flows(ends.families, 4789)
+        session = PairSession(pair, ends, flows, hosts, Demand(), 7, here)
+        session.open()
+        yield session, hosts
+        session.close()
+
+
+@pytest.fixture
+def symptom(lab: RunningLab) -> Callable[[str, float], Symptom]:
+    """`symptom(pair, deadline)`: a session of its own, from open to close."""
+
+    def run(pair: str, deadline: float) -> Symptom:
+        with _session(lab, pair) as (session, _):
+            runs = run_symptom(session, deadline)
+        for made in (runs.tunnel, runs.all_off, runs.one_host):
+            assert len(made.ways) == 4
+        return summarise(pair, runs)
+
+    return run
+
+
+def test_a_good_nic_has_none(symptom: Callable[[str, float], Symptom]) -> None:
+    told = symptom("good", 10.0)
+    for run in (told.tunnel, told.all_off, told.one_host):
+        assert (run.calls, run.errors, run.corrupt) == (CALLS, 0, 0)
+        assert run.p50 and run.p99 and run.p999
+        assert run.retransmitted < run.segments * 0.02
+    assert told.tunnel.segments > 10 * told.one_host.segments, "lo has larger ones"
+
+
+def test_a_bad_nic_sends_again(symptom: Callable[[str, float], Symptom]) -> None:
+    told = symptom("bad", 10.0)
+    assert told.tunnel.retransmitted > told.tunnel.segments * 0.04
+    for run in (told.all_off, told.one_host):
+        assert (run.calls, run.errors, run.corrupt) == (CALLS, 0, 0)
+        assert run.retransmitted < run.segments * 0.02
+    assert told.tunnel.corrupt == 0, "a wrong outer checksum loses, and delivers nothing wrong"
+
+
+@pytest.mark.slow
+def test_a_nic_that_kills_every_segment_misses_deadlines(
+    symptom: Callable[[str, float], Symptom],
+) -> None:
+    told = symptom("dead", 2.0)
+    assert told.tunnel.errors == told.tunnel.missed > 0
+    assert told.tunnel.p999 == 2.0
+    assert told.tunnel.errors_by_way
+    assert all(way.startswith("outer4-csum/") for way in told.tunnel.errors_by_way)
+    assert (told.all_off.errors, told.one_host.errors) == (0, 0)
+    assert "missed their 2 s deadline through the tunnel" in told.errors
+    assert told.errors.endswith("none with all off, none on one host")
+
+
+@pytest.mark.slow
+def test_grpc_feels_what_our_own_calls_feel(lab: RunningLab) -> None:
+    """The same calls by gRPC: deadlines are missed under the same offloads, and only there."""
+    with _session(lab, "dead") as (session, hosts):
+        order = replace(calls_order(session, "peer", 2.0), port=61_002, seconds=3.0)
+        here, there = (grpc_calls.tunnel_namespace(hosts[r].greeting.pid) for r in ("dut", "peer"))
+        with grpc_calls.serving(there, order):
+            session.all_on()
+            on = grpc_calls.call(here, order)
+            session.all_off()
+            off = grpc_calls.call(here, order)
+    # Two channels to a way; the first two ways have outer checksums, which this NIC gets wrong.
+    hit = [channel.missed + channel.broken > 0 for channel in on.channels]
+    assert hit == [True, True, False, False] * 2
+    assert not any(channel.corrupt for channel in on.channels)
+    for channel in off.channels:
+        assert (len(channel.latencies), channel.missed, channel.broken) == (CALLS // 8, 0, 0)

@@ -1,0 +1,201 @@
+"""The loader of what is in C: what it finds, what it refuses, and that nothing needs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from ctypes import c_char_p, c_size_t
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import qualification
+from qualification.agent.capture import native_capture
+from qualification.agent.traffic import batch
+from qualification.lab.softnic import engine
+from qualification.wire import native as loader
+from qualification.wire import native_survey
+from qualification.wire.checksum import ones_sum
+from tests.built import built
+
+ROOT = Path(qualification.__file__).parents[1]
+MACHINE = os.uname().machine
+NATIVES = (native_survey, native_capture, batch, engine)
+
+
+@pytest.fixture
+def copied(native: object, tmp_path: Path) -> Path:
+    """The sources of one and what was built of them, in a package of their own."""
+    wire = tmp_path / "package/wire"
+    wire.mkdir(parents=True)
+    for path in (ROOT / "qualification/wire").iterdir():
+        if path.suffix in {".c", ".h", ".so"}:
+            shutil.copy(path, wire)
+    return wire / "native_survey.c"
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`install(command, **environment)`: setup.py, run as an install does, in `tmp_path`."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in (ROOT / "qualification").glob("**/*.[ch]"):
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+        for folder in target.relative_to(tmp_path).parents:
+            if folder.parts[:1] == ("qualification",):
+                (tmp_path / folder / "__init__.py").touch()
+    shutil.copy(loader.__file__, tmp_path / "qualification/wire")
+    (tmp_path / "qualification/__init__.py").write_text('__version__ = "0"\n')
+
+    def run(command: str = "build_py", **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "setup.py", command],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("module", NATIVES, ids=lambda module: module.__name__)
+def test_it_is_loaded_and_says_so(module: ModuleType) -> None:
+    assert loader.native_for(str(module.__file__)) == (built(module), f"native C ({MACHINE})")
+
+
+def test_every_c_file_is_the_twin_of_a_module() -> None:
+    sources = {str(path) for path in (ROOT / "qualification").glob("**/*.c")}
+    assert sources == {f"{str(module.__file__)[:-3]}.c" for module in NATIVES}
+
+
+def test_its_sum_is_the_reference_sum(native) -> None:
+    total: Callable[[bytes, int], int] = native.vx_ones_sum
+    total.argtypes = c_char_p, c_size_t  # type: ignore[attr-defined]
+
+    @given(st.binary(max_size=200) | st.binary(min_size=1, max_size=9).map(lambda some: some * 999))
+    def same(data: bytes) -> None:
+        assert total(data, len(data)) == ones_sum(data)
+
+    same()
+    for length in range(200):
+        assert total(b"\xff" * length, length) == ones_sum(b"\xff" * length)
+
+
+def test_the_switch_leaves_it_out(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loader.load(str(copied)).library is not None
+    monkeypatch.setenv(loader.SWITCH, "off")
+    assert loader.load(str(copied)) == (None, "pure Python: VXQUAL_NATIVE=off")
+
+
+def test_none_was_built(copied: Path) -> None:
+    copied.with_name(f"native_survey-{MACHINE}.so").unlink()
+    assert loader.load(str(copied)) == (
+        None,
+        f"pure Python: no C implementation was built for {MACHINE} at install",
+    )
+
+
+@pytest.mark.parametrize("name", ["native_survey.c", "verify.h", "bytes.h"])
+def test_one_of_another_source_is_refused(copied: Path, name: str) -> None:
+    changed = copied.with_name(name)  # included by it, or by what it includes
+    changed.write_text(changed.read_text() + "\n")
+    assert loader.load(str(copied)) == (
+        None,
+        "pure Python: the C implementation here is of another source; install again",
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"#!/bin/sh\n"])
+def test_what_cannot_be_loaded_is_said(copied: Path, content: bytes) -> None:
+    built = copied.with_name(f"native_survey-{MACHINE}.so")
+    built.unlink()  # it is mapped by now, if not from here
+    built.write_bytes(content)
+    found = loader.load(str(copied))
+    assert found.library is None
+    assert found.says.startswith("pure Python: the C implementation cannot be loaded: ")
+
+
+def test_a_library_that_is_not_ours_is_refused(copied: Path) -> None:
+    built = copied.with_name(f"native_survey-{MACHINE}.so")
+    built.unlink()
+    empty = copied.with_name("empty.c")
+    empty.write_text("int nothing;\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(built), str(empty)], check=True)
+    found = loader.load(str(copied))
+    assert found.library is None
+    assert "vx_source" in found.says
+
+
+def _pythons() -> list[str]:
+    found = [sys.executable]
+    oldest = shutil.which("python3.9")
+    if (
+        oldest
+        and not subprocess.run([oldest, "-c", ""], check=False, capture_output=True).returncode
+    ):
+        found.append(oldest)
+    return found
+
+
+@pytest.mark.parametrize("python", _pythons(), ids=lambda python: Path(python).name)
+def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
+    native: object, tmp_path: Path, python: str
+) -> None:
+    archive = tmp_path / "some.pyz"
+    with zipfile.ZipFile(archive, "w") as made:
+        for path in (ROOT / "qualification/wire").iterdir():
+            if path.is_file():
+                made.write(path, str(path.relative_to(ROOT)))
+        made.writestr("qualification/__init__.py", "")
+    code = (
+        f"import sys; sys.path.insert(0, {str(archive)!r}); "
+        "from qualification.wire.native_survey import native; "
+        "print(native().says, native().library.vx_ones_sum(b'abc', 3))"
+    )
+    done = subprocess.run(
+        [python, "-I", "-S", "-B", "-c", code],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"native C ({MACHINE}) {ones_sum(b'abc')}\n"
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_without_a_compiler_an_install_goes_on(install, tmp_path: Path) -> None:
+    for strict in ("", "1"):
+        done = install(CC="no-such-compiler", VXQUAL_STRICT_BUILD=strict)
+        assert done.returncode == 0, done.stderr
+        assert "no C compiler" in done.stderr
+    assert (tmp_path / "build/lib/qualification/wire/native_survey.c").exists()
+    assert (tmp_path / "build/lib/qualification/wire/bytes.h").exists()
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_what_does_not_compile_costs_users_speed_and_stops_who_works_on_it(
+    install, tmp_path: Path
+) -> None:
+    with (tmp_path / "qualification/lab/softnic/engine.c").open("a") as source:
+        source.write("not C;\n")
+    for command in ("build_py", "editable_wheel"):
+        done = install(command, CC="cc", VXQUAL_STRICT_BUILD="")
+        assert done.returncode == 0, done.stderr
+        assert f"engine.c is not built for {MACHINE}" in done.stderr
+        done = install(command, CC="cc", VXQUAL_STRICT_BUILD="1")
+        assert done.returncode != 0
+        assert f"engine.c is not built for {MACHINE}" in done.stderr
+    assert {path.parent.name for path in tmp_path.glob("qualification/**/*.so")} == {
+        "wire", "capture", "traffic",
+    }  # fmt: skip
