@@ -1,0 +1,54 @@
+"""The former words are nowhere but in the changelog, which says what each is called now."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import ROOT, files
+
+WORDS = "volley|salvo|shot|specimen|ledger|twin|vouched"
+_OLD = re.compile(rf"\b({WORDS})s?\b", re.IGNORECASE)
+_MAY = {"CHANGELOG.md", *(f"tests/docs/{name}.py" for name in ("test_words", "test_commands",
+                                                               "test_links"))}  # fmt: skip
+"""Those that look for them, and the one that explains them."""
+
+
+def old_words(text: str) -> list[tuple[int, str]]:
+    return [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if _OLD.search(line)
+    ]
+
+
+def test_no_file_has_a_former_word() -> None:
+    found = [
+        f"{name}:{number}: {line}"
+        for name in sorted(files() - _MAY)
+        for number, line in old_words(_text(ROOT / name))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("word", WORDS.split("|"))
+def test_the_changelog_says_what_it_is_called_now(word: str) -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^ *\| [^|]*\b{word}\b[^|]*\| [^|]+\|$", changelog, re.MULTILINE)
+
+
+def test_a_former_word_is_found() -> None:
+    assert old_words("a snapshot\nof a twin\nand of a volley") == [
+        (2, "of a twin"),
+        (3, "and of a volley"),
+    ]
+    assert not old_words("snapshot, twinkle, voluntary")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
