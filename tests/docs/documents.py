@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -125,4 +126,4 @@ def _command(path: Path, number: int, text: str) -> Command:
         at = words.index(">")
         output = words[at + 1]
         words = words[:at]
-    return Command(f"{path.relative_to(ROOT)}:{number}", text, tuple(words), output)
+    return Command(f"{os.path.relpath(path, ROOT)}:{number}", text, tuple(words), output)
