@@ -263,7 +263,7 @@ def _marks() -> set[str]:
     plugin = (ROOT / "qualification/plugin.py").read_text(encoding="utf-8")
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     return {
-        *re.findall(r'addinivalue_line\("markers", "(\w+):', plugin),
+        *re.findall(r'"(\w+): ', plugin),
         *re.findall(r'^    "(\w+): ', settings.split("markers = [")[1], re.MULTILINE),
     }
 
@@ -283,7 +283,8 @@ def capture(tmp_path: Path) -> Path:
 
 def run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     program, *rest = words
-    start = [sys.executable, "-m", "qualification.cli"] if program == "vxqual" else [sys.executable]
+    vxqual = ["-c", "from qualification.cli import main; main(prog_name='vxqual')"]
+    start = [sys.executable, *(vxqual if program == "vxqual" else [])]
     return subprocess.run(
         [*start, *rest], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
