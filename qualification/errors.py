@@ -1,16 +1,16 @@
-"""Every error vxqual raises on purpose, and the exit code each one carries.
+"""The errors that vxqual raises on purpose, and their exit codes.
 
 ::
 
     VxqualError
-    ├── UsageError (4)         what the user gave is wrong: a file, a key, an option
-    └── LabError (10)          the lab could not judge: says nothing about the NIC
+    ├── UsageError (4)         the user's input is wrong: a file, a key, an option
+    └── LabError (10)          the lab failed; this says nothing about the NIC
         ├── HostError          one host: unreachable, key refused, no python3, no root
-        └── AgentError         the agent on a host refused an order or died
-    QualificationFailure (1)   the NIC's fault; an AssertionError, so that pytest calls it
+        └── AgentError         the agent on a host refused a request, or died
+    QualificationFailure (1)   the NIC failed; an AssertionError, so that pytest calls it
                                "failed" and Allure a product defect
 
-A message has up to three parts: what is wrong, where, and what to do next.
+A message has up to three parts: what failed, where, and the next step.
 """
 
 from __future__ import annotations
@@ -19,25 +19,30 @@ from typing import ClassVar
 
 EXIT_QUALIFIED = 0
 EXIT_NOT_QUALIFIED = 1
-EXIT_INTERRUPTED = 2  # pytest's own, too
+EXIT_INTERRUPTED = 2  # the same as pytest's
 EXIT_USAGE = 4
 EXIT_LAB = 10
 
 
 def exit_code(*, blamed: bool, doubted: bool) -> int:
-    """How a run ends: a NIC that is to blame outweighs what could not be judged."""
+    """Returns the exit code of a run; a failed NIC takes precedence over a failure of the lab.
+
+    Args:
+        blamed: Whether a NIC failed.
+        doubted: Whether something could not be judged.
+    """
     if blamed:
         return EXIT_NOT_QUALIFIED
     return EXIT_LAB if doubted else EXIT_QUALIFIED
 
 
 class VxqualError(Exception):
-    """An error with a place and a next step; its text is meant for people.
+    """An error with a place and a next step; its text is for people to read.
 
     Args:
-        what: What is wrong, in one sentence without a full stop.
-        where: The file, key or host concerned; put in front.
-        hint: What to do next; put behind.
+        what: What failed, in one sentence without a full stop.
+        where: The file, key or host concerned; the message begins with it.
+        hint: The next step; the message ends with it.
     """
 
     exit_code: ClassVar[int] = EXIT_LAB
@@ -49,24 +54,24 @@ class VxqualError(Exception):
 
 
 class UsageError(VxqualError):
-    """What the user gave cannot be used; nothing was touched."""
+    """The user's input cannot be used; no host was changed."""
 
     exit_code = EXIT_USAGE
 
 
 class LabError(VxqualError):
-    """The lab could not judge. Never the NIC's fault."""
+    """The lab failed, so that no verdict is possible; never a fault of the NIC."""
 
 
 class HostError(LabError):
-    """One host cannot take part; `where` names it."""
+    """A host cannot be reached or cannot run the agent; `where` names it."""
 
 
 class AgentError(LabError):
-    """The agent on a host refused an order, or died.
+    """The agent on a host refused a request, or died.
 
     Attributes:
-        kind: The agent's own word for it, such as "no-such-interface".
+        kind: The kind of the error, for programs: "no-such-interface", for example.
     """
 
     def __init__(
@@ -76,7 +81,7 @@ class AgentError(LabError):
         self.kind = kind
 
 
-class QualificationFailure(AssertionError):  # noqa: N818  (pytest's word for it is "failure")
-    """The NIC put a wrong frame on the wire, and here is the evidence."""
+class QualificationFailure(AssertionError):  # noqa: N818  (pytest calls it a failure)
+    """The NIC failed its qualification; the message carries the evidence."""
 
     exit_code: ClassVar[int] = EXIT_NOT_QUALIFIED

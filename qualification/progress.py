@@ -1,8 +1,8 @@
-"""How a lab, a discovery or a run says what it is doing."""
+"""The type of the functions that labs, discovery and runs report their progress to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str], object]
-"""Takes one line of text for people; the result is ignored."""
+"""A function that takes one line of text for people; its result is ignored."""

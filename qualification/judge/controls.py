@@ -288,3 +288,12 @@ def first_untrusted(
         if not result.trusted:
             return result
     return None
+
+
+def not_received(why: str) -> ControlResult:
+    """Returns the result of the control "received" when it could not be run.
+
+    Args:
+        why: The reason, in a sentence.
+    """
+    return ControlResult("received", False, why)

@@ -1,8 +1,9 @@
-"""The controller's side of the conversation with an agent; `agent/protocol.py` is the other."""
+"""The controller's side of the conversation with an agent (`qualification.messages.protocol`)."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -13,6 +14,7 @@ from qualification.remote.ssh.connection import Connection, connect
 from qualification.remote.ssh.lines import Lines
 
 from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install
+from .request_log import log_report, logged
 from .ship import Application, application
 
 if TYPE_CHECKING:
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 _START_SECONDS = 30.0
 _UNDO_SECONDS = 30.0
 
+_log = logging.getLogger("vxqual.agent")
+
 
 class Greeting(NamedTuple):
-    """What an agent says of itself: its Python, its process and its user."""
+    """What an agent says of itself when it starts: its Python, its process id and its user id."""
 
     python: tuple[int, ...]
     pid: int
@@ -31,7 +35,7 @@ class Greeting(NamedTuple):
 
 
 def open_agent(host: str, ssh: Ssh, *, timeout: float = 10.0) -> AgentClient:
-    """Connect to a host and start an agent there; closing the agent closes the connection.
+    """Connects to a host and starts an agent there; closing the agent closes the connection.
 
     Args:
         host: The host's name in the topology.
@@ -46,11 +50,11 @@ def open_agent(host: str, ssh: Ssh, *, timeout: float = 10.0) -> AgentClient:
 
 
 class AgentClient:
-    """A running agent. Start it with `start`; it is for one caller at a time.
+    """A running agent, for one caller at a time. Start it with `start`.
 
     Attributes:
         host: The host's name in the topology.
-        greeting: What the agent said of itself.
+        greeting: What the agent said of itself when it started.
     """
 
     def __init__(self, connection: Connection, command: str) -> None:
@@ -67,16 +71,16 @@ class AgentClient:
     def start(
         cls, connection: Connection, *, sudo: bool = False, app: Application | None = None
     ) -> Self:
-        """Install the agent on a host, if it is not there, and start it as root.
+        """Installs the agent on a host, unless it is there already, and starts it as root.
 
         Args:
             connection: The connection to the host; the client takes it over and closes it.
-            sudo: Whether to become root with `sudo -n`, where we are not root already.
-            app: The agent to run, if not this installation's own.
+            sudo: Whether to become root with `sudo -n` if the user is not root already.
+            app: The agent to run; by default this installation's own.
 
         Raises:
-            HostError: The host cannot run it: says what is missing.
-            AgentError: It was started, and failed.
+            HostError: The host cannot run the agent; says what is missing.
+            AgentError: The agent was started, and failed.
         """
         try:
             installed = install(connection, app or application(), sudo=sudo)
@@ -97,33 +101,45 @@ class AgentClient:
         on_event: Callable[[Any], object] | None = None,
         **args: Any,
     ) -> Any:
-        """Have an operation carried out, and wait for its result.
+        """Has the agent carry out a request, and waits for the result.
 
         Args:
-            op: The operation's name.
-            timeout: Seconds to wait. An agent that takes longer is given up: `close` interrupts
-                it and has it put the host back, and it answers no more calls.
-            on_event: Called with each event that the operation emits.
-            **args: The operation's arguments: JSON values, and dataclasses of them.
+            op: The request's name.
+            timeout: Seconds to wait. After a timeout the client answers no more calls, and `close`
+                interrupts the agent and has it restore the host.
+            on_event: Called with each event that the request emits.
+            **args: The request's arguments: JSON values, and dataclasses of them.
 
         Raises:
             AgentError: The agent refused, failed, died or took too long; `kind` says which.
         """
+        return logged(self.host, op, args, lambda: self._call(op, args, timeout, on_event))
+
+    def _call(
+        self,
+        op: str,
+        args: dict[str, Any],
+        timeout: float,
+        on_event: Callable[[Any], object] | None,
+    ) -> Any:
         if self._death:
-            raise self._error("died", f"{op!r} cannot be called: {self._death}")
+            raise self._error("died", f"request {op!r} cannot be sent: {self._death}")
         line = encoded({"id": self._asked + 1, "op": op, "args": args})
         if len(line) > LINE_LIMIT:
-            raise self._error("order-too-large", f"an order {op!r} of {len(line)} bytes")
+            raise self._error(
+                "order-too-large",
+                f"request {op!r} has {len(line)} bytes, more than the limit of {LINE_LIMIT}",
+            )
         self._asked += 1
         deadline = time.monotonic() + timeout
         try:
             self._lines.send(line)
         except (OSError, EOFError) as error:
-            raise self._died(op) from error
+            raise self._died(f"during request {op!r}") from error
         while True:
             message = self._receive(op, timeout, deadline)
             if message.get("id") not in (self._asked, None):
-                continue  # meant for a call whose caller was interrupted
+                continue  # the answer to an earlier request whose caller was interrupted
             if "event" not in message:
                 break
             if on_event is not None:
@@ -134,10 +150,12 @@ class AgentClient:
         return message["result"]
 
     def close(self) -> Any:
-        """Have the host put back, end the agent and the connection. A second call does nothing.
+        """Has the agent restore the host, then ends the agent and closes the connection.
+
+        A second call does nothing.
 
         Returns:
-            What the agent reports of the undo; None if it was dead already, or had to be
+            The agent's report of what it undid; None if it was dead already, or had to be
             interrupted.
 
         Raises:
@@ -148,14 +166,22 @@ class AgentClient:
         self._closed = True
         try:
             if self._death or self._answered != self._asked:
-                return None  # the end of its input interrupts whatever it still does
-            return self.call("bye", timeout=_UNDO_SECONDS)
+                # The end of its input interrupts the agent's work, and it undoes its changes.
+                _log.info("%s: the agent is interrupted and does not report its undo", self.host)
+                return None
+            report = self.call("bye", timeout=_UNDO_SECONDS)
+            log_report(self.host, report)
+            return report
         finally:
             ended = self._lines.close(_UNDO_SECONDS)
             self._connection.close()
             self._death = self._death or "it was closed"
             if not ended:
-                raise self._error("timeout", f"the agent did not end within {_UNDO_SECONDS:g} s")
+                raise self._error(
+                    "timeout",
+                    f"timed out waiting for the agent on {self.host} to end: it still runs "
+                    f"{_UNDO_SECONDS:g} s after the end of its input",
+                )
 
     def __enter__(self) -> Self:
         return self
@@ -166,32 +192,49 @@ class AgentClient:
         except LabError as failure:
             if error is None:
                 raise
-            error.add_note(str(failure))  # what happened first matters most
+            error.add_note(str(failure))  # the first error is the one to raise
 
     def _greet(self, installed: Installed, *, with_sudo: bool) -> None:
-        """Tell the loader what to load, and wait for the agent's first line."""
-        deadline = time.monotonic() + _START_SECONDS
+        """Sends the loader the file to load, and waits for the agent's first line."""
+        started = time.monotonic()
+        deadline = started + _START_SECONDS
         loading = False
         try:
             self._lines.send(installed.order())
             while not (line := self._lines.receive(deadline)).startswith(b'{"vxqual"'):
                 loading |= line == LOADING
         except TimeoutError:
-            raise self._error("timeout", f"no greeting within {_START_SECONDS:g} s") from None
+            raise self._error(
+                "timeout",
+                f"timed out waiting for the agent on {self.host} to start: no greeting within "
+                f"{_START_SECONDS:g} s",
+            ) from None
         except (OSError, EOFError) as error:
             if with_sudo and not loading:
                 raise self._refused_by_sudo() from error
-            raise self._died("its start") from error
+            raise self._died("while it started") from error
         greeting = json.loads(line)
         if greeting["version"] != PROTOCOL:
-            what = f"it speaks version {greeting['version']} of the protocol, we speak {PROTOCOL}"
-            raise self._error("protocol", what)
+            raise self._error(
+                "protocol",
+                f"the agent speaks version {greeting['version']} of the protocol, and this vxqual "
+                f"speaks version {PROTOCOL}",
+            )
         self.greeting = Greeting(tuple(greeting["python"]), greeting["pid"], greeting["uid"])
         if self.greeting.uid != 0:
             raise HostError(
-                f"the agent needs root, and sudo makes us user id {self.greeting.uid}",
+                f"the agent needs root, but sudo starts it with user id {self.greeting.uid}",
                 where=self.host,
+                hint="allow this user to become root without a password (in sudoers: "
+                "USER ALL=(root) NOPASSWD: ALL), or set user: root",
             )
+        _log.info(
+            "%s: agent started in %.3f s: Python %s, process %d",
+            self.host,
+            time.monotonic() - started,
+            ".".join(map(str, self.greeting.python)),
+            self.greeting.pid,
+        )
 
     def _receive(self, op: str, timeout: float, deadline: float) -> dict[str, Any]:
         try:
@@ -199,31 +242,36 @@ class AgentClient:
             if not isinstance(message, dict):
                 raise ValueError
         except TimeoutError:
-            self._death = f"the agent was given up at {op!r}: no answer within {timeout:g} s"
+            self._death = (
+                f"timed out waiting for the agent on {self.host} (request {op!r}): no answer "
+                f"within {timeout:g} s"
+            )
             raise self._error("timeout", self._death) from None
         except EOFError:
-            raise self._died(op) from None
+            raise self._died(f"during request {op!r}") from None
         except ValueError:
-            self._death = f"the agent was given up at {op!r}: it answered what is no message"
+            self._death = f"the agent's answer to request {op!r} is not a message of the protocol"
             raise self._error("protocol", self._death) from None
         return message
 
-    def _died(self, at: str) -> AgentError:
-        self._death = f"{self._lines.ending()} at {at!r}"
+    def _died(self, when: str) -> AgentError:
+        self._death = f"{self._lines.ending()} {when}"
         said = "".join(f"\n    {line}" for line in self._lines.last_words())
-        return self._error("died", f"{self._death}; it said:{said}" if said else self._death)
+        return self._error(
+            "died", f"{self._death}; its last output:{said}" if said else self._death
+        )
 
     def _refused_by_sudo(self) -> HostError:
-        said = (self._lines.last_words() or ["it says nothing"])[-1]
+        said = (self._lines.last_words() or ["no message on stderr"])[-1]
         return HostError(
             f"sudo does not start the agent: {said}",
             where=self.host,
-            hint="install sudo there and allow this user everything without a password "
+            hint="install sudo there and allow this user to run everything without a password "
             "(in sudoers: USER ALL=(root) NOPASSWD: ALL), or set user: root",
         )
 
     def _refusal(self, problem: dict[str, Any]) -> AgentError:
-        """An error reply as an exception; what it carries beside the text becomes notes."""
+        """Makes an exception of an error reply; the data that it carries become notes."""
         error = self._error(problem["kind"], problem["message"], problem["hint"])
         for name, value in problem["data"].items():
             error.add_note(f"{name}: {value}")

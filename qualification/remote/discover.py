@@ -1,4 +1,4 @@
-"""Topology -> inventory: asks every host once what it and its NICs are. Changes nothing."""
+"""Topology -> inventory: reads once what every host and its NICs are. Changes nothing."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _PROBLEMS = TypeAdapter(list[Problem])
 
 @dataclass(frozen=True)
 class Readiness:
-    """What stands in the way on one host.
+    """Whether one host is ready for a run.
 
     Attributes:
         host: Its name.
-        error: It could not be asked at all.
-        problems: By NIC; none is good news.
+        error: Why the host could not be asked; None if it answered.
+        problems: What prevents a run, by NIC; a NIC without problems is ready.
     """
 
     host: str
@@ -41,7 +41,7 @@ class Readiness:
 
 
 def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
-    """The NICs of some pairs, by host: {"alpha": ["alpha.port0"]}."""
+    """Returns the NICs of some pairs by host: {"alpha": ["alpha.port0"]}."""
     named = [topology.pairs[pair] for pair in pairs]
     nics = dict.fromkeys(nic for pair in named for nic in (pair.dut, pair.peer))
     hosts: dict[str, list[str]] = {}
@@ -51,14 +51,19 @@ def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
 
 
 def discover(topology: Topology, pairs: Iterable[str], say: Progress) -> Inventory:
-    """The inventory of some pairs.
+    """Returns the inventory of some pairs.
+
+    Args:
+        topology: The topology, resolved.
+        pairs: Names of the pairs.
+        say: Takes lines on the progress.
 
     Raises:
-        HostError: A host cannot take part.
-        LabError: An interface is not there; all such are told at once.
+        HostError: A host cannot be reached, or cannot run the agent.
+        LabError: An interface does not exist; the message names all of them.
     """
     hosts = nics_of(topology, pairs)
-    say(f"asking {len(hosts)} hosts what they are")
+    say(f"reading the facts of {len(hosts)} hosts and their NICs")
 
     def ask(host: str) -> Any:
         with open_host(topology, host) as agent:
@@ -89,7 +94,7 @@ def discover(topology: Topology, pairs: Iterable[str], say: Progress) -> Invento
 
 
 def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
-    """Whether every host could start right now; one host's error does not hide another's."""
+    """Returns for every host whether it is ready; an error of one host does not hide another's."""
     hosts = nics_of(topology, pairs)
 
     def ask(host: str) -> Readiness:

@@ -1,4 +1,4 @@
-"""An agent on a host of a topology, and what its last report says."""
+"""Opens the agent of a host in a topology, and reads what its closing report says."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ def open_host(topology: Topology, name: str) -> AgentClient:
     """Connects to a host of a resolved topology and starts an agent there.
 
     Raises:
-        HostError: The host cannot take part.
+        LabError: The topology does not say how to reach the host.
+        HostError: The host cannot be reached, or cannot run the agent.
+        AgentError: The agent was started, and failed.
     """
     ssh = topology.hosts[name].ssh
     if ssh is None:
-        raise LabError("has no ssh section, and no lab was started for it", where=name)
+        raise LabError(
+            "the topology has no `ssh` section for this host, and no lab was started for it",
+            where=name,
+            hint="add an `ssh` section to the host, or a `lab` section to the topology",
+        )
     return open_agent(name, ssh)
 
 
 def not_undone(report: Any) -> list[str]:
-    """Of what an agent reports when it is closed, the lines that leave a host changed."""
+    """Returns the lines of an agent's closing report that say what could not be undone."""
     return [line for line in report or () if str(line).startswith(NOT_UNDONE)]

@@ -1,14 +1,16 @@
-"""The agent's file on a host: is it there, and if not, put it there.
+"""Looks for the agent's file on a host, and uploads it if it is not there.
 
-The probe is the first thing that runs on a host, so it also says whether its Python will do.
+The probe is the first program that runs on a host, so it also checks the version of its Python.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import shlex
+import time
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -24,14 +26,19 @@ _PROBE_SECONDS = 30.0
 _KEPT = 4
 """Files that stay in a host's cache: controllers of several versions may use it in turn."""
 
+_log = logging.getLogger("vxqual.agent")
+
 
 def python(source: str) -> str:
-    """Python's arguments to run a constant source, quoted for any shell: no newline, no "!"."""
+    """Returns Python's arguments to run a constant source, quoted for any shell.
+
+    They contain no newline and no "!", which csh and fish treat specially even in single quotes.
+    """
     return f"-c {shlex.quote(f'exec({source!r})')}"
 
 
-# Python 2.7 and 3.4 must be able to run this, to say that they are too old. The current
-# folder leaves the path first: in somebody's home may lie a json.py.
+# Python 2.7 and 3.4 must be able to run this, to report that they are too old. The current
+# directory is removed from the path first: a user's home may contain a json.py.
 PROBE = "exec python3 " + python("""\
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
@@ -60,7 +67,7 @@ print("vxqual-probe " + json.dumps({
 }))
 """)
 
-# Isolated and without site: no modules but the application's own, and a faster start.
+# Isolated and without site: only the application's own modules, and a faster start.
 _LOADER = "python3 -I -S " + python("""\
 print("vxqual-loader", flush=True)
 import hashlib, json, os, sys
@@ -75,19 +82,19 @@ from qualification.agent.__main__ import main
 main()
 """)
 LOADING = b"vxqual-loader"
-"""The loader's first line. Whatever comes before it, sudo and shells have said."""
+"""The loader's first line. Output before it comes from sudo or a shell."""
 LAUNCH = f"exec {_LOADER}"
 LAUNCH_WITH_SUDO = f"exec sudo -n {_LOADER}"
 
 
 class Installed(NamedTuple):
-    """An agent that waits on a host to be started.
+    """An agent's file on a host, ready to be started.
 
     Attributes:
-        path: Its file.
-        sha256: The file's hash.
-        ssh_connection: What sshd says of our connection: addresses and ports of both ends.
-        uid: The user that we are there.
+        path: The file.
+        sha256: Its hash, in hex.
+        ssh_connection: sshd's SSH_CONNECTION: addresses and ports of both ends of our connection.
+        uid: The SSH user's id on the host.
     """
 
     path: str
@@ -96,16 +103,22 @@ class Installed(NamedTuple):
     uid: int
 
     def order(self) -> bytes:
-        """The line that the loader waits for."""
+        """Returns the line that the loader waits for."""
         order = {name: getattr(self, name) for name in ("path", "sha256", "ssh_connection")}
         return json.dumps(order).encode("ascii")
 
 
 def install(connection: Connection, app: Application, *, sudo: bool) -> Installed:
-    """Look at a host, and upload the agent unless it is there already.
+    """Checks a host, and uploads the agent unless it is there already.
+
+    Args:
+        connection: The connection to the host.
+        app: The agent.
+        sudo: Whether the agent will be started with sudo, so that the user need not be root.
 
     Raises:
-        HostError: No python3, or one too old; not root and no sudo; the file cannot be written.
+        HostError: There is no python3 or it is too old, the user is not root and there is no sudo,
+            or the file cannot be written.
     """
     where = connection.name
     order = json.dumps({"sha256": app.sha256, "oldest": _OLDEST}).encode() + b"\n"
@@ -119,8 +132,12 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
                 where=where,
                 hint="install it there: Python 3.9 or later",
             )
-        said = (done.stderr.splitlines() or lines or ["it says nothing"])[-1]
-        raise HostError(f"python3 does not run (status {done.status}): {said}", where=where)
+        said = (done.stderr.splitlines() or lines or ["no message"])[-1]
+        raise HostError(
+            f"python3 does not run (status {done.status}): {said}",
+            where=where,
+            hint="run `python3 --version` there over SSH, and repair that Python",
+        )
     answer = json.loads(answers[0].partition(" ")[2])
     if tuple(answer["python"]) < _OLDEST:
         version = ".".join(str(part) for part in answer["python"])
@@ -130,20 +147,31 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
             hint="install Python 3.9 or later there, as python3 on the PATH of an SSH session",
         )
     if answer["problem"]:
-        raise HostError(f"the agent has nowhere to be stored: {answer['problem']}", where=where)
+        raise HostError(
+            f"the agent cannot be stored: {answer['problem']}",
+            where=where,
+            hint="make ~/.cache of the SSH user writable, or set XDG_CACHE_HOME for its sessions",
+        )
     if answer["uid"] != 0 and not sudo:
         raise HostError(
-            f"the agent needs root, and we are user id {answer['uid']}",
+            f"the agent needs root, but the SSH user has user id {answer['uid']}",
             where=where,
-            hint="set sudo: true or user: root in the host's ssh",
+            hint="set sudo: true or user: root in the host's ssh section",
         )
-    if not answer["intact"]:
+    if answer["intact"]:
+        _log.debug("%s: the agent is there already: %s", where, answer["path"])
+    else:
+        started = time.monotonic()
         _upload(connection, PurePosixPath(answer["path"]), app.content)
+        _log.info(
+            "%s: agent uploaded in %.3f s: %d bytes to %s",
+            *(where, time.monotonic() - started, len(app.content), answer["path"]),
+        )
     return Installed(answer["path"], app.sha256, answer["ssh_connection"], answer["uid"])
 
 
 def _upload(connection: Connection, path: PurePosixPath, content: bytes) -> None:
-    """Write under another name, then rename: nobody ever sees half an agent."""
+    """Writes the file under another name and renames it, so that nobody reads an incomplete one."""
     temporary = f"{path}.{secrets.token_hex(4)}"
     with contextlib.closing(connection.sftp()) as sftp:
         try:
@@ -158,13 +186,14 @@ def _upload(connection: Connection, path: PurePosixPath, content: bytes) -> None
             raise HostError(
                 f"{path} cannot be written over SFTP: {error}",
                 where=connection.name,
-                hint="is there space, and does SFTP see the same files as a shell does?",
+                hint="check the free space there, and that SFTP and shells see the same files",
             ) from error
         with contextlib.suppress(OSError):
             _forget_old(sftp, path.parent)
 
 
 def _forget_old(sftp: paramiko.SFTPClient, folder: PurePosixPath) -> None:
+    """Removes all agents but the newest ones."""
     files = [file for file in sftp.listdir_attr(str(folder)) if file.filename.startswith("agent-")]
     files.sort(key=lambda file: file.st_mtime or 0, reverse=True)
     for file in files[_KEPT:]:

@@ -1,8 +1,9 @@
-"""The zip application that travels to the hosts: our agent, and the pyroute2 that it needs.
+"""Builds the zip application that is sent to the hosts: the agent, and the pyroute2 it needs.
 
-Its bytes follow from the sources and this Python's version alone, so that its hash says what it
-is. Sources go in for any Python from 3.9 on. Compiled code goes in beside them, as a host with
-the controller's own Python then starts in less than half the time; others pass over it.
+The sources and the version of this Python determine its bytes, so that its hash identifies it. It
+contains sources for any Python from 3.9 on. It also contains compiled code, with which a host that
+has the controller's own version of Python starts in less than half the time; other versions ignore
+it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _UNUSED = (
     "iproute/darwin.py", "iproute/windows.py", "ipset.py", "ipvs.py", "iwutil.py", "minimal.py",
     "ndb", "netlink/nfnetlink", "netlink/nl80211", "nftables", "plan9", "wirouting", "wiset.py",
 )  # fmt: skip
-"""Parts of pyroute2 that no agent asks for and no other part needs on Linux: half of it."""
+"""Parts of pyroute2 that neither the agent nor another part needs on Linux: half of pyroute2."""
 _BUILDING = threading.Lock()
 _MAIN = b"from qualification.agent.__main__ import main\n\nmain()\n"
 
@@ -37,7 +38,7 @@ class Application(NamedTuple):
 
     Attributes:
         content: Its bytes.
-        sha256: Their hash in hex, which is the agent's version.
+        sha256: The hash of the bytes in hex, which serves as the agent's version.
     """
 
     content: bytes
@@ -45,12 +46,12 @@ class Application(NamedTuple):
 
     @classmethod
     def of(cls, content: bytes) -> Application:
-        """An application of these bytes."""
+        """Returns the application that consists of some bytes."""
         return cls(content, hashlib.sha256(content).hexdigest())
 
 
 def application() -> Application:
-    """The agent as it is in this installation; built once per process, in a third of a second."""
+    """Returns this installation's agent; builds it once per process, in a third of a second."""
     with _BUILDING:
         return _build()
 
@@ -80,7 +81,7 @@ def _files() -> Iterator[tuple[str, bytes]]:
 
 
 def _tree(path: Path, root: Path, without: Set[Path] = frozenset()) -> Iterator[tuple[str, bytes]]:
-    """A file, or all files under a folder, except what Python compiled."""
+    """Yields a file, or all files under a folder, except those that Python compiled."""
     if path in without or path.name == "__pycache__":
         return
     if path.is_dir():
@@ -91,10 +92,10 @@ def _tree(path: Path, root: Path, without: Set[Path] = frozenset()) -> Iterator[
 
 
 def _lazy(source: bytes) -> bytes:
-    """A package's `__init__` that imports a name's module only when the name is asked for.
+    """Returns a package's `__init__` that imports the module of a name when the name is first used.
 
-    pyroute2 imports all of itself for any part of itself, which takes longer than all the rest
-    of an agent's start.
+    pyroute2 imports all its parts whenever one of them is imported, which takes longer than the
+    rest of an agent's start.
     """
     names = {
         alias.asname or alias.name: (node.module, alias.name)
@@ -114,15 +115,15 @@ def __getattr__(name):
     return getattr(import_module(module), attribute)
 
 
-# Its modules import each other in circles, and those are made to be entered here.
+# The modules of pyroute2 import each other in circles that work only if they are entered here.
 import pyroute2.iproute
 """.encode()
 
 
 def _compiled(name: str, source: bytes) -> bytes:
-    """Compiled code as a .pyc that is never compared with its source (PEP 552)."""
+    """Returns compiled code as an unchecked .pyc, never compared with its source (PEP 552)."""
     code = compile(source, name, "exec", dont_inherit=True)
-    # Version 2 of marshal knows no references; those of later versions differ between runs.
+    # Version 2 of marshal has no references, which differ between runs in later versions.
     return (
         importlib.util.MAGIC_NUMBER
         + (0b01).to_bytes(4, "little")
@@ -132,7 +133,7 @@ def _compiled(name: str, source: bytes) -> bytes:
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    info = zipfile.ZipInfo(name)  # dated 1980 by default, as all are that have no date
+    info = zipfile.ZipInfo(name)  # dated 1980 by default, whatever the time is
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o100644 << 16
     archive.writestr(info, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -69,7 +70,7 @@ def test_the_cache_follows_xdg_and_forgets_old_versions(sshd: Sshd, app: Applica
 
 def test_a_cache_that_cannot_be_made(sshd: Sshd, app: Application) -> None:
     (sshd.home / ".cache").write_text("a file")
-    with pytest.raises(HostError, match=r"^alpha: the agent has nowhere to be stored: .*Errno"):
+    with pytest.raises(HostError, match=r"^alpha: the agent cannot be stored: .*Errno"):
         sshd.start(app)
 
 
@@ -182,8 +183,8 @@ def as_nobody(sshd: Sshd) -> Iterator[Sshd]:
 def test_not_root_and_no_sudo(as_nobody: Sshd, app: Application) -> None:
     with pytest.raises(HostError) as caught:
         as_nobody.start(app)
-    assert caught.value.what == "the agent needs root, and we are user id 65534"
-    assert caught.value.hint == "set sudo: true or user: root in the host's ssh"
+    assert caught.value.what == "the agent needs root, but the SSH user has user id 65534"
+    assert caught.value.hint == "set sudo: true or user: root in the host's ssh section"
 
 
 def test_sudo_makes_us_root(as_nobody: Sshd, app: Application) -> None:
@@ -215,7 +216,7 @@ def test_sudo_is_refused(as_nobody: Sshd, app: Application, script: str | None, 
 
 def test_sudo_leads_to_somebody_else(as_nobody: Sshd, app: Application) -> None:
     as_nobody.command("sudo", 'shift; chmod 644 "$XDG_CACHE_HOME"/vxqual/*; exec "$@"')
-    with pytest.raises(HostError, match="needs root, and sudo makes us user id 65534"):
+    with pytest.raises(HostError, match="needs root, but sudo starts it with user id 65534"):
         as_nobody.start(app, sudo=True)
 
 
@@ -240,13 +241,13 @@ def test_the_agent_learns_of_our_ssh_connection(
     sshd.trust(f"[127.0.0.1]:{listening} {sshd.host_key()}")
     connection = sshd.connect(address="127.0.0.1", port=listening, proxy_command=None)
     with AgentClient.start(connection, app=app) as agent:
-        told = agent.call("variable", timeout=5, name="VXQUAL_SSH_CONNECTION")
-    assert re.fullmatch(rf"127.0.0.1 [0-9]+ 127.0.0.1 {listening}", told)
+        value = agent.call("variable", timeout=5, name="VXQUAL_SSH_CONNECTION")
+    assert re.fullmatch(rf"127.0.0.1 [0-9]+ 127.0.0.1 {listening}", value)
 
 
 def test_behind_a_proxy_the_ssh_connection_is_unknown(agent: AgentClient) -> None:
-    told = agent.call("variable", timeout=5, name="VXQUAL_SSH_CONNECTION")
-    assert told.startswith("UNKNOWN ")
+    value = agent.call("variable", timeout=5, name="VXQUAL_SSH_CONNECTION")
+    assert value.startswith("UNKNOWN ")
 
 
 def test_a_refusal_is_an_agent_error(agent: AgentClient) -> None:
@@ -273,7 +274,7 @@ def test_an_order_too_large_is_not_sent(
     agent: AgentClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_client, "LINE_LIMIT", 1000)
-    with pytest.raises(AgentError, match="an order 'echo' of 10"):
+    with pytest.raises(AgentError, match="request 'echo' has 10"):
         agent.call("echo", timeout=5, text="x" * 1000)
     assert agent.call("echo", timeout=5) == {}
 
@@ -300,11 +301,11 @@ def test_close_undoes_and_reports(sshd: Sshd, app: Application, tmp_path: Path) 
     assert agent.close() == {"marks": 1}
     assert agent.close() is None
     assert (tmp_path / "mark").read_text() == "undone"
-    with pytest.raises(AgentError, match="'echo' cannot be called: it was closed"):
+    with pytest.raises(AgentError, match="request 'echo' cannot be sent: it was closed"):
         agent.call("echo", timeout=5)
 
 
-def test_an_undo_that_fails_is_told(sshd: Sshd, app: Application) -> None:
+def test_an_undo_that_fails_is_reported(sshd: Sshd, app: Application) -> None:
     agent = sshd.start(app)
     agent.call("mark", timeout=5, path="fail")
     with pytest.raises(AgentError, match=r"^alpha: eth0 cannot be put back$"):
@@ -318,20 +319,22 @@ def test_an_undo_that_fails_is_told(sshd: Sshd, app: Application) -> None:
 def test_a_killed_agent(sshd: Sshd, app: Application) -> None:
     agent = sshd.start(app)
     with pytest.raises(
-        AgentError, match=r"^alpha: the agent was killed by a signal at 'wait'$"
+        AgentError, match=r"^alpha: the agent was killed by a signal during request 'wait'$"
     ) as e:
         agent.call("wait", timeout=20, on_event=lambda _: os.kill(agent.greeting.pid, 9))
     assert e.value.kind == "died"
-    with pytest.raises(AgentError, match="'echo' cannot be called: the agent was killed"):
+    with pytest.raises(AgentError, match="request 'echo' cannot be sent: the agent was killed"):
         agent.call("echo", timeout=5)
     assert agent.close() is None
 
 
-def test_an_agent_killed_behind_our_back_is_told_at_the_close(sshd: Sshd, app: Application) -> None:
+def test_an_agent_killed_behind_our_back_is_reported_at_the_close(
+    sshd: Sshd, app: Application
+) -> None:
     agent = sshd.start(app)
     os.kill(agent.greeting.pid, 9)
     await_end(agent.greeting.pid)
-    with pytest.raises(AgentError, match="the agent was killed by a signal at 'bye'"):
+    with pytest.raises(AgentError, match="the agent was killed by a signal during request 'bye'"):
         agent.close()
     assert agent.close() is None
 
@@ -340,14 +343,15 @@ def test_an_agent_that_ends_by_itself_has_last_words(sshd: Sshd, app: Applicatio
     with sshd.start(app) as agent, pytest.raises(AgentError) as caught:
         agent.call("leave", timeout=5, status=4)
     assert str(caught.value) == (
-        "alpha: the agent ended with status 4 at 'leave'; it said:\n    something\n    broke"
+        "alpha: the agent ended with status 4 during request 'leave'; its last output:"
+        "\n    something\n    broke"
     )
 
 
 def test_an_agent_that_does_not_start(sshd: Sshd) -> None:
     with pytest.raises(AgentError) as caught:
         sshd.start(agent_with("import nothing_such"))
-    assert "the agent ended with status 1 at 'its start'; it said:" in str(caught.value)
+    assert "the agent ended with status 1 while it started; its last output:" in str(caught.value)
     assert "ModuleNotFoundError: No module named 'nothing_such'" in str(caught.value)
 
 
@@ -368,21 +372,25 @@ def test_a_lost_connection_undoes(sshd: Sshd, app: Application, tmp_path: Path) 
     connection = sshd.connect()
     agent = AgentClient.start(connection, app=app)
     agent.call("mark", timeout=5, path=str(tmp_path / "mark"))
-    with pytest.raises(AgentError, match=r"^alpha: the SSH connection was lost at 'wait'"):
+    with pytest.raises(
+        AgentError, match=r"^alpha: the SSH connection was lost during request 'wait'"
+    ):
         agent.call("wait", timeout=20, on_event=lambda _: connection.close())
     await_end(agent.greeting.pid)
     assert (tmp_path / "mark").read_text() == "undone"
     agent.close()
 
 
-def test_a_call_that_takes_too_long_is_given_up_and_undone(
+def test_a_call_that_takes_too_long_is_interrupted_and_undone(
     sshd: Sshd, app: Application, tmp_path: Path
 ) -> None:
     agent = sshd.start(app)
     agent.call("mark", timeout=5, path=str(tmp_path / "mark"))
     with pytest.raises(AgentError) as caught:
         agent.call("wait", timeout=0.2)
-    assert caught.value.what == "the agent was given up at 'wait': no answer within 0.2 s"
+    assert caught.value.what == (
+        "timed out waiting for the agent on alpha (request 'wait'): no answer within 0.2 s"
+    )
     assert caught.value.kind == "timeout"
     agent.close()
     assert (tmp_path / "mark").read_text() == "undone"
@@ -405,7 +413,8 @@ def test_an_interrupted_call_does_not_hold_up_the_close(
 def test_another_version_of_the_protocol(sshd: Sshd) -> None:
     newer = agent_with(OPERATIONS, protocol=("PROTOCOL = 1", "PROTOCOL = 2"))
     with pytest.raises(
-        AgentError, match="it speaks version 2 of the protocol, we speak 1"
+        AgentError,
+        match="the agent speaks version 2 of the protocol, and this vxqual speaks version 1",
     ) as error:
         sshd.start(newer)
     assert error.value.kind == "protocol"
@@ -418,9 +427,30 @@ def test_what_is_no_message(sshd: Sshd) -> None:
     )
     with (
         sshd.start(talker) as agent,
-        pytest.raises(AgentError, match="answered what is no message"),
+        pytest.raises(
+            AgentError, match="answer to request 'babble' is not a message of the protocol"
+        ),
     ):
         agent.call("babble", timeout=5)
+
+
+# The log
+
+
+def test_a_start_a_request_and_a_close_leave_a_line(
+    sshd: Sshd, app: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "vxqual.agent")
+    with sshd.start(app) as agent:
+        agent.call("echo", timeout=5, frames=["AAAA"], count=3)
+        pid = agent.greeting.pid
+    messages = "\n".join(caplog.messages)
+    assert re.search(r"alpha: agent uploaded in \S+ s: \d+ bytes to \S+\.pyz\n", messages)
+    assert re.search(rf"alpha: agent started in \S+ s: Python \S+, process {pid}\n", messages)
+    assert "alpha: request 'echo': {frames=[1] count=3}\n" in messages
+    assert re.search(r"'echo' answered after 0\.\d+ s: \{frames=\[1\] count=3\}\n", messages)
+    assert re.search(r"'bye' answered after \S+ s: \{marks=0\}\n", messages)
+    assert "alpha: closing report: " in messages
 
 
 # The real one
@@ -435,7 +465,7 @@ def test_this_installations_agent_starts_and_ends(sshd: Sshd) -> None:
         assert caught.value.kind == "unknown-operation"
 
 
-def test_install_tells_where_it_is(sshd: Sshd) -> None:
+def test_install_returns_where_it_is(sshd: Sshd) -> None:
     with sshd.connect() as connection:
         installed = install(connection, application(), sudo=False)
     assert Path(installed.path).read_bytes() == application().content

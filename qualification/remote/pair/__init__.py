@@ -1,1 +1,1 @@
-"""The session of one pair: orders for its two agents, and the evidence that comes back."""
+"""The session of one pair: the orders for its two agents, and the evidence that they return."""

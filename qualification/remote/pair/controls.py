@@ -1,4 +1,4 @@
-"""Runs the controls of a pair: what must come out one way before any cell is judged."""
+"""Runs the controls of a pair; `qualification.judge.controls` judges what they yield."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from qualification.judge.controls import (
     judge_received_control,
     judge_traffic,
     no_tags,
+    not_received,
 )
 from qualification.judge.evidence import Burst
 from qualification.messages.bursts import Family, Protocol, Sent, Submitted
@@ -30,91 +31,107 @@ from .receive import receive
 from .session import SPARE, PairSession
 
 _PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
-"""What plain traffic is made of: protocol, segmented."""
+"""The shapes of plain traffic: protocol, and whether it is segmented."""
 _INJECTIONS = 3
 _TAGGED_FRAMES = 400
 
 
 def run_controls(pair: PairSession) -> dict[str, ControlResult]:
-    """Runs every control, with all offloads of the DUT off."""
-    pair.all_off()
+    """Runs every control, with all offloads of the DUT off.
+
+    Returns:
+        How each control came out, by its name.
+    """
+    pair.offloads.all_off()
+    port = pair.ends.port
     controls = {
-        "plain": _plain_control(pair),
-        "all-off": _tunnel_control(pair),
-        "crafted": _crafted_control(pair),
-        "injected": _injected_control(pair),
+        "plain": judge_traffic("plain", _plain_bursts(pair), pair.demand),
+        "all-off": judge_traffic("all-off", _tunnel_bursts(pair), pair.demand, port=port),
+        "crafted": judge_crafted(_crafted_bursts(pair)),
+        "injected": _run_injected(pair),
         "received": run_received(pair),
     }
     if pair.ends.vlan is not None and first_untrusted(controls) is None:
-        controls[TAGGED] = _tagged_control(pair)
+        controls[TAGGED] = _run_tagged(pair)
     return controls
 
 
-def _plain_control(pair: PairSession) -> ControlResult:
+def _plain_bursts(pair: PairSession) -> dict[str, Burst]:
     shapes: dict[str, tuple[Family, Protocol, bool]] = {
         f"plain{family}/{l4}{'-seg' if segmented else ''}": (family, l4, segmented)
         for l4, segmented in _PLAIN
         for family in sorted(pair.ends.families)
     }
-    share = _share(pair, len(shapes))
-    orders = {name: partial(pair.orders.plain, *shape, share) for name, shape in shapes.items()}
-    bursts = _until_blocked(pair, orders, partial(blocked, port=None))
-    return judge_traffic("plain", bursts, pair.demand)
+    frames = _frames_of_each(pair, len(shapes))
+    plain = pair.endpoints.orders.plain
+    orders = {name: partial(plain, *shape, frames) for name, shape in shapes.items()}
+    return _until_blocked(pair, orders, partial(blocked, port=None))
 
 
-def _tunnel_control(pair: PairSession) -> ControlResult:
-    share = _share(pair, len(pair.flows))
-    # UDP first: a path that is blocked shows at once, where TCP would wait for its deadline.
+def _tunnel_bursts(pair: PairSession) -> dict[str, Burst]:
+    frames = _frames_of_each(pair, len(pair.flows))
+    # UDP first: it shows at once that a path is blocked, where TCP would wait for its deadline.
     flows = sorted(pair.flows, key=lambda flow: flow.l4 == "tcp")
-    orders = {flow.id: partial(pair.orders.tunnel, flow, share) for flow in flows}
-    port = pair.ends.port
-    bursts = _until_blocked(pair, orders, partial(blocked, port=port))
-    return judge_traffic("all-off", bursts, pair.demand, port=port)
+    orders = {flow.id: partial(pair.endpoints.orders.tunnel, flow, frames) for flow in flows}
+    return _until_blocked(pair, orders, partial(blocked, port=pair.ends.port))
 
 
-def _crafted_control(pair: PairSession) -> ControlResult:
-    """Every crafted packet set, once for each inner family: outside of that, the kernel does the same."""
+def _crafted_bursts(pair: PairSession) -> dict[str, Burst]:
+    """Sends each crafted packet set through one outer variant, once for each inner family.
+
+    With offloads off, what the kernel does to the inner packet does not depend on the variant.
+    """
     outer = pair.flows[0].outer
     flows = [
         flow
         for flow in crafted_flows(pair.ends.families, pair.ends.port)
         if not flow.tunnel or (flow.outer == outer and flow.outer_checksum)
     ]
-    orders = {flow.id: partial(pair.orders.packet_set, flow) for flow in flows}
-    return judge_crafted(_until_blocked(pair, orders, crafted_blocked))
+    orders = {flow.id: partial(pair.endpoints.orders.packet_set, flow) for flow in flows}
+    return _until_blocked(pair, orders, crafted_blocked)
 
 
-def _tagged_control(pair: PairSession) -> ControlResult:
-    """Frames behind a VLAN tag: bulk, which has to reach the sockets, and a crafted packet set."""
+def _run_tagged(pair: PairSession) -> ControlResult:
+    """Sends VLAN-tagged frames: bulk, which has to reach the sockets, and a crafted packet set."""
     try:
         pair.states.tag(True)
     except AgentError as error:
         return no_tags(error.what)
+    builder = pair.endpoints.orders
     orders: dict[str, Callable[[], BurstOrders]] = {}
     for outer in sorted(pair.ends.families):
         flow = Flow(outer, True, outer, "udp", False, pair.ends.port, vlan="kernel")
         packet_set = replace(flow, packet_set="lengths")
-        orders[flow.id] = partial(pair.orders.tunnel, flow, _TAGGED_FRAMES)
-        orders[packet_set.id] = partial(pair.orders.packet_set, packet_set)
+        orders[flow.id] = partial(builder.tunnel, flow, _TAGGED_FRAMES)
+        orders[packet_set.id] = partial(builder.packet_set, packet_set)
     return judge_crafted(_until_blocked(pair, orders, crafted_blocked), TAGGED)
 
 
 def _until_blocked(
     pair: PairSession,
     orders: Mapping[str, Callable[[], BurstOrders]],
-    why: Callable[[str, Burst], str | None],
+    why_blocked: Callable[[str, Burst], str | None],
 ) -> dict[str, Burst]:
-    """Runs bursts up to the first that does not get through: the rest would tell no more."""
+    """Runs bursts up to the first that does not get through, after which the others show no more.
+
+    Args:
+        pair: The pair.
+        orders: Builds the orders of each burst, by the flow's id.
+        why_blocked: Returns why a burst does not get through, or None if it does.
+    """
     bursts: dict[str, Burst] = {}
     for name, order in orders.items():
-        bursts[name] = pair.burst(order)
-        if why(name, bursts[name]) is not None:
+        bursts[name] = pair.endpoints.burst(order)
+        if why_blocked(name, bursts[name]) is not None:
             break
     return bursts
 
 
-def _injected_control(pair: PairSession) -> ControlResult:
-    """Each frame of it counts, so a path that loses one now and then gets another try."""
+def _run_injected(pair: PairSession) -> ControlResult:
+    """Injects frames, right and wrong ones, until none is lost or the tries are used up.
+
+    Every frame of the control has to be seen, and a path may lose one now and then.
+    """
     for _ in range(_INJECTIONS):
         result = _inject(pair)
         if not result.lost:
@@ -123,30 +140,34 @@ def _injected_control(pair: PairSession) -> ControlResult:
 
 
 def _inject(pair: PairSession) -> ControlResult:
+    ends = pair.endpoints
     flow = next(flow for flow in pair.flows if flow.outer_checksum and flow.inner == 4)
-    orders = pair.orders.tunnel(flow, 1)
+    orders = ends.orders.tunnel(flow, 1)
     made, expected, good = injected_frames(pair.ends, flow, orders.flow.port)
-    pair.call("peer", "watch", capture=orders.receiver, flow=None)
+    ends.call("peer", "watch", capture=orders.receiver, flow=None)
     encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
-    pair.call("dut", "inject", frames=encoded)
-    received = pair.collect(len(made))
-    made_by_us = Sent(Submitted(), written=len(made), complete=True, seconds=0.0, counters={})
-    return judge_injected(expected, good, {flow.id: Burst(made_by_us, received)})
+    ends.call("dut", "inject", frames=encoded)
+    received = ends.collect(len(made))
+    sent = Sent(Submitted(), written=len(made), complete=True, seconds=0.0, counters={})
+    return judge_injected(expected, good, {flow.id: Burst(sent, received)})
 
 
 def run_received(pair: PairSession) -> ControlResult:
-    """What the DUT is going to receive, the other way: the peer's NIC vouches for nothing."""
+    """Runs the receive tests in the other direction: the DUT sends, and the peer receives.
+
+    The peer's kernel checks every checksum itself, as its NIC's receive checksumming is off.
+    """
     try:
         return judge_received_control(
             {
-                flow.id: receive(pair, flow, "peer")
+                flow.id: receive(pair.endpoints, flow, "peer")
                 for flow in receive_flows(pair.ends.families, pair.ends.port)
             }
         )
-    except LabError as error:  # nothing but the cells of what is received hang on it
-        return ControlResult("received", False, str(error))
+    except LabError as error:  # only the cells of receive tests depend on this control
+        return not_received(str(error))
 
 
-def _share(pair: PairSession, parts: int) -> int:
-    """Frames of each flow so that all flows of a control together meet the demand."""
-    return int(pair.demand.frames * SPARE) // parts + 64
+def _frames_of_each(pair: PairSession, flows: int) -> int:
+    """Returns the frames of each flow with which all flows of a control meet the demand."""
+    return int(pair.demand.frames * SPARE) // flows + 64

@@ -1,4 +1,4 @@
-"""Frames made by scapy, right and wrong on purpose, for the control that injects them."""
+"""Makes the frames of the control "injected" with scapy: right ones, and wrong ones on purpose."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import Any
 from qualification.inventory import Ends
 from qualification.plan.flows import Flow
 
-from .orders import inner_address, inner_mac
+from .addresses import inner_address, inner_mac
 
 COPIES = 4
-"""Frames of each kind."""
+"""How many frames of each kind are made."""
 
 
 def frames(ends: Ends, flow: Flow, port: int) -> tuple[list[bytes], dict[str, int], int]:
-    """The frames of the control, how many are wrong by layer, and how many are right.
+    """Makes the frames of the control.
 
-    In each wrong frame exactly one layer's checksum is wrong: where an inner field is spoiled, the
-    outer checksum is made over the spoiled bytes.
+    In each wrong frame exactly one layer's checksum is wrong: if that is an inner one, the outer
+    checksum is computed over the wrong bytes.
+
+    Args:
+        ends: The pair.
+        flow: The flow whose outer and inner headers the frames have.
+        port: The inner UDP destination port.
+
+    Returns:
+        The frames, the number of wrong ones by layer, and the number of right ones.
     """
     logging.getLogger("scapy").setLevel(logging.ERROR)
-    # A second to import, and needed once a pair.
+    # The import takes a second, and only this control needs it, once for each pair.
     from scapy.layers.inet import IP, UDP  # noqa: PLC0415
     from scapy.layers.inet6 import IPv6  # noqa: PLC0415
     from scapy.layers.l2 import Ether  # noqa: PLC0415
@@ -38,23 +46,23 @@ def frames(ends: Ends, flow: Flow, port: int) -> tuple[list[bytes], dict[str, in
         dst=inner_address("peer", flow.vni, flow.inner),
     )
 
-    def build(number: int, spoiled: str | None) -> bytes:
+    def build(number: int, wrong: str | None) -> bytes:
         payload = bytes(range(64 + number))
         inner = inner_mac_header / inner_ip / UDP(sport=9, dport=port) / Raw(payload)
-        inner = Ether(bytes(inner))  # with its checksums filled in
-        if spoiled == "inner L4":
-            _spoil(inner[UDP])
-        elif spoiled == "inner IP":
-            _spoil(inner[IP])
+        inner = Ether(bytes(inner))  # scapy computes the checksums when it makes the bytes
+        if wrong == "inner L4":
+            _corrupt(inner[UDP])
+        elif wrong == "inner IP":
+            _corrupt(inner[IP])
         vxlan = VXLAN(flags="Instance", vni=flow.vni)
         sport = 0xC100 + number
-        whole = outer_mac / outer_ip / UDP(sport=sport, dport=flow.port) / vxlan / inner
-        whole = Ether(bytes(whole))
-        if spoiled == "outer L4":
-            _spoil(whole[UDP])
-        elif spoiled == "outer IP":
-            _spoil(whole[IP])
-        return bytes(whole)
+        frame = outer_mac / outer_ip / UDP(sport=sport, dport=flow.port) / vxlan / inner
+        frame = Ether(bytes(frame))
+        if wrong == "outer L4":
+            _corrupt(frame[UDP])
+        elif wrong == "outer IP":
+            _corrupt(frame[IP])
+        return bytes(frame)
 
     kinds = ["outer L4", "inner L4"]
     kinds += ["outer IP"] if flow.outer == 4 else []
@@ -65,6 +73,6 @@ def frames(ends: Ends, flow: Flow, port: int) -> tuple[list[bytes], dict[str, in
     return made, dict.fromkeys(kinds, COPIES), COPIES
 
 
-def _spoil(layer: Any) -> None:
-    """Makes the checksum wrong, and neither of the two zeros that mean something else."""
+def _corrupt(layer: Any) -> None:
+    """Makes a checksum wrong, but not 0, which in UDP means that there is none (RFC 768)."""
     layer.chksum = layer.chksum ^ 0x5A5A or 0x1234

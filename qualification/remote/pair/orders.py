@@ -1,14 +1,11 @@
-"""Orders for the two agents of a pair: addresses, tunnels, bursts. Pure."""
+"""Builds the orders for the two agents of a pair: tunnels, bursts and their captures. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Literal
 
-from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
 from qualification.messages.host import TunnelOrder
@@ -16,60 +13,37 @@ from qualification.plan.flows import Flow
 from qualification.wire.crafted.outer_checksum import tunnel_sum
 from qualification.wire.crafted.packet_sets import MARKS, PACKET_SETS
 
+from .addresses import NO_VNI, device_name, inner_address, inner_mac, nobody
+from .allotment import Allotment
 from .vlan import underlay
 
 _TCP_HEADERS = {4: 20 + 32, 6: 40 + 32}  # with the timestamp option
 _UDP_HEADERS = {4: 28, 6: 48}
-_NUMBER = {"dut": 1, "peer": 2}
+_IP_PROTOCOL = {"tcp": 6, "udp": 17}
 _STREAMS = {"tcp": 8, "udp": 16}
 _DEADLINE = 20.0
 _OUTER_TARGET_SOURCE_PORT = 50_000
 _PACE = 100_000
 _ENDLESS = 1 << 20
-"""Frames of what goes on until it is stopped."""
+"""Frames of traffic that runs until it is stopped."""
 _PARKED_FRAMES, _PARKED = 16_384, 48 << 20
-"""Frames and bytes, at most, that rings and socket buffers have room for: what comes in a tenth of
-a second or two, in which a reader may get no CPU. Far fewer jumbo frames make a burst."""
+"""The most frames and bytes that rings and socket buffers have room for: what arrives in a tenth of
+a second or two, in which a reader may get no CPU. A burst of jumbo frames has far fewer."""
 _TCP_TIMES = 5
-"""As many times that in a burst of TCP, which waits for its receiver: enough to exclude a rate of
-1e-4 at 99.9 %."""
+"""How many times that number a burst of TCP has, as TCP waits for its receiver: enough to exclude a
+rate of 1e-4 at 99.9 %."""
 _SNAP = 256
-"""Bytes of each frame that the sender's capture keeps: headers are all it looks at."""
+"""Bytes of each frame that the sender's capture keeps: it looks at headers only."""
 _HEADERS_IN_RING = 128
-"""Bytes in a ring beside each packet, at most (include/uapi/linux/if_packet.h)."""
+"""The most bytes that a ring needs for each packet in addition to the packet
+(include/uapi/linux/if_packet.h)."""
 _RING_SPARE = 8 << 20
-"""Ring beyond what a burst fills, bytes: half a second's worth of blocks, however few frames they
-hold, and a crafted packet set of its own."""
-_FIRST_PORT, _LAST_PORT = 20_000, 60_000
-_NO_VNI = 0
-"""Whose inner addresses crafted packet sets have: none of an end that would take them in, and the same in all
-tunnels."""
-
-
-def inner_address(role: Role, vni: int, family: Literal[4, 6]) -> str:
-    """Inner addresses live in a namespace of their own and so collide with nothing."""
-    net, host = vni & 0xFF, _NUMBER[role]
-    return f"10.86.{net}.{host}" if family == 4 else f"fd56:58:{net}::{host}"
-
-
-def inner_mac(role: Role, vni: int) -> str:
-    """A locally administered address that tells end and VNI."""
-    return f"02:56:58:{vni >> 8 & 0xFF:02x}:{vni & 0xFF:02x}:{_NUMBER[role]:02x}"
-
-
-def nobody(vni: int, family: Literal[4, 6]) -> str:
-    """An inner address that neither end has: what is sent to it is captured, and not answered."""
-    net = vni & 0xFF
-    return f"10.86.{net}.77" if family == 4 else f"fd56:58:{net}::77"
-
-
-def device_name(vni: int) -> str:
-    """The VXLAN device of a VNI, in the tunnel namespace."""
-    return f"vx{vni:x}"
+"""Bytes of ring in addition to those that a burst fills: blocks for half a second, however few
+frames they hold, and room for a crafted packet set."""
 
 
 def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[TunnelOrder, ...]:
-    """One VXLAN device for each outer variant among the flows."""
+    """Returns an order for one VXLAN device for each outer variant among the flows."""
     variants = {flow.vni: flow for flow in flows}
     return tuple(
         TunnelOrder(
@@ -103,10 +77,10 @@ class BurstOrders:
     """What both ends do for one burst.
 
     Attributes:
-        flow: Sent by the DUT: by its sockets, and received by the peer's, or as a crafted packet set.
-        sender: Capture on the DUT.
-        receiver: Capture on the peer.
-        back: What the peer sends meanwhile, if it does.
+        flow: What the DUT sends: a flow from its sockets to the peer's, or a crafted packet set.
+        sender: The capture on the DUT.
+        receiver: The capture on the peer.
+        reverse: What the peer sends at the same time, if anything.
     """
 
     flow: FlowOrder | CraftedOrder
@@ -116,7 +90,7 @@ class BurstOrders:
 
 
 class OrderBuilder:
-    """Makes the orders of a pair's bursts, each with a port and a seed of its own.
+    """Builds the orders of a pair's bursts, each with a port and a seed of its own.
 
     Args:
         ends: The pair.
@@ -124,18 +98,16 @@ class OrderBuilder:
         seed: The run's seed.
 
     Attributes:
-        seed: The run's seed, for the bursts to come.
+        allotment: Allots ports, seeds and TTL marks to the bursts.
     """
 
     def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:
         self._ends = ends
         self._vnis = vnis
-        self.seed = seed
-        self._count = 0
-        self._marked = Counter[int]()
+        self.allotment = Allotment(seed)
 
     def most(self, flow: Flow) -> int:
-        """Most frames of one burst."""
+        """Returns the largest number of frames of one burst."""
         return self._parked * (_TCP_TIMES if flow.l4 == "tcp" else 1)
 
     @property
@@ -143,26 +115,27 @@ class OrderBuilder:
         return min(_PARKED_FRAMES, _PARKED // self._ends.mtu)
 
     def packet_set(self, flow: Flow) -> BurstOrders:
-        """A crafted packet set, through the flow's tunnel if it has one.
+        """Builds a burst of a crafted packet set, through the flow's tunnel if it has one.
 
-        Its payloads are the run's, and not the burst's: cells are to differ in features alone.
+        The run's seed determines the payloads, and the burst's does not: cells must differ in
+        their offloads only.
         """
         if not flow.tunnel:
-            return self._plain_volley(flow)
-        port, _ = self._next()
+            return self._plain_packet_set(flow)
+        port, _ = self.allotment.port_and_seed()
         order = CraftedOrder(
             packet_set=flow.packet_set,
             protocol=flow.l4,
             segmented=flow.segmentation,
             device=device_name(flow.vni),
             vni=flow.vni,
-            source_mac=inner_mac("dut", _NO_VNI),
-            destination_mac=inner_mac("peer", _NO_VNI),
-            source=inner_address("dut", _NO_VNI, flow.inner),
-            destination=nobody(_NO_VNI, flow.inner),
+            source_mac=inner_mac("dut", NO_VNI),
+            destination_mac=inner_mac("peer", NO_VNI),
+            source=inner_address("dut", NO_VNI, flow.inner),
+            destination=nobody(NO_VNI, flow.inner),
             port=port,
             mtu=self._ends.mtu - flow.overhead,
-            seed=self._digest("volleys"),
+            seed=self.allotment.derived_seed("crafted"),
             tunnel_sum=self._tunnel_sum(flow) if flow.outer_target else None,
         )
         return self._tunnelled(order, flow)
@@ -172,16 +145,16 @@ class OrderBuilder:
         destination = ip_address(self._ends.outer("peer", flow.outer)).packed
         return tunnel_sum(source, destination, _OUTER_TARGET_SOURCE_PORT, flow.port, flow.vni)
 
-    def _plain_volley(self, flow: Flow) -> BurstOrders:
-        """A crafted packet set on the underlay.
+    def _plain_packet_set(self, flow: Flow) -> BurstOrders:
+        """Builds a burst of a crafted packet set on the underlay.
 
-        It goes to the peer's own address. One of nobody would be forwarded by a peer that routes,
-        as cluster nodes do, and so leave the link. What the peer answers (a reset, an ICMP error)
-        comes from it, and is neither captured nor judged.
+        It goes to the peer's own address. A peer that routes, as cluster nodes do, would forward
+        packets to an address that nobody has, and they would leave the link. What the peer answers
+        (a reset, an ICMP error) is sent by the peer, and is neither captured nor judged.
         """
-        port, _ = self._next()
+        port, _ = self.allotment.port_and_seed()
         fixed = PACKET_SETS[flow.packet_set].port
-        mark = None if fixed is None else self._mark(fixed)
+        mark = None if fixed is None else self.allotment.mark(fixed)
         order = CraftedOrder(
             packet_set=flow.packet_set,
             protocol=flow.l4,
@@ -194,23 +167,14 @@ class OrderBuilder:
             destination=self._ends.outer("peer", flow.outer),
             port=port if fixed is None else fixed,
             mtu=self._ends.mtu,
-            seed=self._digest("volleys"),
+            seed=self.allotment.derived_seed("crafted"),
             ttl=64 if mark is None else mark,
         )
-        protocols = (6 if flow.l4 == "tcp" else 17,)
+        protocols = (_IP_PROTOCOL[flow.l4],)
         return self._orders(order, protocols, order.port, None, True, vxlan_port=0, ttl=mark)
 
-    def _mark(self, port: int) -> int:
-        """The next TTL for a port that every burst of a crafted packet set goes to.
-
-        It comes again after as many bursts to that port, when no frame of the first can be left:
-        each burst ends with all of it arrived or the wire quiet.
-        """
-        self._marked[port] += 1
-        return MARKS[(self._marked[port] - 1) % len(MARKS)]
-
     def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
-        """A burst of a flow through its tunnel, with what there is to be beside it."""
+        """Builds a burst of a flow through its tunnel, with the flow's reverse traffic if any."""
         mtu = self._ends.mtu - flow.overhead
         ends = (
             inner_address("dut", flow.vni, flow.inner),
@@ -229,10 +193,10 @@ class OrderBuilder:
     def plain(
         self, family: Literal[4, 6], l4: Literal["tcp", "udp"], segmented: bool, frames: int
     ) -> BurstOrders:
-        """A burst on the underlay, without a tunnel."""
+        """Builds a burst on the underlay, without a tunnel."""
         addresses = (self._ends.outer("dut", family), self._ends.outer("peer", family))
         order = self._flow(l4, segmented, family, addresses, self._ends.mtu, frames, None)
-        return self._orders(order, (6 if l4 == "tcp" else 17,), order.port, None, True)
+        return self._orders(order, (_IP_PROTOCOL[l4],), order.port, None, True)
 
     def _flow(
         self,
@@ -244,7 +208,7 @@ class OrderBuilder:
         frames: int,
         vni: int | None,
     ) -> FlowOrder:
-        port, seed = self._next()
+        port, seed = self.allotment.port_and_seed()
         return FlowOrder(
             vni=vni,
             protocol=l4,
@@ -260,28 +224,10 @@ class OrderBuilder:
             deadline=_DEADLINE,
         )
 
-    def own(self) -> tuple[int, int]:
-        """Port and seed of a burst whose orders are made elsewhere."""
-        return self._next()
-
-    def _next(self) -> tuple[int, int]:
-        """Port and seed of the next burst.
-
-        Ports are never used twice, so that a late frame cannot be taken for one of this burst.
-        """
-        port = _FIRST_PORT + self._count
-        if port > _LAST_PORT:
-            raise LabError(f"more than {_LAST_PORT - _FIRST_PORT} bursts on one pair in one run")
-        self._count += 1
-        return port, self._digest(str(self._count))
-
-    def _digest(self, of: str) -> int:
-        digest = blake2b(f"{self.seed}/{of}".encode(), digest_size=4).digest()
-        return int.from_bytes(digest, "big")
-
     def _tunnelled(self, order: FlowOrder | CraftedOrder, flow: Flow) -> BurstOrders:
         vlan = self._ends.vlan if flow.vlan else None
-        return self._orders(order, (17,), flow.port, flow.vni, flow.outer_checksum, vlan=vlan)
+        protocols = (_IP_PROTOCOL["udp"],)
+        return self._orders(order, protocols, flow.port, flow.vni, flow.outer_checksum, vlan=vlan)
 
     def _orders(
         self,
@@ -295,12 +241,13 @@ class OrderBuilder:
         ttl: int | None = None,
         vlan: int | None = None,
     ) -> BurstOrders:
-        # Plain traffic of the pair is judged beside its tunnel; a crafted packet set may know better.
+        # The capture of plain traffic knows the pair's tunnel port, unless a crafted packet set,
+        # which may use that port without a tunnel, gives another one.
         tunnel_port = self._ends.port if vni is None else port
         frames = flow.frames if isinstance(flow, FlowOrder) else 0
 
         def capture(interface: str, snap: int) -> CaptureOrder:
-            kept = _HEADERS_IN_RING + (snap or self._ends.mtu)
+            frame_bytes = _HEADERS_IN_RING + (snap or self._ends.mtu)
             return CaptureOrder(
                 interface=interface,
                 source_mac=self._ends.dut.facts.mac,
@@ -310,11 +257,11 @@ class OrderBuilder:
                 vni=vni,
                 flow_port=flow.port,
                 our_vnis=self._vnis,
-                late_ports=(_FIRST_PORT, _FIRST_PORT + self._count - 1),
+                late_ports=self.allotment.earlier_ports,
                 mtu=self._ends.mtu,
                 outer_checksum=outer_checksum,
                 snap=snap,
-                ring=_RING_SPARE + 2 * min(frames, self._parked) * kept,
+                ring=_RING_SPARE + 2 * min(frames, self._parked) * frame_bytes,
                 ttl=ttl,
                 late_ttls=(MARKS.start, MARKS.stop),
                 vlan=vlan,

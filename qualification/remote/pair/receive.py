@@ -1,8 +1,6 @@
-"""What one end of a pair receives: frames that the other end makes, right and wrong on purpose."""
+"""Runs a receive test on a pair: one end injects right and wrong frames, the other receives."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
@@ -10,34 +8,32 @@ from qualification.inventory import Role, other
 from qualification.messages.receive import ReceiveOrder, ReceiveResult
 from qualification.plan.flows import Flow
 
-from .orders import device_name, inner_address, inner_mac, nobody
+from .addresses import NOBODY_MAC, device_name, inner_address, inner_mac, nobody
+from .endpoints import Endpoints
 
-if TYPE_CHECKING:
-    from .session import PairSession
-
-_ARRIVED = TypeAdapter(ReceiveResult)
+_RESULT = TypeAdapter(ReceiveResult)
 
 
-def receive(pair: PairSession, flow: Flow, receiver: Role) -> ReceiveResult:
-    """Has one end throw a burst at the other's tunnel.
+def receive(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveResult:
+    """Has one end of a pair inject a flow's test frames into the other end's tunnel.
 
     Args:
-        pair: The pair; its tunnels are made.
-        flow: What is thrown.
-        receiver: The end that gets it.
+        endpoints: The pair; its tunnels exist.
+        flow: The flow whose test frames are sent.
+        receiver: The end that receives them.
 
     Returns:
-        What became of it there.
+        How many frames of each shape the receiver's stack delivered, and how many it refused.
     """
-    order = _order(pair, flow, receiver)
-    pair.call(receiver, "expect_received", order=order)
-    pair.call(other(receiver), "inject_received", order=order)
-    return _ARRIVED.validate_python(pair.call(receiver, "collect_received"))
+    order = _order(endpoints, flow, receiver)
+    endpoints.call(receiver, "expect_received", order=order)
+    endpoints.call(other(receiver), "inject_received", order=order)
+    return _RESULT.validate_python(endpoints.call(receiver, "collect_received"))
 
 
-def _order(pair: PairSession, flow: Flow, receiver: Role) -> ReceiveOrder:
-    ends, sender, vni = pair.ends, other(receiver), flow.vni
-    port, seed = pair.orders.own()
+def _order(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveOrder:
+    ends, sender, vni = endpoints.ends, other(receiver), flow.vni
+    port, seed = endpoints.orders.allotment.port_and_seed()
     return ReceiveOrder(
         vni=vni,
         protocol=flow.l4,
@@ -47,7 +43,7 @@ def _order(pair: PairSession, flow: Flow, receiver: Role) -> ReceiveOrder:
         destination_mac=ends.nic(receiver).facts.mac,
         source=ends.outer(sender, flow.outer),
         destination=ends.outer(receiver, flow.outer),
-        inner_source_mac=_NOBODYS_MAC,
+        inner_source_mac=NOBODY_MAC,
         inner_destination_mac=inner_mac(receiver, vni),
         inner_source=nobody(vni, flow.inner),
         inner_destination=inner_address(receiver, vni, flow.inner),
@@ -56,7 +52,3 @@ def _order(pair: PairSession, flow: Flow, receiver: Role) -> ReceiveOrder:
         inner_mtu=ends.mtu - flow.overhead,
         seed=seed,
     )
-
-
-_NOBODYS_MAC = "02:56:58:00:00:4d"
-"""Inside the tunnels, where `orders.inner_mac` makes every other address."""

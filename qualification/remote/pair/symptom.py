@@ -1,12 +1,11 @@
-"""What an application would feel: calls through the tunnel, and the same where no NIC is to blame.
+"""What an application would notice: the same calls under three conditions.
 
-Three times the same calls: through the tunnel with every offload of the DUT on, through it with
-all of them off, and on the DUT's host alone, inside the tunnel namespace and over its loopback.
+They are made through the tunnel with every offload of the DUT on, through it with all of them off,
+and on the DUT's host alone, inside the tunnel namespace and over its loopback interface, where no
+NIC can be the cause.
 """
 
 from __future__ import annotations
-
-from hashlib import blake2b
 
 from pydantic import TypeAdapter
 
@@ -15,7 +14,7 @@ from qualification.judge.symptom import CallRun, Runs
 from qualification.messages.calls import Calls, CallsOrder, Served
 from qualification.plan.flows import Flow
 
-from .orders import inner_address
+from .addresses import inner_address
 from .session import PairSession
 
 _CALLS = TypeAdapter(Calls)
@@ -25,15 +24,15 @@ CALLS = 320
 """Calls of one run, over all channels."""
 CHANNELS = 8
 DEADLINE = 1.0
-"""Seconds; what many services give a call."""
+"""Seconds that a call may take: many services use this deadline."""
 _SECONDS = 5.0
-_PORT = 61_001  # above every port of a burst, and of those that a kernel chooses by itself
+_PORT = 61_001  # above the ports of all bursts and above Linux's default ephemeral ports
 SIZES = (
     *(100, 1_000, 100, 10_000, 1_000, 100, 100_000, 1_000, 100, 10_000),
     *(100, 1_000, 100, 10_000, 1_000, 100, 1_000_000, 10_000, 100, 100_000, 100),
 )
-"""Bytes of request and of answer: mostly small ones, as of services. There are 21, which has no
-factor in common with the number of channels, so that each channel comes to every size."""
+"""Bytes of request and of answer: mostly small, as services have them. Their number, 21, has no
+factor in common with the number of channels, so that each channel uses every size."""
 
 
 def run_symptom(pair: PairSession, deadline: float = DEADLINE) -> Runs:
@@ -41,29 +40,28 @@ def run_symptom(pair: PairSession, deadline: float = DEADLINE) -> Runs:
 
     Args:
         pair: The pair, open.
-        deadline: Seconds after which a call is an error.
+        deadline: Seconds after which a call counts as failed.
 
     Raises:
         LabError: An agent refused, failed or died.
     """
-    pair.all_on()
+    pair.offloads.all_on()
     through = calls_order(pair, "peer", deadline)
     tunnel = _calls(pair, through, "peer")
-    pair.all_off()
+    pair.offloads.all_off()
     without = _calls(pair, through, "peer")
     one_host = _calls(pair, calls_order(pair, "dut", deadline), "dut")
     return Runs(deadline, tunnel, without, one_host)
 
 
 def calls_order(pair: PairSession, server: Role, deadline: float = DEADLINE) -> CallsOrder:
-    """The calls of one run, from the DUT's host to a server on one of the two.
+    """Builds the order for the calls of one run, from the DUT's host to a server.
 
     Args:
         pair: The pair.
-        server: Where the server is; with "dut" no call leaves the host.
-        deadline: Seconds after which a call is an error.
+        server: The end whose host runs the server; with "dut" no call leaves the host.
+        deadline: Seconds after which a call counts as failed.
     """
-    digest = blake2b(f"{pair.orders.seed}/symptom".encode(), digest_size=4).digest()
     return CallsOrder(
         routes=tuple(
             (
@@ -78,18 +76,22 @@ def calls_order(pair: PairSession, server: Role, deadline: float = DEADLINE) -> 
         sizes=SIZES,
         deadline=deadline,
         seconds=_SECONDS,
-        seed=int.from_bytes(digest, "big"),
+        seed=pair.endpoints.orders.allotment.derived_seed("symptom"),
     )
 
 
 def _ways(pair: PairSession) -> dict[str, Flow]:
-    """A flow for each way through the tunnels; those of one way differ in protocols alone."""
+    """Returns one flow for each combination of outer headers and inner family.
+
+    The pair's other flows of a combination differ from it in their protocol only.
+    """
     return {f"{flow.outer_id}/inner{flow.inner}": flow for flow in pair.flows}
 
 
 def _calls(pair: PairSession, order: CallsOrder, server: Role) -> CallRun:
-    """One run, its client on the DUT's host."""
-    pair.call(server, "serve_calls", order=order)
-    client = _CALLS.validate_python(pair.call("dut", "make_calls", order=order))
-    served = _SERVED.validate_python(pair.call(server, "finish_calls"))
+    """Makes one run of calls; the client is on the DUT's host."""
+    call = pair.endpoints.call
+    call(server, "serve_calls", order=order)
+    client = _CALLS.validate_python(call("dut", "make_calls", order=order))
+    served = _SERVED.validate_python(call(server, "finish_calls"))
     return CallRun(tuple(_ways(pair)), client, served)

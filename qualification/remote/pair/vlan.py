@@ -11,29 +11,34 @@ from qualification.messages.host import VlanOrder
 from qualification.plan.extra_flows import VLAN_INSERT
 from qualification.plan.flows import Flow
 
-_NUMBER = {"dut": 1, "peer": 2}
+from .addresses import END_NUMBER
+
 _FOUR = int(IPv4Address("198.19.0.0"))
-"""Its upper half is set apart for tests of network devices as 198.18 is, which topologies name."""
+"""The upper half of 198.18.0.0/15, which RFC 2544 reserves for tests of network devices; the
+topologies use the lower half, 198.18.0.0/16."""
 _SIX = int(IPv6Address("fd56:584c::"))
 
 
 def device(ends: Ends, role: Role) -> str:
-    """The VLAN device on a NIC: a name that pairs on one host do not share, of 15 characters."""
+    """Returns the name of the VLAN device on a NIC.
+
+    It has 15 characters, and the NICs of one host differ in it.
+    """
     nic = ends.nic(role).name
     return "vxq" + blake2b(nic.encode(), digest_size=6).hexdigest()
 
 
 def address(ends: Ends, role: Role, family: Literal[4, 6]) -> str:
-    """The address of an end, in a network that other pairs of the same hosts hardly share."""
+    """Returns an end's address, in a network that another pair of the hosts is unlikely to have."""
     names = f"{ends.dut.name} {ends.peer.name}".encode()
     pair = int.from_bytes(blake2b(names, digest_size=8).digest(), "big")
     if family == 4:
-        return str(IPv4Address(_FOUR + (pair % (1 << 14)) * 4 + _NUMBER[role]))
-    return str(IPv6Address(_SIX + (pair % (1 << 32) << 64) + _NUMBER[role]))
+        return str(IPv4Address(_FOUR + (pair % (1 << 14)) * 4 + END_NUMBER[role]))
+    return str(IPv6Address(_SIX + (pair % (1 << 32) << 64) + END_NUMBER[role]))
 
 
 def vlan_order(ends: Ends, role: Role) -> VlanOrder:
-    """The VLAN device of an end.
+    """Builds the order for the VLAN device of an end.
 
     Raises:
         ValueError: The pair has no VLAN.
@@ -53,7 +58,7 @@ def vlan_order(ends: Ends, role: Role) -> VlanOrder:
 
 
 def underlay(ends: Ends, role: Role, flow: Flow) -> tuple[str, str, str]:
-    """Where the tunnel of a flow begins: interface, its address, and the other end's."""
+    """Returns the underlay of a flow's tunnel: interface, local address, remote address."""
     if flow.vlan:
         local, remote = (address(ends, one, flow.outer) for one in (role, other(role)))
         return device(ends, role), local, remote
@@ -62,5 +67,5 @@ def underlay(ends: Ends, role: Role, flow: Flow) -> tuple[str, str, str]:
 
 
 def insertion(flow: Flow) -> dict[str, bool]:
-    """What is asked of the DUT so that the tag is inserted by whom the flow says."""
+    """Returns the feature to request so that the NIC, or the kernel, inserts a flow's VLAN tag."""
     return {VLAN_INSERT: flow.vlan == "nic"} if flow.vlan else {}

@@ -1,1 +1,1 @@
-"""SSH connections to hosts."""
+"""SSH connections to hosts: host keys, login, proxies, and commands that speak in lines."""

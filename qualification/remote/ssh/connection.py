@@ -1,6 +1,6 @@
-"""One SSH connection to a host, and what can go wrong with it in words for people.
+"""Opens an SSH connection to a host; each error says which step failed and what to do.
 
-No command line is ever made from data: commands are constants, data goes over stdin.
+No command line is ever made from data: commands are constants, and data is sent on stdin.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import paramiko
 
 from qualification.errors import HostError
 
+from .dial import dial, timed_out
 from .host_keys import HostKeys
 from .login import load_key, log_in
 from .proxy import Proxy
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
 
 _OPEN_SECONDS = 15.0
 _KEEPALIVE = 15
-"""Seconds between signs of life; NAT and firewalls forget quiet connections."""
-_UNACKNOWLEDGED_MS = 60_000
-"""What the kernel waits for an acknowledgement; its own default is a quarter of an hour."""
+"""Seconds between keepalives; NAT and firewalls drop the state of idle connections."""
 _AFTERMATH = 0.2
-"""Seconds in which a lost connection, having closed its channels, owns up to it."""
+"""Seconds within which paramiko, having closed the channels of a lost connection, reports that the
+connection is lost."""
+_COMMAND_SHOWN = 60
+
+_log = logging.getLogger("vxqual.ssh")
 
 # Without a handler, logging would print paramiko's tracebacks to the terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Completed(NamedTuple):
-    """A command that ended; `status` is -1 if a signal ended it."""
+    """The result of a command that has ended; `status` is -1 if a signal ended it."""
 
     status: int
     stdout: bytes
@@ -44,7 +47,7 @@ class Completed(NamedTuple):
 
 
 class Connection:
-    """An SSH connection whose host key was verified and whose user was let in.
+    """An SSH connection whose host key was verified and whose user was authenticated.
 
     Attributes:
         name: The host's name in the topology.
@@ -58,25 +61,32 @@ class Connection:
         self._closing = closing
 
     def open(self, command: str) -> paramiko.Channel:
-        """Start a constant command; its stdin, stdout and stderr are the channel's.
+        """Starts a constant command; its stdin, stdout and stderr are those of the channel.
 
         Raises:
-            HostError: The connection is lost, or sshd starts no command.
+            HostError: The connection is lost, or sshd does not start the command.
         """
         try:
             channel = self._transport.open_session(timeout=_OPEN_SECONDS)
             channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._broken(error) from error
+        _log.debug("%s: command started: %s", self.name, _shown(command))
         return channel
 
     def run(self, command: str, *, stdin: bytes = b"", timeout: float = 10.0) -> Completed:
-        """Run a constant command to its end.
+        """Runs a constant command to its end.
+
+        Args:
+            command: The command, for the user's shell on the host.
+            stdin: Its input.
+            timeout: Seconds.
 
         Raises:
-            HostError: It did not end within `timeout` seconds, or the connection is lost.
+            HostError: The command did not end in time, or the connection is lost.
         """
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
+        deadline = started + timeout
         with contextlib.closing(self.open(command)) as channel:
             try:
                 channel.settimeout(timeout)
@@ -89,17 +99,25 @@ class Connection:
                     raise EOFError
             except TimeoutError:
                 raise HostError(
-                    f"a command did not end within {timeout:g} s", where=self.name
+                    f"timed out waiting for a command to end: it still runs after {timeout:g} s "
+                    f"({_shown(command)})",
+                    where=self.name,
+                    hint="check the load of the host and what its shell runs at the start of a "
+                    "session",
                 ) from None
             except (paramiko.SSHException, OSError, EOFError) as error:
                 raise self._broken(error) from error
-            return Completed(channel.exit_status, stdout, stderr.decode(errors="replace").strip())
+        _log.debug(
+            "%s: command ended with status %d after %.3f s: %s",
+            *(self.name, channel.exit_status, time.monotonic() - started, _shown(command)),
+        )
+        return Completed(channel.exit_status, stdout, stderr.decode(errors="replace").strip())
 
     def sftp(self) -> paramiko.SFTPClient:
-        """A file transfer session; who asks closes it.
+        """Opens an SFTP session; the caller closes it.
 
         Raises:
-            HostError: The host's sshd has no SFTP subsystem, or something spoils its channel.
+            HostError: The host's sshd has no SFTP subsystem, or its channel carries other output.
         """
         try:
             client = paramiko.SFTPClient.from_transport(self._transport)
@@ -107,7 +125,7 @@ class Connection:
             raise HostError(
                 f"sshd offers no working SFTP: {error or 'it closed the channel'}",
                 where=self.name,
-                hint="sshd_config needs `Subsystem sftp internal-sftp`, and the user's shell must "
+                hint="add `Subsystem sftp internal-sftp` to sshd_config, and make the user's shell "
                 "print nothing at its start",
             ) from error
         if client is None:
@@ -116,12 +134,13 @@ class Connection:
         return client
 
     def alive(self) -> bool:
-        """Whether the connection still stands."""
+        """Returns whether the connection is still open."""
         return self._transport.is_active()
 
     def close(self) -> None:
-        """End the connection and all that belongs to it."""
+        """Closes the connection, with its proxy command if it has one."""
         self._closing.close()
+        _log.debug("%s: connection closed", self.name)
 
     def __enter__(self) -> Self:
         return self
@@ -132,12 +151,15 @@ class Connection:
     def _broken(self, error: Exception) -> HostError:
         why = str(error) or "closed by the other side"
         if self.alive():
-            return HostError(f"sshd does not start the command: {why}", where=self.name)
-        return HostError(f"the SSH connection is lost: {why}", where=self.name)
+            what, hint = f"sshd does not start the command: {why}", "see sshd's log on the host"
+        else:
+            what, hint = f"the SSH connection is lost: {why}", "check that the host is still up"
+        _log.info("%s: %s", self.name, what)
+        return HostError(what, where=self.name, hint=hint)
 
 
 def _give(channel: paramiko.Channel, stdin: bytes) -> None:
-    """Hand a command its input, unless it has ended before it took it: its answer counts."""
+    """Sends a command its input; a command that ends without reading all of it is no error."""
     try:
         channel.sendall(stdin)
         channel.shutdown_write()
@@ -149,7 +171,7 @@ def _give(channel: paramiko.Channel, stdin: bytes) -> None:
 
 
 def lost(channel: paramiko.Channel) -> bool:
-    """Whether a channel that ended has done so because its whole connection is lost."""
+    """Returns whether a channel has ended because its connection is lost."""
     if channel.exit_status >= 0:
         return False
     transport = channel.get_transport()
@@ -158,23 +180,40 @@ def lost(channel: paramiko.Channel) -> bool:
 
 
 def connect(name: str, ssh: Ssh, *, timeout: float = 10.0) -> Connection:
-    """Connect to a host, verify its key and log in.
+    """Connects to a host, verifies its key and logs in.
 
     Args:
-        name: The host's name in the topology, for errors.
+        name: The host's name in the topology, for errors and the log.
         ssh: How it is reached.
-        timeout: Seconds for all of it.
+        timeout: Seconds for all steps together.
 
     Raises:
-        HostError: Says which step failed, and what to do.
+        HostError: A step failed; says which, and what to do.
     """
+    started = time.monotonic()
+    # Neither the proxy command nor a password goes to the log: either may be a secret.
+    target = f"{ssh.user}@{ssh.address} port {ssh.port}"
+    target += " through a proxy command" if ssh.proxy_command else ""
+    try:
+        connection, method = _connect(name, ssh, timeout)
+    except HostError as error:
+        seconds = time.monotonic() - started
+        _log.info("%s: no connection to %s after %.3f s: %s", *(name, target, seconds, error.what))
+        raise
+    seconds = time.monotonic() - started
+    _log.info("%s: connected to %s in %.3f s, with %s", *(name, target, seconds, method))
+    return connection
+
+
+def _connect(name: str, ssh: Ssh, timeout: float) -> tuple[Connection, str]:
+    """Returns the connection, and what the user was authenticated with."""
     deadline = time.monotonic() + timeout
     host_keys = HostKeys(name, ssh)
     key = load_key(name, ssh)
     with contextlib.ExitStack() as stack:
         proxy = None
         if ssh.proxy_command is None:
-            sock = _dial(name, ssh, timeout)
+            sock = dial(name, ssh, timeout)
         else:
             proxy = Proxy(
                 ssh.proxy_command, where=name, address=ssh.address, port=ssh.port, user=ssh.user
@@ -187,7 +226,7 @@ def connect(name: str, ssh: Ssh, *, timeout: float = 10.0) -> Connection:
             stack.callback(transport.close)
             stack.callback(_end, sock)
             _negotiate(transport, host_keys, deadline)
-            log_in(name, ssh, transport, key=key, deadline=deadline)
+            method = log_in(name, ssh, transport, key=key, deadline=deadline)
         except (paramiko.SSHException, OSError, EOFError) as error:
             if proxy and (failure := proxy.failure()):
                 raise HostError(
@@ -196,47 +235,19 @@ def connect(name: str, ssh: Ssh, *, timeout: float = 10.0) -> Connection:
                     hint=f"check the host's proxy_command: {ssh.proxy_command}",
                 ) from error
             if time.monotonic() >= deadline:
-                raise _timed_out(name, ssh, timeout) from error
+                raise timed_out(name, ssh, timeout) from error
             raise HostError(
-                f"sshd closed the connection: {error or 'without a word'}",
+                f"sshd closed the connection: {error or 'no reason given'}",
                 where=name,
-                hint="its own log on the host says why (journalctl -u ssh)",
+                hint="sshd's log on the host says why (journalctl -u ssh)",
             ) from error
         transport.set_keepalive(_KEEPALIVE)
-        return Connection(name, transport, stack.pop_all())
-    raise AssertionError  # the stack swallows nothing
-
-
-def _dial(name: str, ssh: Ssh, timeout: float) -> socket.socket:
-    where = f"{ssh.address} port {ssh.port}"
-    try:
-        sock = socket.create_connection((ssh.address, ssh.port), timeout)
-    except socket.gaierror as error:
-        raise HostError(
-            f"{ssh.address} does not resolve: {error.strerror}",
-            where=name,
-            hint="correct the host's `address`, or write its IP address",
-        ) from None
-    except ConnectionRefusedError:
-        raise HostError(
-            f"{where} refuses connections",
-            where=name,
-            hint="is sshd running there, and on that port?",
-        ) from None
-    except TimeoutError:
-        raise _timed_out(name, ssh, timeout) from None
-    except OSError as error:
-        raise HostError(
-            f"{where} is unreachable: {error.strerror}",
-            where=name,
-            hint="check the address, the route to it and that the host is up",
-        ) from None
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-    return sock
+        return Connection(name, transport, stack.pop_all()), method
+    raise AssertionError  # the stack suppresses no exception
 
 
 def _negotiate(transport: paramiko.Transport, host_keys: HostKeys, deadline: float) -> None:
-    """Agree on keys with sshd, and check who it is."""
+    """Exchanges keys with sshd, and verifies the host's key."""
     seconds = _left(deadline)
     transport.banner_timeout = transport.handshake_timeout = seconds
     options = transport.get_security_options()
@@ -246,13 +257,13 @@ def _negotiate(transport: paramiko.Transport, host_keys: HostKeys, deadline: flo
 
 
 def _end(sock: socket.socket) -> None:
-    """Tell the other side at once; paramiko's thread would hold a closed socket for a while."""
+    """Shuts the socket down at once: paramiko's thread would keep a closed one open for a while."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
 
 
 def _read(channel: paramiko.Channel, receive: Callable[[int], bytes], deadline: float) -> bytes:
-    """Read one of a channel's two streams to its end."""
+    """Reads one of a channel's two output streams to its end."""
     content = bytearray()
     while True:
         channel.settimeout(_left(deadline))
@@ -266,9 +277,7 @@ def _left(deadline: float) -> float:
     return max(deadline - time.monotonic(), 0)
 
 
-def _timed_out(name: str, ssh: Ssh, timeout: float) -> HostError:
-    return HostError(
-        f"no SSH session with {ssh.address} port {ssh.port} within {timeout:g} s",
-        where=name,
-        hint="check the address, firewalls on the way and that the host is up",
-    )
+def _shown(command: str) -> str:
+    """Returns the beginning of a command: the agent's programs are long, and always the same."""
+    line = " ".join(command[: 2 * _COMMAND_SHOWN].split())
+    return line if len(line) <= _COMMAND_SHOWN else line[: _COMMAND_SHOWN - 3] + "..."

@@ -1,6 +1,6 @@
-"""Is this the host we know? Reads known_hosts as OpenSSH does.
+"""Verifies a host's key against a known_hosts file, which it reads as OpenSSH does.
 
-paramiko's own reader knows no patterns and no second key of one type, and stumbles over
+paramiko's own reader supports neither patterns nor a second key of one type, and fails on
 `@cert-authority` lines.
 """
 
@@ -66,9 +66,9 @@ class HostKeys:
         self._revoked = [key for marker, key in entries if marker == "@revoked"]
 
     def preferred(self, offered: Sequence[str]) -> list[str]:
-        """The algorithms to ask for, those whose key we know first.
+        """Returns the algorithms to offer, with those of known keys first.
 
-        A host has keys of several types, and shows the one that is asked for first.
+        A host has keys of several types, and presents one of the type that is listed first.
         """
         known = {key.kind for key in self._known}
         if "ssh-rsa" in known:
@@ -76,14 +76,18 @@ class HostKeys:
         return sorted(offered, key=lambda algorithm: algorithm not in known)
 
     def check(self, shown: paramiko.PKey) -> None:
-        """Accept the key that the host shows, or refuse to talk to it.
+        """Verifies the key that the host presents.
 
         Raises:
-            HostError: It is unknown, revoked, or another one than the file holds.
+            HostError: The key is unknown or revoked, or differs from those in the file.
         """
         key = _Key(shown.get_name(), shown.get_base64())
         if key in self._revoked:
-            raise HostError(f"host key {key} is revoked in {self._path}", where=self._where)
+            raise HostError(
+                f"host key {key} is revoked in {self._path}",
+                where=self._where,
+                hint="do not log in there; ask whoever revoked the key",
+            )
         if key in self._known:
             return
         if self._known:
@@ -92,8 +96,9 @@ class HostKeys:
             raise HostError(
                 f"host key changed: it shows {key}, but {self._path} holds {held}",
                 where=self._where,
-                hint="reinstalled, or somebody in between? If the new fingerprint is the "
-                f"host's own: ssh-keygen -R {name} -f {path}, then {self._add(key)}",
+                hint="the host was reinstalled, or somebody intercepts the connection. If the new "
+                f"fingerprint is the host's own: ssh-keygen -R {name} -f {path}, then "
+                f"{self._add(key)}",
             )
         raise HostError(
             f"unknown host key {key}: {self._path} holds none for {self._name}",
@@ -114,7 +119,7 @@ class HostKeys:
 
 
 def _entries(text: str, name: str) -> Iterator[tuple[str, _Key]]:
-    """The keys for a name, each with its marker, such as "@revoked", or ""."""
+    """Yields the keys for a name, each with its marker: "@revoked", for example, or ""."""
     for line in text.splitlines():
         fields = line.split()
         marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
@@ -123,7 +128,7 @@ def _entries(text: str, name: str) -> Iterator[tuple[str, _Key]]:
 
 
 def _matches(names: str, name: str) -> bool:
-    """Whether the first field of a line means this host: hashed, or patterns, some negated."""
+    """Returns whether the first field of a line (a hash, or patterns) matches a host's name."""
     if names.startswith("|1|"):
         try:
             salt, digest = (base64.b64decode(part) for part in names[3:].split("|"))
@@ -132,7 +137,7 @@ def _matches(names: str, name: str) -> bool:
         return hmac.digest(salt, name.encode(), "sha1") == digest
     found = False
     for pattern in names.lower().split(","):
-        # Not fnmatch, to which the brackets of "[host]:port" are a set of characters.
+        # Not fnmatch, which takes the brackets of "[host]:port" for a set of characters.
         regex = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
         if re.fullmatch(regex, name):
             if pattern.startswith("!"):

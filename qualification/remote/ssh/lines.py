@@ -1,4 +1,4 @@
-"""A command on a host, spoken to in lines."""
+"""Exchanges lines with a command that runs on a host."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _LAST_WORDS_LINES = 8
 class Lines:
     """The streams of a channel, read and written line by line.
 
-    Threads read the two outputs: they share one window, so that a command whose stderr nobody
-    reads could not write to its stdout either. Another writes an empty line now and then.
+    A thread reads each of the two outputs: they share one SSH window, so a command whose stderr is
+    not read could not write to its stdout either. A third thread sends empty lines as the
+    heartbeat.
     """
 
     def __init__(self, channel: paramiko.Channel) -> None:
@@ -37,23 +38,23 @@ class Lines:
         self._thread(self._beat)
 
     def send(self, line: bytes) -> None:
-        """Write a line.
+        """Sends a line.
 
         Raises:
-            OSError: The command is gone.
+            OSError: The command has ended.
         """
         with self._sending:
             self._channel.sendall(line + b"\n")
 
     def receive(self, deadline: float) -> bytes:
-        """The next line.
+        """Returns the next line.
 
         Args:
-            deadline: When to give up, by the monotonic clock.
+            deadline: How long to wait for it, as a time of the monotonic clock.
 
         Raises:
-            TimeoutError: None came in time.
-            EOFError: No more will come.
+            TimeoutError: No line arrived in time.
+            EOFError: The output has ended.
         """
         try:
             line = self._stdout.get(timeout=max(deadline - time.monotonic(), 0))
@@ -64,7 +65,7 @@ class Lines:
         return line
 
     def ending(self) -> str:
-        """How it ended, now that it has."""
+        """Returns how the command ended; call it after the end."""
         self._channel.status_event.wait(_LAST_WORDS_SECONDS)
         if lost(self._channel):
             return "the SSH connection was lost"
@@ -74,15 +75,18 @@ class Lines:
         return f"the agent ended with status {status}"
 
     def last_words(self) -> list[str]:
-        """What it wrote to stderr in the end, now that it has ended."""
+        """Returns the last lines that the command wrote to stderr; call it after the end."""
         self._listener.join(_LAST_WORDS_SECONDS)
         return [line.decode(errors="replace") for line in self._stderr if line]
 
     def close(self, patience: float) -> bool:
-        """End its input, give it time to end by itself, then close the channel.
+        """Ends the command's input, waits for the command to end, then closes the channel.
+
+        Args:
+            patience: Seconds to wait.
 
         Returns:
-            Whether it ended by itself.
+            Whether the command ended in that time.
         """
         self._closing.set()
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
@@ -97,7 +101,7 @@ class Lines:
         return thread
 
     def _beat(self) -> None:
-        """Tell the agent that we are still here; without a word for long, it leaves."""
+        """Sends the heartbeat, without which the agent would restore the host and exit."""
         while not self._closing.wait(HEARTBEAT):
             try:
                 self.send(b"")
@@ -106,7 +110,7 @@ class Lines:
 
 
 def _pump(receive: Callable[[int], bytes], put: Callable[[bytes | None], object]) -> None:
-    """Pass on a stream line by line, and None at its end."""
+    """Passes a stream on line by line, and None at its end."""
     pending = bytearray()
     while len(pending) <= LINE_LIMIT and (chunk := receive(1 << 16)):
         first, *others = chunk.split(b"\n")

@@ -1,8 +1,9 @@
-"""Logging in: which keys are offered, and what to say when none is taken."""
+"""Logs in to a host: chooses the keys to offer, and reports what was tried if all are refused."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
 _USUAL = ("id_ed25519", "id_ecdsa", "id_rsa")
 
+_log = logging.getLogger("vxqual.ssh")
+
 
 def load_key(where: str, ssh: Ssh) -> paramiko.PKey | None:
-    """The key that the topology names, if it names one.
+    """Loads the key that the topology names; returns None if it names none.
 
     Raises:
-        HostError: The file is missing, unreadable, encrypted or no private key.
+        HostError: The file is missing, unreadable or encrypted, or holds no private key.
     """
     path = ssh.key_file
     if path is None:
@@ -36,9 +39,9 @@ def load_key(where: str, ssh: Ssh) -> paramiko.PKey | None:
         what, hint = f"cannot be read: {error.strerror}", "correct the host's `key`"
     except TypeError:
         what = "is encrypted"
-        hint = f"give it to your SSH agent (ssh-add {path}) and leave the host's `key` out"
+        hint = f"add it to your SSH agent (ssh-add {path}) and remove the host's `key`"
     except ValueError:
-        what, hint = "is no private key that we can read", "name the private half, not FILE.pub"
+        what, hint = "is not a private key of a known kind", "name the private key, not FILE.pub"
     raise HostError(f"the key file {path} {what}", where=where, hint=hint)
 
 
@@ -49,18 +52,29 @@ def log_in(
     *,
     key: paramiko.PKey | None,
     deadline: float,
-) -> None:
-    """Authenticate with the topology's key, else with any that the user has.
+) -> str:
+    """Authenticates with the topology's key or, if it names none, with the user's own keys.
 
-    These are the SSH agent's, then the usual files. A password, if there is one, comes last.
+    The user's own keys are the SSH agent's, then those in the usual files. The password, if the
+    topology has one, is tried last.
+
+    Args:
+        where: The host's name in the topology, for errors and the log.
+        ssh: How it is reached.
+        transport: The connection, with its host key verified.
+        key: The key that the topology names, if any.
+        deadline: How long to try, as a time of the monotonic clock.
+
+    Returns:
+        What the user was authenticated with, in words.
 
     Raises:
-        HostError: Nobody was let in; says what was tried.
+        HostError: Every key and the password were refused; says what was tried.
         SSHException: The connection broke, or the time is up.
     """
     tried: list[str] = []
 
-    def lets_in(label: str, method: Callable[[], object]) -> bool:
+    def accepts(label: str, method: Callable[[], object]) -> bool:
         tried.append(label)
         transport.auth_timeout = max(deadline - time.monotonic(), 0)
         try:
@@ -68,51 +82,53 @@ def log_in(
         except paramiko.AuthenticationException:
             if time.monotonic() >= deadline:
                 raise
-        return transport.is_authenticated()
+        accepted = transport.is_authenticated()
+        _log.debug("%s: sshd %s %s", where, "accepts" if accepted else "refuses", label)
+        return accepted
 
     with contextlib.closing(paramiko.Agent()) as agent:
         for label, candidate in [(str(ssh.key), key)] if key else _candidates(agent):
             if candidate is None:
                 tried.append(label)
-            elif lets_in(label, partial(transport.auth_publickey, ssh.user, candidate)):
-                return
+            elif accepts(label, partial(transport.auth_publickey, ssh.user, candidate)):
+                return label
             if not transport.is_active():
                 break
     if ssh.password is not None and transport.is_active():
         password = ssh.password.get_secret_value()
-        if lets_in("the password", partial(transport.auth_password, ssh.user, password)):
-            return
+        if accepts("the password", partial(transport.auth_password, ssh.user, password)):
+            return "the password"
     raise HostError(
-        f"user {ssh.user} is not let in; tried: {', '.join(tried)}"
+        f"sshd refuses to authenticate user {ssh.user}; tried: {', '.join(tried)}"
         if tried
-        else f"there is no key to log in with as {ssh.user}",
+        else f"there is neither a key nor a password to authenticate user {ssh.user} with",
         where=where,
-        hint="put a public key into that user's authorized_keys there (ssh-copy-id) and name its "
-        "private half as the host's `key`"
+        hint="add a public key to that user's authorized_keys there (ssh-copy-id) and name its "
+        "private key as the host's `key`"
         if transport.is_active()
-        else "sshd hung up, as it does after too many keys (its MaxAuthTries): name the right one "
-        "as the host's `key`",
+        else "sshd closed the connection, as it does after too many keys (MaxAuthTries in "
+        "sshd_config): name the right one as the host's `key`",
     )
 
 
 def _load(path: Path) -> paramiko.PKey:
-    """Read a private key.
+    """Reads a private key.
 
     Raises:
         OSError: The file cannot be read.
-        TypeError: It is encrypted; this is how cryptography says so.
-        ValueError: It is no key, or of a kind that we do not know.
+        TypeError: The key is encrypted; this is the exception that `cryptography` raises then.
+        ValueError: The file holds no key, or one of an unknown kind.
     """
     try:
         return paramiko.PKey.from_path(path)
     except (OSError, TypeError):
         raise
-    except Exception as error:  # of paramiko's and of cryptography's many kinds
-        raise ValueError(f"{path} is no private key that we can read") from error
+    except Exception as error:  # paramiko and cryptography raise many kinds
+        raise ValueError(f"{path} is not a private key of a known kind") from error
 
 
 def _candidates(agent: paramiko.Agent) -> Iterator[tuple[str, paramiko.PKey | None]]:
-    """Keys to offer, with what to call them; None for those that cannot be used."""
+    """Yields the keys to offer, each after its label; None instead of a key that cannot be used."""
     for offered in agent.get_keys():
         yield f"{offered.comment or offered.get_name()} of the SSH agent", offered
     for path in (Path("~/.ssh", name).expanduser() for name in _USUAL):

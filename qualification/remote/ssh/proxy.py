@@ -1,8 +1,8 @@
-"""A proxy command: any program whose stdin and stdout lead to a host's sshd.
+"""Runs a proxy command: a program whose stdin and stdout are connected to a host's sshd.
 
-Not `paramiko.ProxyCommand`: that one polls pipes, does not see that its program has ended but
-spins until a time limit, and leaves a zombie. A socket pair makes the program look like the
-network to paramiko.
+`paramiko.ProxyCommand` is not used: it polls pipes, does not notice that its program has ended but
+spins until a timeout, and leaves a zombie. With a socket pair, the program looks like the network
+to paramiko.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import tempfile
 from qualification.errors import HostError
 
 _PATIENCE = 1.0
-"""Seconds a program gets to end by itself before it is told to, and then made to."""
+"""Seconds for a program to end by itself, before SIGTERM and again before SIGKILL."""
 
 
 class Proxy:
     """A running proxy command.
 
     Args:
-        command: Split into words as a shell does, but no shell runs it. In each word %h becomes
-            the address, %p the port, %r the user and %% a per cent sign.
+        command: The command. It is split into words as by a shell, but not run by one. In each
+            word %h is replaced by the address, %p by the port, %r by the user, and %% by "%".
         where: The host's name in the topology, for errors.
         address: For %h.
         port: For %p.
         user: For %r.
 
     Attributes:
-        sock: The way to the host. Who uses it closes it.
+        sock: The socket that leads to the host; its user closes it.
 
     Raises:
         HostError: The command cannot be started.
@@ -43,13 +43,14 @@ class Proxy:
     def __init__(self, command: str, *, where: str, address: str, port: int, user: str) -> None:
         values = {"%h": address, "%p": str(port), "%r": user, "%%": "%"}
         self.sock, theirs = socket.socketpair()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as we do)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         try:
             words = [
                 re.sub(r"%[hpr%]", lambda found: values[found[0]], word)
                 for word in shlex.split(command)
             ]
-            # A session of its own: Ctrl-C must reach us, who then undo, and not our way there.
+            # A session of its own, as Ctrl-C must not end it: vxqual still has to have the agent
+            # undo its changes, over this connection.
             self._process = subprocess.Popen(
                 words,
                 stdin=theirs.fileno(),
@@ -69,17 +70,17 @@ class Proxy:
             theirs.close()
 
     def failure(self) -> str | None:
-        """Why it ended, if it did: the last line that it wrote to stderr."""
+        """Returns why the command ended: the last line of its stderr; None if it still runs."""
         try:
             status = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             return None
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else f"it ended with status {status} and said nothing"
+        return lines[-1].strip() if lines else f"it ended with status {status} and no message"
 
     def close(self) -> None:
-        """End it, if it does not end by itself now that its socket is closed, and reap it."""
+        """Reaps the command; ends it first if it does not end although its socket is closed."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_PATIENCE)

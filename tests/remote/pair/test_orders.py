@@ -1,4 +1,4 @@
-"""Orders of crafted packet sets without a tunnel."""
+"""Orders for bursts: crafted packet sets without a tunnel, and what tells bursts apart."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def packet_set(bursts: OrderBuilder, flow: Flow) -> CraftedOrder:
 
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("l4", ["tcp", "udp"])
-def test_a_plain_volley_goes_from_nic_to_nic(family: Literal[4, 6], l4: str) -> None:
+def test_a_plain_packet_set_goes_from_nic_to_nic(family: Literal[4, 6], l4: str) -> None:
     orders = OrderBuilder(ENDS, (7,), 1).packet_set(FLOWS[f"plain{family}/{l4}/lengths"])
     order = orders.flow
     assert isinstance(order, CraftedOrder)

@@ -1,4 +1,4 @@
-"""The symptom on loopback labs: none of a good NIC, and plain to see of a bad one."""
+"""The symptom on loopback labs: a good NIC has none, and a bad one clearly has."""
 
 from __future__ import annotations
 
@@ -87,35 +87,35 @@ def symptom(lab: RunningLab) -> Callable[[str, float], Symptom]:
 
 
 def test_a_good_nic_has_none(symptom: Callable[[str, float], Symptom]) -> None:
-    told = symptom("good", 10.0)
-    for run in (told.tunnel, told.all_off, told.one_host):
+    found = symptom("good", 10.0)
+    for run in (found.tunnel, found.all_off, found.one_host):
         assert (run.calls, run.errors, run.corrupt) == (CALLS, 0, 0)
         assert run.p50 and run.p99 and run.p999
         assert run.retransmitted < run.segments * 0.02
-    assert told.tunnel.segments > 10 * told.one_host.segments, "lo has larger ones"
+    assert found.tunnel.segments > 10 * found.one_host.segments, "lo has larger ones"
 
 
 def test_a_bad_nic_sends_again(symptom: Callable[[str, float], Symptom]) -> None:
-    told = symptom("bad", 10.0)
-    assert told.tunnel.retransmitted > told.tunnel.segments * 0.04
-    for run in (told.all_off, told.one_host):
+    found = symptom("bad", 10.0)
+    assert found.tunnel.retransmitted > found.tunnel.segments * 0.04
+    for run in (found.all_off, found.one_host):
         assert (run.calls, run.errors, run.corrupt) == (CALLS, 0, 0)
         assert run.retransmitted < run.segments * 0.02
-    assert told.tunnel.corrupt == 0, "a wrong outer checksum loses, and delivers nothing wrong"
+    assert found.tunnel.corrupt == 0, "a wrong outer checksum loses, and delivers nothing wrong"
 
 
 @pytest.mark.slow
 def test_a_nic_that_kills_every_segment_misses_deadlines(
     symptom: Callable[[str, float], Symptom],
 ) -> None:
-    told = symptom("dead", 2.0)
-    assert told.tunnel.errors == told.tunnel.missed > 0
-    assert told.tunnel.p999 == 2.0
-    assert told.tunnel.errors_by_way
-    assert all(way.startswith("outer4-csum/") for way in told.tunnel.errors_by_way)
-    assert (told.all_off.errors, told.one_host.errors) == (0, 0)
-    assert "missed their 2 s deadline through the tunnel" in told.errors
-    assert told.errors.endswith("none with all off, none on one host")
+    found = symptom("dead", 2.0)
+    assert found.tunnel.errors == found.tunnel.missed > 0
+    assert found.tunnel.p999 == 2.0
+    assert found.tunnel.errors_by_way
+    assert all(way.startswith("outer4-csum/") for way in found.tunnel.errors_by_way)
+    assert (found.all_off.errors, found.one_host.errors) == (0, 0)
+    assert "missed their 2 s deadline through the tunnel" in found.errors
+    assert found.errors.endswith("none with all off, none on one host")
 
 
 @pytest.mark.slow
@@ -125,9 +125,9 @@ def test_grpc_feels_what_our_own_calls_feel(lab: RunningLab) -> None:
         order = replace(calls_order(session, "peer", 2.0), port=61_002, seconds=3.0)
         here, there = (grpc_calls.tunnel_namespace(hosts[r].greeting.pid) for r in ("dut", "peer"))
         with grpc_calls.serving(there, order):
-            session.all_on()
+            session.offloads.all_on()
             on = grpc_calls.call(here, order)
-            session.all_off()
+            session.offloads.all_off()
             off = grpc_calls.call(here, order)
     # Two channels to a way; the first two ways have outer checksums, which this NIC gets wrong.
     hit = [channel.missed + channel.broken > 0 for channel in on.channels]

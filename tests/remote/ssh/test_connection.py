@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
+import re
 import shutil
 import socket
 import subprocess
@@ -46,6 +48,21 @@ def test_a_command_gets_its_stdin_and_says_how_it_ended(sshd: Sshd) -> None:
     assert done == (3, b"data", "oops")
 
 
+def test_a_connection_and_a_command_leave_a_line(
+    sshd: Sshd, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "vxqual.ssh")
+    with sshd.connect() as connection:
+        connection.run("exit 3")
+    text = caplog.text
+    assert "alpha: connected to root@192.0.2.1 port 22 through a proxy command in 0." in text
+    assert f"with {sshd.folder / 'user_key'}" in text
+    assert "alpha: command started: exit 3" in text
+    assert "alpha: command ended with status 3 after 0." in text
+    assert "alpha: connection closed" in text
+    assert str(sshd.folder / "sshd_config") not in text, "a proxy command may hold a secret"
+
+
 def test_commands_with_much_output_on_both_sides_end(sshd: Sshd) -> None:
     with sshd.connect() as connection:
         done = connection.run("head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2")
@@ -54,12 +71,15 @@ def test_commands_with_much_output_on_both_sides_end(sshd: Sshd) -> None:
 
 def test_a_command_over_its_time_limit_is_given_up(sshd: Sshd) -> None:
     with sshd.connect() as connection:
-        with pytest.raises(HostError, match=r"^alpha: a command did not end within 0.2 s$"):
+        with pytest.raises(
+            HostError,
+            match=r"^alpha: timed out waiting for a command to end: it still runs after 0.2 s",
+        ):
             connection.run("echo first; exec sleep 5", timeout=0.2)
         assert connection.run("echo alive").stdout == b"alive\n"
 
 
-def test_a_lost_connection_is_told(sshd: Sshd) -> None:
+def test_a_lost_connection_is_reported(sshd: Sshd) -> None:
     with sshd.connect() as connection:
         with pytest.raises(HostError, match=r"^alpha: the SSH connection is lost: "):
             connection.run("kill -9 $PPID; exec sleep 5")  # root has one sshd, its parent
@@ -78,7 +98,9 @@ def test_a_proxy_that_will_not_end_is_made_to(sshd: Sshd, tmp_path: Path) -> Non
     script = tmp_path / "stubborn"
     script.write_text("#!/bin/sh\ntrap '' TERM\nsleep 30 & sleep 30; sleep 30\n")
     script.chmod(0o755)
-    with pytest.raises(HostError, match=r"no SSH session with 192.0.2.1 port 22 within 0.3 s"):
+    with pytest.raises(
+        HostError, match=r"timed out connecting to 192.0.2.1 port 22: no SSH session within 0.3 s"
+    ):
         connect("alpha", sshd.ssh(proxy_command=str(script)), timeout=0.3)
     assert not children()
 
@@ -118,7 +140,9 @@ def test_a_server_that_says_nothing(sshd: Sshd, listener: socket.socket) -> None
     started = time.monotonic()
     with pytest.raises(HostError) as caught:
         connect("alpha", ssh, timeout=0.5)
-    assert caught.value.what == f"no SSH session with 127.0.0.1 port {port} within 0.5 s"
+    assert caught.value.what == (
+        f"timed out connecting to 127.0.0.1 port {port}: no SSH session within 0.5 s"
+    )
     assert time.monotonic() - started < 2
 
 
@@ -139,7 +163,7 @@ def test_a_server_that_hangs_up(sshd: Sshd, listener: socket.socket) -> None:
     ("command", "what"),
     [
         ("sh -c 'echo first >&2; echo no route to jump >&2; exit 1'", "failed: no route to jump"),
-        ("sh -c 'exit 7'", "failed: it ended with status 7 and said nothing"),
+        ("sh -c 'exit 7'", "failed: it ended with status 7 and no message"),
         ("/no/such/program", "cannot be started: [Errno 2] No such file or directory: '/no/such"),
         ("sh -c 'unclosed", "cannot be started: No closing quotation"),
     ],
@@ -245,7 +269,7 @@ def test_a_known_hosts_file_that_is_none(sshd: Sshd) -> None:
 def test_a_key_that_is_not_authorized(sshd: Sshd) -> None:
     key = keygen(sshd.folder / "stranger")
     error = refusal(sshd, key=str(key))
-    assert error.what == f"user root is not let in; tried: {key}"
+    assert error.what == f"sshd refuses to authenticate user root; tried: {key}"
     assert "ssh-copy-id" in (error.hint or "")
 
 
@@ -263,7 +287,7 @@ def test_a_key_file_that_is_encrypted(sshd: Sshd) -> None:
 def test_a_key_file_that_is_unreadable(sshd: Sshd) -> None:
     assert refusal(sshd, key=str(sshd.folder)).what.endswith("cannot be read: Is a directory")
     error = refusal(sshd, key=str(sshd.folder / "user_key.pub"))
-    assert error.what.endswith("is no private key that we can read")
+    assert error.what.endswith("is not a private key of a known kind")
 
 
 @pytest.fixture
@@ -276,12 +300,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_usual_keys_are_tried(sshd: Sshd, own_home: Path) -> None:
     error = refusal(sshd, key=None)
-    assert error.what == "there is no key to log in with as root"
+    assert error.what == "there is neither a key nor a password to authenticate user root with"
     keygen(own_home / ".ssh" / "id_ecdsa", "-N", "secret", kind="ecdsa")
     wrong = keygen(own_home / ".ssh" / "id_rsa", kind="rsa")
     error = refusal(sshd, key=None)
     assert error.what == (
-        f"user root is not let in; tried: {own_home}/.ssh/id_ecdsa (encrypted, not used), {wrong}"
+        f"sshd refuses to authenticate user root; tried: {own_home}/.ssh/id_ecdsa "
+        f"(encrypted, not used), {wrong}"
     )
     shutil.copy(sshd.folder / "user_key", own_home / ".ssh" / "id_ed25519")
     sshd.connect(key=None).close()
@@ -312,7 +337,9 @@ def test_more_keys_than_sshd_takes(sshd: Sshd, own_home: Path) -> None:
     for kind in ("ed25519", "ecdsa", "rsa"):
         keygen(own_home / ".ssh" / f"id_{kind}", kind=kind)
     error = refusal(sshd, key=None)
-    assert error.what.startswith(f"user root is not let in; tried: {own_home}/.ssh/id_ed25519")
+    assert error.what.startswith(
+        f"sshd refuses to authenticate user root; tried: {own_home}/.ssh/id_ed25519"
+    )
     assert "MaxAuthTries" in (error.hint or "")
 
 
@@ -327,7 +354,14 @@ class PasswordServer(paramiko.ServerInterface):
 
 
 @pytest.mark.parametrize("password", ["secret", "wrong"])
-def test_a_password(sshd: Sshd, listener: socket.socket, own_home: Path, password: str) -> None:
+def test_a_password(
+    sshd: Sshd,
+    listener: socket.socket,
+    own_home: Path,
+    password: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
     port = listener.getsockname()[1]
     sshd.trust(f"[127.0.0.1]:{port} {sshd.host_key()}")
     ssh = sshd.ssh(address="127.0.0.1", port=port, proxy_command=None, key=None)
@@ -347,12 +381,23 @@ def test_a_password(sshd: Sshd, listener: socket.socket, own_home: Path, passwor
         if password == "secret":
             connect("alpha", ssh).close()
         else:
-            with pytest.raises(HostError, match="root is not let in; tried: the password") as error:
+            what = "refuses to authenticate user root; tried: the password"
+            with pytest.raises(HostError, match=what) as error:
                 connect("alpha", ssh)
             assert password not in str(error.value)
     finally:
         thread.join()
         transports[0].close()
+    ours = [text for name, _, text in caplog.record_tuples if name == "vxqual.ssh"]
+    if password == "secret":
+        assert "alpha: sshd accepts the password" in ours
+        [line] = [text for text in ours if "alpha: connected to " in text]
+        assert f"root@127.0.0.1 port {port} in 0." in line
+        assert line.endswith(", with the password")
+    else:
+        assert any("alpha: no connection to root@127.0.0.1" in text for text in ours)
+    # Nor do paramiko's own records hold it.
+    assert not [text for text in caplog.messages if re.search(rf"\b{password}\b", text)]
 
 
 def test_it_takes_the_topology_as_it_is() -> None:

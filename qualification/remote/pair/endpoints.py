@@ -1,0 +1,156 @@
+"""The two ends of a pair, each with its agent: what every order and every burst needs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from qualification.errors import LabError
+from qualification.inventory import Ends, Role, other
+from qualification.judge.evidence import Burst
+from qualification.messages.bursts import CraftedOrder, Received, Sent
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.host import not_undone
+
+from .orders import BurstOrders, OrderBuilder
+
+T = TypeVar("T")
+
+_SENT = TypeAdapter(Sent)
+_RECEIVED = TypeAdapter(Received)
+_REQUEST_SECONDS = 90.0
+MOST_TRIES = 3
+"""Tries that may fail to show anything before the result is taken as it is."""
+
+_log = logging.getLogger("vxqual.pair")
+
+
+class Endpoints:
+    """The two ends of one pair.
+
+    Args:
+        name: The pair's name.
+        ends: Its NICs.
+        agents: A started agent for each end; `close` closes them.
+        orders: Builds the orders of the pair's bursts.
+
+    Attributes:
+        name: The pair's name.
+        ends: Its NICs.
+        orders: Builds the orders of the pair's bursts.
+    """
+
+    def __init__(
+        self, name: str, ends: Ends, agents: Mapping[Role, AgentClient], orders: OrderBuilder
+    ) -> None:
+        self.name = name
+        self.ends = ends
+        self.orders = orders
+        self._agents = agents
+
+    def call(self, role: Role, op: str, **args: Any) -> Any:
+        """Has the agent at one end carry out a request, and returns its result.
+
+        Raises:
+            AgentError: The agent refused, failed, died or took too long.
+        """
+        return self._agents[role].call(op, timeout=_REQUEST_SECONDS, **args)
+
+    def on_both(self, act: Callable[[Role], T]) -> list[tuple[Role, T]]:
+        """Does the same at both ends at once.
+
+        The first error is raised after both ends have finished.
+        """
+        roles: tuple[Role, Role] = ("dut", "peer")
+        with ThreadPoolExecutor(2) as pool:
+            return list(zip(roles, pool.map(act, roles), strict=True))
+
+    def reach(self) -> None:
+        """Has each end resolve the other's addresses: a link reset clears the neighbour table."""
+
+        def reach(role: Role) -> None:
+            for family in self.ends.families:
+                self.call(role, "reach", address=self.ends.outer(other(role), family))
+
+        self.on_both(reach)
+
+    def burst(self, order: Callable[[], BurstOrders]) -> Burst:
+        """Sends and captures a burst; repeats it while the captures lose frames of it.
+
+        Args:
+            order: Builds the orders of one try; each try needs a port of its own.
+
+        Returns:
+            The first burst of which the captures lost nothing or which has bad frames; after
+            `MOST_TRIES` tries, the last one.
+        """
+        burst = self._one_burst(order())
+        for attempt in range(2, MOST_TRIES + 1):
+            drops = _capture_drops(burst)
+            if burst.received.captured.bad or not any(drops):
+                break
+            _log.info(
+                "%s: the captures lost frames (%d on the DUT, %d on the peer): "
+                "sending the burst again, try %d of %d",
+                *(self.name, *drops, attempt, MOST_TRIES),
+            )
+            burst = self._one_burst(order())
+        return burst
+
+    def _one_burst(self, orders: BurstOrders) -> Burst:
+        crafted = isinstance(orders.flow, CraftedOrder)
+        traffic = {"packet_set" if crafted else "flow": orders.flow}
+        reverse = {} if orders.reverse is None else {"reverse": orders.reverse}
+        if orders.reverse is not None:
+            self.call("dut", "listen", flow=orders.reverse)
+        self.call("peer", "watch", capture=orders.receiver, **traffic, **reverse)
+        sent = _SENT.validate_python(
+            self.call(
+                "dut", "send_crafted" if crafted else "send", capture=orders.sender, **traffic
+            )
+        )
+        received = self.collect(sent.submitted.frames)
+        seen = received.captured
+        _log.debug(
+            "%s: burst to port %d: %d frames submitted to the driver, %d captured, %d bad",
+            *(self.name, orders.flow.port, sent.submitted.frames, seen.frames, seen.bad),
+        )
+        return Burst(sent, received)
+
+    def collect(self, frames: int) -> Received:
+        """Returns what the peer saw, once that many frames have arrived or the wire is quiet."""
+        return _RECEIVED.validate_python(self.call("peer", "collect", frames=frames))
+
+    def close(self) -> None:
+        """Has both agents restore their hosts and end, also when one of them fails.
+
+        Raises:
+            LabError: Some changes on a host could not be undone; says which.
+        """
+        left: list[str] = []
+        with contextlib.ExitStack() as stack:
+            for role, agent in self._agents.items():
+
+                def end(role: Role = role, agent: AgentClient = agent) -> None:
+                    name = self.ends.nic(role).name
+                    left.extend(f"{name}: {line}" for line in not_undone(agent.close()))
+
+                stack.callback(end)
+        if left:
+            for line in left:
+                _log.warning("%s: %s", self.name, line)
+            raise LabError(
+                "some changes on the hosts could not be undone:\n" + "\n".join(left),
+                where=self.name,
+                hint="undo them by hand, or run vxqual again: its agent first tries to undo them",
+            )
+
+
+def _capture_drops(burst: Burst) -> tuple[int, int]:
+    """Returns how many frames of a burst the captures on the DUT and on the peer lost."""
+    return burst.sent.submitted.drops, burst.received.captured.drops

@@ -1,0 +1,142 @@
+"""The ends of a pair and the DUT's offloads, over agents that answer from a script."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+import pytest
+
+from qualification.errors import LabError
+from qualification.inventory import Role
+from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
+from qualification.plan.flows import Flow
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.pair.endpoints import Endpoints
+from qualification.remote.pair.offloads import Offloads
+from qualification.remote.pair.orders import OrderBuilder
+
+from .test_orders import ENDS
+
+FLOW = Flow(4, True, 4, "udp", False, 8472)
+
+
+class Scripted:
+    """An agent that answers each request from a list of its own, or with None.
+
+    It stands for the SSH connection and the host behind it.
+    """
+
+    def __init__(self, **answers: list[Any]) -> None:
+        self.answers: Mapping[str, Iterator[Any]] = {op: iter(a) for op, a in answers.items()}
+        self.requests: list[str] = []
+
+    def call(self, op: str, *, timeout: float, **_args: Any) -> Any:
+        self.requests.append(op)
+        return next(self.answers[op]) if op in self.answers else None
+
+    def close(self) -> list[str]:
+        return next(self.answers["bye"])
+
+
+def endpoints(dut: Scripted, peer: Scripted) -> Endpoints:
+    agents = cast("dict[Role, AgentClient]", {"dut": dut, "peer": peer})
+    return Endpoints("soft", ENDS, agents, OrderBuilder(ENDS, (7,), 1))
+
+
+def sent(drops: int = 0) -> dict[str, Any]:
+    return asdict(Sent(Submitted(9, 9, drops=drops), 9, True, 0.1, {}))
+
+
+def received(**seen: int) -> dict[str, Any]:
+    return asdict(Received(CaptureResult(frames=9, **seen), Delivered(9), {}))
+
+
+def burst(dut: list[Any], peer: list[Any]) -> tuple[int, Scripted]:
+    agent = Scripted(send=dut)
+    ends = endpoints(agent, Scripted(collect=peer))
+    found = ends.burst(lambda: ends.orders.tunnel(FLOW, 9))
+    return found.received.captured.drops, agent
+
+
+def test_a_burst_that_captures_lost_frames_of_is_sent_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "vxqual.pair")
+    drops, agent = burst([sent(), sent(2), sent()], [received(drops=5), received(), received()])
+    assert drops == 0
+    assert agent.requests == ["send"] * 3
+    first, second = caplog.messages
+    assert first == (
+        "soft: the captures lost frames (0 on the DUT, 5 on the peer): "
+        "sending the burst again, try 2 of 3"
+    )
+    assert "(2 on the DUT, 0 on the peer)" in second
+    assert "try 3 of 3" in second
+
+
+def test_after_the_last_try_a_burst_is_taken_as_it_is() -> None:
+    drops, agent = burst([sent()] * 3, [received(drops=5), received(drops=4), received(drops=3)])
+    assert (drops, len(agent.requests)) == (3, 3)
+
+
+def test_a_burst_with_bad_frames_is_not_sent_again() -> None:
+    drops, agent = burst([sent()], [received(drops=5, bad=1)])
+    assert (drops, len(agent.requests)) == (5, 1)
+
+
+def test_a_burst_leaves_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "vxqual.pair")
+    burst([sent()], [received(bad=2)])
+    assert caplog.messages == [
+        "soft: burst to port 20000: 9 frames submitted to the driver, 9 captured, 2 bad"
+    ]
+
+
+def test_an_offload_set_leaves_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "vxqual.pair")
+    on = {"hw": True, "wanted": True, "active": True}
+    off = {"hw": True, "wanted": False, "active": False}
+    answer = {"tx-checksum-ip-generic": on, "tx-udp_tnl-segmentation": off}
+    agent = Scripted(request_features=[answer] * 2)
+    offloads = Offloads(endpoints(agent, Scripted()))
+    wanted = {"tx-checksum-ip-generic": True, "tx-udp_tnl-segmentation": True}
+    offloads.request(wanted)
+    assert offloads.active == {"tx-checksum-ip-generic"}
+    assert offloads.refused == ("tx-udp_tnl-segmentation",)
+    assert caplog.messages == [
+        "soft: offloads of a.p: requested on: tx-checksum-ip-generic, tx-udp_tnl-segmentation; "
+        "effective: tx-checksum-ip-generic; refused by the driver: tx-udp_tnl-segmentation"
+    ]
+    offloads.request(wanted)
+    assert agent.requests.count("request_features") == 1, "it is in effect already"
+    offloads.request_again()
+    assert agent.requests.count("request_features") == 2
+
+
+def test_what_could_not_be_undone_is_an_error_of_the_lab(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left = "could not undo link interface=p1: busy"
+    ends = endpoints(Scripted(bye=[[left, "address"]]), Scripted(bye=[["address"]]))
+    with pytest.raises(
+        LabError, match=r"^soft: some changes on the hosts could not be undone"
+    ) as e:
+        ends.close()
+    assert f"a.p: {left}" in str(e.value)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"soft: a.p: {left}")
+    ]
+
+
+def test_a_pair_closes_both_ends_when_one_fails() -> None:
+    class Failing(Scripted):
+        def close(self) -> list[str]:
+            raise LabError("the agent died")
+
+    dut = Scripted(bye=[[]])
+    with pytest.raises(LabError, match="the agent died"):
+        endpoints(dut, Failing()).close()
+    assert next(dut.answers["bye"], None) is None, "it was closed"
