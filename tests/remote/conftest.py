@@ -1,4 +1,4 @@
-"""A host to connect to: a real OpenSSH server with keys of its own, at the end of a pipe."""
+"""A host to connect to: a real OpenSSH server with keys of its own, reached over a pipe."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -82,21 +83,31 @@ def operations():
 """
 
 
-def agent_with(operations: str, protocol: tuple[str, str] = ("", "")) -> Application:
-    """This installation's agent with other operations, and something replaced in its protocol."""
+def agent_with(
+    operations: str, changes: Mapping[str, tuple[str, str]] = MappingProxyType({})
+) -> Application:
+    """Returns this installation's agent with other operations, and some of its text replaced.
+
+    Args:
+        operations: The source of its table of orders.
+        changes: By file, a text and what replaces it.
+    """
     buffer = io.BytesIO()
-    changed = {"qualification/agent/orders/table.py", "qualification/messages/protocol.py"}
+    table = "qualification/agent/orders/table.py"
+    replaced = {f"qualification/{name}": texts for name, texts in changes.items()}
+    changed = {table, *replaced}
     with (
         zipfile.ZipFile(io.BytesIO(application().content)) as source,
         zipfile.ZipFile(buffer, "w") as target,
     ):
         for name in source.namelist():
             content = source.read(name)
-            if name == "qualification/agent/orders/table.py":
+            if name == table:
                 content = operations.encode()
-            elif name == "qualification/messages/protocol.py" and protocol[0]:
-                assert protocol[0].encode() in content
-                content = content.replace(protocol[0].encode(), protocol[1].encode())
+            elif name in replaced:
+                old, new = (text.encode() for text in replaced[name])
+                assert old in content
+                content = content.replace(old, new)
             if name.removesuffix("c") not in changed or name in changed:
                 target.writestr(zipfile.ZipInfo(name), content)
     return Application.of(buffer.getvalue())
@@ -154,7 +165,7 @@ class Sshd:
         return AgentClient.start(self.connect(), sudo=sudo, app=app)
 
     def command(self, name: str, script: str) -> None:
-        """Put a command in front of all others on the PATH."""
+        """Puts a command first on the PATH."""
         file = self.bin / name
         file.unlink(missing_ok=True)
         file.write_text(f"#!/bin/sh\n{script}\n")
@@ -207,7 +218,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def listening(sshd: Sshd, listener: socket.socket) -> Iterator[int]:
-    """A port on which sshd takes any number of connections, as (x)inetd has it do."""
+    """A port on which sshd accepts any number of connections, as under (x)inetd."""
 
     def serve() -> None:
         while True:
@@ -247,7 +258,7 @@ def agent(sshd: Sshd, app: Application) -> Iterator[AgentClient]:
 
 
 def await_end(pid: int) -> None:
-    """Wait for a process that is not ours to wait for."""
+    """Waits for the end of a process that is not a child of ours."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -259,11 +270,11 @@ def await_end(pid: int) -> None:
 
 
 _OTHERS: set[str] = set()
-"""Children of this process that were there before the test, such as a shared lab's."""
+"""Children of this process from before the test: those of a shared lab, for example."""
 
 
 def children() -> set[str]:
-    """The processes that this test started and has not reaped."""
+    """Returns the processes that this test started and has not reaped."""
     return _all_children() - _OTHERS
 
 

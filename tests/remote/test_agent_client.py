@@ -1,4 +1,4 @@
-"""Agents on a host: sent once, started as root, spoken to, and gone without a trace."""
+"""Agents on a host: uploaded once, started as root, asked, and ended with all changes undone."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_no_python3(sshd: Sshd, app: Application) -> None:
     assert caught.value.hint == "install it there: Python 3.9 or later"
 
 
-@pytest.mark.slow  # for a machine that has them; the next test stands in elsewhere
+@pytest.mark.slow  # for a machine that has them; elsewhere the next test replaces it
 @pytest.mark.parametrize("name", ["python3.8", "python3.6", "python2.7"])
 def test_a_python3_that_is_too_old(sshd: Sshd, app: Application, name: str) -> None:
     found = (
@@ -411,7 +411,7 @@ def test_an_interrupted_call_does_not_hold_up_the_close(
 
 
 def test_another_version_of_the_protocol(sshd: Sshd) -> None:
-    newer = agent_with(OPERATIONS, protocol=("PROTOCOL = 1", "PROTOCOL = 2"))
+    newer = agent_with(OPERATIONS, {"messages/protocol.py": ("PROTOCOL = 1", "PROTOCOL = 2")})
     with pytest.raises(
         AgentError,
         match="the agent speaks version 2 of the protocol, and this vxqual speaks version 1",
@@ -423,7 +423,7 @@ def test_another_version_of_the_protocol(sshd: Sshd) -> None:
 def test_what_is_no_message(sshd: Sshd) -> None:
     talker = agent_with(
         OPERATIONS.replace("STDOUT", "9"),
-        protocol=("os.dup(0), os.dup(1)", "(os.dup(0), os.dup2(1, 9))"),
+        {"agent/orders/serve.py": ("os.dup(0), os.dup(1)", "(os.dup(0), os.dup2(1, 9))")},
     )
     with (
         sshd.start(talker) as agent,

@@ -1,4 +1,4 @@
-"""The zip application: the same bytes every time, complete, and at home in an older Python."""
+"""The zip application: its bytes are the same every time, complete, and run on an older Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connecting: every way in which it can fail says what is wrong and what to do."""
+"""Connecting: each way in which it can fail has an error that says what failed and what to do."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_commands_with_much_output_on_both_sides_end(sshd: Sshd) -> None:
     assert (len(done.stdout), len(done.stderr)) == (3_000_000, 1_000_000)
 
 
-def test_a_command_over_its_time_limit_is_given_up(sshd: Sshd) -> None:
+def test_a_command_over_its_time_limit_is_an_error(sshd: Sshd) -> None:
     with sshd.connect() as connection:
         with pytest.raises(
             HostError,
@@ -344,7 +344,7 @@ def test_more_keys_than_sshd_takes(sshd: Sshd, own_home: Path) -> None:
 
 
 class PasswordServer(paramiko.ServerInterface):
-    """Lets in who knows the password: our OpenSSH would ask /etc/shadow."""
+    """Accepts a password of the test: our OpenSSH would look it up in /etc/shadow."""
 
     def get_allowed_auths(self, _user: str) -> str:
         return "password"
