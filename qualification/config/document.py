@@ -1,7 +1,8 @@
-"""YAML read into plain data, with the place of every key and the environment put in.
+"""Parses YAML into plain data, with the place of every key and environment variables substituted.
 
-The node tree is used rather than ruamel's constructed data: it knows every place, shows
-duplicate keys instead of dying at the first, and builds no dates or other surprises.
+It uses ruamel's node tree instead of its constructed data: the nodes know their places, contain
+duplicate keys instead of failing at the first one, and are never converted to dates or other types
+that no form has.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _TAG = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True)
 class FileProblem:
-    """One thing wrong with a file; line and column count from 1."""
+    """One problem of a file; line and column count from 1."""
 
     line: int
     column: int
@@ -34,25 +35,25 @@ class FileProblem:
     hint: str | None = None
 
     def text(self) -> str:
-        """What is wrong, led by the key path."""
+        """Returns what is wrong, after the key path."""
         return f"{key_path(self.loc)}: {self.what}" if self.loc else self.what
 
 
 class Document:
-    """A YAML file: its data, what is wrong with it so far, and where everything stands.
+    """A YAML file: its data, the problems found so far, and the place of every key and value.
 
     Args:
         text: The file's text.
-        name: How to call the file in errors.
+        name: The name of the file in error messages.
         environ: The environment variables that ``${NAME}`` may name; None leaves texts as they are.
-        begin_from: Which file to begin from, for one that is empty.
+        begin_from: Name of a file to start from; the hint for an empty file.
 
     Attributes:
-        data: The content, as dicts, lists and scalars; ``${NAME}`` is replaced.
-        problems: What is wrong already: duplicate keys, undefined variables and their like.
+        data: The content as dicts, lists and scalars; ``${NAME}`` is replaced.
+        problems: Problems found while reading: duplicate keys, undefined variables and the like.
 
     Raises:
-        UsageError: The text is no YAML, or empty.
+        UsageError: The text is not YAML, or it is empty.
     """
 
     def __init__(
@@ -68,7 +69,13 @@ class Document:
             raise UsageError("nested too deeply", where=name) from None
 
     def place(self, loc: Loc, *, of_key: bool = False) -> tuple[int, int]:
-        """The line and column of a value, or of its key; of the last part there is, if not all."""
+        """Returns the line and column of a value.
+
+        Args:
+            loc: The key path. If the file does not have all of it, the place is that of the last
+                part that it has.
+            of_key: Return the place of the key instead of the value's.
+        """
         node = self._root
         mark = node.start_mark
         for part in loc:
@@ -76,7 +83,7 @@ class Document:
             if child is None:
                 break
             key, node = child
-            # Nothing written after a key leaves a value with no place of its own.
+            # An empty value after a key has no place of its own.
             mark = key.start_mark if of_key or node.value == "" else node.start_mark
         return mark.line + 1, mark.column + 1
 
@@ -85,8 +92,8 @@ class Document:
         self.problems.append(FileProblem(mark.line + 1, mark.column + 1, loc, what, hint))
 
     def _plain(self, node: Node, loc: Loc) -> Any:
-        # An anchored node is built once however often its aliases stand for it: else a short
-        # file could ask for more memory than there is.
+        # An anchored node is built once, no matter how many aliases refer to it. Otherwise a short
+        # file could take more memory than there is.
         if id(node) not in self._built:
             self._built[id(node)] = None
             self._built[id(node)] = self._build(node, loc)
@@ -107,13 +114,13 @@ class Document:
         data: dict[str, Any] = {}
         lines: dict[str, int] = {}
         for key, value in node.value:
-            # Keys are names, so they stay as written: a host may be called 1, or no.
+            # Keys are names, so they stay as they are written: a host may be called 1, or no.
             name = key.value
             if not isinstance(name, str):
                 self._object(key, loc, "a key must be plain text")
             elif name in data:
                 hint = "keep one of the two"
-                first = f"it stands in line {lines[name]} already"
+                first = f"line {lines[name]} has it already"
                 self._object(key, (*loc, name), f"duplicate key '{name}'; {first}", hint)
             else:
                 lines[name] = key.start_mark.line + 1
@@ -126,7 +133,7 @@ class Document:
             case "null":
                 return None
             case "bool":
-                # A "%YAML 1.1" at the top would make yes and no booleans; they stay words.
+                # A "%YAML 1.1" at the top makes yes and no booleans; here they stay words.
                 return {"true": True, "false": False}.get(text.lower(), text)
             case "int" | "float":
                 return _number(text, int if kind == "int" else float)
@@ -139,7 +146,11 @@ class Document:
 
 
 def _compose(text: str, name: str, begin_from: str) -> Node:
-    """The node tree of the one document in the text."""
+    """Returns the node tree of the only document in a text.
+
+    Raises:
+        UsageError: The text is not YAML, it is empty, or it has several documents.
+    """
     from ruamel.yaml import YAML  # noqa: PLC0415  (needed only where a file is read)
     from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError  # noqa: PLC0415
     from ruamel.yaml.reader import ReaderError  # noqa: PLC0415
@@ -157,9 +168,9 @@ def _compose(text: str, name: str, begin_from: str) -> Node:
         raise UsageError(what, where=place, hint="remove it") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
+        details = ", ".join(part for part in (error.context, error.problem) if part)
         raise UsageError(
-            f"malformed YAML: {said}",
+            f"malformed YAML: {details}",
             where=f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name,
             hint=_yaml_hint(text, mark.line if mark else 0),
         ) from None
@@ -180,7 +191,10 @@ def _yaml_hint(text: str, line: int) -> str:
 
 
 def _child(node: Node, part: str | int) -> tuple[Node, Node] | None:
-    """The key and value nodes of one part of a key path; an item of a list is its own key."""
+    """Returns the key node and the value node of one part of a key path.
+
+    An item of a list is returned as both.
+    """
     if isinstance(node.value, list):
         for i, item in enumerate(node.value):
             key, value = item if isinstance(item, tuple) else (item, item)
@@ -190,13 +204,16 @@ def _child(node: Node, part: str | int) -> tuple[Node, Node] | None:
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
-    """The number, or the text where YAML sees a number that Python does not, or a monstrous one."""
+    """Returns the number.
+
+    A text comes back as it is if only YAML takes it for a number, or if it is very long.
+    """
     if len(text) > 60:
         return text
     try:
         if kind is float:
             return float(text)
-        # Base 0 takes 0x1f and 0o17; but a leading zero alone is decimal in YAML 1.2.
+        # Base 0 reads 0x1f and 0o17, but in YAML 1.2 a number with a leading zero is decimal.
         return int(text, 10 if text.lstrip("+-").isdecimal() else 0)
     except ValueError:
         return text

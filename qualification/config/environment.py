@@ -1,4 +1,4 @@
-"""Environment variables in the texts of a topology file: ``${NAME}`` and ``${NAME:-default}``."""
+"""Environment variables in the texts of a file: ``${NAME}`` and ``${NAME:-default}``."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ _VARIABLE = re.compile(
 
 
 class FromEnvironment(str):
-    """A text into which environment variables were put.
+    """A text in which environment variables were substituted.
 
     Attributes:
-        source: The text as the file has it, with its ``${NAME}``.
+        source: The text as it is in the file, with its ``${NAME}``.
     """
 
     __slots__ = ("source",)
     source: str
 
     def __new__(cls, text: str, source: str) -> FromEnvironment:
-        """Keep the source beside the text."""
+        """Creates the text and keeps its source."""
         self = super().__new__(cls, text)
         self.source = source
         return self
 
 
 def substitute(text: str, environ: Mapping[str, str], refuse: Callable[[str, str], None]) -> str:
-    """Put variables into a text, and make a dollar of every double one.
+    """Substitutes the variables in a text, and replaces ``$$`` by a dollar.
 
     Args:
-        text: The text; as in a shell, a default stands for a variable that is unset or empty.
+        text: The text. As in a shell, a default replaces a variable that is unset or empty.
         environ: The variables by name.
-        refuse: Called with what is wrong and a hint, for each variable that cannot be put in.
+        refuse: Called with what is wrong and a hint, for each variable that cannot be substituted.
 
     Returns:
-        A `FromEnvironment` if there were variables, else a plain text.
+        A `FromEnvironment` if there were variables, otherwise a plain text.
     """
     variables = 0
 
@@ -49,7 +49,7 @@ def substitute(text: str, environ: Mapping[str, str], refuse: Callable[[str, str
             return "$"
         if match["open"]:
             hint = "write ${NAME} or ${NAME:-default}, and $$ for a dollar"
-            refuse("'${' begins no variable that could be read", hint)
+            refuse("'${' begins no variable name", hint)
             return match[0]
         variables += 1
         if default is None and name not in environ:
@@ -62,5 +62,5 @@ def substitute(text: str, environ: Mapping[str, str], refuse: Callable[[str, str
 
 
 def escape(text: str) -> str:
-    """The text that `substitute` makes this one of."""
+    """Returns the text from which `substitute` makes the given one."""
     return text.replace("$", "$$")

@@ -1,10 +1,10 @@
-"""Pydantic's errors, told in plain words at their places in the file."""
+"""Pydantic's errors in plain words, at their places in the file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def _nothing(document: Document, broken: set[Loc]) -> list[FileProblem]:  # noqa: ARG001
+def _no_problems(document: Document, broken: set[Loc]) -> list[FileProblem]:  # noqa: ARG001
     return []
+
+
+@dataclass(frozen=True)
+class Union:
+    """A key whose value can be one of several models; the value's ``kind`` selects it.
+
+    Attributes:
+        what: What the value is, with its article, as in "a kind of pet".
+        example: One of the kinds, for hints.
+    """
+
+    what: str
+    example: str
 
 
 @dataclass(frozen=True)
@@ -27,13 +40,15 @@ class Form(Generic[ModelT]):
     """A kind of YAML file.
 
     Attributes:
-        name: What it is: "topology".
-        models: The model whose keys stand at a key path; "*" is any name.
-        root: The model of the whole.
-        begin_from: The file to begin from, to tell those who gave an empty one.
-        examples: Where there are examples, to tell those who gave none.
-        unions: Keys whose value's ``kind`` picks its model.
-        hidden: Finds where the sound parts of a document disagree, given the places already told.
+        name: What such a file is called, as in "vxqual NAME".
+        models: The models below the root, by key path; "*" stands for any name.
+        root: The model of the whole file.
+        begin_from: Name of a file to start from; the hint for an empty file.
+        examples: Where there are examples; the hint for a file that does not exist.
+        unions: Keys at the top whose value can be one of several models.
+        check_whole: Returns where the valid parts of a document disagree, given the key paths of
+            the problems found so far. Pydantic itself does not check the whole if a part is not
+            valid.
     """
 
     name: str
@@ -41,8 +56,8 @@ class Form(Generic[ModelT]):
     root: type[ModelT]
     begin_from: str
     examples: str
-    unions: frozenset[str] = frozenset()
-    hidden: Callable[[Document, set[Loc]], list[FileProblem]] = _nothing
+    unions: Mapping[str, Union] = field(default_factory=dict)
+    check_whole: Callable[[Document, set[Loc]], list[FileProblem]] = _no_problems
 
 
 _PLAIN = {
@@ -68,25 +83,25 @@ _PLAIN = {
 def problems_of(
     error: ValidationError, document: Document, form: Form[ModelT]
 ) -> list[FileProblem]:
-    """Everything wrong with a document that did not validate, by place.
+    """Returns everything that is wrong with a document.
 
     Args:
-        error: What pydantic said of the document's data.
+        error: Pydantic's error about the document's data.
         document: The document.
-        form: What it should be.
+        form: The form that it should have.
     """
     read = {problem.loc for problem in document.problems}
     problems = list(document.problems)
     for details in error.errors(include_url=False):
         loc = _loc_in_file(details, document, form)
-        # What could not even be read need not be told again in other words.
+        # A value that could not be read is not reported again because it is missing.
         if loc not in read:
-            problems.append(_told(loc, details, document, form))
-    return problems + form.hidden(document, {problem.loc for problem in problems})
+            problems.append(_in_words(loc, details, document, form))
+    return problems + form.check_whole(document, {problem.loc for problem in problems})
 
 
 def _loc_in_file(details: ErrorDetails, document: Document, form: Form[ModelT]) -> Loc:
-    """Where an error is in the file, without the steps in its path that are pydantic's own."""
+    """Returns the key path of an error, without the parts that pydantic adds to it."""
     loc = details["loc"]
     if details["type"] == "union_tag_invalid":
         return (*loc, "kind")
@@ -96,8 +111,10 @@ def _loc_in_file(details: ErrorDetails, document: Document, form: Form[ModelT]) 
     return loc[:-1] if loc[-1:] == ("[key]",) else loc
 
 
-def _told(loc: Loc, details: ErrorDetails, document: Document, form: Form[ModelT]) -> FileProblem:
-    """One error in plain words."""
+def _in_words(
+    loc: Loc, details: ErrorDetails, document: Document, form: Form[ModelT]
+) -> FileProblem:
+    """Returns one error in plain words."""
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     description = _description(loc, form)
     hint = f"write here: {description}" if description else None
@@ -114,13 +131,12 @@ def _told(loc: Loc, details: ErrorDetails, document: Document, form: Form[ModelT
             what = f"unknown key {shown(loc[-1])}{suggestion(str(loc[-1]), known)}"
             return FileProblem(*document.place(loc, of_key=True), loc[:-1], what)
         case "union_tag_not_found":
-            return FileProblem(
-                *document.place(loc, of_key=True), loc, "'kind' is missing", "add kind: loopback"
-            )
+            hint = f"add kind: {form.unions[str(loc[-1])].example}"
+            return FileProblem(*document.place(loc, of_key=True), loc, "'kind' is missing", hint)
         case "union_tag_invalid":
             kinds = re.findall(r"'([^']*)'", context["expected_tags"])
             near = suggestion(str(given["kind"]), kinds)
-            what = f"must be a kind of lab, not {shown(given['kind'])}{near}"
+            what = f"must be {form.unions[str(loc[-2])].what}, not {shown(given['kind'])}{near}"
             return FileProblem(*document.place(loc), loc, what)
         case "string_type" if isinstance(given, (bool, int, float)):
             hint = "put it in quotes"
@@ -132,7 +148,14 @@ def _told(loc: Loc, details: ErrorDetails, document: Document, form: Form[ModelT
 
 
 def objected(objection: Objection, document: Document, *, of_key: bool = False) -> FileProblem:
-    """An objection at its place: what concerns a key or a whole mapping stands at the key."""
+    """Returns an objection as a problem of the file.
+
+    Args:
+        objection: The objection.
+        document: The document that it is about.
+        of_key: Whether the objection is to the key itself. The place is then that of the key, as
+            it is for objections to a whole mapping.
+    """
     value = document.data
     for part in objection.loc:
         value = value[part]
@@ -141,7 +164,7 @@ def objected(objection: Objection, document: Document, *, of_key: bool = False) 
 
 
 def _model_at(loc: Loc, form: Form[ModelT]) -> type[BaseModel] | None:
-    """The model whose keys stand at a key path, if one does."""
+    """Returns the model of the mapping at a key path, or None."""
     if not loc:
         return form.root
     for shape, model in form.models.items():
@@ -153,7 +176,7 @@ def _model_at(loc: Loc, form: Form[ModelT]) -> type[BaseModel] | None:
 
 
 def _description(loc: Loc, form: Form[ModelT]) -> str | None:
-    """What the nearest key on the way says of itself, as a hint of what belongs there."""
+    """Returns the description of the nearest key of a model, as a hint what to write there."""
     for end in range(len(loc) - 1, -1, -1):
         model = _model_at(loc[:end], form)
         field = model.model_fields.get(str(loc[end])) if model else None

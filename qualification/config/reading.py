@@ -1,4 +1,4 @@
-"""YAML files that people write, of any form: text to a model, every problem with its place."""
+"""Reads YAML files of any form: text to a model, every problem with its place."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .problems import Form, ModelT, problems_of
 def parse_as(
     form: Form[ModelT], text: str, name: str, environ: Mapping[str, str] | None = None
 ) -> ModelT:
-    """Read a text as a form.
+    """Returns the model that a text of some form describes.
 
     Args:
-        form: What it should be.
-        text: The YAML.
-        name: The file that errors speak of.
+        form: The form that the text should have.
+        text: The YAML text.
+        name: The name of the file in error messages.
         environ: The environment variables that ``${NAME}`` may name; None leaves texts as they are.
 
     Raises:
-        UsageError: The text cannot be used; tells every problem, with its place.
+        UsageError: The text cannot be used; the message lists every problem with its place.
     """
     document = Document(text, name, environ, form.begin_from)
     try:
@@ -43,12 +43,20 @@ def parse_as(
 
 
 def load_as(form: Form[ModelT], path: Path) -> ModelT:
-    """Read a file as a form, its texts as they stand; raises as `parse_as` and `text_of`."""
+    """Returns the model that a file of some form describes. No environment variable is substituted.
+
+    Args:
+        form: The form that the file should have.
+        path: The file.
+
+    Raises:
+        UsageError: The file cannot be used; the message lists every problem with its place.
+    """
     return parse_as(form, text_of(path, form), str(path))
 
 
 def schema_of(form: Form[ModelT]) -> dict[str, Any]:
-    """The JSON schema of a form, for editors and for other tools."""
+    """Returns the JSON schema of a form, for editors and other tools."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **form.root.model_json_schema(schema_generator=_Untitled),
@@ -57,17 +65,21 @@ def schema_of(form: Form[ModelT]) -> dict[str, Any]:
 
 
 class _Untitled(GenerateJsonSchema):
-    """Without pydantic's titles for fields, which only say their names again."""
+    """A schema without pydantic's titles of fields, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
         return False
 
 
 def text_of(path: Path, form: Form[ModelT]) -> str:
-    """The text of a file.
+    """Returns the text of a file.
+
+    Args:
+        path: The file.
+        form: Its form; gives the hint if there is no such file.
 
     Raises:
-        UsageError: There is none, or it is no text.
+        UsageError: There is no such file, it cannot be read, or it is not UTF-8.
     """
     try:
         content = path.read_bytes()
@@ -100,5 +112,5 @@ def _report(name: str, problems: list[FileProblem]) -> UsageError:
     ]
     if len(errors) == 1:
         return errors[0]
-    told = "".join(f"\n{error}" for error in errors).replace("\n", "\n  ")
-    return UsageError(f"{len(errors)} problems{told}", where=name)
+    lines = "".join(f"\n{error}" for error in errors).replace("\n", "\n  ")
+    return UsageError(f"{len(errors)} problems{lines}", where=name)

@@ -1,4 +1,4 @@
-"""How problems with a topology are worded: values, key paths, and the nearest known name."""
+"""The words of problems with a file: values, key paths, and the nearest known name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import NamedTuple
 from .environment import FromEnvironment
 
 Loc = tuple[str | int, ...]
-"""A key path: keys of mappings and, counted from 0, items of lists."""
+"""A key path: keys of mappings, and numbers of list items, counted from 0."""
 
 
 class Objection(NamedTuple):
-    """Something wrong, where, and what to do about it."""
+    """Something that is wrong with the content of a file.
+
+    Attributes:
+        loc: The key path of the value.
+        what: What is wrong with it.
+        hint: What the user can do about it.
+    """
 
     loc: Loc
     what: str
@@ -22,12 +28,12 @@ class Objection(NamedTuple):
 
 
 def short(text: str, longest: int = 60) -> str:
-    """The text in quotes, cut where it is too long for a message."""
+    """Returns the text in quotes, truncated if it is too long for a message."""
     return repr(text if len(text) <= longest else f"{text[: longest - 1]}…")
 
 
 def shown(value: object) -> str:
-    """The value as an error message shows it: short, and in the words of YAML."""
+    """Returns the value as an error message shows it: short, and in YAML's words."""
     if value is None:
         return "empty"
     if isinstance(value, dict):
@@ -41,7 +47,7 @@ def shown(value: object) -> str:
 
 
 def key_path(loc: Loc) -> str:
-    """The key path as people write it, such as ``hosts.alpha.nics.port0.underlay[1]``."""
+    """Returns a key path as people write it, such as ``fleet.alpha.ports[1]``."""
     text = ""
     for part in loc:
         if isinstance(part, int):
@@ -54,7 +60,15 @@ def key_path(loc: Loc) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or else all there are; to put behind a message."""
+    """Returns the end of a message about an unknown name.
+
+    Args:
+        name: The unknown name.
+        known: The known names.
+
+    Returns:
+        The known name that is most similar, or else all known names.
+    """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     if near:

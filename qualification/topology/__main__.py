@@ -1,4 +1,4 @@
-"""Print the JSON schema: ``python -m qualification.topology > topologies/schema.json``."""
+"""Prints the JSON schema: ``python -m qualification.topology > topologies/schema.json``."""
 
 from __future__ import annotations
 

@@ -1,33 +1,33 @@
-"""What only the whole of a topology can tell: whether its parts agree with each other."""
+"""Checks that the parts of a topology agree with each other."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from qualification.config.wording import Loc, Objection, suggestion
 
-if TYPE_CHECKING:
-    from .models import HostSpec, LoopbackLab, NicSpec, PairSpec
+from .hosts import HostSpec, NicSpec, PairSpec
+from .lab import Lab
 
 
 def disagreements(
     hosts: Mapping[str, HostSpec],
     pairs: Mapping[str, PairSpec],
-    lab: LoopbackLab | None,
+    lab: Lab,
     unsure: Collection[str] = (),
 ) -> Iterator[Objection]:
-    """Everything in which the parts of a topology disagree.
+    """Yields an objection for everything in which the parts of a topology disagree.
 
     Args:
         hosts: The hosts by name.
         pairs: The pairs by name.
-        lab: The lab that builds the hosts, if one does.
-        unsure: Further hosts, too broken to look into; what refers to them is let be.
+        lab: The lab that builds the hosts, if there is one.
+        unsure: Names of further hosts, which are not valid themselves. References to them are
+            not checked.
     """
     if lab is None:
         yield from _unreachable(hosts)
-    yield from _twice(hosts)
+    yield from _duplicates(hosts)
     for name, pair in pairs.items():
         yield from _pair_problems(("pairs", name), pair, hosts, unsure)
     for nic in lab.firmwares if lab else ():
@@ -43,10 +43,10 @@ def _unreachable(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
             yield Objection(
                 ("hosts", name),
                 "'ssh' is missing",
-                "say how the host is reached, as ssh: {address: 192.0.2.11}, or name a lab",
+                "write how the host is reached, as ssh: {address: 192.0.2.11}, or add a lab",
             )
             continue
-        # Through another proxy the same address may well be another machine.
+        # Through another proxy the same address may be another machine.
         way = (host.ssh.address, host.ssh.port, host.ssh.proxy_command)
         if way in reached:
             yield Objection(
@@ -57,8 +57,8 @@ def _unreachable(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
         reached.setdefault(way, name)
 
 
-def _twice(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
-    """Interfaces and addresses that two NICs claim: then pairs would share what seems apart."""
+def _duplicates(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
+    """Yields interfaces and addresses that two NICs have: pairs would share them unnoticed."""
     interfaces: dict[tuple[str, str], str] = {}
     addresses: dict[object, str] = {}
     for host_name, host in hosts.items():
@@ -69,7 +69,7 @@ def _twice(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
                 yield Objection(
                     (*loc, "interface"),
                     f"'{nic.interface}' is NIC '{owner}' of this host already",
-                    "name each interface once; a NIC may stand in several pairs",
+                    "name each interface once; a NIC may be in several pairs",
                 )
             for i, address in enumerate(nic.underlay):
                 own = f"{host_name}.{nic_name}"
@@ -89,7 +89,7 @@ def _pair_problems(
         yield Objection(
             (*loc, "peer"),
             f"dut and peer are the same NIC, {pair.dut}",
-            "name another NIC as the peer: a capture on the sender shows no wire",
+            "name another NIC as the peer: a capture on the sender does not show the wire",
         )
         return
     found: list[NicSpec] = []
@@ -114,7 +114,7 @@ def _link_problems(loc: Loc, pair: PairSpec, dut: NicSpec, peer: NicSpec) -> Ite
             "give both an IPv4 or both an IPv6 address in underlay",
         )
     for ours, theirs in shared:
-        # Equal addresses were objected to already, where the second NIC claims the first's.
+        # `_duplicates` reports equal addresses, at the second NIC.
         if ours.network != theirs.network:
             yield Objection(
                 loc,
@@ -124,7 +124,7 @@ def _link_problems(loc: Loc, pair: PairSpec, dut: NicSpec, peer: NicSpec) -> Ite
 
 
 def _missing(name: str, hosts: Mapping[str, HostSpec], unsure: Collection[str]) -> str | None:
-    """What is wrong with naming that NIC, if anything."""
+    """Returns what is wrong with a reference to a NIC, or None."""
     host, _, nic = name.partition(".")
     if host in unsure:
         return None

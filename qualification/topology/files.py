@@ -1,4 +1,4 @@
-"""Load a topology from its file, dump one that loads again, and describe the format."""
+"""Loading a topology from its file, dumping one, and the JSON schema of the format."""
 
 from __future__ import annotations
 
@@ -17,27 +17,37 @@ from .models import Topology
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Topology:
-    """Read a topology.
+    """Returns the topology in a file.
 
     Args:
         path: The YAML file.
         environ: The environment variables that ``${NAME}`` may name.
 
     Raises:
-        UsageError: The file cannot be used; tells every problem, with its place.
+        UsageError: The file cannot be used; the message lists every problem with its place.
     """
     return parse(text_of(Path(path), TOPOLOGY), str(path), environ)
 
 
 def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Topology:
-    """Read a topology from text; `name` is the file that errors speak of. Otherwise as `load`."""
+    """Returns the topology in a text.
+
+    Args:
+        text: The YAML text.
+        name: The name of the file in error messages.
+        environ: The environment variables that ``${NAME}`` may name.
+
+    Raises:
+        UsageError: The text cannot be used; the message lists every problem with its place.
+    """
     return parse_as(TOPOLOGY, text, name, environ)
 
 
 def dump(topology: Topology) -> str:
-    """Write a topology as YAML that loads again as the same topology.
+    """Returns a topology as YAML that loads again as the same topology.
 
-    Passwords are written as the ``${NAME}`` they came from; so the same environment is needed.
+    Passwords are written as the ``${NAME}`` that they came from, so loading the text needs the
+    same environment variables.
     """
     from ruamel.yaml import YAML  # noqa: PLC0415  (needed only where a file is written)
 
@@ -47,10 +57,10 @@ def dump(topology: Topology) -> str:
             data["hosts"][name]["ssh"]["password"] = host.ssh.password.source
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    # One line a text: ruamel's folding of long ones loses blanks beside escapes.
+    # Every text stays on one line: ruamel's folding of long texts loses blanks next to escapes.
     yaml.width = sys.maxsize
     yaml.allow_unicode = False
-    # Groups are named after the first pair in the file, so the order has to stay.
+    # The order is kept, because groups are named after the first pair in the file.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     out = io.StringIO()
     yaml.dump(data, out)
@@ -58,12 +68,12 @@ def dump(topology: Topology) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a topology file, for editors and for other tools."""
+    """Returns the JSON schema of a topology file, for editors and other tools."""
     return schema_of(TOPOLOGY)
 
 
 def _escaped(value: Any) -> Any:
-    """The same data, with each text such that loading makes it what it is here."""
+    """Returns the data with every text escaped, so that loading gives the same texts again."""
     match value:
         case str():
             return escape(value)

@@ -1,4 +1,4 @@
-"""What only topologies know of reading their files: the models by key path, and their agreement."""
+"""The form of a topology file: its models by key path, and the checks of the whole."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from qualification.config.document import Document, FileProblem
-from qualification.config.problems import Form, objected
+from qualification.config.problems import Form, Union, objected
 from qualification.config.wording import Loc
 
 from .agreement import disagreements
-from .models import FirmwareSpec, HostSpec, Lab, LoopbackLab, NicSpec, PairSpec, Ssh, Topology
+from .hosts import HostSpec, NicSpec, PairSpec, Ssh
+from .lab import FirmwareSpec, Lab, LoopbackLab
+from .models import Topology
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _disagreeing(document: Document, broken: set[Loc]) -> list[FileProblem]:
-    """Where the sound parts disagree: pydantic looks at the whole only when all parts are sound."""
+def _disagreements(document: Document, broken: set[Loc]) -> list[FileProblem]:
+    """Returns where the valid parts of a document disagree.
+
+    Pydantic checks the whole only if all parts are valid; this finds the rest in the same pass.
+
+    Args:
+        document: The document.
+        broken: The key paths of the problems found so far.
+    """
     data = document.data
     if not isinstance(data, dict) or not isinstance(data.get("hosts"), dict):
         return []
     heads = {loc[:2] for loc in broken}
 
-    def sound(section: str, model: type[_Model]) -> dict[str, _Model]:
+    def valid(section: str, model: type[_Model]) -> dict[str, _Model]:
         entries = data.get(section)
         return {
             name: model.model_validate(entry)
@@ -31,14 +40,15 @@ def _disagreeing(document: Document, broken: set[Loc]) -> list[FileProblem]:
             if (section, name) not in heads
         }
 
-    hosts = sound("hosts", HostSpec)
-    lab: LoopbackLab | None = LoopbackLab(kind="loopback")
+    hosts = valid("hosts", HostSpec)
+    # A lab that is not valid is still a lab: its hosts need no ssh section.
+    lab: Lab = LoopbackLab(kind="loopback")
     if "lab" not in {loc[0] for loc in broken if loc}:
         lab = TypeAdapter(Lab).validate_python(data.get("lab"))
     unsure = data["hosts"].keys() - hosts.keys()
     return [
         objected(objection, document)
-        for objection in disagreements(hosts, sound("pairs", PairSpec), lab, unsure)
+        for objection in disagreements(hosts, valid("pairs", PairSpec), lab, unsure)
         if objection.loc not in broken
     ]
 
@@ -56,6 +66,6 @@ TOPOLOGY = Form(
     Topology,
     begin_from="topologies/example.yaml or topologies/loopback.yaml",
     examples="give the path of a topology; topologies/ has examples",
-    unions=frozenset({"lab"}),
-    hidden=_disagreeing,
+    unions={"lab": Union("a kind of lab", "loopback")},
+    check_whole=_disagreements,
 )

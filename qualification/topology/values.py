@@ -1,42 +1,66 @@
-"""The kinds of single values in a topology, each with its rule in words.
+"""The kinds of single values that only topologies have, each with its rule in words.
 
-Pydantic's own kinds are too generous for files that people write: `ip_interface` takes a bare
-number, an integer takes `true`, a switch takes `yes`. These take what was meant.
+`config.values` has the kinds that other files use too. As there, pydantic's own kinds accept too
+much: `ip_interface`, for one, accepts a bare number.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     SecretStr,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from qualification.config.environment import VARIABLE_NAME, FromEnvironment
+from qualification.config.values import (
+    NAME,
+    Line,
+    Name,
+    OrVariable,
+    Shape,
+    Switch,
+    no_flag,
+    objection,
+)
 from qualification.config.wording import shown
 
-NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
+# Those of config.values that were here before are still imported from here.
+__all__ = [
+    "Address",
+    "Flag",
+    "Interface",
+    "InterfaceAddress",
+    "KnobValue",
+    "Line",
+    "Name",
+    "NicName",
+    "Password",
+    "Port",
+    "Secret",
+    "Shape",
+    "Switch",
+    "Underlay",
+    "Vlan",
+    "objection",
+]
 
 InterfaceAddress = IPv4Interface | IPv6Interface
 
 
 class Password(SecretStr):
-    """A secret that knows its ``${NAME}``, so that a topology can be written without telling it.
+    """A password that knows its ``${NAME}``, so that a dumped topology need not contain it.
 
     Args:
-        secret: The password itself; never printed.
+        secret: The password itself; it is never printed.
         source: The ``${NAME}`` that it came from.
     """
 
@@ -45,66 +69,8 @@ class Password(SecretStr):
         self.source = source
 
 
-def objection(what: str, hint: str | None = None) -> PydanticCustomError:
-    """An error that pydantic carries to its place; raised by the validators of this package."""
-    return PydanticCustomError("objection", "{what}", {"what": what, "hint": hint})
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a text must look like: a pattern for machines, the rule in words for people."""
-
-    pattern: str
-    rule: str
-
-    def check(self, text: str) -> str:
-        """Return the text, or object in the rule's words."""
-        if not re.fullmatch(self.pattern, text):
-            raise objection(f"{shown(text)} {self.rule}")
-        return text
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^{self.pattern}$"}
-
-
-class OrVariable:
-    """Tells the JSON schema, which sees files before substitution, that ``${NAME}`` may stand."""
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"anyOf": [handler(schema), {"type": "string", "pattern": r"\$\{"}]}
-
-
-def _no_flag(value: object) -> object:
-    if isinstance(value, bool):
-        raise objection(f"must be a whole number, not {shown(value)}")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).lower()
-    if isinstance(value, str) and word in ("true", "false"):
-        return word == "true"
-    hint = "write true or false"
-    if word in ("yes", "on", "y", "1"):
-        hint = "write true"
-    if word in ("no", "off", "n", "0"):
-        hint = "write false"
-    raise objection(f"must be true or false, not {shown(value)}", hint)
-
-
 def _knob(value: object) -> bool | int | float | str:
-    """Take a knob as YAML typed it; text from the environment has yet to get its type."""
+    """Returns a knob's value as YAML typed it. Text from the environment gets its type here."""
     if isinstance(value, FromEnvironment):
         if value.lower() in ("true", "false"):
             return value.lower() == "true"
@@ -140,14 +106,18 @@ def _address(value: object) -> InterfaceAddress:
 
 
 def _usable(address: InterfaceAddress) -> InterfaceAddress:
-    """The address, if a NIC can have it and a tunnel end there."""
+    """Returns the address.
+
+    Raises:
+        PydanticCustomError: A NIC cannot have the address, or a tunnel cannot end there.
+    """
     if address.is_multicast or address.is_loopback or address.is_unspecified:
         raise objection(f"{address} cannot be the address of a NIC", "give it a unicast address")
     if isinstance(address, IPv6Interface) and address.is_link_local:
         raise objection(
-            f"{address} is link-local, and the end of a tunnel cannot be", "take one of fd00::/8"
+            f"{address} is link-local, and the end of a tunnel cannot be", "use one of fd00::/8"
         )
-    # A /31, a /127 and longer have no addresses set apart (RFC 3021, RFC 6164).
+    # A /31, a /127 and longer prefixes have no reserved addresses (RFC 3021, RFC 6164).
     network = address.network
     if network.prefixlen < network.max_prefixlen - 1:
         if address.ip == network.network_address:
@@ -168,32 +138,25 @@ def _password(value: object) -> Password | None:
         and re.fullmatch(rf"\$\{{{VARIABLE_NAME}\}}", value.source)
     ):
         raise objection(
-            "a password must not stand in the file",
-            "put it into an environment variable and name that: password: ${LAB_PASSWORD}",
+            "a password must not be in the file",
+            "put it into an environment variable and write its name: password: ${LAB_PASSWORD}",
         )
     if not value:
         raise objection(f"{value.source} is empty", "put the password into that variable")
     return Password(str(value), value.source)
 
 
-Name = Annotated[
-    str,
-    Shape(NAME, "must begin with a letter or digit and go on with those, '_' or '-'"),
-]
-"""The name of a host, a NIC or a pair; it goes into test ids."""
-
 NicName = Annotated[
     str, Shape(rf"{NAME}\.{NAME}", "must name a NIC as host.nic, such as alpha.port0")
 ]
-
-Line = Annotated[str, Shape(r"[^\x00-\x1f\x7f]+", "must be one line of text, and not empty")]
+"""The name of a NIC in the whole topology."""
 
 Address = Annotated[
     str,
     Shape(r"[^\s@/\x00]+", "must be a host name or an IP address alone, without user or port"),
 ]
 
-# What dev_valid_name() of the kernel takes, of printable ASCII.
+# The names that the kernel's dev_valid_name() accepts, as far as they are printable ASCII.
 Interface = Annotated[
     str,
     Shape(
@@ -210,10 +173,8 @@ Underlay = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"/[0-9]|\$\{"}),
 ]
 
-Whole = Annotated[int, BeforeValidator(_no_flag), OrVariable()]
-Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_no_flag), OrVariable()]
-Vlan = Annotated[int, Field(ge=1, le=4094), BeforeValidator(_no_flag), OrVariable()]
-Switch = Annotated[bool, BeforeValidator(_flag)]
+Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(no_flag), OrVariable()]
+Vlan = Annotated[int, Field(ge=1, le=4094), BeforeValidator(no_flag), OrVariable()]
 Flag = Annotated[Switch, OrVariable()]
 KnobValue = Annotated[
     bool | int | float | str,

@@ -279,8 +279,8 @@ def test_the_smaller_header_works_too(
         )
         # A host says something as soon as it has a link (multicast listener reports, RFC 3810).
         assert select.select(opened.queues, [], [], 5)[0]
-        job = parse(os.read(opened.queues[0], 9999), opened.header_size)
-        assert job.frame[:2] == bytes.fromhex("3333")
+        descriptor = parse(os.read(opened.queues[0], 9999), opened.header_size)
+        assert descriptor.frame[:2] == bytes.fromhex("3333")
         with login(lab.topology, "alpha") as client:
             features = ask(client, "ethtool -k old0")
         assert "tx-udp_tnl-segmentation: off" in features

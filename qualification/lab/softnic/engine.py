@@ -18,7 +18,7 @@ from qualification.wire.native import native_for
 from . import counters
 from .firmwares import Touches
 from .offload import finish
-from .tx_descriptor import GSO_NONE, UNCHECKED, Claim, Job, parse
+from .tx_descriptor import GSO_NONE, UNCHECKED, RxStatus, TxDescriptor, parse
 
 _BATCH = 64
 """Frames taken from one end before the other end has its turn."""
@@ -54,7 +54,7 @@ class Engine:
 
     def carry(
         self, fd: int, queue: int, into: int, touches: Touches
-    ) -> Iterator[tuple[Job, list[bytearray]]]:
+    ) -> Iterator[tuple[TxDescriptor, list[bytearray]]]:
         """Carry one batch of frames across, but for those that the firmware touches.
 
         Args:
@@ -81,33 +81,33 @@ class Engine:
                 counts[counters.UNREAD] += 1
                 continue
             counts[counters.TAKEN] += 1
-            job, frames = self._counted(self._view[:length], queue)
-            if _TOUCHES[touches] >= (1 if job.gso != GSO_NONE else 2 if job.needs_csum else 3):
-                yield job, frames
+            descriptor, frames = self._counted(self._view[:length], queue)
+            if _TOUCHES[touches] >= (1 if descriptor.gso != GSO_NONE else 2 if descriptor.needs_csum else 3):
+                yield descriptor, frames
             else:
                 pad(frames)
                 for frame in frames:
                     self.write(into, UNCHECKED, frame)
 
-    def finish(self, submitted: memoryview, queue: int = 0) -> tuple[Job, list[bytearray]]:
+    def finish(self, submitted: memoryview, queue: int = 0) -> tuple[TxDescriptor, list[bytearray]]:
         """Read what the kernel asks for, and do it.
 
         Args:
             submitted: A frame as the kernel handed it over, vnet header first. Writable.
             queue: Where it came from.
         """
-        job = parse(submitted, self._header_size, queue)
-        return job, finish(job)
+        descriptor = parse(submitted, self._header_size, queue)
+        return descriptor, finish(descriptor)
 
-    def write(self, into: int, claim: Claim, frame: bytearray) -> None:
+    def write(self, into: int, status: RxStatus, frame: bytearray) -> None:
         """Give a finished frame to a queue of the other end's kernel.
 
         Args:
             into: The queue.
-            claim: What that kernel is told of the frame's checksums.
+            status: What that kernel is told of the frame's checksums.
             frame: It.
         """
-        header = self._unchecked if claim is UNCHECKED else claim.header(len(self._unchecked))
+        header = self._unchecked if status is UNCHECKED else status.header(len(self._unchecked))
         try:
             os.writev(into, (header, frame))
         except OSError:  # EIO: the interface is down
@@ -115,12 +115,12 @@ class Engine:
         else:
             self.counts[counters.SENT] += 1
 
-    def _counted(self, submitted: memoryview, queue: int) -> tuple[Job, list[bytearray]]:
-        job, frames = self.finish(submitted, queue)
-        if job.gso != GSO_NONE:
+    def _counted(self, submitted: memoryview, queue: int) -> tuple[TxDescriptor, list[bytearray]]:
+        descriptor, frames = self.finish(submitted, queue)
+        if descriptor.gso != GSO_NONE:
             self.counts[counters.SUPER_PACKETS] += 1
             self.counts[counters.SEGMENTS] += len(frames)
-        return job, frames
+        return descriptor, frames
 
 
 class _Carry(ctypes.Structure):
@@ -174,7 +174,7 @@ class NativeEngine(Engine):
 
     def carry(
         self, fd: int, queue: int, into: int, touches: Touches
-    ) -> Iterator[tuple[Job, list[bytearray]]]:
+    ) -> Iterator[tuple[TxDescriptor, list[bytearray]]]:
         """Carry one batch of frames across; see `Engine`."""
         state, state_at = self._state, ctypes.addressof(self._state)
         state.left, state.touches = _BATCH, _TOUCHES[touches]
@@ -184,20 +184,20 @@ class NativeEngine(Engine):
                 raise OSError(-length, os.strerror(-length))
             yield self._counted(self._view[:length], queue)
 
-    def finish(self, submitted: memoryview, queue: int = 0) -> tuple[Job, list[bytearray]]:
+    def finish(self, submitted: memoryview, queue: int = 0) -> tuple[TxDescriptor, list[bytearray]]:
         """Read what the kernel asks for, and do it; see `Engine`."""
-        job = parse(submitted, self._header_size, queue)
+        descriptor = parse(submitted, self._header_size, queue)
         size, made, start = self._header_size, self._made, 0
         number = self._vx_finish(
             _address(submitted), len(submitted), size, self._state.out, _ROOM, self._lengths, _MOST
         )
         if number < 0:
-            return job, finish(job)
+            return descriptor, finish(descriptor)
         frames = []
         for length in self._lengths[:number]:
             frames.append(bytearray(made[start : start + length]))
             start += length
-        return job, frames
+        return descriptor, frames
 
 
 def engine(header_size: int, other_header_size: int, counts: memoryview) -> Engine:

@@ -1,6 +1,6 @@
 """What an honest NIC does to a frame before it sends it: checksums and segments.
 
-Pure: a `Job` in, finished frames out. It follows what the kernel does itself where there is no
+Pure: a `TxDescriptor` in, finished frames out. It follows what the kernel does itself where there is no
 hardware: `skb_checksum_help` (net/core/dev.c), `tcp_gso_segment` (net/ipv4/tcp_offload.c),
 `__udp_gso_segment` and `__skb_udp_tunnel_segment` (net/ipv4/udp_offload.c),
 `inet_gso_segment` (net/ipv4/af_inet.c).
@@ -12,7 +12,7 @@ from struct import Struct
 
 from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_checksum
 
-from .tx_descriptor import GSO_NONE, GSO_UDP, Job
+from .tx_descriptor import GSO_NONE, GSO_UDP, TxDescriptor
 
 _U16 = Struct("!H")
 _U16_PAIR = Struct("!HH")
@@ -24,7 +24,7 @@ _TCP_SEQ, _TCP_DATA_OFFSET, _TCP_FLAGS, _TCP_CHECK = 4, 12, 13, 16  # in a TCP h
 _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
 
-def finish(job: Job) -> list[bytearray]:
+def finish(descriptor: TxDescriptor) -> list[bytearray]:
     """Do all that the kernel left undone.
 
     What cannot be done is left: a checksum that would lie beyond the frame is not made, and a
@@ -33,64 +33,64 @@ def finish(job: Job) -> list[bytearray]:
     Returns:
         The frames for the wire, in order: one, or one for each segment.
     """
-    if job.gso != GSO_NONE and job.gso_size:
-        return _segments(job)
-    frame = bytearray(job.frame)
-    if job.needs_csum and job.csum_start + job.csum_offset + 2 <= len(frame):
+    if descriptor.gso != GSO_NONE and descriptor.gso_size:
+        return _segments(descriptor)
+    frame = bytearray(descriptor.frame)
+    if descriptor.needs_csum and descriptor.csum_start + descriptor.csum_offset + 2 <= len(frame):
         # The field holds the seed, so the sum over the range counts the pseudo-header too.
-        total = ones_sum(job.frame[job.csum_start :])
-        value = udp_checksum(total) if job.csum_offset == _UDP_CHECK else checksum(total)
-        _U16.pack_into(frame, job.csum_start + job.csum_offset, value)
+        total = ones_sum(descriptor.frame[descriptor.csum_start :])
+        value = udp_checksum(total) if descriptor.csum_offset == _UDP_CHECK else checksum(total)
+        _U16.pack_into(frame, descriptor.csum_start + descriptor.csum_offset, value)
     return [frame]
 
 
-def _segments(job: Job) -> list[bytearray]:
+def _segments(descriptor: TxDescriptor) -> list[bytearray]:
     """Cut a super-packet (TSO or USO), inside a tunnel or not.
 
     All that precedes the payload is copied to each segment. It is of even length (Ethernet,
     VLAN, IP, UDP, VXLAN and TCP headers all are), so the payload counts the same in the inner
     sum and in the outer one, and is added up once for both.
     """
-    source, l4 = job.frame, job.csum_start
-    udp = job.gso == GSO_UDP
-    header_size = _headers(job)
+    source, l4 = descriptor.frame, descriptor.csum_start
+    udp = descriptor.gso == GSO_UDP
+    header_size = _headers(descriptor)
     if not header_size:
         return []
     headers = bytearray(source[:header_size])
-    outer = _Layer(headers, job.l3, job.l4, _UDP) if job.tunnel else None
-    inner = _Layer(headers, job.inner_l3 if job.tunnel else job.l3, l4, _UDP if udp else _TCP)
+    outer = _Layer(headers, descriptor.l3, descriptor.l4, _UDP) if descriptor.tunnel else None
+    inner = _Layer(headers, descriptor.inner_l3 if descriptor.tunnel else descriptor.l3, l4, _UDP if udp else _TCP)
 
     segments: list[bytearray] = []
-    starts = range(header_size, len(source), job.gso_size) or [header_size]
+    starts = range(header_size, len(source), descriptor.gso_size) or [header_size]
     for index, start in enumerate(starts):
-        payload = source[start : start + job.gso_size]
+        payload = source[start : start + descriptor.gso_size]
         payload_sum = ones_sum(payload)
         segment = headers + payload
         inner.write_ip(segment, index)
         if udp:
             inner.write_udp(segment, header_size, payload_sum)
         else:
-            last = start + job.gso_size >= len(source)
+            last = start + descriptor.gso_size >= len(source)
             inner.write_tcp(segment, header_size, payload_sum, start - header_size, last=last)
         if outer:
             outer.write_ip(segment, index)
-            outer.write_udp(segment, header_size, payload_sum, asked=job.tunnel_csum)
+            outer.write_udp(segment, header_size, payload_sum, asked=descriptor.tunnel_csum)
         segments.append(segment)
     return segments
 
 
-def _headers(job: Job) -> int:
+def _headers(descriptor: TxDescriptor) -> int:
     """Count the bytes before the payload of a super-packet; 0 where its headers make no sense."""
-    source, l4 = job.frame, job.csum_start
-    size = least = 8 if job.gso == GSO_UDP else 20
+    source, l4 = descriptor.frame, descriptor.csum_start
+    size = least = 8 if descriptor.gso == GSO_UDP else 20
     if l4 + least > len(source):
         return 0
-    if job.gso != GSO_UDP:
+    if descriptor.gso != GSO_UDP:
         size = (source[l4 + _TCP_DATA_OFFSET] >> 4) * 4
-    l3 = job.inner_l3 if job.tunnel else job.l3
+    l3 = descriptor.inner_l3 if descriptor.tunnel else descriptor.l3
     if size < least or l4 + size > len(source) or not _fits(source, l3, l4):
         return 0
-    if job.tunnel and (l3 < job.l4 + 8 or not _fits(source, job.l3, job.l4)):
+    if descriptor.tunnel and (l3 < descriptor.l4 + 8 or not _fits(source, descriptor.l3, descriptor.l4)):
         return 0
     return l4 + size
 

@@ -77,11 +77,11 @@ class _Port:
         firmware, queues = self.firmware, self.other.tap.queues
         into = queues[queue % len(queues)]
         self._notice()
-        for job, made in self.engine.carry(self.tap.queues[queue], queue, into, self.touches):
+        for descriptor, made in self.engine.carry(self.tap.queues[queue], queue, into, self.touches):
             frames = made
             if firmware.transmit:
                 number = len(made)
-                frames = firmware.transmit(job, made)
+                frames = firmware.transmit(descriptor, made)
                 self.counts[counters.WITHHELD] += max(0, number - len(frames))
             pad(frames)
             self._deliver(firmware.path(frames) if firmware.path and frames else frames, into)
@@ -92,11 +92,11 @@ class _Port:
         """Write frames to a queue of the other end's kernel, with what its NIC says of them."""
         receive = self.other.firmware.receive
         for frame in frames:
-            claim = receive(frame) if receive else UNCHECKED
-            if claim is None:
+            status = receive(frame) if receive else UNCHECKED
+            if status is None:
                 self.other.counts[counters.REFUSED] += 1
             else:
-                self.engine.write(into, claim, frame)
+                self.engine.write(into, status, frame)
 
     def _notice(self) -> None:
         """Tell the firmware what has happened to its interface before the frames at hand."""

@@ -32,7 +32,7 @@ _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing, destination options: 8 bytes t
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class RxStatus:
     """What a NIC tells the kernel of the checksums of a frame that arrived.
 
     Attributes:
@@ -51,12 +51,12 @@ class Claim:
         return packed + bytes(size - _HEADER.size)
 
 
-UNCHECKED = Claim(0, 0)
+UNCHECKED = RxStatus(0, 0)
 """Nothing left to do, nothing checked: the kernel verifies."""
 
 
 @dataclass(slots=True)
-class Job:
+class TxDescriptor:
     """One frame as the kernel handed it over, and the work the kernel asks for.
 
     Offsets are in bytes from the frame's start; 0 means that there is no such header.
@@ -93,7 +93,7 @@ class Job:
     queue: int = 0
 
 
-def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int = 0) -> Job:
+def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int = 0) -> TxDescriptor:
     """Read one vnet header and the frame behind it.
 
     Args:
@@ -111,7 +111,7 @@ def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int =
         # counts a VLAN tag that the kernel leaves to the device to insert.
         outer_l4, inner_l3 = _TUNNEL_OFFSETS.unpack_from(buffer, _TUNNEL_OFFSETS_AT)
         inner_l3 += l4 - outer_l4
-    return Job(
+    return TxDescriptor(
         frame=frame,
         needs_csum=bool(flags & _NEEDS_CSUM),
         csum_start=csum_start,

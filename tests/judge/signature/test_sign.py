@@ -29,7 +29,7 @@ from qualification.judge.signature.hypotheses import CLIPPED, clipped
 from qualification.judge.signature.sign import Signature, sign
 from qualification.judge.verdict import Demand, Verdict, judge
 from qualification.lab.softnic import firmwares
-from qualification.lab.softnic.tx_descriptor import GSO_TCP4, Job
+from qualification.lab.softnic.tx_descriptor import GSO_TCP4, TxDescriptor
 from qualification.messages.bursts import (
     BadFrame,
     CaptureResult,
@@ -777,7 +777,7 @@ def test_noise_has_no_other_name(seed: int, count: int, side: str) -> None:
 def test_random_p_is_noise() -> None:
     shape = Shape()
     _, udp, inner, l4, _ = shape.heads
-    work = Job(
+    work = TxDescriptor(
         frame=b"", needs_csum=True, csum_start=l4, csum_offset=16, gso=GSO_TCP4, gso_size=MSS,
         ecn=False, tunnel=True, tunnel_csum=True, l3=14, l4=udp, inner_l3=inner,
     )  # fmt: skip

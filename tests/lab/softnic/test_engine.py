@@ -24,7 +24,7 @@ from qualification.lab.softnic import counters, firmwares
 from qualification.lab.softnic import engine as engines_of
 from qualification.lab.softnic.engine import Engine, NativeEngine
 from qualification.lab.softnic.firmwares import FirmwareState, Touches
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from tests.built import built
 
 from .test_offload import hand_over, l4_of, rebuilt, wire_packets
@@ -87,12 +87,12 @@ def spoilt(draw: st.DrawFn) -> bytes:
 def assert_equal(
     engines: tuple[Engine, Engine], at_the_edge: Callable[[bytes], memoryview], submitted: bytes
 ) -> None:
-    (job, expected), (same, frames) = (
+    (descriptor, expected), (same, frames) = (
         engine.finish(at_the_edge(submitted), 3) for engine in engines
     )
     assert frames == expected
-    assert same == job
-    assert job.queue == 3
+    assert same == descriptor
+    assert descriptor.queue == 3
 
 
 @settings(deadline=None)
@@ -122,7 +122,7 @@ def test_more_segments_than_c_has_room_for(engines: Any) -> None:
 
 def carried(
     engine: Engine, touches: Touches, submitted: list[bytes], closed: bool
-) -> tuple[list[bytes], list[tuple[Job, list[bytearray]]], list[int]]:
+) -> tuple[list[bytes], list[tuple[TxDescriptor, list[bytearray]]], list[int]]:
     """Carry frames from one socket to another, each one as a TAP has them: one to each call.
 
     Args:
@@ -246,12 +246,12 @@ def test_a_firmware_leaves_alone_what_it_says_it_does_not_touch(
         loaded.state.resets = loaded.state.toggles = 1
         for frame in frames:
             submitted = memoryview(bytearray(bytes(24) + frame[24:] if finished else frame))
-            job, made = engine.finish(submitted)
-            kind = "segmented" if job.gso != GSO_NONE else "unfinished"
-            kind = kind if job.gso != GSO_NONE or job.needs_csum else "all"
+            descriptor, made = engine.finish(submitted)
+            kind = "segmented" if descriptor.gso != GSO_NONE else "unfinished"
+            kind = kind if descriptor.gso != GSO_NONE or descriptor.needs_csum else "all"
             if EVERY.index(loaded.touches) >= EVERY.index(kind):
                 continue
             before, memory = loaded.state.rng.getstate(), _remembered(loaded.state)
-            assert loaded.transmit(job, copy.deepcopy(made)) == made, (name, knobs)
+            assert loaded.transmit(descriptor, copy.deepcopy(made)) == made, (name, knobs)
             assert loaded.state.rng.getstate() == before, (name, knobs)
             assert _remembered(loaded.state) == memory, (name, knobs)

@@ -1,4 +1,4 @@
-"""Every firmware on made-up jobs: what changes is what it claims, and all else is honest."""
+"""Every firmware on made-up descriptors: what changes is what it claims, and all else is honest."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from qualification.lab.softnic.tx_descriptor import (
     GSO_TCP6,
     GSO_UDP,
     UNCHECKED,
-    Claim,
-    Job,
+    RxStatus,
+    TxDescriptor,
 )
 from qualification.wire.checksum import pseudo_sum
 from qualification.wire.dissect import dissect
@@ -102,7 +102,7 @@ def _ip(family: int, v4: str, v6: str, flags: str) -> Packet:
     return IPv6(src=f"{v6}1", dst=f"{v6}2")
 
 
-def job(whole: Packet, gso_size: int = 0, queue: int = 0) -> Job:
+def descriptor(whole: Packet, gso_size: int = 0, queue: int = 0) -> TxDescriptor:
     """Leave a correct packet undone, as the kernel does."""
     right = bytes(whole)
     (port,) = (whole[UDP].dport,) if VXLAN in whole else (0,)
@@ -117,7 +117,7 @@ def job(whole: Packet, gso_size: int = 0, queue: int = 0) -> Job:
     if asked and gso_size:
         _seed(frame, outer)
     kinds = {(True, 4): GSO_TCP4, (True, 6): GSO_TCP6}
-    return Job(
+    return TxDescriptor(
         frame=bytes(frame),
         needs_csum=True,
         csum_start=inner.l4,
@@ -141,7 +141,7 @@ def _seed(frame: bytearray, layer: object) -> None:
     struct.pack_into("!H", frame, l4 + (16 if protocol == 6 else 6), total)
 
 
-def sent(model: str, work: Job, **knobs: object) -> list[bytearray]:
+def sent(model: str, work: TxDescriptor, **knobs: object) -> list[bytearray]:
     transmit = firmwares.check(model, knobs).load("n").transmit
     assert transmit
     return transmit(work, finish(work))
@@ -152,7 +152,7 @@ def bad(frames: list[bytearray], port: int = 4789) -> set[int]:
     return {check(frame, None, frozenset({port})).bad for frame in frames}
 
 
-def changed(model: str, work: Job, **knobs: object) -> list[set[int]]:
+def changed(model: str, work: TxDescriptor, **knobs: object) -> list[set[int]]:
     """List the offsets of the bytes that differ from the honest frames', for each frame."""
     honest, done = finish(work), sent(model, work, **knobs)
     assert [len(frame) for frame in done] == [len(frame) for frame in honest]
@@ -195,14 +195,14 @@ SPARED = [
 def test_plain_traffic_is_spared(model: str, gso_size: int) -> None:
     for tcp in (True, False):
         whole = packet(tunnel=False, inner=6, tcp=tcp, payload=bytes(80), tags=(7, 0))
-        work = job(whole, gso_size, queue=1)
+        work = descriptor(whole, gso_size, queue=1)
         assert sent(model, work) == finish(work)
 
 
 @pytest.mark.parametrize("model", [*SPARED, "plain-4789"])
 def test_what_the_kernel_finished_is_spared(model: str) -> None:
     right = bytes(packet(inner=6, payload=b"odd", tags=(7, 7)))
-    work = Job(right, False, 0, 0, GSO_NONE, 0, False, False, False, 18, 38, 0, queue=1)
+    work = TxDescriptor(right, False, 0, 0, GSO_NONE, 0, False, False, False, 18, 38, 0, queue=1)
     assert [bytes(frame) for frame in sent(model, work)] == [right]
 
 
@@ -251,39 +251,39 @@ def test_what_the_kernel_finished_is_spared(model: str) -> None:
 def test_what_is_wrong_is_what_is_claimed(
     model: str, knobs: Knobs, shape: Knobs, gso_size: int, wrong: set[int]
 ) -> None:
-    work = job(packet(**shape), gso_size)  # type: ignore[arg-type]
+    work = descriptor(packet(**shape), gso_size)  # type: ignore[arg-type]
     assert bad(sent(model, work, **knobs)) == wrong
     assert bad(finish(work)) == {0}
 
 
 def test_nothing_but_the_checksum_changes() -> None:
-    work = job(packet(**UDP_GSO), 900)  # type: ignore[arg-type]
+    work = descriptor(packet(**UDP_GSO), 900)  # type: ignore[arg-type]
     for model, fields in (
         ("seed-left", L4 | INNER),
         ("outer-garbage", L4),
         ("super-length", L4 | INNER),
     ):
         assert all(offsets and offsets <= fields for offsets in changed(model, work)), model
-    last = changed("last-exact", job(packet(**UDP_GSO), 1000))[-1]  # type: ignore[arg-type]
+    last = changed("last-exact", descriptor(packet(**UDP_GSO), 1000))[-1]  # type: ignore[arg-type]
     assert last <= L4 | INNER | {88, 89}
     for offsets in changed("ip-header", work, field="id")[1:]:
         assert offsets <= {18, 19, 24, 25} | L4
 
 
 def test_seed_is_the_kernels() -> None:
-    work = job(packet(**UDP_GSO), 900)  # type: ignore[arg-type]
+    work = descriptor(packet(**UDP_GSO), 900)  # type: ignore[arg-type]
     assert {bytes(frame[90:92]) for frame in sent("seed-left", work)} == {work.frame[90:92]}
 
 
 def test_a_share_is_hit() -> None:
-    work = job(packet(payload=bytes(6000), asked=False), 10)
+    work = descriptor(packet(payload=bytes(6000), asked=False), 10)
     wrong = [check(frame).bad for frame in sent("seed-left", work, p=0.5)]
     assert 200 < wrong.count(INNER_L4) < 400
     assert wrong.count(0) == 600 - wrong.count(INNER_L4)
 
 
 def test_a_clipped_offset_puts_the_checksum_elsewhere() -> None:
-    work = job(packet(inner=6, asked=False), 0)
+    work = descriptor(packet(inner=6, asked=False), 0)
     (frame,), (honest,) = sent("offset-clipped", work), finish(work)
     assert frame[110:112] == work.frame[110:112]  # the real field keeps its seed
     assert frame[46:48] == honest[110:112]  # 34 + (70 & 63) + 6
@@ -292,26 +292,26 @@ def test_a_clipped_offset_puts_the_checksum_elsewhere() -> None:
 def test_zero_is_sent_as_zero() -> None:
     shape = packet(payload=bytes(2), asked=False)
     shape[Raw].load = struct.pack("!H", Ether(bytes(shape)).getlayer(UDP, 2).chksum)
-    work = job(shape)
+    work = descriptor(shape)
     assert finish(work)[0][90:92] == b"\xff\xff"
     assert changed("zero-not-ffff", work) == [INNER]
     assert sent("zero-not-ffff", work)[0][90:92] == b"\0\0"
-    other = job(packet())
+    other = descriptor(packet())
     assert changed("zero-not-ffff", other) == [set()]
 
 
 def test_what_is_dropped() -> None:
-    big, small = job(packet(**UDP_GSO), 900), job(packet())  # type: ignore[arg-type]
+    big, small = descriptor(packet(**UDP_GSO), 900), descriptor(packet())  # type: ignore[arg-type]
     assert sent("silent-drop", big) == sent("silent-drop", small) == []
     assert sent("silent-drop", small, of="segmented") == finish(small)
-    assert sent("small-mss", job(packet(), 63)) == []
-    assert sent("small-mss", job(packet(), 64)) == finish(job(packet(), 64))
-    assert sent("small-mss", job(packet(), 100)) == []
-    assert len(sent("small-mss", job(packet(), 100), single=False)) == 1
+    assert sent("small-mss", descriptor(packet(), 63)) == []
+    assert sent("small-mss", descriptor(packet(), 64)) == finish(descriptor(packet(), 64))
+    assert sent("small-mss", descriptor(packet(), 100)) == []
+    assert len(sent("small-mss", descriptor(packet(), 100), single=False)) == 1
 
 
 def test_a_tag_is_lost_from_short_frames() -> None:
-    short, long = job(packet(payload=b"x", tags=(7, 0))), job(packet(tags=(7, 0)))
+    short, long = descriptor(packet(payload=b"x", tags=(7, 0))), descriptor(packet(tags=(7, 0)))
     (honest,) = finish(short)
     assert sent("vlan-lost-short", short) == [honest[:12] + honest[16:]]
     assert sent("vlan-lost-short", long) == finish(long)
@@ -319,24 +319,24 @@ def test_a_tag_is_lost_from_short_frames() -> None:
 
 def test_an_unknown_port_is_plain_udp() -> None:
     for asked in (True, False):
-        work = job(packet(port=8472, asked=asked))
+        work = descriptor(packet(port=8472, asked=asked))
         assert bad(sent("port-unknown", work), 8472) == {INNER_L4}
         assert bad(sent("port-unknown", work, known=8472), 8472) == {0}
-        big = job(packet(port=8472, asked=asked, **UDP_GSO), 900)  # type: ignore[arg-type]
+        big = descriptor(packet(port=8472, asked=asked, **UDP_GSO), 900)  # type: ignore[arg-type]
         assert sent("port-unknown", big) == []
         pieces = sent("port-unknown", big, large="cut")
         assert max(map(len, pieces)) <= max(map(len, finish(big)))
         assert b"".join(bytes(piece[42:]) for piece in pieces) == big.frame[42:]
         assert not {check(piece, None, frozenset({1})).bad for piece in pieces} - {0}
         assert pieces[1][40:42] != b"\0\0" or not asked
-    known = job(packet())
+    known = descriptor(packet())
     assert sent("port-unknown", known) == finish(known)
 
 
 def test_a_second_port_steals_the_first() -> None:
     transmit = firmwares.check("port-stolen", {}).load("n").transmit
     assert transmit
-    first, second = job(packet(asked=False)), job(packet(port=8472, asked=False))
+    first, second = descriptor(packet(asked=False)), descriptor(packet(port=8472, asked=False))
     assert transmit(first, finish(first)) == finish(first)
     assert transmit(second, finish(second)) == finish(second)
     assert bad(transmit(first, finish(first))) == {INNER_L4}
@@ -345,7 +345,7 @@ def test_a_second_port_steals_the_first() -> None:
 
 @pytest.mark.parametrize(("on", "resets", "toggles"), [("link", 1, 0), ("toggle", 0, 1)])
 def test_ports_are_forgotten_in_a_reset(on: str, resets: int, toggles: int) -> None:
-    work = job(packet(asked=False))
+    work = descriptor(packet(asked=False))
     loaded = firmwares.check("after-reset", {"on": on}).load("n")
     assert loaded.transmit
     loaded.state.resets, loaded.state.toggles = toggles, resets  # the other one
@@ -356,20 +356,20 @@ def test_ports_are_forgotten_in_a_reset(on: str, resets: int, toggles: int) -> N
 
 def test_plain_udp_to_a_tunnel_port_is_not_summed() -> None:
     for port in (4789, 4790, 6081):
-        work = job(packet(tunnel=False, dport=port))
+        work = descriptor(packet(tunnel=False, dport=port))
         assert sent("plain-4789", work) == [bytearray(work.frame)]
-    for spared in (job(packet(tunnel=False)), job(packet())):
+    for spared in (descriptor(packet(tunnel=False)), descriptor(packet())):
         assert sent("plain-4789", spared) == finish(spared)
 
 
 def test_one_queue_is_hit() -> None:
     for queue in range(4):
-        work = job(packet(asked=False), queue=queue)
+        work = descriptor(packet(asked=False), queue=queue)
         assert bad(sent("queue-k", work, queue=2)) == {INNER_L4 if queue == 2 else 0}
 
 
 def test_a_fault_on_one_queue_hears_of_resets_too() -> None:
-    work = job(packet(asked=False), queue=1)
+    work = descriptor(packet(asked=False), queue=1)
     loaded = firmwares.check("queue-k", {"fault": "after-reset"}).load("n")
     assert loaded.transmit
     assert loaded.transmit(work, finish(work)) == finish(work)
@@ -446,30 +446,30 @@ def test_flows_do_overtake() -> None:
     assert path([second]) == [second, first]
 
 
-def claim(model: str, frame: bytes, **knobs: object) -> Claim | None:
+def status(model: str, frame: bytes, **knobs: object) -> RxStatus | None:
     receive = firmwares.check(model, knobs).load("n").receive
     assert receive
     return receive(bytearray(frame))
 
 
 def test_what_the_kernel_is_told() -> None:
-    good, inner = bytes(packet()), Claim(84, 6)
+    good, inner = bytes(packet()), RxStatus(84, 6)
     bad_outer = good[:40] + b"\x12\x34" + good[42:]
     for frame in (good, bad_outer):
-        assert claim("rx-blind", frame) == inner
-    assert claim("rx-level", good) == inner
-    assert claim("rx-level", bad_outer) == UNCHECKED
+        assert status("rx-blind", frame) == inner
+    assert status("rx-level", good) == inner
+    assert status("rx-level", bad_outer) == UNCHECKED
     zero, six = bytes(packet(asked=False)), bytes(packet(inner=6))
-    assert claim("rx-level", zero) == UNCHECKED
-    assert claim("rx-blind", bytes(packet(tunnel=False))) == UNCHECKED
-    assert claim("rx-strict", good) == claim("rx-strict", six) == UNCHECKED
-    assert claim("rx-strict", zero) is None
-    assert claim("rx-strict", six, of="inner6") is None
+    assert status("rx-level", zero) == UNCHECKED
+    assert status("rx-blind", bytes(packet(tunnel=False))) == UNCHECKED
+    assert status("rx-strict", good) == status("rx-strict", six) == UNCHECKED
+    assert status("rx-strict", zero) is None
+    assert status("rx-strict", six, of="inner6") is None
     padded = packet()
     padded[IP].len, padded[UDP].len = len(padded[IP]) + 9, len(padded[UDP]) + 9
-    assert claim("rx-strict", bytes(padded) + bytes(9), of="padding") is None
-    assert claim("rx-strict", good + bytes(9), of="padding") == UNCHECKED
-    assert (Claim(84, 6).header(24), UNCHECKED.header(24)) == (
+    assert status("rx-strict", bytes(padded) + bytes(9), of="padding") is None
+    assert status("rx-strict", good + bytes(9), of="padding") == UNCHECKED
+    assert (RxStatus(84, 6).header(24), UNCHECKED.header(24)) == (
         b"\1\0\0\0\0\0\x54\0\6\0" + bytes(14),
         bytes(24),
     )
@@ -495,9 +495,9 @@ shapes: Callable[..., st.SearchStrategy[Packet]] = st.builds
     st.sampled_from([0, 1, 7, 64, 300]),
 )
 def test_good_firmwares_never_send_a_wrong_frame(
-    model: firmwares.Model, whole: Packet, gso_size: int
+    model: firmwares.FirmwareModel, whole: Packet, gso_size: int
 ) -> None:
-    work = job(whole, gso_size)
+    work = descriptor(whole, gso_size)
     loaded = firmwares.check(model.name, {}).load("n")
     frames = finish(work)
     if loaded.transmit:
@@ -512,7 +512,7 @@ def test_good_firmwares_never_send_a_wrong_frame(
 @given(st.binary(max_size=200), st.booleans())
 def test_arbitrary_bytes_end_no_firmware(noise: bytes, framed: bool) -> None:
     frame = bytes(packet())[:50] + noise if framed else noise
-    work = Job(frame, False, 0, 0, GSO_NONE, 0, False, False, False, 0, 0, 0)
+    work = TxDescriptor(frame, False, 0, 0, GSO_NONE, 0, False, False, False, 0, 0, 0)
     for model in firmwares.models():
         loaded = firmwares.check(model.name, {}).load("n")
         loaded.state.resets = 1
@@ -527,7 +527,7 @@ def test_arbitrary_bytes_end_no_firmware(noise: bytes, framed: bool) -> None:
 def test_tcp_zero_may_be_ffff() -> None:
     whole = packet(tcp=True, payload=bytes(2), asked=False)
     whole[Raw].load = struct.pack("!H", Ether(bytes(whole))[TCP].chksum)
-    work = job(whole)
+    work = descriptor(whole)
     assert finish(work)[0][100:102] == b"\0\0"
     (frame,) = sent("tcp-ffff", work)
     assert frame[100:102] == b"\xff\xff"
@@ -536,7 +536,7 @@ def test_tcp_zero_may_be_ffff() -> None:
 
 def test_constant_id_under_df_only() -> None:
     for df, count in ((True, 1), (False, 4)):
-        work = job(packet(df=df, **UDP_GSO), 900)  # type: ignore[arg-type]
+        work = descriptor(packet(df=df, **UDP_GSO), 900)  # type: ignore[arg-type]
         frames = sent("constant-ip-id", work)
         for at in (18, 68):
             assert len({bytes(frame[at : at + 2]) for frame in frames}) == count

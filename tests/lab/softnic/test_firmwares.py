@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from qualification.errors import UsageError
 from qualification.lab.softnic import firmwares
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, GSO_TCP4, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, GSO_TCP4, TxDescriptor
 
 L4, CHECK = 34, 40
 
 
-def job(*, gso: int = GSO_TCP4, tunnel_csum: bool = True) -> Job:
-    return Job(
+def descriptor(*, gso: int = GSO_TCP4, tunnel_csum: bool = True) -> TxDescriptor:
+    return TxDescriptor(
         frame=bytes(60),
         needs_csum=True,
         csum_start=L4 + 50,
@@ -39,7 +39,7 @@ def frames(count: int, check: int = 0x1234) -> list[bytearray]:
     return [bytearray(frame) for _ in range(count)]
 
 
-def hits(firmware: firmwares.Firmware, work: Job, nic: str = "alpha.port0") -> list[int]:
+def hits(firmware: firmwares.Firmware, work: TxDescriptor, nic: str = "alpha.port0") -> list[int]:
     """Tell which of 20,000 frames a firmware changes."""
     transmit = firmware.load(nic).transmit
     assert transmit
@@ -48,23 +48,23 @@ def hits(firmware: firmwares.Firmware, work: Job, nic: str = "alpha.port0") -> l
 
 
 def test_random_p_hits_its_share() -> None:
-    count = len(hits(firmwares.check("random-p", {"p": 0.05}), job()))
+    count = len(hits(firmwares.check("random-p", {"p": 0.05}), descriptor()))
     assert 1000 - 5 * 31 < count < 1000 + 5 * 31  # five standard deviations
 
 
 def test_random_p_spares_what_did_not_ask_for_outer_checksums() -> None:
     always = firmwares.check("random-p", {"p": 1})
-    assert len(hits(always, job())) == 20_000
-    assert not hits(always, job(tunnel_csum=False))
-    assert not hits(always, job(gso=GSO_NONE))
+    assert len(hits(always, descriptor())) == 20_000
+    assert not hits(always, descriptor(tunnel_csum=False))
+    assert not hits(always, descriptor(gso=GSO_NONE))
 
 
 def test_randomness_is_the_nics_own_and_repeats() -> None:
     chosen = firmwares.check("random-p", {})
-    assert hits(chosen, job()) == hits(chosen, job())
-    assert hits(chosen, job(), "bravo.port0") != hits(chosen, job())
+    assert hits(chosen, descriptor()) == hits(chosen, descriptor())
+    assert hits(chosen, descriptor(), "bravo.port0") != hits(chosen, descriptor())
     seeded = firmwares.check("random-p", {"seed": 7})
-    assert hits(seeded, job(), "bravo.port0") == hits(seeded, job())
+    assert hits(seeded, descriptor(), "bravo.port0") == hits(seeded, descriptor())
 
 
 @given(st.integers(1, 0xFFFF), st.integers())

@@ -219,11 +219,11 @@ def test_tag_that_the_kernel_leaves_to_the_device_shifts_the_tunnel_offsets() ->
 @given(st.binary(max_size=80))
 def test_what_asks_for_nothing_goes_out_as_it_is(frame: bytes) -> None:
     for header_size in (10, 12, 24):
-        job = parse(bytes(header_size) + frame, header_size)
-        assert finish(job) == [frame]
+        descriptor = parse(bytes(header_size) + frame, header_size)
+        assert finish(descriptor) == [frame]
 
 
 def test_parse_passes_over_extension_headers() -> None:
     packet = Ether() / IPv6(src="fd00::1", dst="fd00::2") / IPv6ExtHdrDestOpt() / UDP() / Raw(b"x")
-    job = parse(bytes(24) + bytes(packet), 24)
-    assert (job.l3, job.l4) == (14, 62)
+    descriptor = parse(bytes(24) + bytes(packet), 24)
+    assert (descriptor.l3, descriptor.l4) == (14, 62)

@@ -62,14 +62,14 @@ def received(namespace: str, tap: Tap) -> Callable[[Packet, str], bool]:
 
     def ask(packet: Packet, model: str) -> bool:
         receive = firmwares.check(model, {}).load("n").receive
-        claim = receive(bytearray(bytes(packet))) if receive else None
+        status = receive(bytearray(bytes(packet))) if receive else None
         with inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(("10.5.0.2", 5001))
             server.setblocking(False)
-            if claim is None:
+            if status is None:
                 return False
             # The kernel has done all it ever does with a frame when the write returns.
-            os.writev(tap.queues[0], (claim.header(tap.header_size), bytes(packet)))
+            os.writev(tap.queues[0], (status.header(tap.header_size), bytes(packet)))
             with contextlib.suppress(BlockingIOError):
                 return bool(server.recv(999))
             return False

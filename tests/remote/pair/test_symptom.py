@@ -11,7 +11,7 @@ import pytest
 from qualification.inventory import Ends, Role
 from qualification.judge.symptom import Symptom, summarise
 from qualification.judge.verdict import Demand
-from qualification.lab import grpc_calls, loopback
+from qualification.lab import loopback
 from qualification.lab.loopback import RunningLab
 from qualification.plan.flows import bulk_flows
 from qualification.remote.agent_client import AgentClient
@@ -20,6 +20,8 @@ from qualification.remote.host import open_host
 from qualification.remote.pair.session import PairSession
 from qualification.remote.pair.symptom import CALLS, calls_order, run_symptom
 from qualification.topology import Topology
+
+from . import grpc_calls
 
 pytestmark = pytest.mark.lab
 

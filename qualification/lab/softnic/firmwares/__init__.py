@@ -1,11 +1,11 @@
 """What a soft NIC does with frames: well, or wrong in one way.
 
-A firmware is one function. Most are called for each job of the kernel's, with the frames that an
+A firmware is one function. Most are called for each descriptor of the kernel's, with the frames that an
 honest NIC would send for it, and return what goes on the wire instead: those frames, some of them,
-changed ones, or `job.frame` as the kernel left it. To add one, write it here under `@firmware`::
+changed ones, or `descriptor.frame` as the kernel left it. To add one, write it here under `@firmware`::
 
     @firmware("random-p", p=0.03)
-    def random_p(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    def random_p(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
 
 Its knobs are the keywords, with their defaults; a user sets them beside the model. Whatever it has
 to remember goes into `state.memory`. Others act on what arrives (`acts="receive"`) or between the

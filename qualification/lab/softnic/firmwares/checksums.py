@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 
 from .parts import U16, UDP, Layer, Tunnel, garble, tunnel_of
 from .registry import FirmwareState, firmware
@@ -45,34 +45,34 @@ def write_wrong(
 
 
 @firmware("random-p", touches="segmented", p=0.03)
-def random_p(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def random_p(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Garble the outer checksum of tunnel segments, on a share `p` of them at random.
 
     Hits what `tx-udp_tnl-csum-segmentation` hands to the NIC and nothing else, as the X710 of
     the incident did.
     """
-    if not (job.tunnel_csum and job.gso != GSO_NONE):
+    if not (descriptor.tunnel_csum and descriptor.gso != GSO_NONE):
         return frames
     for frame in frames:
         if state.chance("p"):
-            garble(frame, job.l4 + 6, state.rng)
+            garble(frame, descriptor.l4 + 6, state.rng)
     return frames
 
 
 @firmware("seed-left", layer=_INNER_FIRST, p=1.0)
-def seed_left(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def seed_left(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Leave the seed in the field: no sum over the payload."""
 
     def seed(_frame: bytearray, layer: Layer) -> int:
-        return layer.read(job.frame)
+        return layer.read(descriptor.frame)
 
-    return write_wrong(frames, tunnel_of(job, frames), state, seed)
+    return write_wrong(frames, tunnel_of(descriptor, frames), state, seed)
 
 
 @firmware("unasked-outer", right=True)
-def unasked_outer(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def unasked_outer(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Fill the outer checksum, `right` or with noise, where the stack asked for 0."""
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
         return frames
     outer = tunnel.outer
@@ -85,9 +85,9 @@ def unasked_outer(job: Job, frames: list[bytearray], state: FirmwareState) -> li
 
 
 @firmware("outer-garbage", value=("ffff", "noise"), p=1.0)
-def outer_garbage(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def outer_garbage(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Write 0xffff or noise as the outer checksum; the inner one is right."""
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.outer.asked:
         return frames
     for frame in frames:
@@ -101,14 +101,14 @@ def outer_garbage(job: Job, frames: list[bytearray], state: FirmwareState) -> li
 
 
 @firmware("offset-clipped", bits=6)
-def offset_clipped(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def offset_clipped(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Write the inner checksum at the wrong byte when its header is far behind the outer one.
 
     The NIC has `bits` bits for the distance in bytes from the outer UDP header to the inner L4
     header: that is 50 with IPv4 inside and 70 with IPv6, a tag inside adds 4. What does not fit
     is cut off; the real field keeps its seed.
     """
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
         return frames
     inner = tunnel.inner
@@ -118,7 +118,7 @@ def offset_clipped(job: Job, frames: list[bytearray], state: FirmwareState) -> l
         return frames
     for frame in frames:
         value = inner.read(frame)
-        inner.write(frame, inner.read(job.frame))
+        inner.write(frame, inner.read(descriptor.frame))
         U16.pack_into(frame, inner.field - distance + clipped, value)
         # By then the outer one may be what was written over, and is made after it.
         tunnel.settle(frame)
@@ -126,18 +126,18 @@ def offset_clipped(job: Job, frames: list[bytearray], state: FirmwareState) -> l
 
 
 @firmware("zero-not-ffff", layer=("both", "inner", "outer"))
-def zero_not_ffff(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def zero_not_ffff(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Send a UDP checksum that is computed as 0 as 0, which means none, and not as 0xffff."""
 
     def zero(frame: bytearray, layer: Layer) -> int:
         value = layer.read(frame)
         return 0 if layer.protocol == UDP and value == 0xFFFF else value
 
-    return write_wrong(frames, tunnel_of(job, frames), state, zero)
+    return write_wrong(frames, tunnel_of(descriptor, frames), state, zero)
 
 
 @firmware("odd-byte", layer=_INNER_FIRST, byte=("ignored", "swapped"))
-def odd_byte(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def odd_byte(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Ignore the last byte of an odd length, or add it in the wrong half of its word."""
 
     def sum_oddly(frame: bytearray, layer: Layer) -> int:
@@ -147,17 +147,17 @@ def odd_byte(job: Job, frames: list[bytearray], state: FirmwareState) -> list[by
         last = b"" if state.knobs["byte"] == "ignored" else bytes((0, frame[end - 1]))
         return layer.summed(frame, end=end - 1, more=last)
 
-    return write_wrong(frames, tunnel_of(job, frames), state, sum_oddly)
+    return write_wrong(frames, tunnel_of(descriptor, frames), state, sum_oddly)
 
 
 @firmware("pad-summed", below=65, byte=0xA5)
-def pad_summed(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def pad_summed(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Add to the inner sum what fills a short frame inside up to `below` bytes.
 
     The filling itself, stale bytes of the value `byte`, is not sent. A trailer that the frame
     has is added too, whatever its size.
     """
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
         return frames
     inner = tunnel.inner
@@ -171,9 +171,9 @@ def pad_summed(job: Job, frames: list[bytearray], state: FirmwareState) -> list[
 
 
 @firmware("vlan-shift", tag=("any", "outer", "inner"))
-def vlan_shift(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def vlan_shift(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Start the inner sum 4 bytes early where there is a VLAN tag outside or inside."""
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
         return frames
     inner = tunnel.inner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from qualification.wire.dissect import dissect
 
 from .parts import TCP, tunnel_in, tunnel_of
@@ -13,15 +13,15 @@ from .segments import keep_id
 
 
 @firmware("good", good=True, touches="nothing")
-def good(_job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def good(_job: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
     """Do what was asked."""
     return frames
 
 
 @firmware("constant-ip-id", good=True, touches="segmented")
-def constant_ip_id(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def constant_ip_id(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
     """Give all segments of a super-packet one IPv4 id where DF is set, as RFC 6864 allows."""
-    tunnel = tunnel_of(job, frames) if job.gso != GSO_NONE else None
+    tunnel = tunnel_of(descriptor, frames) if descriptor.gso != GSO_NONE else None
     for layer in (tunnel.outer, tunnel.inner) if tunnel else ():
         if layer and layer.family == 4 and frames[0][layer.l3 + 6] & 0x40:
             keep_id(frames, layer)
@@ -29,9 +29,9 @@ def constant_ip_id(job: Job, frames: list[bytearray], _state: FirmwareState) -> 
 
 
 @firmware("tcp-ffff", good=True)
-def tcp_ffff(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def tcp_ffff(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
     """Send a TCP checksum that is computed as 0 as 0xffff; they are one number (RFC 1624)."""
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     inner = tunnel.inner if tunnel else None
     if inner and inner.asked and inner.protocol == TCP:
         for frame in frames:
@@ -41,7 +41,7 @@ def tcp_ffff(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[b
 
 
 @firmware("pad-long", good=True, touches="all", to=128, byte=0)
-def pad_long(_job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def pad_long(_job: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Pad Ethernet frames to more than they need, with any `byte`: it is behind all lengths."""
     filler = bytes((int(state.knobs["byte"]) & 0xFF,))
     for frame in frames:

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from struct import Struct
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_checksum
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import Packet
@@ -21,7 +21,7 @@ _VXLAN_FLAGS = b"\x08\x00\x00\x00"  # I set, all else reserved (RFC 7348 section
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An IP header and the UDP or TCP header on it, the same in every frame of a job.
+    """An IP header and the UDP or TCP header on it, the same in every frame of a descriptor.
 
     Attributes:
         family: 4 or 6.
@@ -90,7 +90,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Where things are in the frames of one job that goes into a VXLAN.
+    """Where things are in the frames of one descriptor that goes into a VXLAN.
 
     Attributes:
         outer: The packet on the wire.
@@ -127,14 +127,14 @@ class Tunnel:
             self.outer.write(frame, self.outer.summed(frame))
 
 
-def tunnel_of(job: Job, frames: list[bytearray]) -> Tunnel | None:
-    """Find the tunnel in the frames of a job.
+def tunnel_of(descriptor: TxDescriptor, frames: list[bytearray]) -> Tunnel | None:
+    """Find the tunnel in the frames of a descriptor.
 
     The kernel says where it wants an inner checksum. Where it asks only for an outer one, as for
     ICMP inside, or for none, a frame is in a tunnel if it looks like VXLAN, on whatever port.
 
     Args:
-        job: What the kernel asks for.
+        descriptor: What the kernel asks for.
         frames: What an honest NIC would send for it.
 
     Returns:
@@ -142,17 +142,17 @@ def tunnel_of(job: Job, frames: list[bytearray]) -> Tunnel | None:
     """
     if not frames:
         return None
-    return tunnel_in(frames[0], job)
+    return tunnel_in(frames[0], descriptor)
 
 
-def tunnel_in(frame: bytes | bytearray, job: Job | None = None) -> Tunnel | None:
-    """Find the tunnel in one frame, by the job if there is one, else by its looks."""
+def tunnel_in(frame: bytes | bytearray, descriptor: TxDescriptor | None = None) -> Tunnel | None:
+    """Find the tunnel in one frame, by the descriptor if there is one, else by its looks."""
     data = bytes(frame)
     plain = dissect(data, None, frozenset())
     if plain is None or plain.outer.protocol != UDP or plain.outer.destination_port is None:
         return None
     outer, port = plain.outer, plain.outer.destination_port
-    inside = job is not None and job.needs_csum and job.csum_start > outer.l4
+    inside = descriptor is not None and descriptor.needs_csum and descriptor.csum_start > outer.l4
     vxlan = outer.l4 + 8
     if data[vxlan : vxlan + 4] != _VXLAN_FLAGS and not inside:
         return None
@@ -160,9 +160,9 @@ def tunnel_in(frame: bytes | bytearray, job: Job | None = None) -> Tunnel | None
     if layout is None or layout.vni is None:
         return None
     asked, inner_asked = False, False
-    if job is not None:
-        at = job.csum_start if job.needs_csum else 0
-        asked = job.tunnel_csum if job.gso != GSO_NONE else at == outer.l4
+    if descriptor is not None:
+        at = descriptor.csum_start if descriptor.needs_csum else 0
+        asked = descriptor.tunnel_csum if descriptor.gso != GSO_NONE else at == outer.l4
         inner_asked = layout.inner is not None and at == layout.inner.l4
     tunnel_sum = _layer(outer, asked)
     assert tunnel_sum

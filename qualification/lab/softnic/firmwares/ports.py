@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from qualification.wire.checksum import checksum, ones_sum
 
 from .parts import U16, UDP_LENGTH, Tunnel, tunnel_of
@@ -14,26 +14,26 @@ _LARGE = ("dropped", "cut")
 
 
 @firmware("port-unknown", known=4789, large=_LARGE)
-def port_unknown(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def port_unknown(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Take VXLAN on any port but `known` for plain UDP: the inner seed stays.
 
     An outer checksum that was asked for is made, as for any UDP. A super-packet is too large
     for the wire: it is `dropped`, or `cut` as plain UDP would be, into pieces of which only the
     first has the headers inside the tunnel.
     """
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel or tunnel.port == state.knobs["known"]:
         return frames
-    return as_plain_udp(job, frames, tunnel, cut=state.knobs["large"] == "cut")
+    return as_plain_udp(descriptor, frames, tunnel, cut=state.knobs["large"] == "cut")
 
 
 @firmware("port-stolen", touches="all", large=_LARGE)
-def port_stolen(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def port_stolen(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Know only the tunnel port that came last: a second one turns the first into port-unknown.
 
     A port has come once a frame to it was sent, and comes no second time.
     """
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel:
         return frames
     if tunnel.port not in state.memory.setdefault("came", set()):  # type: ignore[operator]
@@ -41,57 +41,57 @@ def port_stolen(job: Job, frames: list[bytearray], state: FirmwareState) -> list
         state.memory["last"] = tunnel.port
     if tunnel.port == state.memory["last"]:
         return frames
-    return as_plain_udp(job, frames, tunnel, cut=state.knobs["large"] == "cut")
+    return as_plain_udp(descriptor, frames, tunnel, cut=state.knobs["large"] == "cut")
 
 
 @firmware("after-reset", on=("link", "toggle", "mtu", "any"), large=_LARGE)
-def after_reset(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def after_reset(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Forget every tunnel port when the link goes down, or as `on` says: port-unknown."""
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     happened = {"link": state.resets, "toggle": state.toggles, "mtu": state.resizes}
     if not tunnel or not happened.get(str(state.knobs["on"]), any(happened.values())):
         return frames
-    return as_plain_udp(job, frames, tunnel, cut=state.knobs["large"] == "cut")
+    return as_plain_udp(descriptor, frames, tunnel, cut=state.knobs["large"] == "cut")
 
 
 @firmware("plain-4789")
-def plain_4789(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def plain_4789(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
     """Take plain UDP to 4789, 4790 or 6081 for a tunnel, and leave the seed in its checksum."""
-    asked = job.needs_csum and job.csum_start == job.l4 and job.csum_offset == 6
-    if not asked or tunnel_of(job, frames):
+    asked = descriptor.needs_csum and descriptor.csum_start == descriptor.l4 and descriptor.csum_offset == 6
+    if not asked or tunnel_of(descriptor, frames):
         return frames
-    field = job.l4 + 6
-    if U16.unpack_from(job.frame, job.l4 + 2)[0] in _TUNNEL_PORTS:
+    field = descriptor.l4 + 6
+    if U16.unpack_from(descriptor.frame, descriptor.l4 + 2)[0] in _TUNNEL_PORTS:
         for frame in frames:
-            frame[field : field + 2] = job.frame[field : field + 2]
+            frame[field : field + 2] = descriptor.frame[field : field + 2]
     return frames
 
 
 def as_plain_udp(
-    job: Job, frames: list[bytearray], tunnel: Tunnel, *, cut: bool
+    descriptor: TxDescriptor, frames: list[bytearray], tunnel: Tunnel, *, cut: bool
 ) -> list[bytearray]:
     """Do what a NIC does that sees no tunnel.
 
     Args:
-        job: What the kernel asks for.
+        descriptor: What the kernel asks for.
         frames: What an honest NIC would send for it.
         tunnel: What this one does not see.
         cut: Whether it cuts what is too large for the wire, by the size of honest segments, or
             drops it.
     """
-    if not job.needs_csum:
+    if not descriptor.needs_csum:
         return frames
     outer = tunnel.outer
-    wants_sum = outer.read(job.frame) != 0
-    if job.gso == GSO_NONE:
-        plain = [bytearray(job.frame)]
+    wants_sum = outer.read(descriptor.frame) != 0
+    if descriptor.gso == GSO_NONE:
+        plain = [bytearray(descriptor.frame)]
     elif not cut:
         return []
     else:
         start, size = outer.l4 + 8, len(frames[0]) - outer.l4 - 8
         plain = []
-        for index, at in enumerate(range(start, len(job.frame), size)):
-            piece = bytearray(job.frame[:start] + job.frame[at : at + size])
+        for index, at in enumerate(range(start, len(descriptor.frame), size)):
+            piece = bytearray(descriptor.frame[:start] + descriptor.frame[at : at + size])
             _write_lengths(piece, outer.family, outer.l3, outer.l4, index)
             plain.append(piece)
     if wants_sum:

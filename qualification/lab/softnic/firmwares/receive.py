@@ -8,21 +8,21 @@ counts as good. Naming the inner checksum vouches for both, naming the outer for
 
 from __future__ import annotations
 
-from qualification.lab.softnic.tx_descriptor import UNCHECKED, Claim
+from qualification.lab.softnic.tx_descriptor import UNCHECKED, RxStatus
 
 from .parts import Layer, Tunnel, tunnel_in
 from .registry import FirmwareState, firmware
 
 
 @firmware("rx-blind", acts="receive")
-def rx_blind(frame: bytearray, _state: FirmwareState) -> Claim | None:
+def rx_blind(frame: bytearray, _state: FirmwareState) -> RxStatus | None:
     """Mark every packet in a tunnel as good, unread: wrong data is delivered."""
     tunnel = tunnel_in(frame)
     return _vouch(tunnel.inner) if tunnel and tunnel.inner else UNCHECKED
 
 
 @firmware("rx-level", acts="receive")
-def rx_level(frame: bytearray, _state: FirmwareState) -> Claim | None:
+def rx_level(frame: bytearray, _state: FirmwareState) -> RxStatus | None:
     """Check the outer checksum only, and count it as both: wrong data under it is delivered."""
     tunnel = tunnel_in(frame)
     if not tunnel or not tunnel.inner or not _outer_is_good(tunnel, frame):
@@ -31,7 +31,7 @@ def rx_level(frame: bytearray, _state: FirmwareState) -> Claim | None:
 
 
 @firmware("rx-strict", acts="receive", of=("zero", "padding", "inner6"))
-def rx_strict(frame: bytearray, state: FirmwareState) -> Claim | None:
+def rx_strict(frame: bytearray, state: FirmwareState) -> RxStatus | None:
     """Drop good packets: with an outer checksum of 0, with padding inside, or with IPv6 inside."""
     tunnel = tunnel_in(frame)
     if not tunnel:
@@ -45,8 +45,8 @@ def rx_strict(frame: bytearray, state: FirmwareState) -> Claim | None:
     return None if refused else UNCHECKED
 
 
-def _vouch(layer: Layer) -> Claim:
-    return Claim(layer.l4, layer.field - layer.l4)
+def _vouch(layer: Layer) -> RxStatus:
+    return RxStatus(layer.l4, layer.field - layer.l4)
 
 
 def _outer_is_good(tunnel: Tunnel, frame: bytearray) -> bool:

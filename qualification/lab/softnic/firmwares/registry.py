@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from qualification.errors import UsageError
-from qualification.lab.softnic.tx_descriptor import Claim, Job
+from qualification.lab.softnic.tx_descriptor import RxStatus, TxDescriptor
 
 Knob = bool | int | float | str
 Choice = tuple[str, ...]
@@ -19,7 +19,7 @@ Choice = tuple[str, ...]
 ModelKind = Literal["fault", "good"]
 Acts = Literal["transmit", "receive", "path"]
 Touches = Literal["nothing", "segmented", "unfinished", "all"]
-"""Which of the jobs on their way out a firmware does anything to, or remembers: none, those to be
+"""Which of the descriptors on their way out a firmware does anything to, or remembers: none, those to be
 cut, those on which the kernel left any work, all. Of the others it may never hear."""
 
 
@@ -48,11 +48,11 @@ class FirmwareState:
         return self.rng.random() < float(self.knobs[knob])
 
 
-Transmit = Callable[[Job, list[bytearray], FirmwareState], list[bytearray]]
+Transmit = Callable[[TxDescriptor, list[bytearray], FirmwareState], list[bytearray]]
 """Gets what the kernel asks for and the frames that an honest NIC would send for it; returns what
 goes on the wire instead."""
 
-Receive = Callable[[bytearray, FirmwareState], Claim | None]
+Receive = Callable[[bytearray, FirmwareState], RxStatus | None]
 """Gets a frame from the wire; returns what the kernel is told of its checksums, or None if the
 kernel never sees it."""
 
@@ -72,7 +72,7 @@ class FirmwareModel:
         kind: "fault", or "good" if it is merely unusual and must never be called wrong.
         acts: "transmit", "receive" or "path": on what the NIC sends, on what arrives at it, or
             between the two NICs, on what left the one it is named for.
-        touches: Which jobs it has to see, if it acts on those.
+        touches: Which descriptors it has to see, if it acts on those.
         knobs: What a user may set, with the defaults.
         summary: One sentence.
         function: What it does.
@@ -111,7 +111,7 @@ def firmware(
         model: Its name in topologies and reports.
         good: It is no fault, merely unusual.
         acts: Where it acts, which says what it gets: `Transmit`, `Receive` or `PathFunction`.
-        touches: Which jobs it has to see, if it is of those that act on them; what the kernel
+        touches: Which descriptors it has to see, if it is of those that act on them; what the kernel
             has finished itself, a fault leaves alone.
         **knobs: What a user may set, and the defaults. A knob named `p` is a probability; a
             tuple lists the words that a knob may be.
@@ -137,7 +137,7 @@ class Loaded:
 
     Attributes:
         state: What it has in mind.
-        touches: The jobs on which `transmit` has to be called.
+        touches: The descriptors on which `transmit` has to be called.
         transmit: As `Transmit`, less the state.
         receive: As `Receive`, less the state.
         path: As `PathFunction`, less the state.
@@ -145,8 +145,8 @@ class Loaded:
 
     state: FirmwareState
     touches: Touches = "nothing"
-    transmit: Callable[[Job, list[bytearray]], list[bytearray]] | None = None
-    receive: Callable[[bytearray], Claim | None] | None = None
+    transmit: Callable[[TxDescriptor, list[bytearray]], list[bytearray]] | None = None
+    receive: Callable[[bytearray], RxStatus | None] | None = None
     path: Callable[[list[bytearray]], list[bytearray]] | None = None
 
 
@@ -180,19 +180,19 @@ class Firmware:
         if model.acts == "transmit":
             committed = _models[str(self.knobs["fault"])] if "fault" in self.knobs else model
             return Loaded(
-                state, committed.touches, lambda job, frames: function(job, frames, state)
+                state, committed.touches, lambda descriptor, frames: function(descriptor, frames, state)
             )
         if model.acts == "receive":
             return Loaded(state, receive=lambda frame: function(frame, state))
         return Loaded(state, path=lambda frames: function(frames, state))
 
 
-def commit(model: str, job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def commit(model: str, descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Commit another transmit fault as it is by default, for a firmware that only says when.
 
     Args:
         model: Its name, as a user wrote it.
-        job: As the caller got it.
+        descriptor: As the caller got it.
         frames: As the caller got them.
         state: The caller's; the other fault's own is kept in its memory.
     """
@@ -201,7 +201,7 @@ def commit(model: str, job: Job, frames: list[bytearray], state: FirmwareState) 
         other = FirmwareState(_models[model].defaults(), state.rng)
         state.memory[model] = other
     other.resets, other.toggles, other.resizes = state.resets, state.toggles, state.resizes
-    done: list[bytearray] = _models[model].function(job, frames, other)
+    done: list[bytearray] = _models[model].function(descriptor, frames, other)
     return done
 
 

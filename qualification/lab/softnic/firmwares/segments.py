@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, Job
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from qualification.wire.checksum import checksum, ones_sum
 
 from .checksums import write_wrong
@@ -14,14 +14,14 @@ _DONT_FRAGMENT = 0x40
 
 
 @firmware("super-length", touches="segmented", layer=_INNER_FIRST, where=("sum", "header"))
-def super_length(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def super_length(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Use the length of the super-packet in every segment: in the sum, or in UDP's header too."""
-    tunnel = tunnel_of(job, frames)
-    if not tunnel or job.gso == GSO_NONE:
+    tunnel = tunnel_of(descriptor, frames)
+    if not tunnel or descriptor.gso == GSO_NONE:
         return frames
 
     def too_long(frame: bytearray, layer: Layer) -> int:
-        length = len(job.frame) - layer.l4
+        length = len(descriptor.frame) - layer.l4
         if state.knobs["where"] == "header" and layer.protocol == UDP:
             U16.pack_into(frame, layer.l4 + UDP_LENGTH, length)
         return layer.summed(frame, length=length)
@@ -30,17 +30,17 @@ def super_length(job: Job, frames: list[bytearray], state: FirmwareState) -> lis
 
 
 @firmware("last-exact", touches="segmented")
-def last_exact(job: Job, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def last_exact(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
     """Take the last segment for empty when the payload is an exact multiple of the MSS.
 
     The inner sum, and the length in an inner UDP header, are those of a segment without payload.
     """
-    tunnel = tunnel_of(job, frames)
-    if not tunnel or not tunnel.inner or job.gso == GSO_NONE:
+    tunnel = tunnel_of(descriptor, frames)
+    if not tunnel or not tunnel.inner or descriptor.gso == GSO_NONE:
         return frames
     inner, last = tunnel.inner, frames[-1]
     headers = 8 if inner.protocol == UDP else (last[inner.l4 + 12] >> 4) * 4
-    if len(last) - inner.l4 - headers != job.gso_size:
+    if len(last) - inner.l4 - headers != descriptor.gso_size:
         return frames
     if inner.protocol == UDP:
         U16.pack_into(last, inner.l4 + UDP_LENGTH, headers)
@@ -50,21 +50,21 @@ def last_exact(job: Job, frames: list[bytearray], _state: FirmwareState) -> list
 
 
 @firmware("small-mss", touches="segmented", below=64, single=True)
-def small_mss(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def small_mss(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Drop super-packets in a tunnel with an MSS under `below`, or of a `single` segment."""
-    if not job.tunnel:
+    if not descriptor.tunnel:
         return frames
-    too_small = job.gso_size < int(state.knobs["below"])
+    too_small = descriptor.gso_size < int(state.knobs["below"])
     return [] if too_small or (state.knobs["single"] and len(frames) == 1) else frames
 
 
 @firmware(
     "ip-header", touches="segmented", layer=("outer", "inner", "both"), field=("checksum", "id")
 )
-def ip_header(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def ip_header(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Give every segment the first one's IPv4 header checksum, or its ID although DF is 0."""
-    tunnel = tunnel_of(job, frames)
-    if not tunnel or job.gso == GSO_NONE:
+    tunnel = tunnel_of(descriptor, frames)
+    if not tunnel or descriptor.gso == GSO_NONE:
         return frames
     word = state.knobs["layer"]
     layers = [tunnel.inner] if word in ("inner", "both") else []
@@ -97,20 +97,20 @@ def keep_id(frames: list[bytearray], layer: Layer) -> None:
 
 
 @firmware("silent-drop", of=("tunnel", "segmented"), p=1.0)
-def silent_drop(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def silent_drop(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Drop frames in a tunnel, all that ask for work or only the `segmented`; a counter rises."""
-    if not job.needs_csum or not tunnel_of(job, frames):
+    if not descriptor.needs_csum or not tunnel_of(descriptor, frames):
         return frames
-    if state.knobs["of"] == "segmented" and job.gso == GSO_NONE:
+    if state.knobs["of"] == "segmented" and descriptor.gso == GSO_NONE:
         return frames
     return [] if state.chance("p") else frames
 
 
 @firmware("vlan-lost-short", below=65)
-def vlan_lost_short(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def vlan_lost_short(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Lose the outer VLAN tag where the frame inside the tunnel is shorter than `below` bytes."""
-    tunnel = tunnel_of(job, frames)
-    if not tunnel or not job.needs_csum or tunnel.outer.l3 == 14:
+    tunnel = tunnel_of(descriptor, frames)
+    if not tunnel or not descriptor.needs_csum or tunnel.outer.l3 == 14:
         return frames
     for frame in frames:
         if len(frame) - tunnel.ethernet < int(state.knobs["below"]):

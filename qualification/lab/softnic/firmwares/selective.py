@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from qualification.lab.softnic.tx_descriptor import Job
+from qualification.lab.softnic.tx_descriptor import TxDescriptor
 
 from .parts import tunnel_of
 from .registry import FirmwareState, commit, firmware
 
 
 @firmware("v6-only", fault="seed-left", layer=("inner", "outer", "either"))
-def v6_only(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def v6_only(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Commit another `fault`, as it is by default, only where the given layer is IPv6."""
-    tunnel = tunnel_of(job, frames)
+    tunnel = tunnel_of(descriptor, frames)
     if not tunnel:
         return frames
     is_v6 = {
@@ -20,12 +20,12 @@ def v6_only(job: Job, frames: list[bytearray], state: FirmwareState) -> list[byt
     }
     if not is_v6.get(str(state.knobs["layer"]), any(is_v6.values())):
         return frames
-    return commit(str(state.knobs["fault"]), job, frames, state)
+    return commit(str(state.knobs["fault"]), descriptor, frames, state)
 
 
 @firmware("queue-k", fault="seed-left", queue=1)
-def queue_k(job: Job, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def queue_k(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     """Commit another `fault`, as it is by default, only on one transmit queue, counted from 0."""
-    if job.queue != state.knobs["queue"]:
+    if descriptor.queue != state.knobs["queue"]:
         return frames
-    return commit(str(state.knobs["fault"]), job, frames, state)
+    return commit(str(state.knobs["fault"]), descriptor, frames, state)

@@ -1,13 +1,13 @@
-"""Real gRPC through a tunnel of the loopback lab, to hold our own calls against.
+"""gRPC calls through a tunnel of the loopback lab, for comparison with the agent's own calls.
 
-    python -m qualification.lab.grpc_calls
+    python -m tests.remote.pair.grpc_calls
 
-The hosts of such a lab are namespaces of this machine, so a process here can enter the tunnel
-namespace of an agent, which has no name, by the agent's own descriptor of it. The agent knows
-nothing of gRPC. It needs `grpcio`, which the extra `grpc` brings.
+The hosts of the loopback lab are namespaces of this machine. A process here can therefore enter
+the tunnel namespace of an agent. That namespace has no name; it is opened through the agent's own
+file descriptor of it. The agent itself does not use gRPC. This module needs `grpcio`.
 
-The process reads a `_Part` as one line of JSON. A server says "ready" and ends with its input; a
-client makes its calls and says what came of them.
+The process reads one `_Part` as a line of JSON. A server prints "ready" and ends when its standard
+input is closed; a client makes its calls and prints their results.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from qualification.messages.calls import Calls, CallsOrder
 
 _SERVICE, _METHOD = "vxqual.Calls", "Echo"
 _PATIENCE = 30.0
-"""Seconds that a server may take to end, or a client beyond its order's."""
+"""Seconds that a server may take to end, or that a client may take beyond its order's time."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one process does: `serve` the calls of an order, or make them, in a namespace."""
+    """The task of one process in a namespace: to serve the calls of an order, or to make them."""
 
     namespace: str
     order: CallsOrder
@@ -48,38 +48,40 @@ _CALLS = TypeAdapter(Calls)
 
 
 def tunnel_namespace(agent: int) -> Path:
-    """The tunnel namespace of an agent on this machine.
+    """Returns the path of the tunnel namespace of an agent on this machine.
 
     Args:
-        agent: Its process id.
+        agent: Process id of the agent.
 
     Raises:
-        LabError: It has none.
+        LabError: The agent has no tunnel namespace.
     """
     process = Path(f"/proc/{agent}")
     home = (process / "ns/net").readlink()
     for descriptor in (process / "fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it was that of the listing itself
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # the descriptor of the directory listing itself
             target = descriptor.readlink()
             if str(target).startswith("net:[") and target != home:
                 return descriptor
-    raise LabError(f"the agent with process id {agent} has made no tunnel")
+    raise LabError(f"the agent with process id {agent} has no tunnel namespace")
 
 
 @contextlib.contextmanager
 def serving(namespace: Path, order: CallsOrder) -> Iterator[None]:
-    """A gRPC server in a namespace, at the destinations of an order's routes."""
+    """Runs a gRPC server in a namespace, on the destinations of an order's routes."""
     with _process(_Part(str(namespace), order, serve=True)) as server:
         assert server.stdin and server.stdout
         if server.stdout.readline() != "ready\n":
-            raise LabError("the gRPC server died at its start")
+            raise LabError("the gRPC server ended before it was ready")
         yield
         server.stdin.close()
         server.wait(_PATIENCE)
 
 
 def call(namespace: Path, order: CallsOrder) -> Calls:
-    """Makes the calls of an order from a namespace; segments are not told."""
+    """Makes the calls of an order from a namespace. The result does not count segments."""
     with _process(_Part(str(namespace), order, serve=False)) as client:
         said, _ = client.communicate(timeout=order.seconds + order.deadline + _PATIENCE)
     if client.returncode:
@@ -90,23 +92,26 @@ def call(namespace: Path, order: CallsOrder) -> Calls:
 @contextlib.contextmanager
 def _process(part: _Part) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "qualification.lab.grpc_calls"],
+        [sys.executable, "-m", "tests.remote.pair.grpc_calls"],
+        cwd=Path(__file__).parents[3],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdin
         try:
-            with contextlib.suppress(BrokenPipeError):  # it has died; its answer will tell
+            with contextlib.suppress(
+                BrokenPipeError
+            ):  # it has ended; the missing answer is reported
                 process.stdin.write(json.dumps(asdict(part)) + "\n")
                 process.stdin.flush()
             yield process
         finally:
-            process.kill()  # harmless to one that has ended
+            process.kill()  # has no effect on a process that has ended
 
 
 class _GrpcChannel:
-    """A channel of gRPC's own, which shares its connection with no other."""
+    """A gRPC channel that does not share its connection with another channel."""
 
     def __init__(self, grpc: Any, order: CallsOrder, number: int) -> None:
         self._grpc = grpc
@@ -115,7 +120,7 @@ class _GrpcChannel:
         self.sent = 0, 0
 
     def exchange(self, _number: int, request: bytes, _answer: bytes, seconds: float) -> None:
-        """See `qualification.agent.calls.Channel`; the right answer is the request."""
+        """Makes one call (see `qualification.agent.traffic.calls.Channel`); the answer is an echo."""
         if self._channel is None:
             options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
             self._channel = self._grpc.insecure_channel(self._target, options)
@@ -130,7 +135,7 @@ class _GrpcChannel:
             raise CorruptAnswer
 
     def hang_up(self) -> None:
-        """See `qualification.agent.calls.Channel`."""
+        """Closes the channel (see `qualification.agent.traffic.calls.Channel`)."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
@@ -141,10 +146,10 @@ def _target(address: str, port: int) -> str:
 
 
 def main() -> None:
-    """Be the server or the client; see the module's text."""
+    """Runs the server or the client; see the module's docstring."""
     part = _PART.validate_json(sys.stdin.readline())
     with open(part.namespace, "rb") as file, namespaces.inside(file.fileno()):  # noqa: PTH123
-        # Imported in the namespace: its threads stay where they were made.
+        # Imported inside the namespace, because gRPC's threads stay in the one they start in.
         import grpc  # noqa: PLC0415
 
         if not part.serve:
