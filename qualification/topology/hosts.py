@@ -38,7 +38,7 @@ class Ssh(Frozen):
     )
     key: Line | None = Field(
         default=None,
-        description="Private key file; without it the keys of ssh-agent and the usual files are tried.",
+        description="Private key file; without it, ssh-agent and the usual key files are tried.",
         examples=["~/.ssh/lab"],
     )
     password: Secret = Field(
@@ -51,7 +51,7 @@ class Ssh(Frozen):
     )
     proxy_command: Line | None = Field(
         default=None,
-        description="Command whose stdin and stdout carry the connection, as in ssh's ProxyCommand.",
+        description="Command whose stdin and stdout carry SSH, as in ssh's ProxyCommand.",
         examples=["ssh -W 192.0.2.11:22 jump.example.net"],
     )
     sudo: Flag = Field(

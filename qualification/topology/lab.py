@@ -34,7 +34,7 @@ class LoopbackLab(Frozen):
     firmwares: Mapping[NicName, FirmwareSpec] = Field(
         default_factory=dict,
         json_schema_extra=NO_OTHER_KEYS,
-        description="Firmwares of soft NICs by host.nic; a NIC that is not listed has the model good.",
+        description="Firmwares of soft NICs by host.nic; a NIC not listed has the model good.",
         examples=[{"alpha.port0": {"model": "random-p", "p": 0.03}}],
     )
     # 1350 leaves a tunnel over IPv6 the 1280 bytes that IPv6 needs inside (RFC 8200 section 5);

@@ -1,4 +1,4 @@
-"""Reading topologies: every committed one loads, every mistake is told in words and in place."""
+"""Reading topologies: every committed one loads, every mistake is reported with its place."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def swap(text: str, *changes: tuple[str, str]) -> str:
     for old, new in changes:
-        assert old in text, f"the test no longer fits: {old!r} is not there"
+        assert old in text, f"the test needs an update: {old!r} is not in the text"
         text = text.replace(old, new, 1)
     return text
 
@@ -302,7 +302,7 @@ def test_mistake(read: Any, content: str | bytes, where: str | None, what: str, 
     assert error.__suppress_context__ or error.__context__ is None
     assert "hunter2" not in str(error)
     if where:
-        assert "problems" not in error.what, f"one mistake, told as several: {error}"
+        assert "problems" not in error.what, f"one mistake, reported as several: {error}"
         assert error.where == f"my-lab.yaml:{where}"
 
 
@@ -344,7 +344,7 @@ def test_all_problems_at_once_sorted_by_line(read: Any) -> None:
         "  my-lab.yaml:17:3: hosts.bravo: 'ssh' is missing",
         "    next: write how the host is reached, as ssh: {address: 192.0.2.11}, or add a lab",
         "  my-lab.yaml:21:34: pairs.self.peer: dut and peer are the same NIC, bravo.port0",
-        "    next: name another NIC as the peer: a capture on the sender shows no wire",
+        "    next: name another NIC as the peer: a capture on the sender does not show the wire",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a topology knows of itself: names, families, groups, and that it survives being written."""
+"""The models of a topology: names, address families, groups, and dumping."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nic(number: int, interface: str = "ens1") -> NicSpec:
 
 
 def star(*pairs: tuple[str, str]) -> Topology:
-    """A topology of one-NIC hosts, with these pairs named p0, p1 and so on."""
+    """Returns a topology of one-NIC hosts, with these pairs named p0, p1 and so on."""
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     return Topology(
         version=1,
@@ -138,7 +138,7 @@ def test_what_is_dumped_keeps_awkward_texts(text: str) -> None:
     assert loaded(dump(topology), {}) == topology
 
 
-# Pieces that get far into the reader, which random bytes do not.
+# Pieces that get far into the reader; random bytes do not.
 PIECES = st.sampled_from(
     [
         "version: 1\n", "hosts:\n", "pairs:\n", "lab:\n", "  kind: loopback\n", "  alpha:\n",
@@ -191,7 +191,7 @@ lab: {}
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(VALUES, min_size=11, max_size=11))
-def test_any_value_anywhere_is_told_in_plain_words(values: list[str]) -> None:
+def test_any_value_anywhere_is_refused_in_plain_words(values: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         loaded(SLOTS.format(*values), {})
     for jargon in ("Input", "valid dictionary", "not valid here", "pydantic"):
@@ -252,7 +252,7 @@ def test_address_by_family() -> None:
     assert nic(1).address(6) is None
 
 
-def test_a_point_to_point_link_has_no_addresses_set_apart() -> None:
+def test_a_point_to_point_link_has_no_reserved_addresses() -> None:
     assert NicSpec(
         interface="a", underlay=(ip_interface("10.0.0.0/31"), ip_interface("fd00::/127"))
     )
