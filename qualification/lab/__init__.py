@@ -1,7 +1,11 @@
-"""Labs inside one machine: hosts that are namespaces, NICs whose hardware is a process.
+"""Labs inside one machine.
 
-`loopback.start` builds one for a run, `standing.up` leaves one standing. Both hand back an
-ordinary topology of hosts reached over SSH, and nothing outside this package can tell.
+`build.start` builds the lab of a topology for a run, whatever its kind; `persistent.up` builds one
+that stays up afterwards. Both return an ordinary topology of hosts that are reached over SSH, and
+no code outside this package treats it differently from one of real hosts.
 
-This module imports nothing: every soft NIC is a process of its own and should start fast.
+- `loopback`: hosts that are network namespaces, with NICs whose hardware is a process (`softnic`).
+- `hosts`: one such host. `records`: the labs that exist on this machine, and their removal.
+
+This module imports nothing, because every soft NIC is a process of its own and should start fast.
 """

@@ -1,7 +1,7 @@
 """A host of the lab: a network namespace with an OpenSSH server that needs no port.
 
-Whoever wants in starts `sshd -i` inside the namespace and speaks SSH to its standard input, as
-ProxyCommand does. See sshd(8) and sshd_config(5).
+A client starts `sshd -i` inside the namespace and speaks SSH on its standard input and output, as
+with ProxyCommand. See sshd(8) and sshd_config(5).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from qualification.topology import Ssh
 
 from .records import Record
 
-# Whatever is "kept on the host" is kept below the lab's directory, and goes away with the lab.
-# Hosts share this machine's file system: without their own directories they would find each
-# other's things.
+# The files that an agent leaves on its host are below the lab's directory, and are removed with the
+# lab. The hosts share this machine's file system; without directories of their own, each would find
+# the files of the others.
 _SSHD_CONFIG = """\
 HostKey {home}/host_key
 AuthorizedKeysFile {user_key}.pub
@@ -40,10 +40,10 @@ SetEnv XDG_CACHE_HOME={home}/cache VXQUAL_RUN={home}/journals
 
 
 def make_user_key(record: Record) -> Path:
-    """Make the key that opens every host of a lab.
+    """Makes the user key with which every host of a lab is logged in to.
 
     Returns:
-        The private key; the public one is beside it, with `.pub`.
+        The path of the private key; that of the public key has `.pub` added.
     """
     key = record.directory / "user_key"
     _keygen(key)
@@ -51,15 +51,15 @@ def make_user_key(record: Record) -> Path:
 
 
 def make_host(record: Record, name: str, user_key: Path) -> Ssh:
-    """Make a host, with a loopback interface and nothing else.
+    """Makes a host with no interface but its loopback.
 
     Args:
-        record: Its lab.
-        name: Its name in the topology; also the name its host key goes by.
-        user_key: Which private key opens it.
+        record: The lab that it belongs to.
+        name: Its name in the topology, and in the lab's known_hosts file.
+        user_key: Path of the private key that may log in.
 
     Returns:
-        How it is reached, as a topology says it.
+        The `ssh` section of its topology.
 
     Raises:
         LabError: The namespace or its server cannot be made.
@@ -70,8 +70,8 @@ def make_host(record: Record, name: str, user_key: Path) -> Ssh:
     run("ip", "netns", "add", namespace)
     run("ip", "-n", namespace, "link", "set", "lo", "up")
     with inside(namespace), contextlib.suppress(FileNotFoundError):
-        # No router will ever answer, and the questions would be in every capture. Nor will another
-        # host have our address: to wait for its answer takes two seconds each time a link comes up.
+        # There is no router, and router solicitations would be in every capture. There is no
+        # duplicate address either, and its detection takes two seconds whenever a link comes up.
         for setting in ("router_solicitations", "accept_dad"):
             Path("/proc/sys/net/ipv6/conf/default", setting).write_text("0")
 
@@ -95,24 +95,24 @@ def make_host(record: Record, name: str, user_key: Path) -> Ssh:
 
 
 def sshd() -> str | None:
-    """Find OpenSSH's server, by an absolute path as it demands, also where PATH lacks sbin."""
+    """Returns the absolute path of sshd, which refuses to start by another; PATH may lack sbin."""
     return shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def run(*command: str, text: str | None = None) -> None:
-    """Run a command that must succeed.
+    """Runs a command that must succeed.
 
     Args:
         *command: The program and its arguments; no shell is involved.
-        text: What it reads.
+        text: Its standard input.
 
     Raises:
-        LabError: It failed; carries what it said.
+        LabError: The command failed; the message has its output.
     """
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        raise LabError(f"`{' '.join(command)}` failed: {said or f'exit code {done.returncode}'}")
+        output = (done.stderr or done.stdout).strip()
+        raise LabError(f"`{' '.join(command)}` failed: {output or f'exit code {done.returncode}'}")
 
 
 def _keygen(path: Path) -> None:

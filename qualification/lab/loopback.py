@@ -1,11 +1,11 @@
-"""The loopback lab: real hosts, drivers and SSH on one machine, with NICs made of software.
+"""The loopback lab: hosts with real drivers and SSH on one machine, and NICs in software.
 
     with loopback.start(load("topologies/loopback.yaml"), say=print) as lab:
         qualify(lab.topology)
 
-A host is a network namespace with an OpenSSH server, a NIC a TAP whose hardware is a process
-(`softnic`), a pair's link that process. The topology handed back has no lab in it and could as
-well be one of real hosts. Needs root, TUN, iproute2 and OpenSSH.
+A host is a network namespace with an OpenSSH server. A NIC is a TAP device whose hardware is a
+process (`softnic`); that process is also the link between the two NICs of a pair. The topology that
+`start` returns has no lab and looks like one of real hosts. Needs root, TUN, iproute2 and OpenSSH.
 """
 
 from __future__ import annotations
@@ -31,23 +31,22 @@ from .softnic import counters, firmwares
 
 _GRO_WAIT = 200_000
 """Nanoseconds that GRO waits for the next frame of a stream (gro_flush_timeout). A NIC's interrupt
-tells of many frames at once, a write to a TAP of one; without the wait there is nothing to merge.
-Whatever ends a stream's message, and all traffic with GRO off, does not wait."""
-
+announces many frames at once, a write to a TAP only one; without the wait GRO has nothing to merge.
+A frame that ends a stream's message does not wait, nor does any traffic with GRO off."""
 
 _QUEUE = 20_000
-"""Frames that wait in a TAP for its process. A TAP takes frames from the stack without ever
-telling it to slow down (tun_net_xmit), so the queue has to hold the longest burst."""
+"""Frames that can wait in a TAP for its process. A TAP accepts frames from the stack without ever
+slowing it down (tun_net_xmit), so the queue has to hold the longest burst."""
 
 
 class RunningLab:
-    """A lab that is up; `start` makes it.
+    """A loopback lab that is up; `start` makes it.
 
     Attributes:
-        topology: The hosts as any other hosts: with an `ssh` section and without a lab.
+        topology: The hosts as real ones: each has an `ssh` section, and there is no lab.
         missing: Sentences on what this machine's kernel cannot offload to a soft NIC.
-        record: Where the lab's things are.
-        pids: The soft NIC process of each NIC, by `host.nic`.
+        record: The lab's names and paths on this machine.
+        pids: Process id of the soft NIC process of each NIC, by `host.nic`.
     """
 
     def __init__(
@@ -62,11 +61,11 @@ class RunningLab:
         self._undo = undo
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Read what each NIC has counted, by `host.nic`; see `counters.NAMES`."""
+        """Returns the counters of each NIC (see `counters.NAMES`), by `host.nic`."""
         return {nic: counters.read(counters_file(self.record, nic)) for nic in self.pids}
 
     def stop(self) -> None:
-        """Take everything away. Harmless twice."""
+        """Removes the lab. Does nothing the second time."""
         self._undo.close()
 
     def __enter__(self) -> Self:
@@ -82,24 +81,24 @@ class RunningLab:
 
 
 def start(
-    topology: Topology, *, say: Progress = lambda _: None, standing_for: Path | None = None
+    topology: Topology, *, say: Progress = lambda _: None, persistent_for: Path | None = None
 ) -> RunningLab:
-    """Build the lab that a topology asks for.
+    """Builds the loopback lab that a topology asks for.
 
-    What labs of dead processes have left on this machine is swept away first.
+    First it removes what labs of processes that have ended left on this machine.
 
     Args:
-        topology: One with a loopback lab in it.
-        say: Takes lines on what is being done.
-        standing_for: The topology's file, if the lab is to be found by it (see `standing`).
+        topology: A topology with a loopback lab.
+        say: Is called with lines about the progress.
+        persistent_for: The topology's file, for a lab that is found by it (see `persistent`).
 
     Raises:
-        UsageError: The topology asks for something no soft NIC is or has.
-        LabError: This machine lacks something, or something could not be made.
+        UsageError: The topology asks for something that soft NICs do not have.
+        LabError: This machine lacks something, or a part of the lab cannot be made.
     """
     lab = check(topology)
     with contextlib.ExitStack() as undo:
-        record = open_record(str(standing_for.resolve()) if standing_for else None)
+        record = open_record(str(persistent_for.resolve()) if persistent_for else None)
         undo.callback(close_record, record)
         user_key = make_user_key(record)
         reached: dict[str, Ssh] = {}
@@ -114,7 +113,7 @@ def start(
             say(f"link {one} ({left.model}) -- {other} ({right.model})")
             links.append(SoftNicLink(left, right))
             undo.callback(links[-1].stop)
-        # Whatever runs in the hosts ends first, while its network still stands.
+        # Processes in the hosts are ended first, while their network is still there.
         undo.callback(end_processes, record)
 
         missing = dict.fromkeys(line for link in links for line in link.missing())
@@ -128,41 +127,49 @@ def start(
 
 
 def check(topology: Topology) -> LoopbackLab:
-    """Check all that can be checked before anything is made.
+    """Checks all that can be checked before anything is made.
 
     Returns:
         The lab that the topology asks for.
 
     Raises:
-        UsageError: The topology asks for something no soft NIC is or has.
-        LabError: This machine lacks something that the lab is made of.
+        UsageError: The topology asks for something that soft NICs do not have.
+        LabError: This machine lacks something that the lab needs.
     """
-    if topology.lab is None:
+    lab = topology.lab
+    if lab is None:
         raise UsageError("the topology has no lab to build", hint="add lab: {kind: loopback}")
-    for nic in topology.lab.firmwares:
-        firmwares.check(*_firmware(topology.lab, nic), where=f"lab.firmwares.{nic}")
+    for nic in lab.firmwares:
+        firmwares.check(*_firmware(lab, nic), where=f"lab.firmwares.{nic}")
     _cables(topology)
     if os.geteuid() != 0:
-        raise LabError("the loopback lab makes namespaces and TAPs", hint="run as root")
+        raise LabError("the loopback lab needs root, for namespaces and TAPs", hint="run as root")
     if not Path("/dev/net/tun").exists():
-        raise LabError("there is no /dev/net/tun", hint="modprobe tun, or allow it the container")
+        raise LabError(
+            "there is no /dev/net/tun",
+            hint="run `modprobe tun`, or give the container /dev/net/tun",
+        )
     if not sshd():
         raise LabError("there is no OpenSSH server", hint="install the package openssh-server")
     for program, package in (("ip", "iproute2"), ("ssh-keygen", "openssh-client")):
         if not shutil.which(program):
             raise LabError(f"there is no `{program}`", hint=f"install the package {package}")
-    return topology.lab
+    return lab
 
 
 def counters_file(record: Record, nic: str) -> Path:
-    """Say where a NIC's counters are."""
+    """Returns the path of a NIC's counters."""
     return record.directory / f"{nic}.counters"
 
 
 def _cables(topology: Topology) -> list[tuple[str, str]]:
-    """List the NICs that are joined, each two once."""
+    """Returns the cables: the names of both NICs, each cable once.
+
+    Raises:
+        UsageError: A NIC would need two cables.
+    """
     cables: dict[tuple[str, str], None] = {}
-    joined: dict[str, tuple[str, str]] = {}
+    joined: dict[str, tuple[str, str]] = {}  # NIC to the other end and the first pair with it
     for name, pair in topology.pairs.items():
         for nic, other in ((pair.dut, pair.peer), (pair.peer, pair.dut)):
             there, first = joined.setdefault(nic, (other, name))
@@ -190,7 +197,7 @@ def _end(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> End:
 
 
 def _firmware(lab: LoopbackLab, nic: str) -> tuple[str, Mapping[str, object]]:
-    """Give the model and the knobs that a topology sets; a NIC not listed is good."""
+    """Returns the model and the knobs of a NIC's firmware; a NIC that is not listed is good."""
     chosen = lab.firmwares.get(nic)
     return (chosen.model, chosen.knobs) if chosen else ("good", {})
 
@@ -208,14 +215,14 @@ def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> N
     run(
         *("ip", "netns", "exec", record.namespace(topology.host_of(nic)), "sh", "-e", "-c"),
         f"cd /sys/class/net/{topology.nic(nic).interface}; echo {_GRO_WAIT} > gro_flush_timeout; "
-        # What a soft NIC hands over is a thread of the kernel's to take in, as a NIC's is an
-        # interrupt's: else it would have to do that host's work within each of its writes.
+        # The frames that a soft NIC writes are processed by a kernel thread, as those of a NIC are
+        # by a softirq. Otherwise each write would do the receiving host's work in the soft NIC.
         "if [ -e threaded ]; then echo 1 > threaded; fi",  # from 5.12 on
     )
 
 
 def _resolved(topology: Topology, lab: LoopbackLab, reached: Mapping[str, Ssh]) -> Topology:
-    """Write the topology that a run gets to see."""
+    """Returns the topology that a run works on."""
     hosts: dict[str, HostSpec] = {}
     for name, host in topology.hosts.items():
         nics = {}

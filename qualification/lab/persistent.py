@@ -1,8 +1,8 @@
-"""A lab that stays when the command that built it has ended.
+"""A persistent lab: a loopback lab that stays up after the command that built it has ended.
 
-A detached process, the keeper, owns it as a test run would own its lab, and is told to stop by
-SIGTERM. If it is killed, its soft NICs end too, and the next lab on this machine sweeps up the
-rest. A persistent lab is found by the topology file that it was built from.
+A detached process, the keeper, owns it as a test run owns its lab; SIGTERM stops it. If the keeper
+is killed, its soft NICs end too, and the next lab on this machine removes the rest. A persistent
+lab is found by the topology file that it was built from.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from .records import Record
 from .softnic import counters
 
 _TOPOLOGY = "topology.yaml"
-_KEPT = "kept.json"
+_DETAILS = "details.json"
 
 _PATIENCE = 30.0
-"""Seconds that a keeper may take to end."""
+"""Seconds that a keeper may take to end before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class PersistentHost:
     """A host of a persistent lab.
 
     Attributes:
-        name: As in the topology.
-        namespace: The name that `ip netns` knows.
+        name: Its name in the topology.
+        namespace: Its name for `ip netns`.
         ssh: A command line that logs in.
     """
 
@@ -54,11 +54,12 @@ class PersistentNic:
     """A soft NIC of a persistent lab.
 
     Attributes:
-        name: As host.nic.
-        interface: Its name in the host.
-        firmware: Model and knobs.
-        pid: The process that is its hardware; None for a NIC in no pair, or one that has died.
-        counters: What it has counted, by `counters.NAMES`.
+        name: Host and NIC, as host.nic.
+        interface: The name of its interface in the host.
+        firmware: Model and knobs of its firmware.
+        pid: Process id of its soft NIC process; None if the NIC is in no pair, or if the process
+            has ended.
+        counters: Its counters, by `counters.NAMES`.
     """
 
     name: str
@@ -70,16 +71,16 @@ class PersistentNic:
 
 @dataclass(frozen=True)
 class PersistentLab:
-    """A lab that stands.
+    """A persistent lab that is up.
 
     Attributes:
-        source: The topology file it was built from.
-        topology: The file to run against: `vxqual run --topology` takes it as it is.
+        source: The topology file that it was built from.
+        topology: The topology file of its hosts, for `vxqual run --topology`.
         keeper: Process id of its owner.
         missing: Sentences on what this kernel cannot offload to a soft NIC.
         hosts: Its hosts.
         nics: Their NICs.
-        stood: It was there before `up` was called.
+        stood: Whether it was up before `up` was called.
     """
 
     source: Path
@@ -92,24 +93,24 @@ class PersistentLab:
 
 
 def up(topology: Topology, path: Path) -> PersistentLab:
-    """Build a lab and leave it standing.
+    """Builds a lab and leaves it up.
 
     Args:
-        topology: What to build.
-        path: The file it came from, by which `down` and `status` find the lab.
+        topology: The topology of the lab.
+        path: The file that it was loaded from, by which `down` and `status` find the lab.
 
     Returns:
-        The lab; one that stands already is left as it is, even if the file has changed since.
+        The lab. If it is up already it is left as it is, even if the file has changed since.
 
     Raises:
-        UsageError: As from `loopback.start`.
-        LabError: As from `loopback.start`.
+        UsageError: The topology asks for something that soft NICs do not have.
+        LabError: This machine lacks something, or a part of the lab cannot be made.
     """
-    standing = status(path)
-    if standing:
-        return replace(standing, stood=True)
+    existing = status(path)
+    if existing:
+        return replace(existing, stood=True)
     loopback.check(topology)
-    # A lab writes ssh sections of its own, and those of the file may hold secrets.
+    # The lab writes ssh sections of its own, and those of the file may contain secrets.
     hosts = {name: host.model_copy(update={"ssh": None}) for name, host in topology.hosts.items()}
     order = topology.model_copy(update={"hosts": hosts}).model_dump_json()
     with tempfile.TemporaryFile("w+") as log:
@@ -122,23 +123,23 @@ def up(topology: Topology, path: Path) -> PersistentLab:
             check=False,
         )
         log.seek(0)
-        said = keeper.stdout or log.read()
+        output = keeper.stdout or log.read()
     built = status(path)
     if built is None:
-        raise LabError(f"the lab could not be built: {said.strip()}", where=str(path))
+        raise LabError(f"the lab could not be built: {output.strip()}", where=str(path))
     return built
 
 
 def down(path: Path) -> bool:
-    """Take a persistent lab away.
+    """Removes a persistent lab.
 
     Args:
-        path: The topology file it was built from.
+        path: The topology file that it was built from.
 
     Returns:
         Whether there was one.
     """
-    record = records.standing(str(path.resolve()))
+    record = records.find_persistent(str(path.resolve()))
     if record:
         until = time.monotonic() + _PATIENCE
         with contextlib.suppress(ProcessLookupError):
@@ -152,19 +153,19 @@ def down(path: Path) -> bool:
 
 
 def status(path: Path) -> PersistentLab | None:
-    """Look at a persistent lab.
+    """Returns a persistent lab.
 
     Args:
-        path: The topology file it was built from.
+        path: The topology file that it was built from.
 
     Returns:
-        The lab, or None if there is none, or none yet.
+        The lab, or None if there is none or if it is not up yet.
     """
-    record = records.standing(str(path.resolve()))
+    record = records.find_persistent(str(path.resolve()))
     if record is None:
         return None
     try:
-        kept = json.loads((record.directory / _KEPT).read_text())
+        details = json.loads((record.directory / _DETAILS).read_text())
     except FileNotFoundError:
         return None
     resolved = record.directory / _TOPOLOGY
@@ -173,14 +174,14 @@ def status(path: Path) -> PersistentLab | None:
         source=path.resolve(),
         topology=resolved,
         keeper=record.owner,
-        missing=tuple(kept["missing"]),
+        missing=tuple(details["missing"]),
         hosts=tuple(
             PersistentHost(name, record.namespace(name), _command_line(host.ssh))
             for name, host in topology.hosts.items()
             if host.ssh
         ),
         nics=tuple(
-            _nic(record, f"{host_name}.{name}", nic, kept["pids"])
+            _nic(record, f"{host_name}.{name}", nic, details["pids"])
             for host_name, host in topology.hosts.items()
             for name, nic in host.nics.items()
         ),
@@ -210,24 +211,27 @@ def _command_line(ssh: Ssh) -> str:
 
 
 def main() -> int:
-    """Be the keeper: read a topology as JSON, build its lab, hold it until SIGTERM.
+    """Runs the keeper: reads a topology as JSON, builds its lab, and waits for SIGTERM.
+
+    The calling process returns at once, and the keeper goes on in the background. The keeper closes
+    standard output when the lab is up; if the lab could not be built it prints the reason first.
 
     Returns:
-        0, also to whoever started it: standard output is closed once the lab stands, and if it
-        could not be built, tells why.
+        0, in both processes.
     """
     order = sys.stdin.read()
     if os.fork():
-        return 0  # so that the keeper is nobody's child
+        return 0  # the keeper is not to be a child of the command
     os.setsid()
     os.chdir("/")
     signal.signal(signal.SIGTERM, _end)
     try:
         topology = Topology.model_validate_json(order)
-        with loopback.start(topology, standing_for=Path(sys.argv[1])) as lab:
+        with loopback.start(topology, persistent_for=Path(sys.argv[1])) as lab:
             directory = lab.record.directory
             (directory / _TOPOLOGY).write_text(dump(lab.topology))
-            (directory / _KEPT).write_text(json.dumps({"missing": lab.missing, "pids": lab.pids}))
+            details = {"missing": lab.missing, "pids": lab.pids}
+            (directory / _DETAILS).write_text(json.dumps(details))
             silence = os.open(os.devnull, os.O_RDWR)
             for stream in (sys.stdin, sys.stdout):
                 os.dup2(silence, stream.fileno())
@@ -239,7 +243,7 @@ def main() -> int:
 
 
 def _end(_signum: int, _frame: object) -> None:
-    """Leave by the usual way out, once."""
+    """Ends the keeper the usual way, once, so that its lab is removed."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 

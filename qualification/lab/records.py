@@ -1,9 +1,9 @@
-"""What labs there are on this machine, who owns each, and how to take one down.
+"""The records of the labs on this machine: which there are, who owns each, and their removal.
 
-Every lab has a directory `/run/vxqual-lab/TAG` with all its files, made before anything else, and
-all its namespaces are called `vxq-TAG-HOST`. So a lab can be removed completely by anyone who
-finds its directory, whatever became of the process that built it. The place is root's own: what
-root deletes on the word of a file must not be writable by others, as /tmp is.
+Every lab has a directory `/run/vxqual-lab/TAG` with all its files, which is made before anything
+else, and all its namespaces are named `vxq-TAG-HOST`. So any process that finds the directory can
+remove the lab completely, even if the process that built it has crashed. The directory is writable
+by root alone, unlike /tmp, because root deletes what the files in it name.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ ROOT = Path("/run/vxqual-lab")
 NAMESPACES = Path("/run/netns")
 
 _SSHD_DIRECTORY = Path("/run/sshd")
-"""Where sshd confines itself (_PATH_PRIVSEP_CHROOT_DIR); it refuses to work without."""
+"""The directory to which sshd chroots (_PATH_PRIVSEP_CHROOT_DIR); sshd does not run without it."""
 
 _SSHD_DIRECTORY_IS_OURS = "made-run-sshd"
 
 _GRACE = 3.0
-"""Seconds that processes in a host have to end well, for an agent to put things back."""
+"""Seconds that processes in a host get to end, so that an agent can undo its changes."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One lab, as its state file tells.
+    """One lab, as its state file describes it.
 
     Attributes:
-        tag: Six hexadecimal digits, unlike any other lab's.
-        owner: Process id of whoever built it.
-        owner_started: That process's start, in clock ticks since boot; tells it from a later
-            process of the same id.
+        tag: Six hexadecimal digits; no other lab has the same.
+        owner: Process id of the process that built it.
+        owner_started: When that process started, in clock ticks since boot; distinguishes it from
+            a later process of the same id.
         topology: Absolute path of the topology it was built from, if it is a persistent lab.
     """
 
@@ -54,35 +54,37 @@ class Record:
 
     @property
     def directory(self) -> Path:
-        """Where all its files are."""
+        """Returns the directory of all its files."""
         return ROOT / self.tag
 
     def namespace(self, host: str) -> str:
-        """Name a host's namespace."""
+        """Returns the name of a host's namespace."""
         return f"vxq-{self.tag}-{host}"
 
     def namespaces(self) -> list[str]:
-        """List the namespaces that are there."""
+        """Returns the names of its namespaces that exist."""
         return sorted(path.name for path in NAMESPACES.glob(f"vxq-{self.tag}-*"))
 
     def alive(self) -> bool:
-        """Tell whether its owner still runs."""
+        """Returns whether its owner still runs."""
         return _started(self.owner) == self.owner_started
 
 
 def open_record(topology: str | None = None) -> Record:
-    """Register a new lab of this process, once the labs of dead owners are swept away.
+    """Registers a new lab of this process, after removing the labs whose owners have ended.
 
     Args:
         topology: Absolute path of the topology, for a persistent lab.
 
     Raises:
-        LabError: That topology has a persistent lab.
+        LabError: That topology has a persistent lab already.
     """
     sweep()
     with _locked():
-        if topology and standing(topology):
-            raise LabError("its lab stands already", where=topology)
+        if topology and find_persistent(topology):
+            raise LabError(
+                "its lab is up already", where=topology, hint=f"vxqual lab down {topology}"
+            )
         owner = os.getpid()
         record = Record(secrets.token_hex(3), owner, _started(owner) or 0, topology)
         record.directory.mkdir(mode=0o700, parents=True)
@@ -94,7 +96,7 @@ def open_record(topology: str | None = None) -> Record:
 
 
 def sweep() -> None:
-    """Remove what labs whose owners are gone have left. Live labs are not touched."""
+    """Removes the labs whose owners have ended. Other labs are not touched."""
     with _locked():
         for record in _records():
             if not record.alive():
@@ -102,23 +104,23 @@ def sweep() -> None:
 
 
 def close_record(record: Record) -> None:
-    """Take a lab's hosts and files away. Its soft NICs have to be gone. Harmless twice."""
+    """Removes a lab's hosts and files, after its soft NICs have ended. Idempotent."""
     with _locked():
         _remove(record)
 
 
-def standing(topology: str) -> Record | None:
-    """Find the live persistent lab of a topology.
+def find_persistent(topology: str) -> Record | None:
+    """Returns the record of a topology's persistent lab, if it has one whose owner runs.
 
     Args:
-        topology: Absolute path.
+        topology: Absolute path of the topology.
     """
     return next((each for each in _records() if each.topology == topology and each.alive()), None)
 
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
-    """Keep other labs from coming and going. The lock is on /run, so it leaves no file."""
+    """Prevents that other processes add or remove labs. The lock is on /run, and leaves no file."""
     fd = os.open(ROOT.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -128,7 +130,10 @@ def _locked() -> Iterator[None]:
 
 
 def _records() -> list[Record]:
-    """Read every lab's state; a lab that died before it wrote one has an owner that never was."""
+    """Returns the records of all labs.
+
+    A lab whose builder ended before it wrote the state file gets an owner that does not exist.
+    """
     records = []
     for directory in sorted(path for path in ROOT.glob("*") if path.is_dir()):
         try:
@@ -145,7 +150,7 @@ def _remove(record: Record) -> None:
     shutil.rmtree(record.directory, ignore_errors=True)
     if not _records():
         if (ROOT / _SSHD_DIRECTORY_IS_OURS).exists():
-            # The last lab takes it along, for the others needed it too.
+            # It is removed with the last lab, because the others needed it too.
             with contextlib.suppress(OSError):
                 _SSHD_DIRECTORY.rmdir()
             (ROOT / _SSHD_DIRECTORY_IS_OURS).unlink()
@@ -154,15 +159,15 @@ def _remove(record: Record) -> None:
 
 
 def end_processes(record: Record) -> None:
-    """End whatever still runs in the hosts: asked first, then killed."""
+    """Ends the processes that still run in the hosts: first by SIGTERM, then by SIGKILL."""
     for signum, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _GRACE)):
         until = time.monotonic() + seconds
-        told: set[int] = set()
+        signalled: set[int] = set()
         while (pids := _pids(record)) and time.monotonic() < until:
-            for pid in pids - told:
+            for pid in pids - signalled:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signum)
-            told |= pids
+            signalled |= pids
             time.sleep(0.02)
         if not pids:
             return
@@ -176,17 +181,17 @@ def _pids(record: Record) -> set[int]:
 
 
 def _ip_netns(verb: str, namespace: str) -> str:
-    """Run `ip netns`; that a namespace is gone by then is no error here."""
+    """Runs `ip netns` and returns its output. A namespace that no longer exists is no error."""
     command = ("ip", "netns", verb, namespace)
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _started(pid: int) -> int | None:
-    """Give a process's start in clock ticks since boot (proc(5), field 22 of stat)."""
+    """Returns when a process started, in clock ticks since boot (proc(5), field 22 of stat)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The second field is the program's name in parentheses, which may contain anything.
+    # The second field is the program's name in parentheses, and may contain any character.
     state, *rest = stat.rpartition(")")[2].split()
     return None if state == "Z" else int(rest[18])

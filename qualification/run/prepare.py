@@ -14,7 +14,7 @@ from qualification.campaign import Campaign
 from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, UsageError
 from qualification.judge.known.expectations import Expectations
 from qualification.judge.verdict import Demand
-from qualification.lab import loopback
+from qualification.lab import build
 from qualification.plan.cells import PLANS, PlanName
 from qualification.progress import Progress
 from qualification.remote.discover import discover, readiness
@@ -27,7 +27,7 @@ def standing(lab: Topology, say: Progress) -> Iterator[Topology]:
     if lab.lab is None:
         yield lab
         return
-    with loopback.start(lab, say=say) as running:
+    with build.start(lab, say=say) as running:
         yield running.topology
 
 

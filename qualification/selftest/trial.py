@@ -14,7 +14,7 @@ from qualification.judge.outcome import Outcome
 from qualification.judge.result_row import row
 from qualification.judge.signature.sign import sign
 from qualification.judge.verdict import Demand, Verdict
-from qualification.lab import loopback
+from qualification.lab import build
 from qualification.lab.softnic.firmwares import Knob
 from qualification.run.cell_runner import CellRunner
 from qualification.run.culprits import search
@@ -81,7 +81,7 @@ def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
     """
     start = time.monotonic()
     try:
-        with loopback.start(_topology(trial)) as lab:
+        with build.start(_topology(trial)) as lab:
             first = trial.seeds[0]
             run = campaign(lab.topology, "", (PAIR,), "quick", demand, first, lambda _: None)
             runner = CellRunner(run)

@@ -1,4 +1,4 @@
-"""What the tests of the lab share."""
+"""Fixtures of the lab's tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tunnel() -> Callable[..., None]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[[Topology], RunningLab]]:
-    """Start labs that are stopped when the test ends, however it ends."""
+    """Starts labs that are stopped when the test ends, whether it fails or not."""
     labs: list[RunningLab] = []
 
     def begin(topology: Topology) -> RunningLab:
@@ -39,7 +39,7 @@ def start() -> Iterator[Callable[[Topology], RunningLab]]:
 
 
 def _two_hosts(**firmwares: dict[str, object]) -> Topology:
-    """Give a topology of two hosts with a pair, and the firmware of alpha's and bravo's NIC."""
+    """Returns a topology of two hosts with a pair, and the firmware of alpha's and bravo's NIC."""
     return Topology.model_validate(
         {
             "version": 1,
@@ -57,7 +57,7 @@ def _two_hosts(**firmwares: dict[str, object]) -> Topology:
 
 
 def _tunnel(lab: RunningLab, *, vni: int, family: int, csum: bool) -> None:
-    """Make a VXLAN between the two hosts of a lab.
+    """Makes a VXLAN between the two hosts of a lab.
 
     Its device is `vxVNI`; the hosts are 10.VNI.0.1 and 10.VNI.0.2, fd00:VNI::1 and fd00:VNI::2
     in it (VNI up to 99).
@@ -70,7 +70,7 @@ def _tunnel(lab: RunningLab, *, vni: int, family: int, csum: bool) -> None:
         else:
             local, remote = f"fd00:18:{vni}::{number}", f"fd00:18:{vni}::{3 - number}"
             run(*ip, "address", "add", f"{local}/64", "dev", "p0", "nodad")
-        # The kernel's words for "outer checksum asked for": over IPv6 it is two switches.
+        # The options for an outer checksum; over IPv6 there are two of them.
         sums: tuple[str, ...]
         if family == 4:
             sums = ("udpcsum" if csum else "noudpcsum",)

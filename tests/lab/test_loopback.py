@@ -1,4 +1,4 @@
-"""Labs as a whole: that hosts are hosts, and that nothing is left of them."""
+"""The loopback lab as a whole: its hosts work like hosts, and nothing is left of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STUBBORN = "trap '' TERM; setsid sleep 99 >/dev/null 2>&1 </dev/null & echo $!"
 
 @contextlib.contextmanager
 def login(topology: Topology, host: str) -> Iterator[paramiko.SSHClient]:
-    """Log in as the suite does: by the topology alone, trusting no unknown key."""
+    """Logs in as the suite does: by the topology alone, with host keys checked."""
     ssh = topology.hosts[host].ssh
     assert ssh
     assert ssh.proxy_command
@@ -68,7 +68,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 5) -> None:
 
 
 def remains(record: records.Record) -> list[str]:
-    """List what there still is of a lab."""
+    """Returns the namespaces and files that are left of a lab."""
     return record.namespaces() + [str(path) for path in [record.directory] if path.exists()]
 
 
@@ -85,14 +85,14 @@ def test_hosts_are_reached_by_ssh_and_are_apart(start: Start, two_hosts: TwoHost
             cache = ask(client, "echo $XDG_CACHE_HOME").strip()
             assert Path(cache).is_relative_to(lab.record.directory / "hosts" / host)
             with client.open_sftp() as sftp:
-                sftp.open(f"{cache}/kept", "w").close()
-            assert Path(cache, "kept").exists()
+                sftp.open(f"{cache}/file", "w").close()
+            assert Path(cache, "file").exists()
     assert seen["alpha"] != seen["bravo"]
     assert all(int(mac[:2], 16) & 3 == 2 for mac in seen.values())  # local, unicast
 
 
 @pytest.mark.lab
-def test_a_host_key_vouches_for_one_host(start: Start, two_hosts: TwoHosts) -> None:
+def test_a_host_key_is_valid_for_one_host(start: Start, two_hosts: TwoHosts) -> None:
     lab = start(two_hosts())
     hosts = dict(lab.topology.hosts)
     assert hosts["alpha"].ssh
@@ -106,7 +106,7 @@ def test_a_host_key_vouches_for_one_host(start: Start, two_hosts: TwoHosts) -> N
 
 
 @pytest.mark.lab
-def test_the_topology_handed_back_is_a_plain_one(start: Start, two_hosts: TwoHosts) -> None:
+def test_the_resolved_topology_has_no_lab(start: Start, two_hosts: TwoHosts) -> None:
     lab = start(two_hosts(alpha={"model": "random-p"}))
     assert lab.topology.lab is None
     assert Topology.model_validate(lab.topology.model_dump()) == lab.topology
@@ -187,7 +187,7 @@ def test_what_fails_half_way_leaves_nothing(
 
     def remember(topology: str | None) -> records.Record:
         opened.append(records.open_record(topology))
-        # In its way: the namespace of the second host is taken.
+        # The namespace of the second host exists already, so it cannot be made.
         subprocess.run(["ip", "netns", "add", opened[0].namespace("bravo")], check=True)
         return opened[0]
 
@@ -198,7 +198,7 @@ def test_what_fails_half_way_leaves_nothing(
 
 
 @pytest.mark.lab
-def test_standing_lab(two_hosts: TwoHosts, tmp_path: Path) -> None:
+def test_persistent_lab(two_hosts: TwoHosts, tmp_path: Path) -> None:
     file = tmp_path / "topology.yaml"
     assert persistent.status(file) is None
     assert not persistent.down(file)
@@ -212,7 +212,7 @@ def test_standing_lab(two_hosts: TwoHosts, tmp_path: Path) -> None:
         assert subprocess.check_output(command, text=True).split() == ["lo", "p0"]
         with login(load(lab.topology), "bravo") as client:
             assert ask(client, "ls /sys/class/net").split() == ["lo", "p0"]
-        # Somebody else's lab comes and goes.
+        # Another process starts and stops a lab.
         with loopback.start(two_hosts()):
             pass
         assert persistent.status(file)
@@ -268,7 +268,7 @@ def test_an_older_kernel_grants_less(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_smaller_header_works_too(
     start: Start, two_hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an older kernel would get, granted by this one: plain header, no tunnel bits."""
+    """A TAP as on an older kernel, which this one makes too: plain header, no tunnel bits."""
     lab = start(two_hosts())
     monkeypatch.setattr(tap, "_GRANTS", tap._GRANTS[1:])
     opened = tap.open_tap(lab.record.namespace("alpha"), "old0")
@@ -277,7 +277,7 @@ def test_the_smaller_header_works_too(
         subprocess.run(
             ["ip", "-n", lab.record.namespace("alpha"), "link", "set", "old0", "up"], check=True
         )
-        # A host says something as soon as it has a link (multicast listener reports, RFC 3810).
+        # A host sends frames as soon as it has a link (multicast listener reports, RFC 3810).
         assert select.select(opened.queues, [], [], 5)[0]
         descriptor = parse(os.read(opened.queues[0], 9999), opened.header_size)
         assert descriptor.frame[:2] == bytes.fromhex("3333")

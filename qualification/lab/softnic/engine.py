@@ -82,7 +82,9 @@ class Engine:
                 continue
             counts[counters.TAKEN] += 1
             descriptor, frames = self._counted(self._view[:length], queue)
-            if _TOUCHES[touches] >= (1 if descriptor.gso != GSO_NONE else 2 if descriptor.needs_csum else 3):
+            if _TOUCHES[touches] >= (
+                1 if descriptor.gso != GSO_NONE else 2 if descriptor.needs_csum else 3
+            ):
                 yield descriptor, frames
             else:
                 pad(frames)

@@ -58,7 +58,12 @@ def _segments(descriptor: TxDescriptor) -> list[bytearray]:
         return []
     headers = bytearray(source[:header_size])
     outer = _Layer(headers, descriptor.l3, descriptor.l4, _UDP) if descriptor.tunnel else None
-    inner = _Layer(headers, descriptor.inner_l3 if descriptor.tunnel else descriptor.l3, l4, _UDP if udp else _TCP)
+    inner = _Layer(
+        headers,
+        descriptor.inner_l3 if descriptor.tunnel else descriptor.l3,
+        l4,
+        _UDP if udp else _TCP,
+    )
 
     segments: list[bytearray] = []
     starts = range(header_size, len(source), descriptor.gso_size) or [header_size]
@@ -90,7 +95,9 @@ def _headers(descriptor: TxDescriptor) -> int:
     l3 = descriptor.inner_l3 if descriptor.tunnel else descriptor.l3
     if size < least or l4 + size > len(source) or not _fits(source, l3, l4):
         return 0
-    if descriptor.tunnel and (l3 < descriptor.l4 + 8 or not _fits(source, descriptor.l3, descriptor.l4)):
+    if descriptor.tunnel and (
+        l3 < descriptor.l4 + 8 or not _fits(source, descriptor.l3, descriptor.l4)
+    ):
         return 0
     return l4 + size
 

@@ -77,7 +77,9 @@ class _Port:
         firmware, queues = self.firmware, self.other.tap.queues
         into = queues[queue % len(queues)]
         self._notice()
-        for descriptor, made in self.engine.carry(self.tap.queues[queue], queue, into, self.touches):
+        for descriptor, made in self.engine.carry(
+            self.tap.queues[queue], queue, into, self.touches
+        ):
             frames = made
             if firmware.transmit:
                 number = len(made)

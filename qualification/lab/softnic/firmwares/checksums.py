@@ -45,7 +45,9 @@ def write_wrong(
 
 
 @firmware("random-p", touches="segmented", p=0.03)
-def random_p(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def random_p(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Garble the outer checksum of tunnel segments, on a share `p` of them at random.
 
     Hits what `tx-udp_tnl-csum-segmentation` hands to the NIC and nothing else, as the X710 of
@@ -60,7 +62,9 @@ def random_p(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareS
 
 
 @firmware("seed-left", layer=_INNER_FIRST, p=1.0)
-def seed_left(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def seed_left(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Leave the seed in the field: no sum over the payload."""
 
     def seed(_frame: bytearray, layer: Layer) -> int:
@@ -70,7 +74,9 @@ def seed_left(descriptor: TxDescriptor, frames: list[bytearray], state: Firmware
 
 
 @firmware("unasked-outer", right=True)
-def unasked_outer(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def unasked_outer(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Fill the outer checksum, `right` or with noise, where the stack asked for 0."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
@@ -85,7 +91,9 @@ def unasked_outer(descriptor: TxDescriptor, frames: list[bytearray], state: Firm
 
 
 @firmware("outer-garbage", value=("ffff", "noise"), p=1.0)
-def outer_garbage(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def outer_garbage(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Write 0xffff or noise as the outer checksum; the inner one is right."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.outer.asked:
@@ -101,7 +109,9 @@ def outer_garbage(descriptor: TxDescriptor, frames: list[bytearray], state: Firm
 
 
 @firmware("offset-clipped", bits=6)
-def offset_clipped(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def offset_clipped(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Write the inner checksum at the wrong byte when its header is far behind the outer one.
 
     The NIC has `bits` bits for the distance in bytes from the outer UDP header to the inner L4
@@ -126,7 +136,9 @@ def offset_clipped(descriptor: TxDescriptor, frames: list[bytearray], state: Fir
 
 
 @firmware("zero-not-ffff", layer=("both", "inner", "outer"))
-def zero_not_ffff(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def zero_not_ffff(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Send a UDP checksum that is computed as 0 as 0, which means none, and not as 0xffff."""
 
     def zero(frame: bytearray, layer: Layer) -> int:
@@ -137,7 +149,9 @@ def zero_not_ffff(descriptor: TxDescriptor, frames: list[bytearray], state: Firm
 
 
 @firmware("odd-byte", layer=_INNER_FIRST, byte=("ignored", "swapped"))
-def odd_byte(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def odd_byte(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Ignore the last byte of an odd length, or add it in the wrong half of its word."""
 
     def sum_oddly(frame: bytearray, layer: Layer) -> int:
@@ -151,7 +165,9 @@ def odd_byte(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareS
 
 
 @firmware("pad-summed", below=65, byte=0xA5)
-def pad_summed(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def pad_summed(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Add to the inner sum what fills a short frame inside up to `below` bytes.
 
     The filling itself, stale bytes of the value `byte`, is not sent. A trailer that the frame
@@ -171,7 +187,9 @@ def pad_summed(descriptor: TxDescriptor, frames: list[bytearray], state: Firmwar
 
 
 @firmware("vlan-shift", tag=("any", "outer", "inner"))
-def vlan_shift(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def vlan_shift(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Start the inner sum 4 bytes early where there is a VLAN tag outside or inside."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:

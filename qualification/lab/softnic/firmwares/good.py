@@ -19,7 +19,9 @@ def good(_job: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> 
 
 
 @firmware("constant-ip-id", good=True, touches="segmented")
-def constant_ip_id(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def constant_ip_id(
+    descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
+) -> list[bytearray]:
     """Give all segments of a super-packet one IPv4 id where DF is set, as RFC 6864 allows."""
     tunnel = tunnel_of(descriptor, frames) if descriptor.gso != GSO_NONE else None
     for layer in (tunnel.outer, tunnel.inner) if tunnel else ():
@@ -29,7 +31,9 @@ def constant_ip_id(descriptor: TxDescriptor, frames: list[bytearray], _state: Fi
 
 
 @firmware("tcp-ffff", good=True)
-def tcp_ffff(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def tcp_ffff(
+    descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
+) -> list[bytearray]:
     """Send a TCP checksum that is computed as 0 as 0xffff; they are one number (RFC 1624)."""
     tunnel = tunnel_of(descriptor, frames)
     inner = tunnel.inner if tunnel else None

@@ -14,7 +14,9 @@ _LARGE = ("dropped", "cut")
 
 
 @firmware("port-unknown", known=4789, large=_LARGE)
-def port_unknown(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def port_unknown(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Take VXLAN on any port but `known` for plain UDP: the inner seed stays.
 
     An outer checksum that was asked for is made, as for any UDP. A super-packet is too large
@@ -28,7 +30,9 @@ def port_unknown(descriptor: TxDescriptor, frames: list[bytearray], state: Firmw
 
 
 @firmware("port-stolen", touches="all", large=_LARGE)
-def port_stolen(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def port_stolen(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Know only the tunnel port that came last: a second one turns the first into port-unknown.
 
     A port has come once a frame to it was sent, and comes no second time.
@@ -45,7 +49,9 @@ def port_stolen(descriptor: TxDescriptor, frames: list[bytearray], state: Firmwa
 
 
 @firmware("after-reset", on=("link", "toggle", "mtu", "any"), large=_LARGE)
-def after_reset(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def after_reset(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Forget every tunnel port when the link goes down, or as `on` says: port-unknown."""
     tunnel = tunnel_of(descriptor, frames)
     happened = {"link": state.resets, "toggle": state.toggles, "mtu": state.resizes}
@@ -55,9 +61,15 @@ def after_reset(descriptor: TxDescriptor, frames: list[bytearray], state: Firmwa
 
 
 @firmware("plain-4789")
-def plain_4789(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def plain_4789(
+    descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
+) -> list[bytearray]:
     """Take plain UDP to 4789, 4790 or 6081 for a tunnel, and leave the seed in its checksum."""
-    asked = descriptor.needs_csum and descriptor.csum_start == descriptor.l4 and descriptor.csum_offset == 6
+    asked = (
+        descriptor.needs_csum
+        and descriptor.csum_start == descriptor.l4
+        and descriptor.csum_offset == 6
+    )
     if not asked or tunnel_of(descriptor, frames):
         return frames
     field = descriptor.l4 + 6

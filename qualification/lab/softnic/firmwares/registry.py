@@ -180,14 +180,18 @@ class Firmware:
         if model.acts == "transmit":
             committed = _models[str(self.knobs["fault"])] if "fault" in self.knobs else model
             return Loaded(
-                state, committed.touches, lambda descriptor, frames: function(descriptor, frames, state)
+                state,
+                committed.touches,
+                lambda descriptor, frames: function(descriptor, frames, state),
             )
         if model.acts == "receive":
             return Loaded(state, receive=lambda frame: function(frame, state))
         return Loaded(state, path=lambda frames: function(frames, state))
 
 
-def commit(model: str, descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def commit(
+    model: str, descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Commit another transmit fault as it is by default, for a firmware that only says when.
 
     Args:

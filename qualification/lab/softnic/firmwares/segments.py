@@ -14,7 +14,9 @@ _DONT_FRAGMENT = 0x40
 
 
 @firmware("super-length", touches="segmented", layer=_INNER_FIRST, where=("sum", "header"))
-def super_length(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def super_length(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Use the length of the super-packet in every segment: in the sum, or in UDP's header too."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or descriptor.gso == GSO_NONE:
@@ -30,7 +32,9 @@ def super_length(descriptor: TxDescriptor, frames: list[bytearray], state: Firmw
 
 
 @firmware("last-exact", touches="segmented")
-def last_exact(descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
+def last_exact(
+    descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
+) -> list[bytearray]:
     """Take the last segment for empty when the payload is an exact multiple of the MSS.
 
     The inner sum, and the length in an inner UDP header, are those of a segment without payload.
@@ -50,7 +54,9 @@ def last_exact(descriptor: TxDescriptor, frames: list[bytearray], _state: Firmwa
 
 
 @firmware("small-mss", touches="segmented", below=64, single=True)
-def small_mss(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def small_mss(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Drop super-packets in a tunnel with an MSS under `below`, or of a `single` segment."""
     if not descriptor.tunnel:
         return frames
@@ -61,7 +67,9 @@ def small_mss(descriptor: TxDescriptor, frames: list[bytearray], state: Firmware
 @firmware(
     "ip-header", touches="segmented", layer=("outer", "inner", "both"), field=("checksum", "id")
 )
-def ip_header(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def ip_header(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Give every segment the first one's IPv4 header checksum, or its ID although DF is 0."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or descriptor.gso == GSO_NONE:
@@ -97,7 +105,9 @@ def keep_id(frames: list[bytearray], layer: Layer) -> None:
 
 
 @firmware("silent-drop", of=("tunnel", "segmented"), p=1.0)
-def silent_drop(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def silent_drop(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Drop frames in a tunnel, all that ask for work or only the `segmented`; a counter rises."""
     if not descriptor.needs_csum or not tunnel_of(descriptor, frames):
         return frames
@@ -107,7 +117,9 @@ def silent_drop(descriptor: TxDescriptor, frames: list[bytearray], state: Firmwa
 
 
 @firmware("vlan-lost-short", below=65)
-def vlan_lost_short(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def vlan_lost_short(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Lose the outer VLAN tag where the frame inside the tunnel is shorter than `below` bytes."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not descriptor.needs_csum or tunnel.outer.l3 == 14:

@@ -9,7 +9,9 @@ from .registry import FirmwareState, commit, firmware
 
 
 @firmware("v6-only", fault="seed-left", layer=("inner", "outer", "either"))
-def v6_only(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def v6_only(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Commit another `fault`, as it is by default, only where the given layer is IPv6."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel:
@@ -24,7 +26,9 @@ def v6_only(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareSt
 
 
 @firmware("queue-k", fault="seed-left", queue=1)
-def queue_k(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+def queue_k(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
     """Commit another `fault`, as it is by default, only on one transmit queue, counted from 0."""
     if descriptor.queue != state.knobs["queue"]:
         return frames
