@@ -15,6 +15,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
+from qualification.errors import UsageError
 from qualification.lab.softnic import firmwares
 from qualification.lab.softnic.firmwares.__main__ import table
 from qualification.lab.softnic.offload import finish
@@ -384,7 +385,7 @@ def test_unknown_words_are_named() -> None:
         ("queue-k", {"fault": "v6-only"}, "queue-k has no fault 'v6-only'"),
         ("queue-k", {"queue": -1}, "queue-k's queue must not be negative"),
     ):
-        with pytest.raises(firmwares.registry.UsageError, match=text):  # type: ignore[attr-defined]
+        with pytest.raises(UsageError, match=text):
             firmwares.check(model, knobs)
 
 

@@ -1,36 +1,30 @@
-"""What a soft NIC does with frames: well, or wrong in one way.
+"""The firmwares of soft NICs: what a soft NIC does with frames, correctly or with one fault.
 
-A firmware is one function. Most are called for each descriptor of the kernel's, with the frames that an
-honest NIC would send for it, and return what goes on the wire instead: those frames, some of them,
-changed ones, or `descriptor.frame` as the kernel left it. To add one, write it here under `@firmware`::
+A firmware is one function. Most are called for each descriptor of the kernel's, with the frames
+that a correct NIC would send for it. They return the frames to send instead: the same frames, some
+of them, changed ones, or `descriptor.frame` as the kernel left it. To add one, write it in this
+package under `@firmware`::
 
     @firmware("random-p", p=0.03)
-    def random_p(descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    def random_p(
+        descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+    ) -> list[bytearray]:
 
-Its knobs are the keywords, with their defaults; a user sets them beside the model. Whatever it has
-to remember goes into `state.memory`. Others act on what arrives (`acts="receive"`) or between the
-two NICs (`acts="path"`): see `Transmit`, `Receive` and `PathFunction` in `registry`. Faults are those that
-real NICs have been seen to commit; `good=True` marks what is merely unusual.
+Its knobs are the keywords, with their defaults; a user sets them next to the model. What it has to
+remember goes into `state.memory`. Other firmwares act on received frames (`acts="receive"`) or
+between the two NICs (`acts="path"`); see `Transmit`, `Receive` and `PathFunction` in `registry`.
+Faults are those that real NICs have been seen to commit; `good=True` marks firmwares that are only
+unusual. `selection` checks what users ask for.
 
     python -m qualification.lab.softnic.firmwares
 
-prints them all, as they stand in topologies/firmwares.md.
+prints the table of topologies/firmwares.md.
 """
 
 from . import checksums, good, path, ports, receive, segments, selective
 from .parts import garble
-from .registry import (
-    Firmware,
-    FirmwareModel,
-    FirmwareState,
-    Knob,
-    Loaded,
-    Touches,
-    check,
-    describe,
-    firmware,
-    models,
-)
+from .registry import FirmwareModel, FirmwareState, Knob, Touches, firmware, models
+from .selection import Firmware, Loaded, check, describe
 
 __all__ = [
     "Firmware",
@@ -46,5 +40,5 @@ __all__ = [
     "models",
 ]  # fmt: skip
 
-_ROOMS = (checksums, good, path, ports, receive, segments, selective)
-"""Imported for the firmwares they register."""
+_REGISTERED = (checksums, good, path, ports, receive, segments, selective)
+"""Modules that are imported because they register firmwares."""

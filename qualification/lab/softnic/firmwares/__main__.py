@@ -1,4 +1,4 @@
-"""Print every firmware as a table in Markdown.
+"""Prints every firmware as a table in Markdown.
 
 python -m qualification.lab.softnic.firmwares > topologies/firmwares.md
 """
@@ -11,9 +11,9 @@ _HEAD = """\
 # Firmwares of soft NICs
 
 A topology's `lab.firmwares` names one for a NIC: `alpha.port0: {model: seed-left, layer: outer}`.
-Each also takes `seed`, a number that its randomness starts from; without, the NIC's name is it. A
-path acts on what leaves the NIC that it is named for. A fault acts on traffic in tunnels only, but
-for plain-4789, and leaves alone what the kernel has finished itself.
+Each also takes `seed`, a number for its random generator; without it the NIC's name is used. A
+firmware that acts on the path acts on the frames that leave its NIC. Faults act only on traffic in
+tunnels, except for plain-4789, and do not change what the kernel has finished itself.
 
 | firmware | kind | acts on | knobs (default first) | what it does |
 |---|---|---|---|---|
@@ -21,7 +21,7 @@ for plain-4789, and leaves alone what the kernel has finished itself.
 
 
 def table() -> str:
-    """Give the whole text."""
+    """Returns the whole text."""
     return _HEAD + "".join(f"{_row(model)}\n" for model in models())
 
 

@@ -1,6 +1,6 @@
-"""Transmit faults in how a checksum is made.
+"""Transmit faults in the computation of a checksum.
 
-All of them spare traffic that is in no tunnel, and checksums that the kernel made itself.
+None of them changes traffic outside of tunnels, or checksums that the kernel computed itself.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ Wrong = Callable[[bytearray, Layer], int]
 def write_wrong(
     frames: list[bytearray], tunnel: Tunnel | None, state: FirmwareState, wrong: Wrong
 ) -> list[bytearray]:
-    """Replace the checksums that the NIC makes, in the layers that its knob `layer` means.
+    """Replaces the checksums that the NIC computes, in the layers that the knob `layer` names.
 
     Args:
-        frames: Honest ones; changed in place.
-        tunnel: Where things are in them; None changes nothing.
-        state: Its knob `p`, if there is one, is the share of frames that are hit.
-        wrong: Gives the value for a frame and a layer.
+        frames: Correct frames; changed in place.
+        tunnel: Their layout; if it is None, nothing is changed.
+        state: Its knob `p`, if there is one, is the share of frames that are changed.
+        wrong: Returns the checksum to write, for a frame and a layer.
+
+    Returns:
+        The frames.
     """
     layers = tunnel.chosen(state.knobs["layer"]) if tunnel else []
     if not tunnel or not layers:
@@ -35,9 +38,9 @@ def write_wrong(
         if "p" in state.knobs and not state.chance("p"):
             continue
         for layer in layers:
-            honest = layer.read(frame)
+            correct = layer.read(frame)
             value = wrong(frame, layer)
-            if value != honest:
+            if value != correct:
                 layer.write(frame, value)
                 if layer is tunnel.inner:
                     tunnel.settle(frame)
@@ -48,10 +51,10 @@ def write_wrong(
 def random_p(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Garble the outer checksum of tunnel segments, on a share `p` of them at random.
+    """Corrupts the outer checksum of tunnel segments, on a share `p` of them at random.
 
-    Hits what `tx-udp_tnl-csum-segmentation` hands to the NIC and nothing else, as the X710 of
-    the incident did.
+    It changes only what `tx-udp_tnl-csum-segmentation` leaves to the NIC, as the X710 of the
+    incident did.
     """
     if not (descriptor.tunnel_csum and descriptor.gso != GSO_NONE):
         return frames
@@ -65,19 +68,19 @@ def random_p(
 def seed_left(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Leave the seed in the field: no sum over the payload."""
+    """Leaves the pseudo-header sum in the field: no sum over the payload."""
 
-    def seed(_frame: bytearray, layer: Layer) -> int:
+    def left(_frame: bytearray, layer: Layer) -> int:
         return layer.read(descriptor.frame)
 
-    return write_wrong(frames, tunnel_of(descriptor, frames), state, seed)
+    return write_wrong(frames, tunnel_of(descriptor, frames), state, left)
 
 
 @firmware("unasked-outer", right=True)
 def unasked_outer(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Fill the outer checksum, `right` or with noise, where the stack asked for 0."""
+    """Fills in the outer checksum, `right` or with noise, where the stack asked for 0."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
         return frames
@@ -94,7 +97,7 @@ def unasked_outer(
 def outer_garbage(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Write 0xffff or noise as the outer checksum; the inner one is right."""
+    """Writes 0xffff or noise as the outer checksum; the inner one is correct."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.outer.asked:
         return frames
@@ -112,11 +115,11 @@ def outer_garbage(
 def offset_clipped(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Write the inner checksum at the wrong byte when its header is far behind the outer one.
+    """Writes the inner checksum at a wrong offset when its header is far behind the outer one.
 
     The NIC has `bits` bits for the distance in bytes from the outer UDP header to the inner L4
-    header: that is 50 with IPv4 inside and 70 with IPv6, a tag inside adds 4. What does not fit
-    is cut off; the real field keeps its seed.
+    header: that is 50 with IPv4 inside and 70 with IPv6, and 4 more with a tag inside. Higher bits
+    are lost; the real field keeps its pseudo-header sum.
     """
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
@@ -130,7 +133,7 @@ def offset_clipped(
         value = inner.read(frame)
         inner.write(frame, inner.read(descriptor.frame))
         U16.pack_into(frame, inner.field - distance + clipped, value)
-        # By then the outer one may be what was written over, and is made after it.
+        # The value may have overwritten the outer checksum, which a NIC computes last.
         tunnel.settle(frame)
     return frames
 
@@ -139,7 +142,7 @@ def offset_clipped(
 def zero_not_ffff(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Send a UDP checksum that is computed as 0 as 0, which means none, and not as 0xffff."""
+    """Sends a UDP checksum that is computed as 0 as 0, which means none, and not as 0xffff."""
 
     def zero(frame: bytearray, layer: Layer) -> int:
         value = layer.read(frame)
@@ -152,7 +155,7 @@ def zero_not_ffff(
 def odd_byte(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Ignore the last byte of an odd length, or add it in the wrong half of its word."""
+    """Ignores the last byte of an odd length, or adds it in the wrong half of its word."""
 
     def sum_oddly(frame: bytearray, layer: Layer) -> int:
         end = layer.end(frame)
@@ -168,10 +171,10 @@ def odd_byte(
 def pad_summed(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Add to the inner sum what fills a short frame inside up to `below` bytes.
+    """Adds the padding to the inner sum that fills a short inner frame up to `below` bytes.
 
-    The filling itself, stale bytes of the value `byte`, is not sent. A trailer that the frame
-    has is added too, whatever its size.
+    The padding itself, stale bytes of the value `byte`, is not sent. If the frame has a trailer,
+    that is added to the sum too, whatever its size.
     """
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
@@ -180,8 +183,8 @@ def pad_summed(
     for frame in frames:
         missing = max(0, int(state.knobs["below"]) - (len(frame) - tunnel.ethernet))
         if missing or inner.end(frame) < len(frame):
-            filling = bytes((int(state.knobs["byte"]) & 0xFF,)) * missing
-            inner.write(frame, inner.summed(frame, end=len(frame), more=filling))
+            padding = bytes((int(state.knobs["byte"]) & 0xFF,)) * missing
+            inner.write(frame, inner.summed(frame, end=len(frame), more=padding))
             tunnel.settle(frame)
     return frames
 
@@ -190,7 +193,7 @@ def pad_summed(
 def vlan_shift(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Start the inner sum 4 bytes early where there is a VLAN tag outside or inside."""
+    """Starts the inner sum 4 bytes early where there is a VLAN tag outside or inside."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not tunnel.inner or not tunnel.inner.asked:
         return frames

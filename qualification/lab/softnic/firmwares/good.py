@@ -1,4 +1,4 @@
-"""Firmwares that are good, most of them in an unusual way: whoever calls one wrong is wrong."""
+"""Good firmwares, most of them unusual. A verdict against one of them is an error of ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .segments import keep_id
 
 @firmware("good", good=True, touches="nothing")
 def good(_job: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
-    """Do what was asked."""
+    """Does what the kernel asks for."""
     return frames
 
 
@@ -22,7 +22,7 @@ def good(_job: TxDescriptor, frames: list[bytearray], _state: FirmwareState) -> 
 def constant_ip_id(
     descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
 ) -> list[bytearray]:
-    """Give all segments of a super-packet one IPv4 id where DF is set, as RFC 6864 allows."""
+    """Gives all segments of a super-packet one IPv4 id where DF is set, as RFC 6864 allows."""
     tunnel = tunnel_of(descriptor, frames) if descriptor.gso != GSO_NONE else None
     for layer in (tunnel.outer, tunnel.inner) if tunnel else ():
         if layer and layer.family == 4 and frames[0][layer.l3 + 6] & 0x40:
@@ -34,7 +34,7 @@ def constant_ip_id(
 def tcp_ffff(
     descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
 ) -> list[bytearray]:
-    """Send a TCP checksum that is computed as 0 as 0xffff; they are one number (RFC 1624)."""
+    """Sends a TCP checksum that is computed as 0 as 0xffff; they are one number (RFC 1624)."""
     tunnel = tunnel_of(descriptor, frames)
     inner = tunnel.inner if tunnel else None
     if inner and inner.asked and inner.protocol == TCP:
@@ -46,7 +46,7 @@ def tcp_ffff(
 
 @firmware("pad-long", good=True, touches="all", to=128, byte=0)
 def pad_long(_job: TxDescriptor, frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
-    """Pad Ethernet frames to more than they need, with any `byte`: it is behind all lengths."""
+    """Pads Ethernet frames to more than needed, with any `byte`: it is behind all lengths."""
     filler = bytes((int(state.knobs["byte"]) & 0xFF,))
     for frame in frames:
         frame.extend(filler * max(0, int(state.knobs["to"]) - len(frame)))
@@ -55,7 +55,7 @@ def pad_long(_job: TxDescriptor, frames: list[bytearray], state: FirmwareState) 
 
 @firmware("reorder-flows", good=True, acts="path")
 def reorder_flows(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
-    """Let frames overtake those of another flow, and never one of their own."""
+    """Reorders frames of different flows, and never those of one flow."""
     held: list[bytearray] = state.memory.pop("held", [])  # type: ignore[assignment]
     if not frames:
         return held
@@ -70,7 +70,7 @@ def reorder_flows(frames: list[bytearray], state: FirmwareState) -> list[bytearr
 
 @firmware("slow-link", good=True, acts="path", mbit=200)
 def slow_link(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
-    """Send no faster than so many `mbit` in a second."""
+    """Sends no faster than `mbit` Mbit/s."""
     now = time.monotonic()
     free = float(state.memory.get("free", now))  # type: ignore[arg-type]
     if free > now:
@@ -82,12 +82,12 @@ def slow_link(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
 
 @firmware("lossy", good=True, acts="path", p=0.01)
 def lossy(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
-    """Lose a share `p` of the frames in tunnels, at random; those that arrive are right."""
+    """Loses a share `p` of the frames in tunnels, at random; those that arrive are correct."""
     return [frame for frame in frames if not (state.chance("p") and tunnel_in(frame))]
 
 
 def _flow(frame: bytearray) -> bytes:
-    """Name a frame's flow: addresses and ports as on the wire, or MACs where there is no IP."""
+    """Returns a frame's flow: addresses and ports as on the wire, or MACs if it is not IP."""
     layout = dissect(bytes(frame[:200]), len(frame), frozenset())
     if layout is None:
         return bytes(frame[:14])

@@ -1,4 +1,4 @@
-"""What firmwares get wrong is a checksum, nearly always: where it is, and how it is made."""
+"""What firmwares need for most faults: where a checksum is, and how it is computed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ _VXLAN_FLAGS = b"\x08\x00\x00\x00"  # I set, all else reserved (RFC 7348 section
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An IP header and the UDP or TCP header on it, the same in every frame of a descriptor.
+    """An IP header and the UDP or TCP header behind it, the same in every frame of a descriptor.
+
+    Offsets are in bytes from the frame's start.
 
     Attributes:
         family: 4 or 6.
-        l3: Where the IP header is, in bytes from the frame's start.
-        l4: Where the UDP or TCP header is.
+        l3: Offset of the IP header.
+        l4: Offset of the UDP or TCP header.
         protocol: UDP or TCP.
-        field: Where the checksum is.
-        asked: Whether the NIC has to make that checksum.
+        field: Offset of the UDP or TCP checksum.
+        asked: Whether the kernel leaves that checksum to the NIC.
     """
 
     family: int
@@ -40,17 +42,17 @@ class Layer:
     asked: bool
 
     def end(self, frame: bytes | bytearray) -> int:
-        """Say where the packet ends by its IP length; a trailer may follow."""
+        """Returns the offset of the packet's end by its IP length; a trailer may follow."""
         if self.family == 4:
             return self.l3 + int(U16.unpack_from(frame, self.l3 + 2)[0])
         return self.l3 + 40 + int(U16.unpack_from(frame, self.l3 + 4)[0])
 
     def read(self, frame: bytes | bytearray) -> int:
-        """Read the checksum."""
+        """Returns the checksum."""
         return int(U16.unpack_from(frame, self.field)[0])
 
     def write(self, frame: bytearray, value: int) -> None:
-        """Write the checksum."""
+        """Writes the checksum."""
         U16.pack_into(frame, self.field, value)
 
     def summed(
@@ -62,14 +64,14 @@ class Layer:
         length: int | None = None,
         more: bytes = b"",
     ) -> int:
-        """Make the checksum; each argument is a way to get it wrong.
+        """Returns the checksum of a frame. Each argument is a way to compute it wrongly.
 
         Args:
-            frame: Its field counts as 0.
-            start: Where the summed range starts; `l4` is right.
-            end: Where it ends; the packet's end is right.
-            length: The pseudo-header's; that from `l4` to the packet's end is right.
-            more: Bytes that are summed behind the range.
+            frame: The frame; its checksum field counts as 0.
+            start: Start of the summed range; `l4` is correct.
+            end: End of the summed range; the packet's end is correct.
+            length: Length in the pseudo-header; that from `l4` to the packet's end is correct.
+            more: Bytes that are added to the sum after the range.
         """
         until = self.end(frame)
         if length is None:
@@ -90,14 +92,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Where things are in the frames of one descriptor that goes into a VXLAN.
+    """The layout of the frames of one descriptor whose packet is in a VXLAN tunnel.
 
     Attributes:
         outer: The packet on the wire.
         inner: The packet in the tunnel; None if it is neither TCP nor UDP.
         port: UDP destination port of the tunnel.
         vni: VXLAN network identifier.
-        ethernet: Where the frame in the tunnel starts.
+        ethernet: Offset of the frame in the tunnel.
     """
 
     outer: Layer
@@ -107,7 +109,7 @@ class Tunnel:
     ethernet: int
 
     def chosen(self, word: object) -> list[Layer]:
-        """Give the layers that a knob means, inner first, where the NIC has to make a checksum.
+        """Returns the layers that a knob names and whose checksum is left to the NIC, inner first.
 
         Args:
             word: "inner", "outer" or "both".
@@ -117,28 +119,25 @@ class Tunnel:
         return [layer for layer in layers.get(str(word), both) if layer and layer.asked]
 
     def settle(self, frame: bytearray) -> None:
-        """Make the outer checksum anew over what has been changed inside.
+        """Computes the outer checksum again after a change inside, if it is left to the NIC.
 
-        A NIC that makes both adds up what it sends. Where the stack has made the outer one,
-        on the promise of an inner one (Documentation/networking/checksum-offloads.rst, LCO),
-        it becomes wrong with the inner.
+        A NIC that computes both sums what it sends. An outer checksum that the stack has computed
+        relies on a correct inner one (Documentation/networking/checksum-offloads.rst, LCO), and
+        becomes wrong with it.
         """
         if self.outer.asked:
             self.outer.write(frame, self.outer.summed(frame))
 
 
 def tunnel_of(descriptor: TxDescriptor, frames: list[bytearray]) -> Tunnel | None:
-    """Find the tunnel in the frames of a descriptor.
+    """Returns the tunnel that the frames of a descriptor are in, or None.
 
-    The kernel says where it wants an inner checksum. Where it asks only for an outer one, as for
-    ICMP inside, or for none, a frame is in a tunnel if it looks like VXLAN, on whatever port.
+    The kernel says where it leaves an inner checksum to the NIC. If it leaves only an outer one, as
+    for ICMP inside, or none, then a frame is in a tunnel if it looks like VXLAN, on any port.
 
     Args:
-        descriptor: What the kernel asks for.
-        frames: What an honest NIC would send for it.
-
-    Returns:
-        None for traffic that is in no tunnel.
+        descriptor: The kernel's descriptor.
+        frames: The frames that a correct NIC would send for it.
     """
     if not frames:
         return None
@@ -146,7 +145,12 @@ def tunnel_of(descriptor: TxDescriptor, frames: list[bytearray]) -> Tunnel | Non
 
 
 def tunnel_in(frame: bytes | bytearray, descriptor: TxDescriptor | None = None) -> Tunnel | None:
-    """Find the tunnel in one frame, by the descriptor if there is one, else by its looks."""
+    """Returns the tunnel that a frame is in, or None.
+
+    Args:
+        frame: The frame.
+        descriptor: Its descriptor; without one, a frame is in a tunnel if it looks like VXLAN.
+    """
     data = bytes(frame)
     plain = dissect(data, None, frozenset())
     if plain is None or plain.outer.protocol != UDP or plain.outer.destination_port is None:
@@ -179,15 +183,15 @@ def _layer(packet: Packet, asked: bool) -> Layer | None:
 
 
 def garble(frame: bytearray, at: int, rng: random.Random) -> None:
-    """Put noise over a checksum so that it is wrong by every reading.
+    """Replaces a checksum by a random value that is wrong in every interpretation.
 
-    The new value is never 0, which would mean "none" to UDP, and never the same one's complement
-    number as before: 0x0000 and 0xffff are one.
+    The new value is never 0, which means "no checksum" in UDP, and never the same one's complement
+    number as before: 0x0000 and 0xffff are equal.
 
     Args:
-        frame: Changed in place.
-        at: Where the checksum is, in bytes from the frame's start.
-        rng: Where the noise comes from.
+        frame: The frame; changed in place.
+        at: Offset of the checksum, in bytes from the frame's start.
+        rng: The source of the value.
     """
     (right,) = U16.unpack_from(frame, at)
     wrong = right

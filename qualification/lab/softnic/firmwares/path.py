@@ -1,4 +1,4 @@
-"""Faults of the path: what happens to frames between the two NICs."""
+"""Faults of the path between the two NICs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _VLAN = b"\x81\x00"
 
 @firmware("zero-updated", acts="path", shift=256)
 def zero_updated(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
-    """Translate the outer source port by `shift`, and update even a checksum of 0 by the change.
+    """Translates the outer source port by `shift`, and updates even a checksum of 0 by the change.
 
-    A NAT updates a checksum by what it changes (RFC 1624). 0 means that there is none, and has
-    to stay; here it becomes the change itself. All others come out right.
+    A NAT updates a checksum by the change it makes (RFC 1624). A checksum of 0 means that there is
+    none, and has to stay; here it becomes the change itself. All others are updated correctly.
     """
     for frame in frames:
         tunnel = tunnel_in(frame)
@@ -31,13 +31,13 @@ def zero_updated(frames: list[bytearray], state: FirmwareState) -> list[bytearra
 
 @firmware("path-drop", acts="path", port=8472, vni=0)
 def path_drop(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
-    """Drop valid VXLAN to `port` (of one `vni`, if not 0); other bytes on that port pass."""
+    """Drops valid VXLAN to `port` (of one `vni`, if not 0); other bytes on that port pass."""
     return [frame for frame in frames if not _is_dropped(frame, state)]
 
 
 @firmware("untagged-only", acts="path", good=True)
 def untagged_only(frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
-    """Let no frame with a VLAN tag through, as an access port of a switch does."""
+    """Drops every frame with a VLAN tag, as an access port of a switch does."""
     return [frame for frame in frames if frame[12:14] != _VLAN]
 
 

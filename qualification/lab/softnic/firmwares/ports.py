@@ -1,4 +1,4 @@
-"""Transmit faults in knowing which UDP ports mean a tunnel."""
+"""Transmit faults in the NIC's list of tunnel ports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LARGE = ("dropped", "cut")
 def port_unknown(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Take VXLAN on any port but `known` for plain UDP: the inner seed stays.
+    """Treats VXLAN on any port but `known` as plain UDP: the inner pseudo-header sum stays.
 
-    An outer checksum that was asked for is made, as for any UDP. A super-packet is too large
-    for the wire: it is `dropped`, or `cut` as plain UDP would be, into pieces of which only the
-    first has the headers inside the tunnel.
+    An outer checksum that was asked for is computed, as for any UDP. A super-packet is too large
+    for the wire: it is `dropped`, or `cut` like plain UDP, into pieces of which only the first has
+    the headers inside the tunnel.
     """
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or tunnel.port == state.knobs["known"]:
@@ -33,15 +33,15 @@ def port_unknown(
 def port_stolen(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Know only the tunnel port that came last: a second one turns the first into port-unknown.
+    """Knows only the newest tunnel port: a second one turns the first into port-unknown.
 
-    A port has come once a frame to it was sent, and comes no second time.
+    A port is new when the first frame to it is sent.
     """
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel:
         return frames
-    if tunnel.port not in state.memory.setdefault("came", set()):  # type: ignore[operator]
-        state.memory["came"].add(tunnel.port)  # type: ignore[attr-defined]
+    if tunnel.port not in state.memory.setdefault("seen", set()):  # type: ignore[operator]
+        state.memory["seen"].add(tunnel.port)  # type: ignore[attr-defined]
         state.memory["last"] = tunnel.port
     if tunnel.port == state.memory["last"]:
         return frames
@@ -52,7 +52,7 @@ def port_stolen(
 def after_reset(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Forget every tunnel port when the link goes down, or as `on` says: port-unknown."""
+    """Forgets every tunnel port when the link goes down, or as `on` says: port-unknown."""
     tunnel = tunnel_of(descriptor, frames)
     happened = {"link": state.resets, "toggle": state.toggles, "mtu": state.resizes}
     if not tunnel or not happened.get(str(state.knobs["on"]), any(happened.values())):
@@ -64,7 +64,7 @@ def after_reset(
 def plain_4789(
     descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
 ) -> list[bytearray]:
-    """Take plain UDP to 4789, 4790 or 6081 for a tunnel, and leave the seed in its checksum."""
+    """Treats plain UDP to 4789, 4790 or 6081 as a tunnel: the pseudo-header sum stays."""
     asked = (
         descriptor.needs_csum
         and descriptor.csum_start == descriptor.l4
@@ -82,14 +82,14 @@ def plain_4789(
 def as_plain_udp(
     descriptor: TxDescriptor, frames: list[bytearray], tunnel: Tunnel, *, cut: bool
 ) -> list[bytearray]:
-    """Do what a NIC does that sees no tunnel.
+    """Returns the frames that a NIC sends that does not recognise the tunnel.
 
     Args:
-        descriptor: What the kernel asks for.
-        frames: What an honest NIC would send for it.
-        tunnel: What this one does not see.
-        cut: Whether it cuts what is too large for the wire, by the size of honest segments, or
-            drops it.
+        descriptor: The kernel's descriptor.
+        frames: The frames that a correct NIC would send for it.
+        tunnel: The tunnel that this NIC does not recognise.
+        cut: Whether it cuts what is too large for the wire, into frames of the size of correct
+            segments. Otherwise it drops it.
     """
     if not descriptor.needs_csum:
         return frames
@@ -113,7 +113,7 @@ def as_plain_udp(
 
 
 def _write_lengths(frame: bytearray, family: int, l3: int, l4: int, index: int) -> None:
-    """Write the lengths of IP and UDP, and the IPv4 id and checksum, of one piece."""
+    """Writes the lengths of IP and UDP, and the IPv4 id and checksum, of one piece."""
     U16.pack_into(frame, l4 + UDP_LENGTH, len(frame) - l4)
     if family == 6:
         U16.pack_into(frame, l3 + 4, len(frame) - l3 - 40)

@@ -1,4 +1,4 @@
-"""Transmit faults in cutting super-packets, and frames that are lost or damaged as a whole."""
+"""Transmit faults in segmentation, and frames that are dropped or damaged as a whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DONT_FRAGMENT = 0x40
 def super_length(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Use the length of the super-packet in every segment: in the sum, or in UDP's header too."""
+    """Uses the super-packet's length in every segment: in the sum, or in the UDP header too."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or descriptor.gso == GSO_NONE:
         return frames
@@ -35,7 +35,7 @@ def super_length(
 def last_exact(
     descriptor: TxDescriptor, frames: list[bytearray], _state: FirmwareState
 ) -> list[bytearray]:
-    """Take the last segment for empty when the payload is an exact multiple of the MSS.
+    """Treats the last segment as empty when the payload is an exact multiple of the MSS.
 
     The inner sum, and the length in an inner UDP header, are those of a segment without payload.
     """
@@ -57,7 +57,7 @@ def last_exact(
 def small_mss(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Drop super-packets in a tunnel with an MSS under `below`, or of a `single` segment."""
+    """Drops super-packets in a tunnel with an MSS under `below`, or of a `single` segment."""
     if not descriptor.tunnel:
         return frames
     too_small = descriptor.gso_size < int(state.knobs["below"])
@@ -70,7 +70,7 @@ def small_mss(
 def ip_header(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Give every segment the first one's IPv4 header checksum, or its ID although DF is 0."""
+    """Gives every segment the first one's IPv4 header checksum, or its id although DF is 0."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or descriptor.gso == GSO_NONE:
         return frames
@@ -92,9 +92,9 @@ def ip_header(
 
 
 def keep_id(frames: list[bytearray], layer: Layer) -> None:
-    """Give all segments the IPv4 id of the first, under a right header checksum.
+    """Gives all segments the IPv4 id of the first, with a correct header checksum.
 
-    No other checksum changes with it: an IPv4 header, its checksum included, adds up to nothing.
+    No other checksum changes with it, because an IPv4 header with its checksum sums up to zero.
     """
     l3 = layer.l3
     for frame in frames[1:]:
@@ -108,7 +108,7 @@ def keep_id(frames: list[bytearray], layer: Layer) -> None:
 def silent_drop(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Drop frames in a tunnel, all that ask for work or only the `segmented`; a counter rises."""
+    """Drops tunnel frames, all with work for the NIC or only the `segmented`; a counter rises."""
     if not descriptor.needs_csum or not tunnel_of(descriptor, frames):
         return frames
     if state.knobs["of"] == "segmented" and descriptor.gso == GSO_NONE:
@@ -120,7 +120,7 @@ def silent_drop(
 def vlan_lost_short(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Lose the outer VLAN tag where the frame inside the tunnel is shorter than `below` bytes."""
+    """Loses the outer VLAN tag where the frame inside the tunnel is shorter than `below` bytes."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel or not descriptor.needs_csum or tunnel.outer.l3 == 14:
         return frames

@@ -1,4 +1,4 @@
-"""Transmit faults that are another one, on a part of the traffic."""
+"""Transmit faults that commit another fault on a part of the traffic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .registry import FirmwareState, commit, firmware
 def v6_only(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Commit another `fault`, as it is by default, only where the given layer is IPv6."""
+    """Commits another `fault`, with its default knobs, only where the given layer is IPv6."""
     tunnel = tunnel_of(descriptor, frames)
     if not tunnel:
         return frames
@@ -29,7 +29,7 @@ def v6_only(
 def queue_k(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Commit another `fault`, as it is by default, only on one transmit queue, counted from 0."""
+    """Commits another `fault`, with its default knobs, only on one transmit queue (from 0)."""
     if descriptor.queue != state.knobs["queue"]:
         return frames
     return commit(str(state.knobs["fault"]), descriptor, frames, state)
