@@ -1,4 +1,4 @@
-"""What a soft NIC counts, in a small file that it maps and anybody may read at any time."""
+"""The counters of a soft NIC, in a small file that it maps and other processes can read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import struct
 from pathlib import Path
 
 NAMES = ("taken", "unread", "super_packets", "segments", "sent", "dropped", "withheld", "refused")
-"""Frames taken from the kernel; frames that the kernel lost in handing them over (see
-`softnic`); frames taken that were to be cut; what they were cut into; frames given to the other
-end's kernel; frames it refused, which happens while that interface is down; frames that the
-firmware should have sent and did not; frames that arrived and that the firmware kept from the
-kernel."""
+"""The counters of frames:
+
+- taken: read from the kernel;
+- unread: lost by the kernel when they were read (see `process`);
+- super_packets: taken, and to be segmented;
+- segments: made of those;
+- sent: written to the other end's kernel;
+- dropped: refused by that kernel, which happens while its interface is down;
+- withheld: not sent by the firmware although they should have been;
+- refused: received, and dropped by the firmware before the kernel.
+"""
 
 TAKEN, UNREAD, SUPER_PACKETS, SEGMENTS, SENT, DROPPED, WITHHELD, REFUSED = range(len(NAMES))
-"""Where each is; engine.c knows the first six."""
+"""The index of each counter; engine.c knows the first six."""
 
 _FORMAT = struct.Struct(f"{len(NAMES)}Q")
 
 
 def create(path: Path) -> memoryview:
-    """Make the file and map it.
+    """Makes the file and maps it.
 
     Returns:
         Native 64-bit numbers in the order of `NAMES`; what is written there is in the file.
@@ -31,9 +37,9 @@ def create(path: Path) -> memoryview:
 
 
 def read(path: Path) -> dict[str, int]:
-    """Read them by name.
+    """Returns the counters by name.
 
     Raises:
-        OSError: There is no such file (any more).
+        OSError: There is no such file, or no longer.
     """
     return dict(zip(NAMES, _FORMAT.unpack(path.read_bytes()), strict=True))

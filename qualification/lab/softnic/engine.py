@@ -1,9 +1,9 @@
-"""What a soft NIC does to every frame: takes it from one kernel, finishes it, hands it to another.
+"""Moves frames between two TAPs: reads them from one kernel, finishes them, writes them to another.
 
-Frames that the firmware does nothing to go straight across; the others come out, as the kernel
-left them and as they should be, for the firmware to do its worst. With the C implementation a batch of frames
-is one call (`vx_carry` and `vx_finish` in engine.c). Where there is none Python does the same,
-slower; it is the reference.
+Frames that the firmware does not touch are moved at once. The others are returned to the caller, as
+the kernel submitted them and as a correct NIC would send them, for the firmware to change. With the
+C implementation a batch of frames is one call (`vx_carry` and `vx_finish` in engine.c). The Python
+implementation does the same more slowly; it is the reference.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .offload import finish
 from .tx_descriptor import GSO_NONE, UNCHECKED, RxStatus, TxDescriptor, parse
 
 _BATCH = 64
-"""Frames taken from one end before the other end has its turn."""
+"""Frames read from one end before the other end has its turn."""
 
 _LARGEST = 1 << 18
-"""Bytes of the read buffer. The kernel's super-packets are 64 KiB (gso_max_size) unless a user
-turns on BIG TCP."""
+"""Size of the read buffer in bytes. The kernel's super-packets are up to 64 KiB (gso_max_size)
+unless a user turns on BIG TCP."""
 
 _SHORTEST = 60
-"""Bytes of the shortest Ethernet frame, less its FCS: a MAC pads to it with zeros."""
+"""Size of the shortest Ethernet frame in bytes, without FCS: a MAC pads to it with zeros."""
 
 _ROOM, _MOST = 1 << 20, 4096
-"""Bytes and number of the finished frames of one super-packet up to which C makes them: enough
-unless the segments are tiny."""
+"""The most bytes and the most frames that C makes of one super-packet. They suffice unless the
+segments are tiny."""
 
 _TOUCHES: dict[Touches, int] = {"nothing": 0, "segmented": 1, "unfinished": 2, "all": 3}
 
@@ -41,9 +41,9 @@ class Engine:
     """The engine of one NIC, in Python.
 
     Args:
-        header_size: Bytes of vnet header before each frame of its own kernel's.
-        other_header_size: The same of the kernel at the other end.
-        counts: Its counters, see `counters`.
+        header_size: Size of the vnet header of its own kernel's frames, in bytes.
+        other_header_size: The same for the kernel at the other end.
+        counts: The NIC's counters; see `counters`.
     """
 
     def __init__(self, header_size: int, other_header_size: int, counts: memoryview) -> None:
@@ -55,7 +55,7 @@ class Engine:
     def carry(
         self, fd: int, queue: int, into: int, touches: Touches
     ) -> Iterator[tuple[TxDescriptor, list[bytearray]]]:
-        """Carry one batch of frames across, but for those that the firmware touches.
+        """Moves one batch of frames to the other end, except for those that the firmware touches.
 
         Args:
             fd: The queue of its own kernel.
@@ -63,8 +63,8 @@ class Engine:
             into: The queue of the other end's kernel.
             touches: Which frames the firmware has to see.
 
-        Returns:
-            For each of those, what the kernel asks for, and what an honest NIC sends for it.
+        Yields:
+            For each of those, the descriptor and the frames that a correct NIC sends for it.
 
         Raises:
             OSError: The TAP is broken.
@@ -92,22 +92,25 @@ class Engine:
                     self.write(into, UNCHECKED, frame)
 
     def finish(self, submitted: memoryview, queue: int = 0) -> tuple[TxDescriptor, list[bytearray]]:
-        """Read what the kernel asks for, and do it.
+        """Reads a descriptor and does the work that it asks for.
 
         Args:
-            submitted: A frame as the kernel handed it over, vnet header first. Writable.
-            queue: Where it came from.
+            submitted: What was read from the TAP: vnet header and frame. Must be writable.
+            queue: The queue that it was read from.
+
+        Returns:
+            The descriptor, and the frames for the wire.
         """
         descriptor = parse(submitted, self._header_size, queue)
         return descriptor, finish(descriptor)
 
     def write(self, into: int, status: RxStatus, frame: bytearray) -> None:
-        """Give a finished frame to a queue of the other end's kernel.
+        """Writes a finished frame to a queue of the other end's kernel.
 
         Args:
             into: The queue.
-            status: What that kernel is told of the frame's checksums.
-            frame: It.
+            status: The checksum status to report.
+            frame: The frame.
         """
         header = self._unchecked if status is UNCHECKED else status.header(len(self._unchecked))
         try:
@@ -142,13 +145,13 @@ class _Carry(ctypes.Structure):
 
 
 class NativeEngine(Engine):
-    """The same, by the C implementation.
+    """The native (C) implementation of `Engine`.
 
     Args:
-        library: The C implementation.
-        header_size: As of `Engine`.
-        other_header_size: The same.
-        counts: The same.
+        library: The shared object.
+        header_size: As for `Engine`.
+        other_header_size: As for `Engine`.
+        counts: As for `Engine`.
     """
 
     def __init__(
@@ -163,7 +166,7 @@ class NativeEngine(Engine):
         self._out = bytearray(_ROOM)
         self._made = memoryview(self._out)
         self._lengths = (ctypes.c_uint32 * _MOST)()
-        libc = ctypes.CDLL(None)  # engine.c has none of its own
+        libc = ctypes.CDLL(None)  # engine.c is not linked with one
         self._state = _Carry(
             read=_function(libc["read"]),
             write=_function(libc["write"]),
@@ -177,7 +180,7 @@ class NativeEngine(Engine):
     def carry(
         self, fd: int, queue: int, into: int, touches: Touches
     ) -> Iterator[tuple[TxDescriptor, list[bytearray]]]:
-        """Carry one batch of frames across; see `Engine`."""
+        """Moves one batch of frames to the other end; see `Engine`."""
         state, state_at = self._state, ctypes.addressof(self._state)
         state.left, state.touches = _BATCH, _TOUCHES[touches]
         sizes = self._header_size, len(self._unchecked)
@@ -187,7 +190,7 @@ class NativeEngine(Engine):
             yield self._counted(self._view[:length], queue)
 
     def finish(self, submitted: memoryview, queue: int = 0) -> tuple[TxDescriptor, list[bytearray]]:
-        """Read what the kernel asks for, and do it; see `Engine`."""
+        """Reads a descriptor and does the work that it asks for; see `Engine`."""
         descriptor = parse(submitted, self._header_size, queue)
         size, made, start = self._header_size, self._made, 0
         number = self._vx_finish(
@@ -203,7 +206,7 @@ class NativeEngine(Engine):
 
 
 def engine(header_size: int, other_header_size: int, counts: memoryview) -> Engine:
-    """Give a NIC the fastest engine there is; arguments as of `Engine`."""
+    """Returns the fastest engine there is; the arguments are those of `Engine`."""
     library = native_for(__file__).library
     if library is None:
         return Engine(header_size, other_header_size, counts)
@@ -211,7 +214,7 @@ def engine(header_size: int, other_header_size: int, counts: memoryview) -> Engi
 
 
 def pad(frames: Iterable[bytearray]) -> None:
-    """Pad frames, in place, to the least that Ethernet allows."""
+    """Pads frames, in place, to the shortest that Ethernet allows."""
     for frame in frames:
         if len(frame) < _SHORTEST:
             frame.extend(bytes(_SHORTEST - len(frame)))

@@ -1,6 +1,6 @@
-"""What a NIC notices of how its interface is treated: links that go down, features, the MTU.
+"""What a NIC notices of its interface: the link going down, features, and the MTU.
 
-The kernel says so to whoever listens on a netlink socket in the interface's namespace.
+The kernel reports these on a netlink socket in the interface's namespace.
 
 Sources: rtnetlink(7), include/uapi/linux/if_link.h, `rtnetlink_event` (net/core/rtnetlink.c).
 """
@@ -27,11 +27,11 @@ _TYPE_MASK = 0x3FFF
 
 
 class Watch:
-    """Listens for what happens to one interface.
+    """A netlink socket that receives the events of one interface.
 
     Args:
-        namespace: Where it is.
-        interface: Its name.
+        namespace: The namespace of the interface, by its name for `ip netns`.
+        interface: Name of the interface.
     """
 
     def __init__(self, namespace: str, interface: str) -> None:
@@ -43,15 +43,15 @@ class Watch:
         self._interface, self._up, self._mtu = interface.encode(), False, 0
 
     def close(self) -> None:
-        """Stop listening."""
+        """Closes the socket."""
         self._socket.close()
 
     def heard(self) -> tuple[int, int, int]:
-        """Take in what there is to be heard; does not wait.
+        """Reads the events since the last call, without waiting.
 
         Returns:
             How often the interface went down, how often its features were switched, and how often
-            it got another MTU while it was up.
+            its MTU changed while it was up.
         """
         downs = toggles = resizes = 0
         for flags, event, mtu in self._messages():
@@ -63,7 +63,7 @@ class Watch:
         return downs, toggles, resizes
 
     def _messages(self) -> Iterator[tuple[int, int, int]]:
-        """Give flags, event and MTU of every message on the interface."""
+        """Yields flags, event and MTU of every message about the interface."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 try:
@@ -71,7 +71,7 @@ class Watch:
                 except OSError as error:
                     if isinstance(error, BlockingIOError):
                         raise
-                    continue  # ENOBUFS: more happened than fits, which no lab does
+                    continue  # ENOBUFS: more events than fit, which no lab has
                 at = 0
                 while at + _MESSAGE.size <= len(data):
                     length, kind, *_ = _MESSAGE.unpack_from(data, at)

@@ -1,4 +1,4 @@
-"""The link between two soft NICs, from the side of whoever starts their process."""
+"""Starting and stopping the process of two soft NICs and the link between them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PATIENCE = 10.0
 
 
 class SoftNicLink:
-    """The running process that is two NICs and the cable between them.
+    """A running process of two soft NICs and the cable between them.
 
     Args:
-        left: One end.
-        right: The other.
+        left: One end of the cable.
+        right: The other end.
 
     Attributes:
-        ends: Both.
-        pid: The process.
+        ends: Both ends.
+        pid: Process id of the process.
     """
 
     def __init__(self, left: End, right: End) -> None:
@@ -39,28 +39,31 @@ class SoftNicLink:
         )
         self.pid = self._process.pid
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it has died; `missing` will tell
+        with contextlib.suppress(BrokenPipeError):  # it has ended; `missing` reports that
             self._process.stdin.write(json.dumps([asdict(end) for end in self.ends]) + "\n")
             self._process.stdin.flush()
 
     def missing(self) -> list[str]:
-        """Wait until the TAPs are there. To be called once.
+        """Waits until the TAPs are there. It must be called exactly once.
 
         Returns:
             Sentences on what this kernel cannot offload to them.
 
         Raises:
-            LabError: They cannot be made.
+            LabError: The TAPs cannot be made.
         """
         assert self._process.stdout
         reply = json.loads(self._process.stdout.readline() or "{}")
         if "missing" not in reply:
             names = " and ".join(end.nic for end in self.ends)
-            raise LabError(reply.get("error", "the soft NIC died at its start"), where=names)
+            raise LabError(
+                reply.get("error", "the soft NIC process ended before its TAPs were made"),
+                where=names,
+            )
         return list(reply["missing"])
 
     def stop(self) -> None:
-        """Close the process's input, which ends it and removes the TAPs."""
+        """Closes the process's standard input, which ends it and removes the TAPs."""
         assert self._process.stdin
         assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):

@@ -1,9 +1,9 @@
-"""What an honest NIC does to a frame before it sends it: checksums and segments.
+"""What a correct NIC does to a frame before it sends it: checksums and segmentation.
 
-Pure: a `TxDescriptor` in, finished frames out. It follows what the kernel does itself where there is no
+Pure functions from a `TxDescriptor` to finished frames. They do what the kernel does itself without
 hardware: `skb_checksum_help` (net/core/dev.c), `tcp_gso_segment` (net/ipv4/tcp_offload.c),
-`__udp_gso_segment` and `__skb_udp_tunnel_segment` (net/ipv4/udp_offload.c),
-`inet_gso_segment` (net/ipv4/af_inet.c).
+`__udp_gso_segment` and `__skb_udp_tunnel_segment` (net/ipv4/udp_offload.c), `inet_gso_segment`
+(net/ipv4/af_inet.c).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _U16_PAIR = Struct("!HH")
 _U32 = Struct("!I")
 
 _TCP, _UDP = 6, 17
-_UDP_LENGTH, _UDP_CHECK = 4, 6  # where in a UDP header (RFC 768)
+_UDP_LENGTH, _UDP_CHECK = 4, 6  # offsets in a UDP header (RFC 768)
 _TCP_SEQ, _TCP_DATA_OFFSET, _TCP_FLAGS, _TCP_CHECK = 4, 12, 13, 16  # in a TCP header (RFC 9293)
 _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 
 
 def finish(descriptor: TxDescriptor) -> list[bytearray]:
-    """Do all that the kernel left undone.
+    """Does all the work that the kernel left to the NIC.
 
-    What cannot be done is left: a checksum that would lie beyond the frame is not made, and a
-    super-packet whose headers are not where they are said to be is not sent.
+    What is impossible is not done: a checksum field beyond the frame's end is not written, and a
+    super-packet whose headers are not at their offsets is not sent.
 
     Returns:
         The frames for the wire, in order: one, or one for each segment.
@@ -37,7 +37,7 @@ def finish(descriptor: TxDescriptor) -> list[bytearray]:
         return _segments(descriptor)
     frame = bytearray(descriptor.frame)
     if descriptor.needs_csum and descriptor.csum_start + descriptor.csum_offset + 2 <= len(frame):
-        # The field holds the seed, so the sum over the range counts the pseudo-header too.
+        # The field holds the pseudo-header sum, so the sum over the range includes it.
         total = ones_sum(descriptor.frame[descriptor.csum_start :])
         value = udp_checksum(total) if descriptor.csum_offset == _UDP_CHECK else checksum(total)
         _U16.pack_into(frame, descriptor.csum_start + descriptor.csum_offset, value)
@@ -45,11 +45,14 @@ def finish(descriptor: TxDescriptor) -> list[bytearray]:
 
 
 def _segments(descriptor: TxDescriptor) -> list[bytearray]:
-    """Cut a super-packet (TSO or USO), inside a tunnel or not.
+    """Segments a super-packet (TSO or USO), inside a tunnel or not.
 
-    All that precedes the payload is copied to each segment. It is of even length (Ethernet,
-    VLAN, IP, UDP, VXLAN and TCP headers all are), so the payload counts the same in the inner
-    sum and in the outer one, and is added up once for both.
+    All headers are copied to each segment. Their length is even (it is for Ethernet, VLAN, IP, UDP,
+    VXLAN and TCP), so the payload's sum is the same in the inner and in the outer checksum, and is
+    computed once for both.
+
+    Returns:
+        The segments; none if the headers make no sense.
     """
     source, l4 = descriptor.frame, descriptor.csum_start
     udp = descriptor.gso == GSO_UDP
@@ -85,7 +88,7 @@ def _segments(descriptor: TxDescriptor) -> list[bytearray]:
 
 
 def _headers(descriptor: TxDescriptor) -> int:
-    """Count the bytes before the payload of a super-packet; 0 where its headers make no sense."""
+    """Returns the size of a super-packet's headers in bytes; 0 if they make no sense."""
     source, l4 = descriptor.frame, descriptor.csum_start
     size = least = 8 if descriptor.gso == GSO_UDP else 20
     if l4 + least > len(source):
@@ -103,7 +106,7 @@ def _headers(descriptor: TxDescriptor) -> int:
 
 
 def _fits(frame: bytes, l3: int, l4: int) -> bool:
-    """Whether an IP header lies where it is said to, behind Ethernet's and before `l4`."""
+    """Returns whether an IP header at `l3` fits between Ethernet's and `l4`."""
     if not 14 <= l3 < l4:
         return False
     if frame[l3] >> 4 != 4:
@@ -113,12 +116,12 @@ def _fits(frame: bytes, l3: int, l4: int) -> bool:
 
 
 class _Layer:
-    """An IP header with UDP or TCP on it, as it has to be written into each segment.
+    """An IP header and the UDP or TCP header behind it, for writing into each segment.
 
     Args:
-        headers: What all segments start from.
-        l3: Where the IP header is, in bytes from the frame's start.
-        l4: Where the UDP or TCP header is.
+        headers: The headers of the super-packet.
+        l3: Offset of the IP header, in bytes from the frame's start.
+        l4: Offset of the UDP or TCP header.
         protocol: UDP or TCP.
     """
 
@@ -142,13 +145,13 @@ class _Layer:
             self._flags = headers[l4 + _TCP_FLAGS]
 
     def write_ip(self, segment: bytearray, index: int) -> None:
-        """Write length, IPv4 identification (one more for each segment) and header checksum."""
+        """Writes length, IPv4 id (one more for each segment) and header checksum."""
         l3 = self._l3
         length = len(segment) - l3
         if self._ident is None:
             _U16.pack_into(segment, l3 + 4, length - 40 & 0xFFFF)
             return
-        length &= 0xFFFF  # no MTU is as large, yet a header may say so
+        length &= 0xFFFF  # no MTU is that large, but a header may be
         ident = (self._ident + index) & 0xFFFF
         _U16_PAIR.pack_into(segment, l3 + 2, length, ident)
         _U16.pack_into(segment, l3 + 10, checksum(self._ip_sum + length + ident))
@@ -156,7 +159,7 @@ class _Layer:
     def write_udp(
         self, segment: bytearray, header_size: int, payload_sum: int, *, asked: bool = True
     ) -> None:
-        """Write length and, if `asked` for, checksum; otherwise the kernel's 0 stays."""
+        """Writes the length and, if `asked` for, the checksum; otherwise the kernel's 0 stays."""
         l4 = self._l4
         length = len(segment) - l4
         if asked:
@@ -169,7 +172,7 @@ class _Layer:
     def write_tcp(
         self, segment: bytearray, header_size: int, payload_sum: int, offset: int, *, last: bool
     ) -> None:
-        """Write sequence number, flags and checksum.
+        """Writes sequence number, flags and checksum.
 
         FIN and PSH belong to the last segment and CWR to the first (RFC 3168 section 6.1.2).
         """

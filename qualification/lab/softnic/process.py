@@ -1,15 +1,15 @@
-"""The hardware of two TAP devices and the cable between them, as a process of its own.
+"""The process of two soft NICs and the cable between them.
 
-    python -m qualification.lab.softnic
+    python -m qualification.lab.softnic.process
 
 It reads a list of two `End`s as one line of JSON, answers with one line when the TAPs are there
-(`{"missing": [sentences]}` or `{"error": sentence}`), and carries frames until its standard input
-is closed. So it cannot outlive whoever started it, and with it go the TAPs.
+(`{"missing": [sentences]}` or `{"error": sentence}`), and moves frames until its standard input is
+closed. So it ends with the process that started it, and the TAPs disappear with it.
 
-One fault is the kernel's own, and no firmware can make it good (seen in 6.18): TUN refuses to
-describe any tunnel super-packet while `tx-udp_tnl-segmentation` is off (tun_vnet_hdr_tnl_from_skb
-in drivers/net/tun_vnet.h), yet takes those with an outer checksum from the stack as long as
-`tx-udp_tnl-csum-segmentation` is on. Then the read fails with EINVAL, the frame is gone, and the
+One fault is the kernel's own, and no firmware can repair it (seen in 6.18): TUN refuses to describe
+any tunnel super-packet while `tx-udp_tnl-segmentation` is off (tun_vnet_hdr_tnl_from_skb in
+drivers/net/tun_vnet.h), but accepts those with an outer checksum from the stack as long as
+`tx-udp_tnl-csum-segmentation` is on. The read then fails with EINVAL, the frame is lost, and the
 kernel's log says "unexpected GSO type". Such frames are counted as `unread`.
 """
 
@@ -38,13 +38,13 @@ class End:
     """One end of the cable.
 
     Attributes:
-        nic: The NIC's name; seeds its firmware.
-        namespace: Where its TAP belongs, by the name that `ip netns` knows.
+        nic: The NIC's name; it seeds the firmware.
+        namespace: The namespace of its TAP, by its name for `ip netns`.
         interface: The TAP's name.
         model: Its firmware.
         knobs: The firmware's knobs.
         counters: Path of the file for its counters.
-        queues: How many it has in each direction.
+        queues: Number of queues in each direction.
     """
 
     nic: str
@@ -57,7 +57,7 @@ class End:
 
 
 class _Port:
-    """An end at work: takes what its kernel sends and carries it to the other port."""
+    """An end that is running: it takes what its kernel sends and moves it to the other port."""
 
     def __init__(self, end: End) -> None:
         self.firmware = firmwares.check(end.model, end.knobs).load(end.nic)
@@ -66,17 +66,17 @@ class _Port:
         self.counts = counters.create(Path(end.counters))
 
     def join(self, other: _Port) -> None:
-        """Plug in the cable; what is sent from here goes to the other port."""
+        """Connects this port to another one, to which it sends."""
         self.other = other
         self.engine = engine(self.tap.header_size, other.tap.header_size, self.counts)
         transmitted_only = not self.firmware.path and not other.firmware.receive
         self.touches: Touches = self.firmware.touches if transmitted_only else "all"
 
     def carry(self, queue: int) -> None:
-        """Move one batch from one queue to the other end."""
+        """Moves one batch of frames from a queue to the other end."""
         firmware, queues = self.firmware, self.other.tap.queues
         into = queues[queue % len(queues)]
-        self._notice()
+        self._note_events()
         for descriptor, made in self.engine.carry(
             self.tap.queues[queue], queue, into, self.touches
         ):
@@ -87,11 +87,11 @@ class _Port:
                 self.counts[counters.WITHHELD] += max(0, number - len(frames))
             pad(frames)
             self._deliver(firmware.path(frames) if firmware.path and frames else frames, into)
-        if firmware.path:  # nothing is held from one queue to the next, nor for long
+        if firmware.path:  # it holds no frames back from one batch to the next
             self._deliver(firmware.path([]), into)
 
     def _deliver(self, frames: list[bytearray], into: int) -> None:
-        """Write frames to a queue of the other end's kernel, with what its NIC says of them."""
+        """Writes frames to a queue of the other end's kernel, with its NIC's checksum status."""
         receive = self.other.firmware.receive
         for frame in frames:
             status = receive(frame) if receive else UNCHECKED
@@ -100,8 +100,8 @@ class _Port:
             else:
                 self.engine.write(into, status, frame)
 
-    def _notice(self) -> None:
-        """Tell the firmware what has happened to its interface before the frames at hand."""
+    def _note_events(self) -> None:
+        """Counts for the firmware what has happened to its interface before these frames."""
         downs, toggles, resizes = self.watch.heard()
         self.firmware.state.resets += downs
         self.firmware.state.toggles += toggles
@@ -109,16 +109,16 @@ class _Port:
 
 
 def main() -> int:
-    """Run one link; see the module's text.
+    """Runs one link; see the module's docstring.
 
     Returns:
-        0 when the input was closed, 1 when the link could not be made.
+        0 when the input was closed, 1 if the link could not be made.
     """
-    # An interrupt at the keyboard is meant for the run, which still needs its network to end well.
+    # SIGINT from the keyboard is meant for the run, which still needs its network to clean up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = sys.stdin.readline()
     if not order:
-        return 0  # whoever started this is gone already
+        return 0  # the process that started this one has ended
     try:
         left, right = (_Port(End(**end)) for end in json.loads(order))
     except LabError as error:

@@ -1,4 +1,4 @@
-"""TAP devices whose hardware is whoever holds the file descriptor.
+"""TAP devices: the process that holds the file descriptors acts as their hardware.
 
 Sources: Documentation/networking/tuntap.rst, include/uapi/linux/if_tun.h and virtio_net.h,
 drivers/net/tun.c, include/linux/virtio_net.h.
@@ -30,7 +30,7 @@ _IFF_NO_PI = 0x1000
 _IFF_MULTI_QUEUE = 0x0100
 _IFF_VNET_HDR = 0x4000
 _IFF_TUN_EXCL = 0x8000
-# What is written goes the way of a NIC's receive queue, through NAPI, where there is GRO.
+# Frames that are written go through NAPI like those of a NIC's receive queue, and so through GRO.
 _IFF_FLAGS = _IFF_TAP | _IFF_NAPI | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_MULTI_QUEUE
 
 _F_CSUM_TSO = 0x01 | 0x02 | 0x04 | 0x08  # CSUM, TSO4, TSO6, TSO_ECN
@@ -40,8 +40,8 @@ _F_TUNNEL = 0x80 | 0x100
 _HEADER_PLAIN = 10  # struct virtio_net_hdr
 _HEADER_TUNNEL = 24  # struct virtio_net_hdr_v1_hash_tunnel
 
-# From the most a kernel may grant to the least: offload bits, header size in bytes, and what
-# a kernel that grants no more lacks.
+# From most to least: offload bits, header size in bytes, and what a kernel that grants no more
+# than these lacks.
 _GRANTS = (
     (_F_CSUM_TSO | _F_USO | _F_TUNNEL, _HEADER_TUNNEL, ()),
     (
@@ -65,9 +65,9 @@ class Tap:
     """An open TAP device.
 
     Attributes:
-        queues: A file descriptor for each queue. Non-blocking; one frame with its vnet header to
-            each read and write. Closing all of them removes the device.
-        header_size: Bytes of vnet header before each frame.
+        queues: A non-blocking file descriptor for each queue. Each read and write transfers one
+            frame with its vnet header. Closing all of them removes the device.
+        header_size: Size of the vnet header before each frame, in bytes.
         missing: Sentences on what this kernel cannot offload to a TAP.
     """
 
@@ -78,13 +78,13 @@ class Tap:
 
 @contextlib.contextmanager
 def inside(namespace: str) -> Iterator[None]:
-    """Put the calling thread into a named network namespace, and back again.
+    """Moves the calling thread into a named network namespace, and back at the end.
 
     Args:
-        namespace: A name that `ip netns` knows.
+        namespace: Its name for `ip netns`.
 
     Raises:
-        LabError: There is no such namespace, or it may not be entered.
+        LabError: There is no such namespace, or this process may not enter it.
     """
     with contextlib.ExitStack() as files:
         try:
@@ -103,7 +103,7 @@ def inside(namespace: str) -> Iterator[None]:
 
 
 def _setns(fd: int) -> None:
-    """Join a network namespace (`os.setns` came with Python 3.12)."""
+    """Moves the calling thread into a network namespace (`os.setns` is new in Python 3.12)."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(fd, CLONE_NEWNET) != 0:
         code = ctypes.get_errno()
@@ -111,17 +111,20 @@ def _setns(fd: int) -> None:
 
 
 def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
-    """Make a TAP in a namespace with every offload that this kernel grants.
+    """Makes a TAP in a namespace with every offload that this kernel grants.
 
-    The kernel chooses a transmit queue by the hash of a frame's addresses and ports, the same for
-    both directions. Where a frame of the same hash was last written to another queue than that, it
-    follows there (tun_automq_select_queue); so whoever writes a frame to the queue with the number
-    of the one it came from keeps every flow in one queue, and in order.
+    The kernel chooses a transmit queue by the hash of a frame's addresses and ports, which is the
+    same for both directions. If a frame of that hash was last written to another queue, the kernel
+    uses that queue instead (tun_automq_select_queue). A process that writes each frame to the queue
+    with the number of the queue it came from therefore keeps every flow in one queue, and in order.
 
     Args:
-        namespace: A name that `ip netns` knows.
-        interface: The device's name; it must not exist there yet.
-        queues: How many it has in each direction.
+        namespace: Its name for `ip netns`.
+        interface: Name of the device; it must not exist there yet.
+        queues: Number of queues in each direction.
+
+    Returns:
+        The open device.
 
     Raises:
         LabError: The device cannot be made.
@@ -130,7 +133,7 @@ def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
     try:
         with inside(namespace):
             for _ in range(queues):
-                # The device is born in the namespace of whoever opens this file (tun_chr_open).
+                # The device is made in the namespace of the opening thread (tun_chr_open).
                 flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
                 opened.append(os.open("/dev/net/tun", flags))
     except OSError as error:
@@ -157,14 +160,17 @@ def _close(files: list[int]) -> None:
 
 
 def _negotiate(fd: int) -> tuple[int, tuple[str, ...]]:
-    """Take the largest of `_GRANTS` that the kernel agrees to; it is the whole device's.
+    """Sets the most of `_GRANTS` that the kernel accepts, for the whole device.
 
     Returns:
-        The size of the vnet header, and what is missing.
+        The size of the vnet header in bytes, and sentences on what is missing.
+
+    Raises:
+        OSError: The kernel accepts none of them, or the device is broken.
     """
     for bits, header_size, missing in _GRANTS:
         try:
-            # The size first: the kernel grants tunnel bits only to a header that can tell of them.
+            # The size is set first: the kernel grants tunnel bits only to a header that has them.
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", header_size))
             fcntl.ioctl(fd, _TUNSETOFFLOAD, bits)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What the kernel hands a NIC: a frame, and what is left for the hardware to do to it.
+"""What the kernel submits to a NIC: a frame, and the work that it leaves to the hardware.
 
 Sources: include/uapi/linux/virtio_net.h, include/linux/virtio_net.h
 (`virtio_net_hdr_tnl_from_skb`), drivers/net/tun.c (`tun_put_user`).
@@ -25,7 +25,7 @@ _HEADER = struct.Struct("<BBHHHH")
 _TUNNEL_OFFSETS = struct.Struct("<HH")
 _TUNNEL_OFFSETS_AT = 20
 TUNNEL_HEADER = 24
-"""Bytes of the vnet header that tells of tunnels, struct virtio_net_hdr_v1_hash_tunnel."""
+"""Size of the vnet header with tunnel offsets, struct virtio_net_hdr_v1_hash_tunnel, in bytes."""
 
 _IPV4, _IPV6, _VLAN, _QINQ = b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8"
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing, destination options: 8 bytes times (1 + length)
@@ -33,48 +33,52 @@ _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing, destination options: 8 bytes t
 
 @dataclass(frozen=True, slots=True)
 class RxStatus:
-    """What a NIC tells the kernel of the checksums of a frame that arrived.
+    """The checksum status that a NIC reports to the kernel with a received frame.
 
     Attributes:
-        csum_start: Where the L4 header is whose checksum, with all outside of it, the kernel is
-            to believe; 0 if the NIC has checked nothing.
-        csum_offset: Where in that header the checksum is.
+        csum_start: Offset in bytes of the L4 header whose checksum, with all outside of it, is
+            reported as valid; 0 if the NIC has checked nothing.
+        csum_offset: Offset of the checksum in that header.
     """
 
     csum_start: int
     csum_offset: int
 
     def header(self, size: int) -> bytes:
-        """Give the vnet header, of so many bytes, that says it to TUN."""
+        """Returns the vnet header that reports this status to TUN.
+
+        Args:
+            size: Size of the header in bytes.
+        """
         flags = _NEEDS_CSUM if self.csum_start else 0
         packed = _HEADER.pack(flags, GSO_NONE, 0, 0, self.csum_start, self.csum_offset)
         return packed + bytes(size - _HEADER.size)
 
 
 UNCHECKED = RxStatus(0, 0)
-"""Nothing left to do, nothing checked: the kernel verifies."""
+"""The NIC has checked nothing: the kernel verifies."""
 
 
 @dataclass(slots=True)
 class TxDescriptor:
-    """One frame as the kernel handed it over, and the work the kernel asks for.
+    """One frame that the kernel submits, and the work that it leaves to the NIC.
 
     Offsets are in bytes from the frame's start; 0 means that there is no such header.
 
     Attributes:
-        frame: The unfinished frame. A checksum still to be made holds its seed, the folded sum
-            of the pseudo-header (with the length of the whole frame, if it is to be cut).
-        needs_csum: The checksum at `csum_start + csum_offset` is to be made.
-        csum_start: Where the summed range starts: the innermost TCP or UDP header.
-        csum_offset: Where in that header the checksum is (6 for UDP, 16 for TCP).
-        gso: How to cut the frame: GSO_NONE (not at all), GSO_TCP4, GSO_TCP6 or GSO_UDP.
+        frame: The unfinished frame. The field of a checksum that is left to the NIC holds the
+            pseudo-header sum (with the length of the whole frame, if it is a super-packet).
+        needs_csum: Whether the checksum at `csum_start + csum_offset` is left to the NIC.
+        csum_start: Start of the summed range: the innermost TCP or UDP header.
+        csum_offset: Offset of the checksum in that header (6 for UDP, 16 for TCP).
+        gso: How to segment the frame: GSO_NONE (not at all), GSO_TCP4, GSO_TCP6 or GSO_UDP.
         gso_size: Payload bytes of each segment but the last.
-        ecn: The frame is TCP with CWR set, meant for the first segment alone.
-        tunnel: The frame to be cut is in a UDP tunnel, so there are inner headers.
-        tunnel_csum: The outer UDP checksum of each segment was asked for.
-        l3: The outer IP header, or the only one.
-        l4: What follows it, extension headers passed over.
-        inner_l3: The IP header inside the tunnel; known only if `tunnel`.
+        ecn: Whether it is TCP with CWR set, which belongs to the first segment only.
+        tunnel: Whether it is a super-packet in a UDP tunnel, so that there are inner headers.
+        tunnel_csum: Whether each segment needs an outer UDP checksum.
+        l3: Offset of the outer IP header, or of the only one.
+        l4: Offset of the header behind it, after any extension headers.
+        inner_l3: Offset of the IP header inside the tunnel; known only if `tunnel`.
         queue: The transmit queue that the kernel chose.
     """
 
@@ -94,12 +98,12 @@ class TxDescriptor:
 
 
 def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int = 0) -> TxDescriptor:
-    """Read one vnet header and the frame behind it.
+    """Returns the descriptor that a vnet header and the frame behind it make up.
 
     Args:
-        buffer: What one read from the TAP gave.
-        header_size: Bytes of vnet header in it: 24 where tunnels are negotiated, else 10 or 12.
-        queue: The transmit queue it came from.
+        buffer: The result of one read from the TAP.
+        header_size: Size of the vnet header in bytes: 24 if tunnels are negotiated, else 10 or 12.
+        queue: The transmit queue that it was read from.
     """
     flags, gso_type, _, gso_size, csum_start, csum_offset = _HEADER.unpack_from(buffer)
     frame = bytes(buffer[header_size:])
@@ -107,8 +111,8 @@ def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int =
     tunnel = bool(gso_type & _GSO_TUNNEL) and header_size >= TUNNEL_HEADER
     inner_l3 = 0
     if tunnel:
-        # The distance between the two is used, not the two: unlike csum_start, neither of them
-        # counts a VLAN tag that the kernel leaves to the device to insert.
+        # Only the distance between the two offsets is used: unlike csum_start, they do not count
+        # a VLAN tag that the kernel leaves to the device to insert.
         outer_l4, inner_l3 = _TUNNEL_OFFSETS.unpack_from(buffer, _TUNNEL_OFFSETS_AT)
         inner_l3 += l4 - outer_l4
     return TxDescriptor(
@@ -129,7 +133,7 @@ def parse(buffer: bytes | bytearray | memoryview, header_size: int, queue: int =
 
 
 def _outer_offsets(frame: bytes) -> tuple[int, int]:
-    """Find the first IP header and what follows it; zeros where there is no IP."""
+    """Returns the offsets of the first IP header and of the header behind it; zeros if not IP."""
     l3 = 14
     while frame[l3 - 2 : l3] in (_VLAN, _QINQ):
         l3 += 4

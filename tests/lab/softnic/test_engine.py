@@ -1,4 +1,4 @@
-"""The two engines of the soft NIC do the same to whatever a kernel may hand over, and beyond."""
+"""Both engines of the soft NIC give the same for all input, also for what no kernel submits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from qualification.lab.softnic.firmwares import FirmwareState, Touches
 from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from tests.built import built
 
-from .test_offload import hand_over, l4_of, rebuilt, wire_packets
+from .test_offload import l4_of, rebuilt, submit, wire_packets
 
 _PAGE = mmap.PAGESIZE
 
@@ -40,7 +40,7 @@ def new_counts() -> memoryview:
 
 @pytest.fixture(scope="session")
 def engines() -> Callable[[int], tuple[Engine, Engine]]:
-    """`engines(header_size)`: the Python one and the C implementation."""
+    """`engines(header_size)`: the Python reference and the native (C) implementation."""
     library = built(engines_of)
     return lambda size: (
         Engine(size, size, new_counts()),
@@ -50,7 +50,7 @@ def engines() -> Callable[[int], tuple[Engine, Engine]]:
 
 @pytest.fixture(scope="session")
 def at_the_edge() -> Callable[[bytes], memoryview]:
-    """Put bytes where whoever reads or writes behind their end dies of it."""
+    """Copies bytes to the end of a mapping, so that an access beyond them is a SIGSEGV."""
     size = 1 << 17
     area = mmap.mmap(-1, size + _PAGE)
     address = ctypes.addressof(ctypes.c_char.from_buffer(area))
@@ -65,19 +65,19 @@ def at_the_edge() -> Callable[[bytes], memoryview]:
 
 
 @st.composite
-def handed_over(draw: st.DrawFn) -> bytes:
-    """Draw what a kernel hands over, to be cut or not."""
+def submissions(draw: st.DrawFn) -> bytes:
+    """Draws what a kernel submits, super-packets and others."""
     packet: Packet = rebuilt(draw(wire_packets()))
     gso_size = draw(st.just(0) | st.integers(1, 3000))
     if gso_size:
         gso_size = max(gso_size, len(l4_of(packet).payload) // 40 + 1)
-    return hand_over(packet, gso_size)
+    return submit(packet, gso_size)
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> bytes:
-    """Draw what no kernel hands over: bytes of its header or of the frame's are others, or gone."""
-    submitted = bytearray(draw(handed_over()))
+def corrupted(draw: st.DrawFn) -> bytes:
+    """Draws what no kernel submits: with changed bytes in a header, or truncated."""
+    submitted = bytearray(draw(submissions()))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, 23) | st.integers(24, min(len(submitted), 160) - 1))
         submitted[at] = draw(st.integers(0, 255) | st.sampled_from([0, 1, 14, 20, 64, 0xFF]))
@@ -96,14 +96,16 @@ def assert_equal(
 
 
 @settings(deadline=None)
-@given(submitted=handed_over())
-def test_any_job(engines: Any, at_the_edge: Any, submitted: bytes) -> None:
+@given(submitted=submissions())
+def test_any_submission(engines: Any, at_the_edge: Any, submitted: bytes) -> None:
     assert_equal(engines(24), at_the_edge, submitted)
 
 
 @settings(deadline=None, max_examples=500)
-@given(submitted=spoilt(), header_size=st.sampled_from([10, 12, 24]))
-def test_any_nonsense(engines: Any, at_the_edge: Any, submitted: bytes, header_size: int) -> None:
+@given(submitted=corrupted(), header_size=st.sampled_from([10, 12, 24]))
+def test_any_corrupted_submission(
+    engines: Any, at_the_edge: Any, submitted: bytes, header_size: int
+) -> None:
     assert_equal(engines(header_size), at_the_edge, submitted)
 
 
@@ -115,7 +117,7 @@ def test_any_bytes(engines: Any, at_the_edge: Any, submitted: bytes) -> None:
 def test_more_segments_than_c_has_room_for(engines: Any) -> None:
     udp = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / Raw(bytes(60_000))
     python, native = engines(24)
-    submitted = memoryview(bytearray(hand_over(rebuilt(udp), 8)))
+    submitted = memoryview(bytearray(submit(rebuilt(udp), 8)))
     assert len(python.finish(submitted)[1]) == 7500
     assert native.finish(submitted) == python.finish(submitted)
 
@@ -123,16 +125,16 @@ def test_more_segments_than_c_has_room_for(engines: Any) -> None:
 def carried(
     engine: Engine, touches: Touches, submitted: list[bytes], closed: bool
 ) -> tuple[list[bytes], list[tuple[TxDescriptor, list[bytearray]]], list[int]]:
-    """Carry frames from one socket to another, each one as a TAP has them: one to each call.
+    """Moves frames from one socket to another, one frame to each call, as with a TAP.
 
     Args:
-        engine: It has carried nothing yet.
-        touches: What the firmware is to see.
-        submitted: By the kernel, in this order.
+        engine: An unused engine.
+        touches: The frames that the firmware has to see.
+        submitted: What the kernel submits, in this order.
         closed: Whether the other kernel refuses everything.
 
     Returns:
-        What the other kernel got, what came out for the firmware, and the counters.
+        What the other kernel got, what the firmware has to see, and the counters.
     """
     with contextlib.ExitStack() as sockets:
         ends: list[socket.socket] = []
@@ -157,14 +159,14 @@ def carried(
 
 @pytest.mark.parametrize("touches", EVERY)
 @settings(deadline=None, max_examples=30)
-@given(frames=st.lists(handed_over() | spoilt(), max_size=8), closed=st.booleans())
+@given(frames=st.lists(submissions() | corrupted(), max_size=8), closed=st.booleans())
 def test_any_batch(engines: Any, frames: list[bytes], touches: Touches, closed: bool) -> None:
     python, native = (carried(each, touches, frames, closed) for each in engines(24))
     assert native == python
     _got, seen, counted = python
     number = dict(zip(counters.NAMES, counted, strict=True))
     assert number["taken"] == len(frames)
-    given_out = sum(len(made) for _job, made in seen)
+    given_out = sum(len(made) for _descriptor, made in seen)
     whole = number["taken"] - number["super_packets"] + number["segments"]
     assert number["sent"] + number["dropped"] + given_out == whole
     assert not (number["sent"] if closed else number["dropped"])
@@ -189,7 +191,7 @@ def test_a_short_frame_is_padded_and_its_header_says_nothing(engines: Any) -> No
         assert got == [bytes(24) + b"\xff" * 20 + bytes(40)]
 
 
-def test_a_frame_that_the_kernel_loses_in_handing_it_over_ends_nothing(engines: Any) -> None:
+def test_a_frame_that_the_kernel_loses_in_the_read_is_counted(engines: Any) -> None:
     for engine in engines(24):
         with select.epoll() as unreadable:  # read(2) gives EINVAL for it, as TUN does then
             assert not list(engine.carry(unreadable.fileno(), 0, 1 << 20, "all"))
@@ -199,14 +201,14 @@ def test_a_frame_that_the_kernel_loses_in_handing_it_over_ends_nothing(engines: 
         }
 
 
-def test_a_tap_that_is_gone_is_said(engines: Any) -> None:
+def test_a_closed_tap_is_an_error(engines: Any) -> None:
     for engine in engines(24):
         with pytest.raises(OSError, match="Bad file descriptor"):
             list(engine.carry(1 << 20, 0, 1 << 20, "nothing"))
 
 
 def _settings() -> list[tuple[str, dict[str, object]]]:
-    """Every firmware that acts on what is sent, with every word that its knobs may be."""
+    """Returns every transmit firmware with every combination of words of its knobs."""
     found: list[tuple[str, dict[str, object]]] = []
     for model in firmwares.models():
         if model.acts != "transmit":
@@ -222,7 +224,7 @@ def _settings() -> list[tuple[str, dict[str, object]]]:
 
 
 def _remembered(state: FirmwareState) -> dict[str, object]:
-    """Give what a firmware knows of frames that it has seen."""
+    """Returns what a firmware remembers of frames that it has seen."""
     own = (
         (name, value)
         for name, value in state.memory.items()
@@ -235,8 +237,8 @@ def _remembered(state: FirmwareState) -> dict[str, object]:
 
 
 @settings(deadline=None, max_examples=25)
-@given(frames=st.lists(handed_over(), max_size=4), finished=st.booleans())
-def test_a_firmware_leaves_alone_what_it_says_it_does_not_touch(
+@given(frames=st.lists(submissions(), max_size=4), finished=st.booleans())
+def test_a_firmware_does_not_change_what_it_declares_untouched(
     frames: list[bytes], finished: bool
 ) -> None:
     engine = Engine(24, 24, new_counts())

@@ -1,4 +1,4 @@
-"""Every firmware on made-up descriptors: what changes is what it claims, and all else is honest."""
+"""Every firmware on generated descriptors: it changes what it declares, and nothing else."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def packet(
     dport: int = 5001,
     sport: int = 50000,
 ) -> Packet:
-    """Build a correct packet, in a tunnel or not, with a tag outside or inside."""
+    """Builds a correct packet, in a tunnel or not, with a tag outside or inside."""
     whole = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
     if tags[0]:
         whole /= Dot1Q(vlan=tags[0])
@@ -104,7 +104,7 @@ def _ip(family: int, v4: str, v6: str, flags: str) -> Packet:
 
 
 def descriptor(whole: Packet, gso_size: int = 0, queue: int = 0) -> TxDescriptor:
-    """Leave a correct packet undone, as the kernel does."""
+    """Returns the descriptor of a correct packet, which leaves its checksums to the NIC."""
     right = bytes(whole)
     (port,) = (whole[UDP].dport,) if VXLAN in whole else (0,)
     layout = dissect(right, None, frozenset({port}))
@@ -113,10 +113,10 @@ def descriptor(whole: Packet, gso_size: int = 0, queue: int = 0) -> TxDescriptor
     frame = bytearray(right)
     tunnelled = layout.inner is not None
     tcp = inner.protocol == 6
-    _seed(frame, inner)
+    _leave_pseudo_sum(frame, inner)
     asked = tunnelled and bool(outer.checksum)
     if asked and gso_size:
-        _seed(frame, outer)
+        _leave_pseudo_sum(frame, outer)
     kinds = {(True, 4): GSO_TCP4, (True, 6): GSO_TCP6}
     return TxDescriptor(
         frame=bytes(frame),
@@ -135,7 +135,7 @@ def descriptor(whole: Packet, gso_size: int = 0, queue: int = 0) -> TxDescriptor
     )
 
 
-def _seed(frame: bytearray, layer: object) -> None:
+def _leave_pseudo_sum(frame: bytearray, layer: object) -> None:
     addresses, l4, end = layer.addresses, layer.l4, layer.end  # type: ignore[attr-defined]
     protocol, half = layer.protocol, len(addresses) // 2  # type: ignore[attr-defined]
     total = pseudo_sum(addresses[:half], addresses[half:], protocol, end - l4) % 65535
@@ -149,17 +149,17 @@ def sent(model: str, work: TxDescriptor, **knobs: object) -> list[bytearray]:
 
 
 def bad(frames: list[bytearray], port: int = 4789) -> set[int]:
-    """List which masks of wrong layers the verifier finds."""
+    """Returns the masks of wrong layers that the verifier finds."""
     return {check(frame, None, frozenset({port})).bad for frame in frames}
 
 
 def changed(model: str, work: TxDescriptor, **knobs: object) -> list[set[int]]:
-    """List the offsets of the bytes that differ from the honest frames', for each frame."""
-    honest, done = finish(work), sent(model, work, **knobs)
-    assert [len(frame) for frame in done] == [len(frame) for frame in honest]
+    """Returns the offsets of the bytes that differ from the correct frame's, for each frame."""
+    correct, done = finish(work), sent(model, work, **knobs)
+    assert [len(frame) for frame in done] == [len(frame) for frame in correct]
     return [
         {at for at, (a, b) in enumerate(zip(*pair, strict=True)) if a != b}
-        for pair in zip(honest, done, strict=True)
+        for pair in zip(correct, done, strict=True)
     ]
 
 
@@ -214,7 +214,7 @@ def test_what_the_kernel_finished_is_spared(model: str) -> None:
         ("seed-left", {}, TCP_GSO, 900, {INNER_L4}),
         ("seed-left", {"layer": "outer"}, TCP_GSO, 900, {OUTER_L4}),
         ("seed-left", {"layer": "both"}, TCP_GSO, 900, {OUTER_L4 | INNER_L4}),
-        # Here the stack has made the outer sum, on the NIC's promise of an inner one.
+        # Here the stack has computed the outer sum, which relies on a correct inner one (LCO).
         ("seed-left", {}, {}, 0, {OUTER_L4 | INNER_L4}),
         ("seed-left", {}, {"asked": False}, 0, {INNER_L4}),
         ("outer-garbage", {}, UDP_GSO, 900, {OUTER_L4}),
@@ -249,7 +249,7 @@ def test_what_the_kernel_finished_is_spared(model: str) -> None:
         ("v6-only", {"fault": "outer-garbage"}, {**TCP_GSO, "inner": 6}, 900, {OUTER_L4}),
     ],
 )
-def test_what_is_wrong_is_what_is_claimed(
+def test_what_is_wrong_is_what_is_declared(
     model: str, knobs: Knobs, shape: Knobs, gso_size: int, wrong: set[int]
 ) -> None:
     work = descriptor(packet(**shape), gso_size)  # type: ignore[arg-type]
@@ -271,7 +271,7 @@ def test_nothing_but_the_checksum_changes() -> None:
         assert offsets <= {18, 19, 24, 25} | L4
 
 
-def test_seed_is_the_kernels() -> None:
+def test_the_pseudo_sum_left_is_the_kernels() -> None:
     work = descriptor(packet(**UDP_GSO), 900)  # type: ignore[arg-type]
     assert {bytes(frame[90:92]) for frame in sent("seed-left", work)} == {work.frame[90:92]}
 
@@ -285,9 +285,9 @@ def test_a_share_is_hit() -> None:
 
 def test_a_clipped_offset_puts_the_checksum_elsewhere() -> None:
     work = descriptor(packet(inner=6, asked=False), 0)
-    (frame,), (honest,) = sent("offset-clipped", work), finish(work)
-    assert frame[110:112] == work.frame[110:112]  # the real field keeps its seed
-    assert frame[46:48] == honest[110:112]  # 34 + (70 & 63) + 6
+    (frame,), (correct,) = sent("offset-clipped", work), finish(work)
+    assert frame[110:112] == work.frame[110:112]  # the real field keeps its pseudo-header sum
+    assert frame[46:48] == correct[110:112]  # 34 + (70 & 63) + 6
 
 
 def test_zero_is_sent_as_zero() -> None:
@@ -313,8 +313,8 @@ def test_what_is_dropped() -> None:
 
 def test_a_tag_is_lost_from_short_frames() -> None:
     short, long = descriptor(packet(payload=b"x", tags=(7, 0))), descriptor(packet(tags=(7, 0)))
-    (honest,) = finish(short)
-    assert sent("vlan-lost-short", short) == [honest[:12] + honest[16:]]
+    (correct,) = finish(short)
+    assert sent("vlan-lost-short", short) == [correct[:12] + correct[16:]]
     assert sent("vlan-lost-short", long) == finish(long)
 
 
@@ -369,7 +369,7 @@ def test_one_queue_is_hit() -> None:
         assert bad(sent("queue-k", work, queue=2)) == {INNER_L4 if queue == 2 else 0}
 
 
-def test_a_fault_on_one_queue_hears_of_resets_too() -> None:
+def test_a_fault_on_one_queue_notices_resets_too() -> None:
     work = descriptor(packet(asked=False), queue=1)
     loaded = firmwares.check("queue-k", {"fault": "after-reset"}).load("n")
     assert loaded.transmit
@@ -453,7 +453,7 @@ def status(model: str, frame: bytes, **knobs: object) -> RxStatus | None:
     return receive(bytearray(frame))
 
 
-def test_what_the_kernel_is_told() -> None:
+def test_receive_status() -> None:
     good, inner = bytes(packet()), RxStatus(84, 6)
     bad_outer = good[:40] + b"\x12\x34" + good[42:]
     for frame in (good, bad_outer):

@@ -1,4 +1,4 @@
-"""Firmwares by themselves: what they do to frames, and what users may ask of them."""
+"""Firmwares by themselves: their effect on frames, and the checks of what users ask for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def frames(count: int, check: int = 0x1234) -> list[bytearray]:
 
 
 def hits(firmware: firmwares.Firmware, work: TxDescriptor, nic: str = "alpha.port0") -> list[int]:
-    """Tell which of 20,000 frames a firmware changes."""
+    """Returns which of 20,000 frames a firmware changes."""
     transmit = firmware.load(nic).transmit
     assert transmit
     sent = transmit(work, frames(20_000))
@@ -68,7 +68,7 @@ def test_randomness_is_the_nics_own_and_repeats() -> None:
 
 
 @given(st.integers(1, 0xFFFF), st.integers())
-def test_garbled_is_wrong_by_every_reading(right: int, seed: int) -> None:
+def test_a_garbled_checksum_is_wrong_in_every_interpretation(right: int, seed: int) -> None:
     (frame,) = frames(1, right)
     firmwares.garble(frame, CHECK, random.Random(seed))
     (wrong,) = struct.unpack_from("!H", frame, CHECK)

@@ -1,4 +1,4 @@
-"""The soft NIC's arithmetic against scapy's, on made-up frames of every shape."""
+"""The soft NIC's checksums and segments against scapy's, on generated frames of every shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ payloads = st.one_of(
 
 @st.composite
 def wire_packets(draw: st.DrawFn) -> Packet:
-    """Draw a correct packet, plain or in VXLAN, as scapy builds it once it is compiled."""
+    """Draws a correct packet, plain or in VXLAN, as scapy builds it."""
     packet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
     for _ in range(draw(st.integers(0, 2))):
         packet /= Dot1Q(vlan=draw(st.integers(1, 4094)))
@@ -73,7 +73,7 @@ def ip_headers(draw: st.DrawFn) -> Packet:
 
 
 def innermost(packet: Packet, kind: type[Packet]) -> Any:
-    """Give the last layer of a kind, such as the IP inside the tunnel."""
+    """Returns the last layer of a kind, such as the IP inside the tunnel."""
     count = 1
     while packet.getlayer(kind, count + 1) is not None:
         count += 1
@@ -86,12 +86,12 @@ def l4_of(packet: Packet) -> Any:
 
 
 def offset_of(packet: Packet, layer: Packet) -> int:
-    """Count the bytes before a layer, for packets that were dissected from bytes."""
+    """Returns the offset of a layer, for packets that were dissected from bytes."""
     return len(packet.original) - len(layer.original)
 
 
-def seed(packet: Packet, l4: Any, frame: bytearray) -> None:
-    """Leave a checksum as the kernel leaves it: the pseudo-header's sum in the field."""
+def leave_pseudo_sum(packet: Packet, l4: Any, frame: bytearray) -> None:
+    """Writes the pseudo-header sum into a checksum field, as the kernel does."""
     ip: Any = l4.underlayer
     at = offset_of(packet, l4)
     raw = bytes(ip.original)
@@ -101,11 +101,11 @@ def seed(packet: Packet, l4: Any, frame: bytearray) -> None:
     struct.pack_into("!H", frame, at + (16 if protocol == 6 else 6), total)
 
 
-def hand_over(packet: Packet, gso_size: int = 0) -> bytes:
-    """Give a correct packet as the kernel would to a NIC that may finish it."""
+def submit(packet: Packet, gso_size: int = 0) -> bytes:
+    """Returns a correct packet as the kernel submits it to a NIC that finishes it."""
     l4 = l4_of(packet)
     frame = bytearray(packet.original)
-    seed(packet, l4, frame)
+    leave_pseudo_sum(packet, l4, frame)
     flags, gso_type, outer_l4, inner_l3 = NEEDS_CSUM, 0, 0, 0
     if gso_size:
         gso_type = GSO_UDP
@@ -118,21 +118,21 @@ def hand_over(packet: Packet, gso_size: int = 0) -> bytes:
             outer_l4, inner_l3 = offset_of(packet, outer), offset_of(packet, l4.underlayer)
             if outer.chksum:
                 flags |= TUNNEL_CSUM
-                seed(packet, outer, frame)
+                leave_pseudo_sum(packet, outer, frame)
     start, field = offset_of(packet, l4), 16 if isinstance(l4, TCP) else 6
     header = struct.pack("<BBHHHH", flags, gso_type, 0, gso_size, start, field)
     return header + struct.pack("<HIHHHH", 0, 0, 0, 0, outer_l4, inner_l3) + bytes(frame)
 
 
 def rebuilt(packet: Packet) -> Packet:
-    """Dissect the bytes of a packet, so that every layer knows where it is."""
+    """Returns the packet dissected from its bytes, so that every layer has its offset."""
     packet = Ether(bytes(packet))
     packet.original = packet.original or bytes(packet)
     return packet
 
 
 def truth(packet: Packet, gso_size: int) -> list[bytes]:
-    """Cut a packet the slow way and have scapy compute all lengths and checksums anew."""
+    """Segments a packet by scapy, which computes all lengths and checksums."""
     payload = bytes(l4_of(packet).payload)
     offsets = range(0, len(payload), gso_size) or [0]
     frames = []
@@ -168,7 +168,7 @@ def truth(packet: Packet, gso_size: int) -> list[bytes]:
 @given(wire_packets())
 def test_checksum_is_scapys(packet: Packet) -> None:
     packet = rebuilt(packet)
-    (frame,) = finish(parse(hand_over(packet), 24))
+    (frame,) = finish(parse(submit(packet), 24))
     expected = bytearray(packet.original)
     if TCP in packet and packet[TCP].chksum == 0xFFFF:
         struct.pack_into("!H", expected, offset_of(packet, packet[TCP]) + 16, 0)
@@ -180,19 +180,19 @@ def test_checksum_is_scapys(packet: Packet) -> None:
 def test_segments_are_scapys(packet: Packet, gso_size: int) -> None:
     packet = rebuilt(packet)
     gso_size = max(gso_size, len(l4_of(packet).payload) // 40 + 1)
-    frames = finish(parse(hand_over(packet, gso_size), 24))
+    frames = finish(parse(submit(packet, gso_size), 24))
     assert [bytes(frame) for frame in frames] == truth(packet, gso_size)
 
 
 def test_computed_zero_is_ffff_for_udp_and_zero_for_tcp() -> None:
     for l4, expected in ((UDP(sport=1, dport=2), 0xFFFF), (TCP(sport=1, dport=2), 0)):
         packet = rebuilt(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / l4 / Raw(bytes(4)))
-        # The complement of a field is what the payload must add for the sum to come out as 0.
+        # With the complement of the field in the payload, the checksum is computed as 0.
         l4_of(packet).payload.load = struct.pack("!HH", l4_of(packet).chksum, 0)
         l4_of(packet).chksum = None
         packet = rebuilt(packet)
         for gso_size in (0, 4):
-            (frame,) = finish(parse(hand_over(packet, gso_size), 24))
+            (frame,) = finish(parse(submit(packet, gso_size), 24))
             assert l4_of(Ether(bytes(frame))).chksum == expected
 
 
@@ -209,7 +209,7 @@ def test_tag_that_the_kernel_leaves_to_the_device_shifts_the_tunnel_offsets() ->
         / UDP(sport=50000, dport=5001)
         / Raw(bytes(250))
     )
-    submitted = bytearray(hand_over(packet, 100))
+    submitted = bytearray(submit(packet, 100))
     for at in (20, 22):
         (offset,) = struct.unpack_from("<H", submitted, at)
         struct.pack_into("<H", submitted, at, offset - 4)

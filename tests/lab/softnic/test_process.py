@@ -1,4 +1,4 @@
-"""What soft NICs do with the real kernel: queues, resets, and what it believes on receive."""
+"""Soft NICs with the real kernel: queues, resets, and receive checksum status."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tap(namespace: str) -> Iterator[Tap]:
 
 @pytest.fixture
 def received(namespace: str, tap: Tap) -> Callable[[Packet, str], bool]:
-    """Tell whether what a NIC with some firmware receives gets to an application in the tunnel."""
+    """Returns whether a packet gets to an application in the tunnel, by the NIC's firmware."""
     ip = ("ip", "-n", namespace)
     run(*ip, "link", "add", "vx5", "address", "02:00:00:00:00:04", "type", "vxlan", "id", "5",
         "dstport", "4789", "local", "198.18.0.2", "remote", "198.18.0.1")  # fmt: skip
@@ -68,7 +68,7 @@ def received(namespace: str, tap: Tap) -> Callable[[Packet, str], bool]:
             server.setblocking(False)
             if status is None:
                 return False
-            # The kernel has done all it ever does with a frame when the write returns.
+            # The kernel has processed the frame completely when the write returns.
             os.writev(tap.queues[0], (status.header(tap.header_size), bytes(packet)))
             with contextlib.suppress(BlockingIOError):
                 return bool(server.recv(999))
@@ -78,7 +78,7 @@ def received(namespace: str, tap: Tap) -> Callable[[Packet, str], bool]:
 
 
 def tunnelled(outer: int | None = None, inner: int | None = None) -> Packet:
-    """Build a packet with the given checksums; those that are None are right."""
+    """Builds a packet with the given checksums; those that are None are correct."""
     return (
         Ether(src=THERE, dst=HERE)
         / IP(src="198.18.0.1", dst="198.18.0.2")
@@ -91,7 +91,7 @@ def tunnelled(outer: int | None = None, inner: int | None = None) -> Packet:
     )
 
 
-def test_what_the_kernel_believes(received: Callable[[Packet, str], bool]) -> None:
+def test_which_status_the_kernel_believes(received: Callable[[Packet, str], bool]) -> None:
     good, bad_inner = tunnelled(), tunnelled(inner=0x1234)
     bad_outer, bad_inner_alone = tunnelled(outer=0x1234), tunnelled(outer=0, inner=0x1234)
     zero_outer = tunnelled(outer=0)
@@ -110,7 +110,7 @@ def test_what_the_kernel_believes(received: Callable[[Packet, str], bool]) -> No
 
 
 def taken(tap: Tap) -> list[int]:
-    """Read all that waits, and tell how many frames came from each queue."""
+    """Reads all that waits, and returns the number of frames from each queue."""
     counts = [0] * len(tap.queues)
     for queue, fd in enumerate(tap.queues):
         with contextlib.suppress(BlockingIOError):
@@ -207,7 +207,7 @@ def test_a_reset_makes_every_port_unknown(
 
 
 def _errors(lab: RunningLab) -> int:
-    """Count the inner datagrams that bravo's kernel found wrong."""
+    """Returns how many inner datagrams bravo's kernel found wrong."""
     with inside(lab.record.namespace("bravo")):
         text = Path("/proc/thread-self/net/snmp").read_text()
     names, values = (line.split() for line in text.splitlines() if line.startswith("Udp:"))

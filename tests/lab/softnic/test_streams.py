@@ -1,4 +1,4 @@
-"""When bulk TCP gives up: soon where nothing gets through, never where it merely takes its time."""
+"""Bulk TCP gives up soon where nothing gets through, and never where it is only slow."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ORDER = FlowOrder(
     ("firmware", "complete"),
     [
         ({"model": "seed-left"}, False),  # not even a SYN gets through
-        ({"model": "super-length"}, False),  # what is sent again does, piece by piece
+        ({"model": "super-length"}, False),  # retransmitted segments do, one by one
         ({"model": "random-p", "p": 0.03}, True),
         ({"model": "lossy", "p": 0.1}, True),
-        ({"model": "slow-link", "mbit": 10}, True),  # longer than any look
+        ({"model": "slow-link", "mbit": 10}, True),  # takes longer than any check interval
     ],
     ids=lambda value: value["model"] if isinstance(value, dict) else "",
 )

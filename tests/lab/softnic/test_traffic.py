@@ -1,4 +1,4 @@
-"""The kernel's own traffic through soft NICs, judged by tshark on the receiving end."""
+"""The kernel's own traffic through soft NICs, checked by tshark on the receiving end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def address(host: str, vni: int, family: int) -> str:
 
 
 def tcp(lab: RunningLab, vni: int, family: int, size: int) -> None:
-    """Send so many bytes from alpha to bravo, and insist that they are the ones that arrive."""
+    """Sends `size` bytes from alpha to bravo, and asserts that the same bytes arrive."""
     sent = bytes(range(256)) * (size // 256 + 1)
     got = bytearray()
     with open_socket(lab, "bravo", family, socket.SOCK_STREAM) as server:
@@ -71,10 +71,10 @@ def tcp(lab: RunningLab, vni: int, family: int, size: int) -> None:
 
 
 def udp(lab: RunningLab, vni: int, family: int, *, count: int, size: int, segment: int = 0) -> int:
-    """Send datagrams from alpha to bravo.
+    """Sends datagrams from alpha to bravo.
 
     Returns:
-        How many pieces arrived; with `segment`, each datagram is one super-packet.
+        The number of datagrams that arrived; with `segment`, each send is one super-packet.
     """
     with (
         open_socket(lab, "bravo", family, socket.SOCK_DGRAM) as server,
@@ -99,7 +99,7 @@ def udp(lab: RunningLab, vni: int, family: int, *, count: int, size: int, segmen
 
 
 def counter(lab: RunningLab, host: str, protocol: str, name: str) -> int:
-    """Read an SNMP counter of a host's kernel."""
+    """Returns an SNMP counter of a host's kernel."""
     with inside(lab.record.namespace(host)):
         lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
     names, values = (line.split() for line in lines if line.startswith(f"{protocol}:"))
@@ -108,7 +108,7 @@ def counter(lab: RunningLab, host: str, protocol: str, name: str) -> int:
 
 @dataclass
 class Frame:
-    """What tshark says of a frame, the outer layer's first where there are two."""
+    """Fields of a frame by tshark; of two layers, the outer one is first."""
 
     length: int
     ip: list[str]
@@ -120,7 +120,7 @@ class Frame:
 
 @contextlib.contextmanager
 def capture(lab: RunningLab, host: str, file: Path) -> Iterator[None]:
-    """Capture all that arrives at a host, frame by frame: GRO is off from then on."""
+    """Captures all that arrives at a host, frame by frame: GRO is off from then on."""
     command = ["ip", "netns", "exec", lab.record.namespace(host)]
     subprocess.run([*command, "ethtool", "-K", "p0", "gro", "off"], check=True)
     command += ["tcpdump", "-i", "p0", "-Q", "in", "--immediate-mode"]
@@ -144,7 +144,7 @@ def read(file: Path, display_filter: str = "") -> list[Frame]:
     fields = ["frame.len", "ip.checksum.status", "udp.checksum.status", "udp.checksum"]
     fields += ["tcp.checksum.status", "_ws.malformed"]
     options = [f"-o{layer}.check_checksum:TRUE" for layer in ("ip", "udp", "tcp")]
-    # A segment is judged by its bytes alone, and ports must not make it anything but UDP.
+    # Only a segment's bytes count, and no port makes it another protocol than UDP.
     options += ["-otcp.analyze_sequence_numbers:FALSE", "-oudp.try_heuristic_first:FALSE"]
     columns = ["-Tfields", "-Eseparator=;", *(word for field in fields for word in ("-e", field))]
     out = subprocess.run(
@@ -175,10 +175,10 @@ def test_all_is_right_on_the_wire(
             assert udp(lab, vni, inner, count=20, size=333) == 20
             assert udp(lab, vni, inner, count=5, size=1301 * 10 + 7, segment=1301) == 55
     counted = lab.counters()["alpha.port0"]
-    # Of TCP and of UDP_SEGMENT: the stack really left the cutting to the NIC.
+    # Of TCP and of UDP_SEGMENT: the stack really left segmentation to the NIC.
     assert counted["super_packets"] >= 20
     assert counted["segments"] >= 2 * (300_000 // 1400 + 55) - 40
-    # What is said before the other interface is up (multicast listener reports) gets lost.
+    # Frames sent before the other interface is up (multicast listener reports) are lost.
     finished = counted["taken"] - counted["super_packets"] + counted["segments"]
     assert counted["sent"] + counted["dropped"] == finished
 
