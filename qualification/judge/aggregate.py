@@ -1,10 +1,10 @@
-"""What a pair's cells exclude together. Pure."""
+"""What the passing cells of a pair exclude together. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qualification.judge.culprit.failure_conditions import settled, used
+from qualification.judge.culprit.used_features import evidence_key, used
 
 from .result_row import CellRow
 from .statistics import rate
@@ -14,7 +14,7 @@ _FINE = {Verdict.PASS, Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED}
 
 
 def excludes(rows: Sequence[CellRow], driver: str, confidence: float) -> str | None:
-    """The claim of a pair of which no cell fails, in a sentence; None of any other.
+    """Returns a sentence with the rates that a pair excludes; None where a cell did not pass.
 
     Each cell excludes its rate on its own; N such claims are wrong N times as often. Two claims
     hold for all of them together: no wrong frame among the frames of all cells bounds their mean
@@ -24,13 +24,14 @@ def excludes(rows: Sequence[CellRow], driver: str, confidence: float) -> str | N
     Args:
         rows: The cells of one pair.
         driver: The DUT's driver.
-        confidence: With which it is claimed, such as 0.999.
+        confidence: Confidence of the claims, for example 0.999.
     """
     if any(row.verdict not in _FINE for row in rows):
         return None
     passed = [row for row in rows if row.verdict is Verdict.PASS and used(row, driver)]
-    cells = list({settled(row, driver): row for row in passed}.values())  # evidence counts once
-    if len(cells) < 2:  # one cell's own sentence says as much
+    # Evidence that several cells share counts once.
+    cells = list({evidence_key(row, driver): row for row in passed}.values())
+    if len(cells) < 2:  # the reason of a single cell says as much
         return None
     frames = sum(row.frames for row in cells)
     together = rate(0, frames, confidence).high

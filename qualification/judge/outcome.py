@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qualification.judge.culprit.findings import Observation, observe
+from qualification.judge.culprit.findings import Observation, observation_of
 from qualification.plan.cells import TAGGED, Cell
 
 from .controls import ControlResult, distrusted
@@ -35,7 +35,7 @@ class Outcome:
     @property
     def observation(self) -> Observation:
         """What it tells a search for the culprit."""
-        return observe(self.cell, self.judgement, self.evidence, blames_nic=self.blames_nic)
+        return observation_of(self.cell, self.judgement, self.evidence, blames_nic=self.blames_nic)
 
     @property
     def doubtful(self) -> bool:

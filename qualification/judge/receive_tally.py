@@ -1,8 +1,7 @@
-"""What became of frames that were received, added up. Pure."""
+"""Adds up what the receiver saw of the frames of a receive test. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,19 +9,21 @@ from functools import cached_property
 from qualification.messages.receive import ReceiveResult, ShapeResult
 from qualification.wire.crafted.receive_tests import REFERENCE
 
+from .statistics import binomial_tail
+
 _CHANCE = 1e-6
-"""Of frames of one shape to be lost among others, below which it is the shape that is refused."""
+"""Probability of losing so many frames of one shape by chance, below which the shape is refused."""
 
 
 @dataclass(frozen=True)
 class ReceiveTally:
-    """What is to be said of bursts that arrived.
+    """The sums over the bursts of a receive test.
 
     Attributes:
-        tallies: Of all of them, by shape and by what was wrong.
-        strangers: Datagrams that nobody has sent.
-        drops: Frames that captures lost.
-        counters: Those that moved.
+        tallies: Results by shape and by the layers that were wrong.
+        strangers: Datagrams that were delivered and never sent.
+        drops: Frames that the captures lost.
+        counters: Names of the counters that moved.
     """
 
     tallies: tuple[ShapeResult, ...]
@@ -32,80 +33,87 @@ class ReceiveTally:
 
     @cached_property
     def right(self) -> tuple[ShapeResult, ...]:
-        """The tallies of right frames."""
+        """Results of right frames."""
         return tuple(t for t in self.tallies if not t.wrong and t.shape != REFERENCE)
 
     @cached_property
     def wrong(self) -> tuple[ShapeResult, ...]:
-        """The tallies of wrong ones."""
+        """Results of wrong frames."""
         return tuple(tally for tally in self.tallies if tally.wrong)
 
     @property
     def frames(self) -> int:
-        """Frames sent of which it is known what is due."""
+        """Number of frames sent, without the reference frames, which no application gets."""
         return sum(tally.frames for tally in (*self.right, *self.wrong))
 
     @cached_property
     def accepted(self) -> tuple[ShapeResult, ...]:
-        """Wrong frames of which some were delivered."""
+        """Results of wrong frames of which some were delivered: false accepts."""
         return tuple(tally for tally in self.wrong if tally.delivered)
 
     @property
     def altered(self) -> int:
-        """Frames in whose place something else was delivered."""
+        """Number of datagrams and segments that were delivered with other bytes than were sent."""
         return sum(tally.altered for tally in self.tallies) + self.strangers
 
     @property
     def csum_valid(self) -> int:
-        """Right frames that came marked as checked already, or as in no need of it."""
+        """Number of right frames that the capture saw with TP_STATUS_CSUM_VALID or _CSUMNOTREADY."""
         return sum(max(tally.csum_valid, tally.csum_not_ready) for tally in self.right)
 
     @property
     def missing(self) -> int:
-        """Right frames that neither a capture nor an application has seen."""
+        """Number of right frames that neither a capture nor an application has seen."""
         return sum(map(missing_of, self.right))
 
     @cached_property
     def refused(self) -> tuple[ShapeResult, ...]:
-        """Right frames that are missing for their shape: with what others lose it is no chance."""
+        """Results of right shapes that miss more frames than the loss of the others explains."""
         return tuple(tally for tally in self.right if self._singled_out(tally))
 
     def _singled_out(self, tally: ShapeResult) -> bool:
         missing = missing_of(tally)
         others = [t for t in self.tallies if not t.wrong and t.shape != tally.shape]
-        # Those refused for their own shape say nothing of how many are lost. The reference is left
-        # where a NIC refuses all of them.
-        some = [other for other in others if missing_of(other) * 2 < other.frames]
-        lost = sum(map(missing_of, some))
-        frames = sum(other.frames for other in some)
+        # Shapes that are refused themselves say nothing about the loss of the path. The reference
+        # is left where a NIC refuses all of them.
+        arriving = [other for other in others if missing_of(other) * 2 < other.frames]
+        lost = sum(map(missing_of, arriving))
+        frames = sum(other.frames for other in arriving)
         if not missing or not frames:
             return False
-        return _tail(missing, tally.frames, (lost + 1) / (frames + 2)) < _CHANCE
+        return binomial_tail(missing, tally.frames, (lost + 1) / (frames + 2)) < _CHANCE
 
     @property
     def withheld(self) -> int:
-        """Right frames that the kernel got and no application did."""
+        """Number of right frames that the kernel received and no application got."""
         return sum(max(0, tally.captured - tally.delivered - tally.altered) for tally in self.right)
 
 
-def receive_tally(arrived: Iterable[ReceiveResult]) -> ReceiveTally:
-    """Adds bursts up."""
+def receive_tally(results: Iterable[ReceiveResult]) -> ReceiveTally:
+    """Returns the sums over bursts.
+
+    Args:
+        results: The receiver's results, one for each burst.
+    """
     sums: dict[tuple[str, tuple[str, ...]], ShapeResult] = {}
-    some = tuple(arrived)
-    for burst in some:
+    bursts = tuple(results)
+    for burst in bursts:
         for tally in burst.tallies:
             key = tally.shape, tally.wrong
             sums[key] = _added(sums[key], tally) if key in sums else tally
     return ReceiveTally(
         tuple(sums.values()),
-        sum(burst.strangers for burst in some),
-        sum(burst.drops for burst in some),
-        frozenset(name for burst in some for name in burst.counters),
+        sum(burst.strangers for burst in bursts),
+        sum(burst.drops for burst in bursts),
+        frozenset(name for burst in bursts for name in burst.counters),
     )
 
 
 def missing_of(tally: ShapeResult) -> int:
-    """Frames that nothing has seen: what was merged on receipt shows by being delivered."""
+    """Returns the number of frames that neither a capture nor an application has seen.
+
+    Frames that GRO merged are not captured one by one, but their payload is delivered.
+    """
     return max(0, tally.frames - max(tally.captured, tally.delivered + tally.altered))
 
 
@@ -120,9 +128,3 @@ def _added(one: ShapeResult, other: ShapeResult) -> ShapeResult:
         one.csum_valid + other.csum_valid,
         one.csum_not_ready + other.csum_not_ready,
     )
-
-
-def _tail(least: int, of: int, chance: float) -> float:
-    """Bound on the probability of at least so many hits, by the union of all choices."""
-    choices = math.lgamma(of + 1) - math.lgamma(least + 1) - math.lgamma(of - least + 1)
-    return math.exp(min(0.0, choices + least * math.log(chance)))

@@ -134,19 +134,19 @@ class Flow:
             Some of "checksum" and "segmentation".
         """
         work = set()
-        if on & self.summed_by:
+        if on & self.checksummed_by:
             work.add("checksum")
-        if self.segmentation and self.cut_by <= on:
+        if self.segmentation and self.segmented_by <= on:
             work.add("segmentation")
         return frozenset(work)
 
     @property
-    def summed_by(self) -> frozenset[str]:
+    def checksummed_by(self) -> frozenset[str]:
         """Features any of which has the hardware fill in the innermost checksum."""
         return frozenset({CSUM, CSUM4 if self.inner == 4 else CSUM6})
 
     @property
-    def cut_by(self) -> frozenset[str]:
+    def segmented_by(self) -> frozenset[str]:
         """Features all of which the hardware needs to cut its super-packets."""
         cutter = USO if self.l4 == "udp" else TSO if self.inner == 4 else TSO6
         tunnel = {TNL_CSUM if self.outer_checksum else TNL} if self.tunnel else set()

@@ -1,1 +1,1 @@
-"""The smallest culprit: the fewest features whose turning off heals a flow. Pure."""
+"""Finds the fewest features whose turning off heals the failing flows of a pair. Pure."""

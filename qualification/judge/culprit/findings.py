@@ -1,4 +1,4 @@
-"""What is said of a pair's failing cells: culprits, what shows them, and what is safe. Pure."""
+"""What is reported of a pair's failing cells: culprits, their proofs, and the mitigation. Pure."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 
-from .search import Removal
+from .search import FeaturesOff
 
 Device = Literal["nic", "vxlan"]
 
-OUTER_CHECKSUM: Mapping[int, Removal] = {4: ("udpcsum",), 6: ("noudp6zerocsumtx",)}
-"""What asks a VXLAN device for outer checksums, by the outer family, as `ip link` calls it."""
+OUTER_CHECKSUM: Mapping[int, FeaturesOff] = {4: ("udpcsum",), 6: ("noudp6zerocsumtx",)}
+"""The option of `ip link` by which a VXLAN device sends outer checksums, by the outer family."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """How a cell came out, as far as culprits are concerned.
+    """How a cell came out, as far as the search for culprits is concerned.
 
     Attributes:
         cell: The cell.
         verdict: Its verdict.
         failing: Whether it speaks against the NIC; None where it says neither yes nor no.
-        wrong: Frames that were wrong or lost, had a checksum unasked, or whose payload was wrong.
+        wrong: Frames that were wrong or lost, had an outer checksum that was not asked for, or
+            carried a wrong payload.
         frames: Frames among which they were.
     """
 
@@ -38,16 +39,16 @@ class Observation:
     frames: int
 
 
-def observe(
+def observation_of(
     cell: Cell, judgement: Judgement, evidence: Evidence | None, *, blames_nic: bool
 ) -> Observation:
-    """What a judged cell says.
+    """Returns the observation that a judged cell is for a search.
 
     Args:
         cell: The cell.
         judgement: Its verdict.
-        evidence: What that rests on.
-        blames_nic: It speaks against the NIC. A LOSS on a path that loses frames of itself
+        evidence: What the verdict rests on.
+        blames_nic: Whether it speaks against the NIC. A LOSS on a path that loses frames itself
             does not, and says nothing about features either.
     """
     failing = True if blames_nic else False if judgement.verdict is Verdict.PASS else None
@@ -62,14 +63,14 @@ def observe(
 
 @dataclass(frozen=True)
 class Proof:
-    """Runs with just the culprit off, and with it back on.
+    """Runs with only the culprit off, and with it on again.
 
     Attributes:
         cell: Id of the cell that failed, and failed again.
-        off_frames: Frames judged with it off, none of them wrong.
-        on_frames: Frames judged with it back on.
-        on_wrong: Wrong ones among these.
-        chance: Probability of a difference like that if there were none (Fisher's exact test).
+        off_frames: Frames judged with the culprit off, none of them wrong.
+        on_frames: Frames judged with it on again.
+        on_wrong: Wrong frames among these.
+        chance: Probability of such a difference where there is none (Fisher's exact test).
     """
 
     cell: str
@@ -81,18 +82,18 @@ class Proof:
 
 @dataclass(frozen=True)
 class CulpritGroup:
-    """Failing cells that have one thing in common.
+    """Failing cells that share a culprit, or the reason why none is known.
 
     Attributes:
         off: The fewest features whose turning off heals them; empty where none is known.
-        device: Where: on the NIC, or on the VXLAN device (`OUTER_CHECKSUM`).
+        device: The device of these features: the NIC, or the VXLAN device (`OUTER_CHECKSUM`).
         cells: Ids of the cells.
-        flows: How many flows they are.
-        proof: The runs that show it, of one of the flows; None where none is known.
+        flows: Number of flows of these cells.
+        proof: The runs that prove it, of one of the flows; None where no culprit is known.
         reason: A sentence for people.
     """
 
-    off: Removal
+    off: FeaturesOff
     device: Device
     cells: tuple[str, ...]
     flows: int
@@ -102,52 +103,52 @@ class CulpritGroup:
 
 @dataclass(frozen=True)
 class Mitigation:
-    """What makes a pair safe at the least cost.
+    """The features to turn off so that a pair is safe and most features are left on.
 
     Attributes:
         off: Features of the DUT to turn off.
-        on: Those that can be left on.
-        healed: Failing flows that are clean then, each as seen in a run.
-        failing: Failing flows in all; the others no feature of the NIC heals for certain.
+        on: Features that can be left on.
+        healed: Number of failing flows that are clean then, each as seen in a run.
+        failing: Number of failing flows. No feature of the NIC is sure to heal the others.
     """
 
-    off: Removal
-    on: Removal
+    off: FeaturesOff
+    on: FeaturesOff
     healed: int
     failing: int
 
 
 @dataclass(frozen=True)
 class CulpritFindings:
-    """What came of a pair's failing cells.
+    """The result of the search for the culprits of a pair.
 
     Attributes:
         pair: Name of the pair.
         culprits: For each failing cell whose culprit is known, its id and the features.
         findings: Groups of failing cells.
         mitigation: The largest safe set, if there is one.
-        runs: Cells that were run for it.
+        runs: Number of cells that were run for it.
     """
 
     pair: str
-    culprits: dict[str, Removal]
+    culprits: dict[str, FeaturesOff]
     findings: tuple[CulpritGroup, ...]
     mitigation: Mitigation | None
     runs: int
 
 
 def merged(one: CulpritFindings, other: CulpritFindings) -> CulpritFindings:
-    """What came of two searches on a pair, over features that do not depend on each other."""
+    """Returns the results of two searches on a pair, over features independent of each other."""
     safe = [found.mitigation for found in (one, other) if found.mitigation]
     return CulpritFindings(
         one.pair,
         {**one.culprits, **other.culprits},
         one.findings + other.findings,
         Mitigation(
-            tuple(name for some in safe for name in some.off),
-            tuple(name for some in safe for name in some.on),
-            sum(some.healed for some in safe),
-            sum(some.failing for some in safe),
+            tuple(name for mitigation in safe for name in mitigation.off),
+            tuple(name for mitigation in safe for name in mitigation.on),
+            sum(mitigation.healed for mitigation in safe),
+            sum(mitigation.failing for mitigation in safe),
         )
         if safe
         else None,
@@ -156,11 +157,15 @@ def merged(one: CulpritFindings, other: CulpritFindings) -> CulpritFindings:
 
 
 def explained(row: CellRow, findings: CulpritFindings | None) -> CellRow:
-    """A row with its culprit, where that is known."""
+    """Returns a row with its culprit, where that is known."""
     culprit = findings.culprits.get(row.id) if findings else None
     return row if culprit is None else replace(row, culprit=list(culprit))
 
 
 def mitigations(found: Iterable[CulpritFindings]) -> dict[str, list[str]]:
-    """What to turn off on each pair's DUT, where that is known: kernel names by pair."""
+    """Returns the features to turn off on each pair's DUT, where they are known.
+
+    Returns:
+        Kernel names of the features, by pair.
+    """
     return {one.pair: list(one.mitigation.off) for one in found if one.mitigation}

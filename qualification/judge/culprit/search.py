@@ -1,13 +1,13 @@
-"""The smallest culprit: the fewest features whose turning off heals a flow. Pure.
+"""Searches for the fewest features whose turning off heals a flow. Pure.
 
 Delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE
 TSE 28(2), 2002) over the feature table: the circumstances are features to turn off, and a test
-asks whether the flow is healed. `ddmin` finds a set of which every member is needed; whether there
-is a smaller or a milder one is then asked of those few that what is known has not ruled out.
+asks whether the flow is healed. `ddmin` finds a set of which every member is needed. Whether there
+is a smaller set, or one that leaves more on, is then asked only of sets that are not ruled out yet.
 
-A set stands here for what it settles to (`FeatureSpace.settle`): turning `csum` off takes TSO along
-with it. What counts as turned off is what was asked for, so that is one feature; what it takes
-along makes it the harsher remedy among others of one feature.
+A set is represented by what it settles to (`FeatureSpace.settle`): turning `csum` off takes TSO
+along with it. The number of features turned off counts those that were asked for, so that is one
+feature. What it takes along makes it the worse choice among others of one feature.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from qualification.plan.features import RULES, FeatureSpace, OffloadSet
 Settled = frozenset[str]
 """Kernel names of features, settled."""
 
-Fails = Callable[[OffloadSet], bool | None]
-"""Whether a flow fails under an offload set; None where that cannot be judged."""
+Probe = Callable[[OffloadSet], bool | None]
+"""Returns whether a flow fails under an offload set; None where that cannot be judged."""
 
-Removal = tuple[str, ...]
+FeaturesOff = tuple[str, ...]
 """Kernel names of the features to turn off, in the table's order."""
 
 
 class Knowledge:
-    """Whether one flow fails, by offload set: what was seen, what follows, what has to be asked.
+    """Whether one flow fails, by offload set: what was observed, what follows, what is to be asked.
 
-    What follows rests on faults being set off by features that are on: a set that contains a
-    failing one fails, and within a failing set what is contained in a clean one is clean. That is
-    presumed, to ask less; nothing is claimed on it (`qualification.judge.investigation` proves).
+    What follows rests on the assumption that faults are triggered by features that are on: a set
+    that contains a failing one fails, and within a failing set each part of a clean one is clean.
+    This saves runs. No claim rests on it: `qualification.judge.culprit.investigation` proves.
 
     Args:
-        space: What the NIC lets us vary.
+        space: The features that the NIC lets us vary.
         seen: What is known already; answers are added to it.
-        ask: Asked about a set at most once.
+        ask: Asked about each set at most once.
     """
 
     def __init__(
-        self, space: FeatureSpace, seen: MutableMapping[Settled, bool | None], ask: Fails
+        self, space: FeatureSpace, seen: MutableMapping[Settled, bool | None], ask: Probe
     ) -> None:
         self._space, self._seen, self._ask = space, seen, ask
 
     def presumed(self, on: Settled, top: Settled) -> bool | None:
-        """Whether it fails under a set, as far as that is known or follows.
+        """Returns whether the flow fails under a set, as far as that is known or follows.
 
         Args:
             on: The set.
@@ -61,43 +61,43 @@ class Knowledge:
             return False
         return None
 
-    def found(self, on: Settled) -> bool | None:
-        """Whether it was seen to fail under a set; asked where that is not known."""
+    def observed(self, on: Settled) -> bool | None:
+        """Returns whether the flow was seen to fail under a set, and asks where it was not run."""
         if on not in self._seen:
             self._seen[on] = self._ask(OffloadSet(on & self._space.switchable, self._space))
         return self._seen[on]
 
-    def fails(self, on: Settled, top: Settled) -> bool | None:
-        """What is presumed, or else found."""
+    def failing(self, on: Settled, top: Settled) -> bool | None:
+        """Returns what is presumed of a set, or else what is observed."""
         presumed = self.presumed(on, top)
-        return self.found(on) if presumed is None else presumed
+        return self.observed(on) if presumed is None else presumed
 
 
 def smallest(
-    space: FeatureSpace, top: Settled, knowledge: Knowledge, hints: Sequence[Removal] = ()
-) -> tuple[Removal, ...]:
-    """The fewest features whose turning off heals, and of these the ones that leave most on.
+    space: FeatureSpace, top: Settled, knowledge: Knowledge, hints: Sequence[FeaturesOff] = ()
+) -> tuple[FeaturesOff, ...]:
+    """Finds the fewest features whose turning off heals, and of these the ones that leave most on.
 
     Args:
-        space: What the NIC lets us vary.
+        space: The features that the NIC lets us vary.
         top: The failing set, settled.
-        knowledge: Of the flow.
-        hints: What has healed other flows. Where one of them heals this one, its equals are not
-            asked for.
+        knowledge: What is known of the flow.
+        hints: What has healed other flows. Where one of them heals this flow, sets of the same rank
+            are not asked for.
 
     Returns:
         All that are equally good, in the table's order; none where nothing heals. They are
-        presumed to heal, if not seen to; with less than they turn off it fails, as far as that
+        presumed to heal, if not seen to. With fewer features off the flow fails, as far as that
         could be judged.
     """
     ways = _ways(space, top, lambda way: (len(way.off), -len(way.left)))
 
-    def heals(off: Removal) -> bool:
-        return knowledge.fails(space.settle(top - set(off)), top) is False
+    def heals(off: FeaturesOff) -> bool:
+        return knowledge.failing(space.settle(top - set(off)), top) is False
 
     if not ways:
         return ()
-    # From what is known to heal already, else from everything there is to turn off.
+    # Start from what is known to heal already, else from everything that can be turned off.
     hint = next((off for off in hints if top.issuperset(off) and heals(off)), None)
     known = (way.off for way in ways if knowledge.presumed(way.left, top) is False)
     start = hint or next(known, ways[-1].off)
@@ -106,7 +106,7 @@ def smallest(
         reduced = ddmin(start, heals)
         bound = next(way.rank for way in ways if way.off == reduced)
     hinted = bound if hint else ()
-    found: list[Removal] = []
+    found: list[FeaturesOff] = []
     for way in ways:
         if way.rank > bound:
             break
@@ -118,13 +118,15 @@ def smallest(
     return tuple(found)
 
 
-def largest(space: FeatureSpace, top: Settled, heals: Callable[[Settled], bool]) -> Removal | None:
-    """What to turn off so that all is well and most is left on; of equals the fewest.
+def largest(
+    space: FeatureSpace, top: Settled, heals: Callable[[Settled], bool]
+) -> FeaturesOff | None:
+    """Finds what to turn off so that everything passes and most is left on; of equals the fewest.
 
     Args:
-        space: What the NIC lets us vary.
+        space: The features that the NIC lets us vary.
         top: Everything on, settled.
-        heals: Whether all is well under a part of it, settled.
+        heals: Returns whether everything passes under a part of it, settled.
     """
     if heals(top):
         return ()
@@ -132,14 +134,14 @@ def largest(space: FeatureSpace, top: Settled, heals: Callable[[Settled], bool])
     return next((way.off for way in ways if heals(way.left)), None)
 
 
-def ddmin(items: Removal, heals: Callable[[Removal], bool]) -> Removal:
-    """A part of some features that still heals, and does not with any one of them less.
+def ddmin(items: FeaturesOff, heals: Callable[[FeaturesOff], bool]) -> FeaturesOff:
+    """Reduces features to a part that still heals, and does not with any one of them less.
 
     The minimising delta debugging algorithm of Zeller and Hildebrandt, figure 3.
 
     Args:
-        items: They heal, all together.
-        heals: Whether some of them do.
+        items: Features that heal, all together.
+        heals: Returns whether some of them heal.
     """
     parts = 2
     while len(items) > 1:
@@ -159,15 +161,15 @@ def ddmin(items: Removal, heals: Callable[[Removal], bool]) -> Removal:
 
 @dataclass(frozen=True)
 class _Way:
-    """Features to turn off, what is left on then, and how good that is: less is better."""
+    """Features to turn off, what is left on then, and the rank: the lowest is the best."""
 
-    off: Removal
+    off: FeaturesOff
     left: Settled
     rank: tuple[int, ...] = ()
 
 
 def _ways(space: FeatureSpace, top: Settled, rank: Callable[[_Way], tuple[int, ...]]) -> list[_Way]:
-    """Every way to turn something off, the best first; of equals the first in the table."""
+    """Returns every way to turn something off, the best first; of equals the first in the table."""
     names = [name for name in RULES if name in top & space.switchable]
     ways = [
         _Way(off, space.settle(top - set(off)))

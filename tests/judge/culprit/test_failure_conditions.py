@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from qualification.judge.aggregate import excludes
-from qualification.judge.culprit.failure_conditions import separates, used
+from qualification.judge.culprit.failure_conditions import separates
+from qualification.judge.culprit.used_features import used
 from qualification.judge.evidence import Evidence
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.sequential import still_wanted
@@ -23,7 +24,7 @@ V = Verdict
 
 
 def matrix(verdict: Callable[[CellRow], Verdict]) -> list[CellRow]:
-    """A quick plan on all flows, each cell judged as told."""
+    """A quick plan on all flows, each cell with the verdict that the function gives it."""
     rows = []
     for offloads in offload_sets(SPACE, "quick"):
         for flow in bulk_flows(frozenset({4, 6}), 4789):

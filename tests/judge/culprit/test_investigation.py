@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.judge.culprit.cell_results import CellResults, Purpose
-from qualification.judge.culprit.findings import CulpritFindings, Observation, merged, observe
+from qualification.judge.culprit.findings import CulpritFindings, Observation, merged, observation_of
 from qualification.judge.culprit.investigation import Investigation
 from qualification.judge.culprit.search import Settled
 from qualification.judge.evidence import Burst, Evidence
@@ -139,7 +139,7 @@ def test_nothing_failed() -> None:
 
 def test_what_the_path_loses_has_no_culprit_among_features() -> None:
     """A LOSS that does not speak against the NIC is no failing cell."""
-    loss = observe(ALL_ON[0], Judgement(Verdict.LOSS, "", 9, 0, 3), None, blames_nic=False)
+    loss = observation_of(ALL_ON[0], Judgement(Verdict.LOSS, "", 9, 0, 3), None, blames_nic=False)
     found = Investigation(
         CellResults("x", SOFT, [loss], FLOWS, Lab(incident).run), 0.999
     ).conclude()
@@ -291,7 +291,7 @@ def burst(submitted: int, frames: int, bad: int = 0, corrupt: int = 0, unasked: 
 )
 def test_wrong_frames(one: Burst, verdict: Verdict, wrong: int, frames: int) -> None:
     evidence = Evidence({CSUM: True}, bursts=(one,))
-    made = observe(ALL_ON[0], Judgement(verdict, "", 80), evidence, blames_nic=True)
+    made = observation_of(ALL_ON[0], Judgement(verdict, "", 80), evidence, blames_nic=True)
     assert (made.failing, made.wrong, made.frames) == (True, wrong, frames)
 
 
@@ -356,8 +356,8 @@ def test_whatever_a_nic_does_nothing_unproved_is_claimed(
     cells = {cell.id: cell for cell in plan_cells("x", SOFT, flows, (), "quick")}
     failing = {id_ for id_, cell in cells.items() if lab.cell(cell).failing}
     assert set(found.culprits) <= failing
-    told = [id_ for finding in found.findings for id_ in finding.cells]
-    assert sorted(told) == sorted(failing), "each failing cell is told of once"
+    grouped = [id_ for finding in found.findings for id_ in finding.cells]
+    assert sorted(grouped) == sorted(failing), "each failing cell is in one group"
     assert found.runs == len(lab.ran) <= 120
     for finding in found.findings:
         assert (finding.proof is None) == (finding.off == ())
@@ -381,7 +381,7 @@ def test_whatever_a_nic_does_nothing_unproved_is_claimed(
 
 
 @pytest.mark.parametrize("fixed", [frozenset[str](), frozenset({RX_CSUM})])
-def test_what_is_received_heals_where_the_nic_may_be_told_not_to_look(
+def test_what_is_received_heals_with_rx_checksum_off(
     fixed: frozenset[str],
 ) -> None:
     space = FeatureSpace(frozenset({RX_CSUM, GRO}) - fixed, fixed)

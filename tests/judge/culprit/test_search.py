@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualification.judge.culprit.search import Knowledge, Removal, Settled, ddmin, largest, smallest
+from qualification.judge.culprit.search import Knowledge, FeaturesOff, Settled, ddmin, largest, smallest
 from qualification.plan.features import (
     CSUM,
     CSUM4,
@@ -39,19 +39,19 @@ class Asked:
     def __init__(self, space: FeatureSpace, terms: Terms) -> None:
         self.space, self.terms, self.sets = space, terms, list[Settled]()
 
-    def fails(self, on: Settled) -> bool:
+    def failing(self, on: Settled) -> bool:
         return any(term <= on for term in self.terms)
 
     def __call__(self, offloads: OffloadSet) -> bool:
         on = self.space.settle(offloads.on)
         assert on not in self.sets, "asked twice"
         self.sets.append(on)
-        return self.fails(on)
+        return self.failing(on)
 
 
 def search(
     asked: Asked, known: dict[Settled, bool | None] | None = None
-) -> tuple[tuple[Removal, ...], list[Settled]]:
+) -> tuple[tuple[FeaturesOff, ...], list[Settled]]:
     space = asked.space
     top = space.settle(space.switchable)
     found = smallest(space, top, Knowledge(space, {top: True, **(known or {})}, asked))
@@ -62,10 +62,10 @@ def singles(space: FeatureSpace, asked: Asked) -> dict[Settled, bool | None]:
     """What the quick plan has shown."""
     top = space.settle(space.switchable)
     sets = [space.settle(())] + [space.settle(top - {name}) for name in top]
-    return {on: asked.fails(on) for on in sets}
+    return {on: asked.failing(on) for on in sets}
 
 
-def everything_off(space: FeatureSpace) -> list[tuple[Removal, Settled]]:
+def everything_off(space: FeatureSpace) -> list[tuple[FeaturesOff, Settled]]:
     top = space.settle(space.switchable)
     names = [rule.name for rule in VARIED if rule.name in space.switchable]
     return [
@@ -98,7 +98,7 @@ def monotone(draw: st.DrawFn) -> Asked:
         (FIXED, {CSUM, USO}, ((USO,),)),
     ],
 )
-def test_one_feature(space: FeatureSpace, term: set[str], culprits: tuple[Removal, ...]) -> None:
+def test_one_feature(space: FeatureSpace, term: set[str], culprits: tuple[FeaturesOff, ...]) -> None:
     asked = Asked(space, (frozenset(term),))
     assert search(asked)[0] == culprits
     again = Asked(space, (frozenset(term),))
@@ -161,7 +161,7 @@ def test_the_fewest_and_of_these_the_mildest(asked: Asked, planned: bool) -> Non
     space, top = asked.space, asked.space.settle(asked.space.switchable)
     found, sets = search(asked, singles(space, asked) if planned else None)
     healing = [
-        (len(o), -len(left), o) for o, left in everything_off(space) if not asked.fails(left)
+        (len(o), -len(left), o) for o, left in everything_off(space) if not asked.failing(left)
     ]
     if not healing:
         assert found == ()
@@ -170,19 +170,19 @@ def test_the_fewest_and_of_these_the_mildest(asked: Asked, planned: bool) -> Non
     assert list(found) == [off for size, left, off in healing if (size, left) == best]
     for off in found:
         for name in off:  # put back
-            assert asked.fails(space.settle(top - (set(off) - {name})))
+            assert asked.failing(space.settle(top - (set(off) - {name})))
     assert len(sets) <= len(top) ** 2
 
 
 @given(monotone())
 def test_the_largest_safe_set(asked: Asked) -> None:
     space, top = asked.space, asked.space.settle(asked.space.switchable)
-    off = largest(space, top, lambda on: not asked.fails(on))
+    off = largest(space, top, lambda on: not asked.failing(on))
     healing = [
-        (-len(left), len(o), o) for o, left in everything_off(space) if not asked.fails(left)
+        (-len(left), len(o), o) for o, left in everything_off(space) if not asked.failing(left)
     ]
     assert off == (
-        () if not asked.fails(top) else min(healing, key=lambda r: r[:2])[2] if healing else None
+        () if not asked.failing(top) else min(healing, key=lambda r: r[:2])[2] if healing else None
     )
 
 
@@ -213,7 +213,7 @@ def test_ddmin(needed: set[int], more: int) -> None:
 def test_ddmin_finds_what_no_single_one_can_leave() -> None:
     """Not monotone: 1-minimal all the same."""
 
-    def heals(some: Removal) -> bool:
+    def heals(some: FeaturesOff) -> bool:
         return len(some) % 3 == 0
 
     reduced = ddmin(tuple("abcdefghi"), heals)
