@@ -1,1 +1,1 @@
-"""Evidence -> verdict. Pure: a stored run can be judged again."""
+"""From evidence to verdicts. Pure, so that a stored run can be judged again."""

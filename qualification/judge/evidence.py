@@ -1,4 +1,4 @@
-"""What a verdict is computed from: all of it, and nothing else. Stored, it can be judged again."""
+"""Everything that a verdict is computed from. A stored run keeps it and can be judged again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from qualification.messages.bursts import Received, Sent
 from qualification.messages.receive import ReceiveResult
 
-_ROOM = ("link.rx_missed_errors", "link.rx_over_errors", "link.rx_dropped")
+_NO_ROOM = ("link.rx_missed_errors", "link.rx_over_errors", "link.rx_dropped")
 
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst as both ends saw it."""
+    """One burst as both ends saw it.
+
+    Attributes:
+        sent: What the sender reports.
+        received: What the receiver reports.
+    """
 
     sent: Sent
     received: Received
@@ -20,14 +25,15 @@ class Burst:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything gathered for one cell.
+    """The evidence of one cell.
 
     Attributes:
-        effective: Features of the table in effect while it ran, by kernel name.
-        refused: Features that the driver refused, by kernel name, with nothing to explain it.
-        bursts: What was sent and what was seen.
-        verifier: Which verifier judged the frames.
-        arrived: What became of frames that the DUT received.
+        effective: Features of the table by kernel name, and whether they were in effect.
+        refused: Kernel names of features that the driver refused to switch although nothing they
+            depend on was missing.
+        bursts: The bursts that the DUT sent.
+        verifier: The verifier that checked the frames, "python" or a native one.
+        arrived: Results of the bursts that the DUT received.
     """
 
     effective: dict[str, bool]
@@ -39,9 +45,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Totals:
-    """The sums over the bursts of a cell; the names are those of the messages.
+    """The sums over the bursts of a cell; names not listed here are those of the messages.
 
-    `refused` is what the peer's NIC or kernel says to have dropped for want of room.
+    Attributes:
+        submitted: Frames that the sender submitted to the driver.
+        lost: Frames submitted to the driver that the peer never saw.
+        refused: Frames that the peer's NIC or kernel counted as dropped for lack of room.
     """
 
     frames: int = 0
@@ -63,7 +72,7 @@ class Totals:
 
 
 def total(bursts: tuple[Burst, ...]) -> Totals:
-    """Adds bursts up. `lost` is what was handed to the NIC and not seen by the peer."""
+    """Returns the sums over bursts."""
     layers: dict[str, int] = {}
     unjudged: dict[str, int] = {}
     shapes: dict[str, dict[str, tuple[int, int]]] = {}
@@ -86,12 +95,12 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
         bad_layers=layers,
         unasked=sum(s.unasked for s in seen),
         unjudged=unjudged,
-        drops=sum(s.drops for s in seen) + sum(h.drops for h in submitted),
+        drops=sum(s.drops for s in seen) + sum(s.drops for s in submitted),
         foreign=sum(s.foreign for s in seen),
-        submitted=sum(h.frames for h in submitted),
-        csum_partial=sum(h.csum_partial for h in submitted),
-        segments=sum(h.segments for h in submitted),
-        lost=max(0, sum(h.frames for h in submitted) - arrived),
+        submitted=sum(s.frames for s in submitted),
+        csum_partial=sum(s.csum_partial for s in submitted),
+        segments=sum(s.segments for s in submitted),
+        lost=max(0, sum(s.frames for s in submitted) - arrived),
         corrupt=sum(burst.received.delivered.corrupt for burst in bursts),
         duplicates=sum(burst.received.delivered.duplicates for burst in bursts),
         inner_csum_errors=sum(
@@ -100,6 +109,6 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
             for name, value in burst.received.counters.items()
             if name.startswith("inner.") and name.endswith("InCsumErrors")
         ),
-        refused=sum(burst.received.counters.get(name, 0) for burst in bursts for name in _ROOM),
+        refused=sum(burst.received.counters.get(name, 0) for burst in bursts for name in _NO_ROOM),
         shapes=shapes,
     )

@@ -1,4 +1,4 @@
-"""From evidence and controls to how a cell ends: one way, for a run and for a stored one alike."""
+"""From evidence and controls to the outcome of a cell, for a run and a stored run alike."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .verdict import SETTLED, Demand, Judgement, Verdict, judge
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell that has been judged.
+    """How a cell ends.
 
     Attributes:
         cell: The cell.
         judgement: Its verdict.
-        evidence: What that rests on; None where it was never run.
+        evidence: What the verdict rests on; None where the cell was never run.
         blames_nic: Whether the verdict speaks against the NIC, not against the lab.
         expectation: Name of the expectation that hides the failure, or did until it expired.
     """
@@ -34,27 +34,27 @@ class Outcome:
 
     @property
     def observation(self) -> Observation:
-        """What it tells a search for the culprit."""
+        """What a search for the culprit learns from it."""
         return observation_of(self.cell, self.judgement, self.evidence, blames_nic=self.blames_nic)
 
     @property
     def doubtful(self) -> bool:
-        """Whether the lab could not tell: then the run can't, unless a NIC is to blame anyway."""
+        """Whether the cell was not decided: then the run is not, unless a NIC is to blame anyway."""
         return not self.blames_nic and self.judgement.verdict not in SETTLED
 
 
 def never_ran(cell: Cell) -> Outcome:
-    """The outcome of a cell of which nothing was heard."""
-    silence = "it never ran: its worker died, or the run was ended"
-    return Outcome(cell, Judgement(Verdict.ERROR, silence), None, False)
+    """Returns the outcome of a cell without any result."""
+    reason = "it never ran: its worker died, or the run was ended"
+    return Outcome(cell, Judgement(Verdict.ERROR, reason), None, False)
 
 
 def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | None:
-    """The outcome of a cell whose pair cannot be trusted; None if it can.
+    """Returns the outcome of a cell whose pair cannot be trusted; None if it can.
 
     Args:
         cell: The cell.
-        controls: Those of its pair, by name.
+        controls: The controls of its pair, by name.
     """
     failed = None if cell.unsupported else distrusted(cell, controls)
     if failed is None:
@@ -69,12 +69,12 @@ def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | No
 def decide(
     cell: Cell, evidence: Evidence, controls: Mapping[str, ControlResult], demand: Demand
 ) -> Outcome:
-    """The outcome of a cell that was run, or could not be for want of a feature.
+    """Returns the outcome of a cell that was run, or could not be for lack of a feature.
 
     Args:
         cell: The cell.
-        evidence: What was gathered for it.
-        controls: Those of its pair, by name; none of them matter to a cell that is not run.
+        evidence: Its evidence.
+        controls: The controls of its pair, by name; a cell that is not run rests on none.
         demand: What a PASS has to exclude.
     """
     forbidden = untrusted(cell, controls)
@@ -82,8 +82,9 @@ def decide(
         return forbidden
     receives = cell.flow.direction == "receive"
     judgement = (judge_received if receives else judge)(cell, evidence, demand)
-    # Where the path loses frames with every offload off, losing some more is nothing of the NIC's.
-    # What never came may have been lost anywhere: nobody has seen it on the DUT's wire.
+    # Where the path loses frames with every offload off, the NIC is not blamed for losing more.
+    # Frames that the DUT never received may have been lost anywhere: no capture has seen them on
+    # its wire.
     lossy_path = receives or any(
         control.lost for name, control in controls.items() if name != TAGGED or cell.flow.vlan
     )

@@ -1,4 +1,4 @@
-"""A cell's row: what was asked, what was in effect, how it ended. JSON types, for every report."""
+"""The result row of a cell: what was requested, what was in effect, how it ended. JSON types."""
 
 from __future__ import annotations
 
@@ -38,23 +38,25 @@ class CellRow:
     Attributes:
         id: "pair/set/flow", stable between runs.
         pair: Name of the pair.
-        requested: Features asked for, by kernel name.
-        effective: Those in effect while it ran; empty if it did not run.
-        flow: What was sent.
+        requested: Features that were requested on or off, by kernel name.
+        effective: Features that were on or off while it ran; empty if it did not run.
+        flow: The flow that was sent.
         verdict: One of `Verdict`.
-        frames: Frames judged, of those that the NIC had its part in; frames sent to it, of what it
-            receives.
-        bad: Wrong ones among them; of what it receives, false accepts and false rejects.
-        lost: Frames handed to the NIC that the peer never saw; right ones that it never got.
-        rate: bad / frames; null of no frames.
+        frames: Frames judged, of those that the NIC had its part in; where it receives, the frames
+            sent to it.
+        bad: Wrong frames among them; where it receives, false accepts and false rejects.
+        lost: Frames submitted to the driver that the peer never saw; where the NIC receives, right
+            frames that it never got.
+        rate: bad / frames; null where there are no frames.
         rate_low: Lower bound of the rate at the run's confidence.
         rate_high: Upper bound; for a PASS, the rate it excludes.
-        signature: What the hardware did, as the bytes of the wrong frames tell; null without any.
-        culprit: The fewest features whose turning off heals the flow, where that is known; or what
-            asks its VXLAN device for outer checksums, "udpcsum" or "noudp6zerocsumtx".
+        signature: What the hardware did, as the bytes of the wrong frames show; null without any.
+        culprit: The fewest features whose turning off heals the flow, where they are known; or the
+            option by which its VXLAN device sends outer checksums, "udpcsum" or
+            "noudp6zerocsumtx".
         reason: A sentence for people.
-        expectation: The entry of the expectations file that hides a failure, or did until it
-            expired.
+        expectation: Name of the entry of the expectations file that hides a failure, or did until
+            it expired.
     """
 
     id: str
@@ -76,12 +78,12 @@ class CellRow:
 
     @property
     def set_id(self) -> str:
-        """The row of the matrix: the middle of "pair/set/flow"."""
+        """The offload set, a row of the matrix: the middle of "pair/set/flow"."""
         return self.id[len(self.pair) + 1 : -len(self.flow.id) - 1]
 
 
 def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) -> Signature | None:
-    """What the hardware did in a cell that fails; None where no wrong frame was kept."""
+    """Returns what the hardware did in a cell that fails; None where no wrong frame was kept."""
     if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
         return None
     if cell.flow.direction == "receive":
@@ -99,7 +101,14 @@ def row(
     evidence: Evidence | None = None,
     expectation: str | None = None,
 ) -> CellRow:
-    """The row of a judged cell; without evidence, of one that never got so far."""
+    """Returns the result row of a cell.
+
+    Args:
+        cell: The cell.
+        judgement: Its verdict.
+        evidence: What the verdict rests on; None where the cell was not run.
+        expectation: Name of the expectation that hides the failure, or did until it expired.
+    """
     flow = cell.flow
     signature = signature_of(cell, judgement, evidence)
     requested = cell.offloads.requested | dict.fromkeys(cell.unsupported, True)

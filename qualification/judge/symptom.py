@@ -1,4 +1,4 @@
-"""What an application would feel of a NIC. A view beside the verdicts, which the wire gives."""
+"""What an application would notice of a NIC. It decides nothing: verdicts come from the wire."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class CallRun:
     """One run of calls as both ends saw it.
 
     Attributes:
-        ways: Names of the ways that its channels took, in turn, such as "outer4-csum/inner6".
-        client: What the client on the DUT's host has to say.
-        server: What the server has to say.
+        ways: Names of the ways that its channels took, in turn, for example "outer4-csum/inner6".
+        client: What the client on the DUT's host reports.
+        server: What the server reports.
     """
 
     ways: tuple[str, ...]
@@ -32,10 +32,10 @@ class Runs:
     """The same calls in three places.
 
     Attributes:
-        deadline: Seconds after which a call was an error.
-        tunnel: Through the tunnel, every offload of the DUT on.
-        all_off: Through the tunnel, every one off.
-        one_host: On the DUT's host alone, which needs no NIC.
+        deadline: Seconds after which a call counts as an error.
+        tunnel: Through the tunnel, with every offload of the DUT on.
+        all_off: Through the tunnel, with every offload of the DUT off.
+        one_host: With both ends on the DUT's host, without a NIC.
     """
 
     deadline: float
@@ -46,20 +46,20 @@ class Runs:
 
 @dataclass(frozen=True)
 class CallFigures:
-    """What one run of calls comes to.
+    """The figures of one run of calls.
 
     Attributes:
         calls: Calls made.
-        errors: Of those, calls that missed their deadline, broke or brought a wrong answer.
-        missed: Of the errors, missed deadlines.
-        corrupt: Messages that came, and not as they were sent, at either end.
-        p50: Median latency, seconds. A call in error counts with the deadline, for it took no less.
-        p99: The latency that 99 % of the calls kept to; null of fewer than two calls.
-        p999: The same for 99.9 %; of fewer than 1,000 calls it is near the longest.
+        errors: Calls among them that missed their deadline, broke, or brought a wrong answer.
+        missed: Errors that are missed deadlines.
+        corrupt: Messages that arrived, at either end, with other bytes than were sent.
+        p50: Median latency, seconds. A call in error counts as the deadline: it took no less.
+        p99: The 99th percentile of the latency, seconds; null for fewer than two calls.
+        p999: The 99.9th percentile; for fewer than 1,000 calls it is near the longest.
         segments: TCP segments of data that the DUT's host sent.
         retransmitted: Segments that it sent again.
         peer_retransmitted: Segments that the server sent again.
-        errors_by_way: Errors and calls of those ways that had errors.
+        errors_by_way: Errors and calls of the ways that had errors.
     """
 
     calls: int
@@ -77,14 +77,14 @@ class CallFigures:
 
 @dataclass(frozen=True)
 class Symptom:
-    """What calls through a pair's tunnel come to, beside those that no offload could spoil.
+    """Calls through a pair's tunnel, compared with calls that no offload can spoil.
 
     Attributes:
         pair: Name of the pair.
-        deadline: Seconds after which a call was an error.
-        tunnel: Through the tunnel, every offload of the DUT on.
-        all_off: Through the tunnel, every one off.
-        one_host: On the DUT's host alone.
+        deadline: Seconds after which a call counts as an error.
+        tunnel: Through the tunnel, with every offload of the DUT on.
+        all_off: Through the tunnel, with every offload of the DUT off.
+        one_host: With both ends on the DUT's host.
         errors: A sentence on errors, for people.
         pace: A sentence on latencies and retransmissions.
     """
@@ -99,7 +99,12 @@ class Symptom:
 
 
 def summarise(pair: str, runs: Runs) -> Symptom:
-    """Puts the three runs beside each other."""
+    """Returns the comparison of the three runs of a pair.
+
+    Args:
+        pair: Name of the pair.
+        runs: The runs.
+    """
     tunnel, all_off, one_host = (
         figures(run, runs.deadline) for run in (runs.tunnel, runs.all_off, runs.one_host)
     )
@@ -115,7 +120,12 @@ def summarise(pair: str, runs: Runs) -> Symptom:
 
 
 def figures(run: CallRun, deadline: float) -> CallFigures:
-    """What a run comes to."""
+    """Returns the figures of a run.
+
+    Args:
+        run: The run.
+        deadline: Seconds after which a call counts as an error.
+    """
     channels = run.client.channels
     by_way: dict[str, tuple[int, int]] = {}
     for number, channel in enumerate(channels):
@@ -124,8 +134,8 @@ def figures(run: CallRun, deadline: float) -> CallFigures:
         by_way[way] = errors + _errors_of(channel), calls + _calls_of(channel)
     errors = sum(map(_errors_of, channels))
     took = [seconds for channel in channels for seconds in channel.latencies] + [deadline] * errors
-    # Inclusive: never beyond the longest that was seen. To the microsecond: interpolating between
-    # two deadlines must give the deadline.
+    # Inclusive, so that no percentile exceeds the longest latency. Rounded to the microsecond, so
+    # that interpolating between two deadlines gives the deadline.
     cuts = (
         [round(cut, 6) for cut in quantiles(took, n=1000, method="inclusive")] if took[1:] else ()
     )

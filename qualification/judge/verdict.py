@@ -1,4 +1,4 @@
-"""Evidence -> verdict. Pure: the same evidence gives the same verdict, today and next year."""
+"""From the evidence of a cell to its verdict. Pure: the same evidence gives the same verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 SETTLED = frozenset({Verdict.PASS, Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED, Verdict.KNOWN})
-"""Nothing new was found wrong, and nothing is left to find out."""
+"""Verdicts of cells in which nothing new is wrong, and which need no second run."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Demand:
 
     Attributes:
         rate: Share of corrupted frames.
-        confidence: With which it is to be excluded.
+        confidence: Confidence with which it is to be excluded.
     """
 
     rate: float = 1e-3
@@ -44,7 +44,7 @@ class Demand:
 
     @property
     def frames(self) -> int:
-        """Frames without a fault that it takes."""
+        """Number of frames without a fault that exclude the rate."""
         return frames_needed(self.rate, self.confidence)
 
 
@@ -56,8 +56,8 @@ class Judgement:
         verdict: The verdict.
         reason: A sentence for people.
         frames: Frames judged, of those that the NIC had its part in.
-        bad: Wrong ones among them.
-        lost: Frames handed to the NIC that the peer never saw.
+        bad: Wrong frames among them.
+        lost: Frames submitted to the driver that the peer never saw.
         rate: Share of wrong frames, with its interval.
     """
 
@@ -69,13 +69,13 @@ class Judgement:
     rate: Rate = UNKNOWN
 
 
-def judge(  # noqa: PLR0912  (a question each, in an order that matters)
+def judge(  # noqa: PLR0912  (one check each, in an order that matters)
     cell: Cell, evidence: Evidence, demand: Demand
 ) -> Judgement:
-    """The verdict on one cell of a pair that its controls have shown to be trusted.
+    """Returns the verdict on one cell of a pair whose controls are trusted.
 
-    The order of the questions matters. A wrong frame is wrong whatever else went wrong, so FAIL
-    comes first. A PASS has to survive all of them.
+    The order of the checks matters. A wrong frame is wrong whatever else went wrong, so FAIL comes
+    first. A PASS has to survive all of them.
     """
     if cell.unsupported:
         names = ", ".join(cell.unsupported)
@@ -86,8 +86,8 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
 
     sums = total(evidence.bursts)
     worked = exercised(cell, evidence)
-    # Retransmissions and handshakes pass the NIC finished: they would dilute the rate of what it
-    # did. Only where more is wrong than it had to do, all frames count.
+    # Retransmissions and handshakes are submitted with finished checksums. They would dilute the
+    # rate of what the NIC did. All frames count only where more are wrong than it had to work on.
     frames = worked.frames if sums.bad <= worked.frames else sums.frames
     measured = rate_after(sums.bad, frames, demand.confidence, len(evidence.bursts))
 
@@ -104,7 +104,7 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
     if sums.unasked:
         return ends(
             Verdict.FAIL,
-            f"{sums.unasked:,} of {sums.frames:,} frames carry an outer checksum, a right one, "
+            f"{sums.unasked:,} of {sums.frames:,} frames carry an outer checksum, which is right, "
             "where none was asked for",
         )
     if sums.drops:
@@ -118,23 +118,23 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
     if sums.unjudged:
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.unjudged.items()))
         return ends(Verdict.INCONCLUSIVE, f"frames that cannot be judged: {why}")
-    # A peer that is sent more than it can take says so; that is none of the DUT's doing.
+    # The counters of a peer that receives more than it can take show it: the DUT is not to blame.
     overrun = min(sums.lost, sums.refused) if cell.flow.load else 0
     if sums.lost > overrun:
         return ends(
             Verdict.LOSS,
-            f"{sums.lost - overrun:,} of {sums.submitted:,} frames handed to the NIC never reached "
-            "the peer; those that did are right",
+            f"{sums.lost - overrun:,} of {sums.submitted:,} frames submitted to the driver never "
+            "reached the peer; those that did are right",
         )
     if not all(burst.sent.complete for burst in evidence.bursts):
-        return ends(Verdict.INCONCLUSIVE, "the sender was held up until its time was over")
+        return ends(Verdict.INCONCLUSIVE, "the sender did not finish before its deadline")
     if cell.flow.load == "both" and not all(burst.sent.reverse for burst in evidence.bursts):
-        return ends(Verdict.INCONCLUSIVE, "nothing came back from the peer meanwhile")
+        return ends(Verdict.INCONCLUSIVE, "the peer sent no reverse traffic meanwhile")
     if not overrun and not all(b.received.delivered.complete for b in evidence.bursts):
         return ends(
             Verdict.INCONCLUSIVE,
-            "every frame handed over arrived right, and yet the peer's application lacks some of "
-            "what was sent",
+            "every frame submitted to the driver arrived right, but the peer's application lacks "
+            "some of what was sent",
         )
     if cell.flow.packet_set and not any(burst.sent.written for burst in evidence.bursts):
         return ends(
@@ -143,11 +143,11 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
             "(6.2 and later do)",
         )
     if worked.work and not worked.frames:
-        return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.said}")
+        return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.text}")
     if cell.flow.packet_set and sums.frames:
         return ends(
             Verdict.PASS,
-            f"all {sums.frames:,} frames are byte for byte what they must be, {worked.said} "
+            f"all {sums.frames:,} frames are, byte for byte, expected ones, {worked.text} "
             f"among them: a rate of {percent(measured.high)} or more is excluded at "
             f"{demand.confidence:.1%}",
         )
@@ -155,44 +155,44 @@ def judge(  # noqa: PLR0912  (a question each, in an order that matters)
         return ends(
             Verdict.INCONCLUSIVE,
             f"{worked.frames:,} of the {demand.frames:,} frames it takes to exclude "
-            f"{percent(demand.rate)} at {demand.confidence:.1%}: {worked.said}",
+            f"{percent(demand.rate)} at {demand.confidence:.1%}: {worked.text}",
         )
     return ends(
         Verdict.PASS,
-        f"none wrong of {worked.said}: a rate of {percent(measured.high)} or more is excluded "
+        f"none wrong of {worked.text}: a rate of {percent(measured.high)} or more is excluded "
         f"at {demand.confidence:.1%}",
     )
 
 
 @dataclass(frozen=True)
 class Exercised:
-    """How much the hardware had to do.
+    """How much of a cell's work the hardware had to do.
 
     Attributes:
-        work: What the features in effect would have it do for this flow.
-        frames: Frames it did the most demanding part of that for, and that were judged; all that
-            were judged where there is nothing for it to do.
-        said: The same in words.
+        work: What the features in effect have it do for this flow, see `Flow.work`.
+        frames: Judged frames for which the sender's tx tap shows that it did the most demanding
+            part of that work; all judged frames where there is no work for it.
+        text: The same in words.
     """
 
     work: frozenset[str]
     frames: int
-    said: str
+    text: str
 
 
 def exercised(cell: Cell, evidence: Evidence) -> Exercised:
-    """What the sender's capture proves of the hardware's part."""
+    """Returns how much the hardware did, as the tx tap on the sender proves it."""
     sums = total(evidence.bursts)
     on = cell.offloads.space.settle(name for name, active in evidence.effective.items() if active)
     work = cell.flow.work(on)
     if "segmentation" in work:
-        count, said = sums.segments, "frames cut by the NIC"
+        count, text = sums.segments, "frames segmented by the NIC"
     elif "checksum" in work:
-        count, said = sums.csum_partial, "frames whose checksum was left to the NIC"
+        count, text = sums.csum_partial, "frames whose checksum was left to the NIC"
     else:
-        count, said = sums.frames, "frames handed over finished"
+        count, text = sums.frames, "frames finished by the kernel"
     count = min(count, sums.frames)
-    return Exercised(work, count, f"{count:,} {said}")
+    return Exercised(work, count, f"{count:,} {text}")
 
 
 def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
@@ -209,5 +209,5 @@ def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage with three digits that mean something."""
+    """Returns a share as a percentage with three significant digits."""
     return f"{share * 100:.3g} %"

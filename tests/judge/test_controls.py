@@ -61,7 +61,7 @@ def test_clean() -> None:
     assert found.evidence.bursts == tuple(bursts.values())
 
 
-def test_a_little_loss_is_told_and_borne() -> None:
+def test_a_little_loss_is_reported_and_tolerated() -> None:
     found = judged(one=burst(), other=burst(400, submitted=405, complete=False))
     assert found.trusted
     assert (found.lost, found.reason) == (5, "800 frames, all right; 5 lost on the way")
@@ -213,9 +213,9 @@ def test_the_first_untrusted_in_the_order_of_the_controls(direction: Direction) 
     assert first_untrusted({}) is not None
 
 
-def test_crafted_buffers_are_trusted_when_each_frame_is_as_due() -> None:
+def test_crafted_buffers_are_trusted_when_each_frame_is_as_expected() -> None:
     found = judge_crafted({"one": burst(20), "other": burst(10, submitted=10)})
-    assert (found.trusted, found.reason) == (True, "30 frames, each as it must be")
+    assert (found.trusted, found.reason) == (True, "30 frames, each as expected")
 
 
 def test_what_the_kernel_does_not_take_is_no_fault_of_the_path() -> None:
@@ -227,7 +227,7 @@ def test_what_the_kernel_does_not_take_is_no_fault_of_the_path() -> None:
 @pytest.mark.parametrize(
     ("spoiled", "reason"),
     [
-        (burst(20, bad=2, bad_layers={"segment": 2}), "2 of 20 frames of one are not as"),
+        (burst(20, bad=2, bad_layers={"segment": 2}), "2 of 20 frames of one are not as expected"),
         (burst(2, submitted=20), "18 of 20 frames of one are lost"),
         (burst(20, drops=1), "the capture lost 1 frames"),
         (burst(20, unjudged={"truncated": 1}), "1 cannot be judged"),
@@ -239,7 +239,7 @@ def test_crafted_buffers_are_not_trusted(spoiled: Burst, reason: str) -> None:
     assert reason in found.reason
 
 
-def test_tags_that_do_not_get_through_are_told_from_those_that_get_through_wrong() -> None:
+def test_lost_tags_are_distinguished_from_wrong_ones() -> None:
     lost = judge_crafted({"one": burst(0, submitted=400)}, TAGGED)
     assert (lost.name, lost.trusted, lost.blocked) == (TAGGED, False, True)
     wrong = judge_crafted({"one": burst(400, bad=400, bad_layers={"segment": 400})}, TAGGED)

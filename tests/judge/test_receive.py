@@ -1,4 +1,4 @@
-"""What a NIC vouched for on receive: false accepts, false rejects, and what is neither."""
+"""Receive checksum status of a NIC: false accepts, false rejects, and what is neither."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_the_control_is_trusted_where_the_peer_s_kernel_does_as_it_must() -> Non
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (control({"inner": {"delivered": 1}}), "delivers what is wrong, of rx/"),
+        (control({"inner": {"delivered": 1}}), "delivers wrong frames of rx/"),
         (control({"odd": {"altered": 1}}), "1 payloads of rx/"),
         (control(drops=3), "the capture lost 3 frames of rx/"),
         (control({"vlan": GONE}), "gets no right frames of rx/outer4-csum/inner4/udp: vlan"),

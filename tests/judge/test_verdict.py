@@ -1,4 +1,4 @@
-"""Evidence -> verdict, by example and for any evidence at all."""
+"""From evidence to verdict, by example and for any evidence at all."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_pass() -> None:
     assert (found.verdict, found.frames, found.bad, found.lost) == (Verdict.PASS, N, 0, 0)
     assert found.rate.value == 0
     assert found.rate.high <= DEMAND.rate
-    assert f"{N:,} frames cut by the NIC" in found.reason
+    assert f"{N:,} frames segmented by the NIC" in found.reason
     assert "95.0%" in found.reason
 
 
@@ -150,7 +150,7 @@ def test_other_counters_are_not_evidence_against() -> None:
 def test_loss() -> None:
     found = judged(burst(submitted=N + 7))
     assert (found.verdict, found.lost) == (Verdict.LOSS, 7)
-    assert f"7 of {N + 7:,} frames handed to the NIC" in found.reason
+    assert f"7 of {N + 7:,} frames submitted to the driver" in found.reason
     # Retransmissions that arrive in excess hide no loss of another burst's frames, nor make one.
     assert judged(burst(submitted=N - 5)).verdict is Verdict.PASS
 
@@ -191,7 +191,7 @@ def test_exercised(flow: str, effective: dict[str, bool], frames: int) -> None:
         cell(flow), evidence(burst(90, csum_partial=60, segments=30), effective=effective)
     )
     assert found.frames == frames
-    assert found.said.startswith(f"{frames} frames")
+    assert found.text.startswith(f"{frames} frames")
 
 
 def test_unsupported() -> None:
@@ -335,7 +335,7 @@ CRAFTED_CELL = Cell(
 def test_a_volley_passes_when_each_of_its_frames_is_as_due() -> None:
     found = judged(burst(20), of=CRAFTED_CELL)
     assert found.verdict is Verdict.PASS
-    assert "all 20 frames are byte for byte what they must be" in found.reason
+    assert "all 20 frames are, byte for byte, expected ones" in found.reason
 
 
 def test_a_volley_fails_by_one_frame_that_was_not_due() -> None:

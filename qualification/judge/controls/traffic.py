@@ -1,0 +1,93 @@
+"""Judges the controls of plain and tunnelled traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qualification.judge.evidence import Burst, total
+from qualification.judge.verdict import Demand
+
+from .result import ControlResult
+
+
+def judge_traffic(
+    name: str, bursts: Mapping[str, Burst], demand: Demand, *, port: int | None = None
+) -> ControlResult:
+    """Judges traffic with every offload off: it must be clean, in as many frames as a cell needs.
+
+    Args:
+        name: The control.
+        bursts: One for each flow, by its id.
+        demand: What the cells are to exclude; over all flows together the control must, too.
+        port: The tunnel's UDP port, for the hint when nothing comes through; None for plain
+            traffic.
+    """
+    sums = total(tuple(bursts.values()))
+
+    def ends(trusted: bool, reason: str) -> ControlResult:
+        return ControlResult(name, trusted, reason, sums.frames, sums.bad, sums.lost, bursts)
+
+    if sums.bad:
+        dirty = [flow for flow, burst in bursts.items() if burst.received.captured.bad]
+        return ends(
+            False,
+            f"{sums.bad:,} of {sums.frames:,} frames are wrong with every offload off "
+            f"({', '.join(dirty)}): the path or the peer corrupts them, or the NIC does although "
+            "its offloads are off",
+        )
+    if sums.unasked:
+        return ends(
+            False,
+            f"{sums.unasked:,} frames carry an outer checksum where none was asked for, with every "
+            "offload off: the path or the peer adds it, or the NIC does although its offloads are "
+            "off",
+        )
+    if sums.corrupt:
+        return ends(False, f"{sums.corrupt:,} payloads arrived changed with every offload off")
+    for flow, burst in bursts.items():
+        why = blocked(flow, burst, port)
+        if why is not None:
+            return ends(False, why)
+    if sums.drops:
+        return ends(False, f"the capture lost {sums.drops:,} frames")
+    if sums.inner_csum_errors:
+        return ends(
+            False,
+            f"the peer's kernel refused {sums.inner_csum_errors:,} inner checksums, "
+            "and the capture saw none wrong",
+        )
+    if sums.unjudged:
+        return ends(False, f"{sum(sums.unjudged.values()):,} frames cannot be judged")
+    if sums.frames < demand.frames:
+        return ends(
+            False,
+            f"{sums.frames:,} frames are too few to trust the path: it takes {demand.frames:,}",
+        )
+    lost = f"; {sums.lost:,} lost on the way" if sums.lost else ""
+    return ends(True, f"{sums.frames:,} frames, all right{lost}")
+
+
+def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
+    """Returns a sentence on why a flow of a control does not get through; None if it does.
+
+    Args:
+        flow: Its id.
+        burst: What was sent and seen of it.
+        port: The tunnel's UDP port; None for plain traffic.
+    """
+    what = f"UDP port {port}" if port else "it"
+    submitted = burst.sent.submitted.frames
+    arrived = burst.received.captured.frames
+    if submitted == 0:
+        return f"nothing of {flow} left the sender"
+    if arrived * 2 < submitted:
+        return (
+            f"{submitted - arrived:,} of {submitted:,} frames of {flow} are lost: is {what} "
+            "filtered on the way?"
+        )
+    if arrived >= submitted and not burst.received.delivered.complete:
+        return (
+            f"{flow} reaches the peer's NIC but not its sockets: does a firewall on the peer "
+            f"drop {what}?"
+        )
+    return None
