@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the cell was not decided: then the run is not, unless a NIC is to blame anyway."""
+        """Whether the cell was not decided: nor is the run then, unless it blames a NIC."""
         return not self.blames_nic and self.judgement.verdict not in SETTLED
 
 

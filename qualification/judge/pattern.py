@@ -133,7 +133,7 @@ def _log_likelihood(bad: int, frames: int) -> float:
 
 
 def _clearest(name: str, values: _Values, previous: _Values) -> Split | None:
-    """Returns the split of a dimension with the least p-value; None if there is nothing to split."""
+    """Returns the split of a dimension with the least p-value; None if there is none."""
     ranked = sorted(
         ((value, n, wrong) for value, (n, wrong) in values.items() if n),
         key=lambda v: (-v[2] / v[1], v[0]),

@@ -58,7 +58,7 @@ class ReceiveTally:
 
     @property
     def csum_valid(self) -> int:
-        """Number of right frames that the capture saw with TP_STATUS_CSUM_VALID or _CSUMNOTREADY."""
+        """Number of right frames captured with TP_STATUS_CSUM_VALID or TP_STATUS_CSUMNOTREADY."""
         return sum(max(tally.csum_valid, tally.csum_not_ready) for tally in self.right)
 
     @property

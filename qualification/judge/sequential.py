@@ -25,7 +25,7 @@ _BAD_FRAMES = 60
 
 
 def still_wanted(done: int, bad: int, looks: int, demand: Demand) -> int:
-    """Returns the number of frames that a cell has to send before it is judged; 0 when it is decided.
+    """Returns the frames that a cell still has to send before it is judged; 0 when it is decided.
 
     Args:
         done: Frames so far that the NIC had its part in.

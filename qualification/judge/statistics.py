@@ -99,7 +99,8 @@ def fisher(bad: int, frames: int, rest_bad: int, rest: int) -> float:
         rest: All frames of the other group.
     """
     # See the module: only what fails needs it.
+    from numpy import array  # noqa: PLC0415
     from scipy.stats import fisher_exact  # noqa: PLC0415
 
-    table = ((bad, frames - bad), (rest_bad, rest - rest_bad))
+    table = array(((bad, frames - bad), (rest_bad, rest - rest_bad)))
     return float(fisher_exact(table, alternative="greater").pvalue)

@@ -45,8 +45,12 @@ def conditions(rows: Sequence[CellRow], driver: str) -> list[Condition]:
     found.append(("segmented", "the NIC segments super-packets", segmented))
     flows = [row.flow for row in rows]
     for value in (4, 6):
-        found.append(("outer", f"the outer header is IPv{value}", [f.outer == value for f in flows]))
-        found.append(("inner", f"the inner header is IPv{value}", [f.inner == value for f in flows]))
+        found.append(
+            ("outer", f"the outer header is IPv{value}", [f.outer == value for f in flows])
+        )
+        found.append(
+            ("inner", f"the inner header is IPv{value}", [f.inner == value for f in flows])
+        )
     for yes, asked, sent in (
         (True, "an outer checksum is asked for", "the kernel makes super-packets"),
         (False, "no outer checksum is asked for", "the kernel makes no super-packets"),

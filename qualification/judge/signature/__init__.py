@@ -1,1 +1,1 @@
-"""The signature: what the hardware did, read off the bytes of bad frames. Pure."""
+"""The signature: what the hardware did, found in the bytes of bad frames. Pure."""

@@ -1,7 +1,8 @@
-"""Frames that are unlike what was due, beside their checksums: which fields, and what that is.
+"""Frames that differ from the expected ones in more than checksums: in which fields, and why.
 
-Only crafted packet sets know what was due (`qualification.agent.traffic.expected_frames`); their findings are read here. The
-first says that a frame was not due, the others in which fields it differs from the nearest one.
+Only crafted packet sets have expected frames (`qualification.agent.traffic.expected_frames`). The
+findings that come with their bad frames are read here: the first says that a frame is not an
+expected one, the others in which fields it differs from the nearest one.
 """
 
 from __future__ import annotations
@@ -27,14 +28,20 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"(TCP|UDP|Ethernet) ", "header-changed"),
     (r"\d+ bytes of the payload differ", "payload-changed"),
 )
-"""What a finding begins with, and the name of what the hardware did; the most telling first."""
+"""How a finding begins, and the name of the fault; the most telling first."""
 
 Structural = tuple[str, str, frozenset[int]]
-"""Name, text, and the frames it explains by their place."""
+"""Name of the fault, text, and the frames that it explains by their index."""
 
 
 def structural(frames: Sequence[BadFrame]) -> Iterable[Structural]:
-    """What is unlike, by the most telling difference of each frame; the commonest first."""
+    """Yields the faults that frames show, each frame by its most telling difference.
+
+    The fault of most frames comes first.
+
+    Args:
+        frames: Bad frames of one flow.
+    """
     kinds: dict[str, list[int]] = {}
     for index, frame in enumerate(frames):
         if SEGMENT in frame.layers:
@@ -43,8 +50,8 @@ def structural(frames: Sequence[BadFrame]) -> Iterable[Structural]:
         fields = Counter(
             field for index in indices for field in dict.fromkeys(_fields(frames[index].findings))
         )
-        said = ", ".join(f"{field} ({count})" for field, count in fields.most_common(4))
-        text = f"frames unlike those that were due: {said}" if said else "frames that were not due"
+        most = ", ".join(f"{field} ({count})" for field, count in fields.most_common(4))
+        text = f"frames differ from the expected ones: {most}" if most else "frames not expected"
         yield name, text, frozenset(indices)
 
 
@@ -56,12 +63,12 @@ def _kind(findings: Sequence[str]) -> str:
 
 
 def _fields(findings: Sequence[str]) -> Iterable[str]:
-    """The fields named, without their values."""
+    """Yields the fields that findings name, without their values."""
     for finding in findings:
         if finding.startswith("it is not one of"):
             continue
         if "checksum" in finding or " none, though " in finding:
-            continue  # the other signatures speak of those
+            continue  # the signature has other findings on checksums
         field = _FIELD.match(finding)
         if field:
             yield field[1]

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.judge.culprit.cell_results import CellResults, Purpose
-from qualification.judge.culprit.findings import CulpritFindings, Observation, merged, observation_of
+from qualification.judge.culprit.findings import (
+    CulpritFindings,
+    Observation,
+    merged,
+    observation_of,
+)
 from qualification.judge.culprit.investigation import Investigation
 from qualification.judge.culprit.search import Settled
 from qualification.judge.evidence import Burst, Evidence

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualification.judge.culprit.search import Knowledge, FeaturesOff, Settled, ddmin, largest, smallest
+from qualification.judge.culprit.search import (
+    FeaturesOff,
+    Knowledge,
+    Settled,
+    ddmin,
+    largest,
+    smallest,
+)
 from qualification.plan.features import (
     CSUM,
     CSUM4,
@@ -98,7 +105,9 @@ def monotone(draw: st.DrawFn) -> Asked:
         (FIXED, {CSUM, USO}, ((USO,),)),
     ],
 )
-def test_one_feature(space: FeatureSpace, term: set[str], culprits: tuple[FeaturesOff, ...]) -> None:
+def test_one_feature(
+    space: FeatureSpace, term: set[str], culprits: tuple[FeaturesOff, ...]
+) -> None:
     asked = Asked(space, (frozenset(term),))
     assert search(asked)[0] == culprits
     again = Asked(space, (frozenset(term),))

@@ -3,7 +3,7 @@
 Frames are made by scapy, and their sums by a loop over words: authors of their own.
 """
 
-# ruff: noqa: ARG005 - faults are told by pseudo-header, rest and size, and need not use all
+# ruff: noqa: ARG005 - faults are functions of pseudo-header, rest and size, and need not use all
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scapy.layers.vxlan import VXLAN
 
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.result_row import row, signature_of
-from qualification.judge.signature.bad_field import collect
+from qualification.judge.signature.collect import collect
 from qualification.judge.signature.hypotheses import CLIPPED, clipped
 from qualification.judge.signature.sign import Signature, sign
 from qualification.judge.verdict import Demand, Verdict, judge
@@ -883,7 +883,9 @@ def test_a_failing_row_and_its_sentence_say_it() -> None:
     judgement = judge(cell, evidence, Demand())
     written = row(cell, judgement, evidence)
     assert written.signature == str(signature_of(cell, judgement, evidence))
-    assert written.signature.startswith("seed-left, inner L4: the field still holds the seed")
+    assert written.signature.startswith(
+        "seed-left, inner L4: the field still holds the pseudo-header sum"
+    )
     assert written.signature.endswith("explains 20 of 20 wrong frames")
     (line,) = [each.text for each in _explained([written], "tun", 0.999, 1000)]
     assert line.endswith(f"{judgement.reason}; {written.signature}")

@@ -1,4 +1,4 @@
-"""What a hypothesis is."""
+"""The two kinds of hypotheses, and what their definitions share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qualification.judge.signature.bad_field import BadField
 
 Values = Callable[[BadField], Iterable[int]]
+"""Returns the values that the hardware would have left in a field."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,11 @@ class Hypothesis:
     """One thing that hardware may have done.
 
     Attributes:
-        name: Such as "seed-left"; several may have the same.
-        text: What it did, in words that follow a layer's name and a colon.
-        values: What it would have left in the field.
-        exact: Values are compared as they are, not as residues.
-        alone: It has no parameter to choose, so that a single frame can speak for it.
+        name: Name of the fault, for example "seed-left"; several hypotheses may have the same.
+        text: What the hardware did, in words that follow a layer's name and a colon.
+        values: Returns the values that it would have left in the field.
+        exact: Whether values are compared as they are, not as residues.
+        alone: Whether it has no parameter to choose, so that a single frame can support it.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Hypothesis:
     alone: bool = True
 
     def candidates(self, bad_field: BadField) -> frozenset[int]:
-        """The wrong values that it allows for a bad field."""
+        """Returns the wrong values that it allows for a bad field."""
         if self.exact:
             return frozenset(self.values(bad_field))
         values = {value % 65535 for value in self.values(bad_field)}
@@ -38,7 +39,7 @@ class Hypothesis:
         return frozenset(values - {bad_field.right % 65535})
 
     def fits(self, bad_field: BadField, candidates: frozenset[int]) -> bool:
-        """Whether one of its candidates is what was found."""
+        """Returns whether one of its candidates is the value of the field."""
         return (bad_field.found if self.exact else bad_field.found % 65535) in candidates
 
 
@@ -47,11 +48,11 @@ class Shared:
     """A hypothesis with an unknown that has to be the same in all frames.
 
     Attributes:
-        name: As of a `Hypothesis`.
-        text: The same, with {value} for the unknown.
-        unknown: What it may have been, for one bad field: nothing where it does not apply, one
-            value, or a few where several come to the same.
-        differs: What sets frames apart for it: frames alike in it are one observation.
+        name: As in `Hypothesis`.
+        text: As in `Hypothesis`, with {value} for the unknown.
+        unknown: Returns the possible values of the unknown for one bad field: none where the
+            hypothesis does not apply, one, or a few where several give the same checksum.
+        differs: Returns what frames must differ in to count as different observations.
     """
 
     name: str
@@ -61,10 +62,10 @@ class Shared:
 
 
 def carried(s: BadField) -> bytes:
-    """What sets frames apart where sums do not: a segment that is sent again is no news."""
+    """Returns the application data, by which a segment that is sent again is recognised."""
     return s.frame[s.payload : s.end]
 
 
 def field(total: int) -> int:
-    """The field that a sum makes."""
+    """Returns the checksum field for a sum: its complement, as a residue."""
     return -total % 65535

@@ -1,4 +1,4 @@
-"""Checksums written at the wrong offset."""
+"""Hypotheses on checksums that were written at the wrong offset."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from .base import Hypothesis, Shared, carried, field
 
 
 def _left(s: BadField) -> bool:
-    """The field is as the kernel left it, the seed or 0, where something else is due.
+    """Returns whether the field is as the kernel left it, the pseudo-header sum or 0, and wrong.
 
-    Payloads crafted for it make 0 of every sum: what such frames have in common shows nothing.
+    Payloads may be crafted so that every checksum is 0: what such frames have in common shows
+    nothing.
     """
     if s.right % 65535 == 0:
         return False
-    return s.found == 0 or s.found % 65535 in {s.seed % 65535, (s.seed - s.size) % 65535}
+    return s.found == 0 or s.found % 65535 in {
+        s.pseudo_sum % 65535,
+        (s.pseudo_sum - s.size) % 65535,
+    }
 
 
 def _clipped(at: int) -> Hypothesis:
-    """The right checksum, written outside of what it covers, at a fixed offset."""
+    """Returns the hypothesis that the checksum was written at an offset that it does not cover."""
 
     def values(s: BadField) -> Sequence[int]:
         if int.from_bytes(s.frame[at : at + 2], "big") != s.right:
@@ -36,17 +40,20 @@ def _clipped(at: int) -> Hypothesis:
 _HEADERS_END = 160  # at most: tagged Ethernet, IPv6, UDP, VXLAN, Ethernet, IPv6 with extensions
 
 CLIPPED: tuple[Hypothesis, ...] = tuple(_clipped(at) for at in range(_HEADERS_END))
-"""A field's offset cut off; where it hits, it says more than `SUMS` do."""
+"""For each offset, that the checksum was written there. They are preferred to `SUMS`."""
 
 
 def clipped(bad_fields: Iterable[BadField]) -> Iterator[Hypothesis]:
-    """Those of `CLIPPED` that may explain something: some frame has its right checksum there."""
+    """Returns those of `CLIPPED` at whose offset some frame has its right checksum.
+
+    No other can explain anything, so that this only saves time.
+    """
     found = {at for s in bad_fields for one in (s, s.meant) if one for at in _held(one)}
     return (CLIPPED[at] for at in sorted(found))
 
 
 def _held(s: BadField) -> Iterator[int]:
-    """Where a frame's headers hold the right checksum."""
+    """Yields the offsets at which a frame's headers hold the right checksum."""
     word = s.right.to_bytes(2, "big")
     at = s.frame.find(word, 0, _HEADERS_END + 1)
     while at >= 0:
@@ -55,18 +62,18 @@ def _held(s: BadField) -> Iterator[int]:
 
 
 def _clipped_start(start: int) -> Shared:
-    """The sum starts, and is written, too far ahead, over a word that is the same in all frames.
+    """Returns the hypothesis that the sum starts, and is written, too far ahead.
 
-    A receiver sums the written checksum along with the rest, so what it gets is the word written
-    over.
+    A receiver sums the checksum that was written along with the rest, so that its sum gives the
+    word that was overwritten. The unknown is that word, which is the same in all frames.
     """
 
     def unknown(s: BadField) -> Sequence[int]:
         if start >= s.packet.l4 or not _left(s):
             return ()
-        around = s.other
-        if around and start <= around.at < s.at and around.off == 0:
-            return ()  # a right checksum in the range makes the same of every sum
+        outer = s.other
+        if outer and start <= outer.at < s.at and outer.difference == 0:
+            return ()  # a right checksum in the range makes every sum the same
         return (field(ones_sum(s.frame[start : s.end])),)
 
     text = f"the sum starts at offset {start} of the frame, and was written as far ahead"
@@ -82,4 +89,4 @@ CLIPPED_OVER: tuple[Shared, ...] = (
     ),
     *(_clipped_start(start) for start in range(0, _HEADERS_END, 2)),
 )
-"""The same, where it was written over something that is summed."""
+"""That the checksum was written over a word that is summed."""

@@ -1,4 +1,4 @@
-"""What may have become of the checksum of an IPv4 header, and of lengths."""
+"""Hypotheses on the checksum of an IPv4 header, and on lengths."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HEADERS: tuple[Hypothesis | Shared, ...] = (
         alone=False,
     ),
 )
-"""About the checksum of the IPv4 header."""
+"""On the checksum of the IPv4 header."""
 
 LENGTHS: tuple[Hypothesis | Shared, ...] = (
     Hypothesis(
@@ -77,4 +77,4 @@ LENGTHS: tuple[Hypothesis | Shared, ...] = (
         lambda s: (s.found,) if s.found > s.size else (),
     ),
 )
-"""About the length of UDP or IP."""
+"""On the length field of UDP or IP."""

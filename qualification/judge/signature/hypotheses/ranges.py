@@ -1,4 +1,4 @@
-"""Sums of the wrong range: it starts or ends early, late, or somewhere else."""
+"""Hypotheses on sums over the wrong range, which starts or ends early, late, or elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Hypothesis, Values, field
 
 
 def range_sum(s: BadField, start: int, end: int) -> int | None:
-    """Sum of another range of the frame, without the field; None where there is no such range."""
+    """Returns the sum of a range of the frame, without the field; None if the range is invalid."""
     if start < 0 or end > len(s.frame) or start >= end:
         return None
     total = ones_sum(s.frame[start:end])
@@ -22,38 +22,38 @@ def range_sum(s: BadField, start: int, end: int) -> int | None:
 
 
 def ranges(
-    bounds: Callable[[BadField], Iterable[tuple[int, int]]], *, seeded: bool = True
+    bounds: Callable[[BadField], Iterable[tuple[int, int]]], *, pseudo: bool = True
 ) -> Values:
-    """What is left in the field where others of these ranges, start to end, were summed.
+    """Returns the values of the field where one of several ranges was summed.
 
     Args:
-        bounds: The ranges, bytes of the frame.
-        seeded: The pseudo-header is in the sum.
+        bounds: Returns the ranges, start and end as offsets in the frame.
+        pseudo: Whether the pseudo-header is in the sum.
     """
 
     def values(s: BadField) -> Iterator[int]:
         for start, end in bounds(s):
             total = range_sum(s, start, end)
             if total is not None:
-                yield field(total + (s.seed if seeded else 0))
+                yield field(total + (s.pseudo_sum if pseudo else 0))
 
     return values
 
 
 def paddings(s: BadField) -> list[int]:
-    """Where the padding behind the packet may end: with the tunnel's payload, or the frame's."""
+    """Returns where padding behind the packet may end: with the tunnel's payload, or the frame."""
     outer = s.other.end if s.other and s.other.end > s.end else s.end
     return [end for end in {outer, len(s.frame)} if end > s.end]
 
 
 def _started(n: int, *, moved: bool) -> Values:
-    """The range starts n bytes late, and ends as much later if the whole of it is `moved`."""
+    """The range starts n bytes late, and ends n bytes late as well if it is `moved`."""
 
     def bounds(s: BadField) -> Iterator[tuple[int, int]]:
         yield s.packet.l4 + n, s.end + (n if moved else 0)
 
-    with_seed, without = ranges(bounds), ranges(bounds, seeded=False)
-    return lambda s: (*with_seed(s), *without(s))
+    with_pseudo, without = ranges(bounds), ranges(bounds, pseudo=False)
+    return lambda s: (*with_pseudo(s), *without(s))
 
 
 def _tagged(values: Values) -> Values:
@@ -79,7 +79,7 @@ def _early_late(n: int) -> str:
 
 
 def wrong_ranges() -> Iterator[Hypothesis]:
-    """Each range that hardware is known to have taken for the right one."""
+    """Yields a hypothesis for each wrong range that hardware is known to have summed."""
     yield Hypothesis(
         "wrong-range",
         "the header is missing from the sum",
@@ -88,7 +88,7 @@ def wrong_ranges() -> Iterator[Hypothesis]:
     yield Hypothesis(
         "wrong-range",
         "header and pseudo-header are missing from the sum",
-        ranges(lambda s: [(s.payload, s.end)], seeded=False),
+        ranges(lambda s: [(s.payload, s.end)], pseudo=False),
     )
     yield Hypothesis(
         "wrong-range", "only headers are summed, no payload", ranges(_headers_only), alone=False

@@ -1,4 +1,4 @@
-"""Sums with an unknown in them that is the same in all frames."""
+"""Hypotheses on sums with an unknown in them that is the same in all frames."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from .base import Shared, carried
 
 
 def _filled(least: int) -> Shared:
-    """A short frame is filled up with one byte, over and over, that is summed and never sent."""
+    """Returns the hypothesis that padding of one repeated byte was summed and not sent.
+
+    Args:
+        least: Length that short frames are padded to, bytes.
+    """
 
     def unknown(s: BadField) -> Sequence[int]:
         missing = least - (s.end - s.packet.start) - (18 if s.tagged else 14)
         if missing <= 0:
             return ()
         weight = ones_sum(bytes(s.size % 2) + b"\1" * missing)
-        return [byte * 0x0101 for byte in _bytes(weight, -s.off % 65535)]
+        return [byte * 0x0101 for byte in _bytes(weight, -s.difference % 65535)]
 
     text = f"a short frame was filled up to {least} bytes with {{value}}, summed and not sent"
     return Shared("pad-summed", text, unknown, lambda s: s.size)
 
 
 def _bytes(weight: int, total: int) -> range:
-    """The bytes but 0 that make this total, a residue modulo 65535, with that weight."""
+    """Returns the bytes other than 0 whose product with a weight is this total, modulo 65535."""
     shared = gcd(weight, 65535)
     if total % shared:
         return range(0)
@@ -40,19 +44,19 @@ SHARED_SUMS: tuple[Shared, ...] = (
     Shared(
         "segment-length",
         "a length of {value} went into the sums of shorter segments",
-        lambda s: (used,) if (used := (s.size - s.off) % 65535) > s.size else (),
+        lambda s: (used,) if (used := (s.size - s.difference) % 65535) > s.size else (),
         lambda s: s.size,
     ),
 )
-"""About the checksum of TCP and UDP, with an unknown."""
+"""On the checksum of TCP and UDP, with an unknown."""
 
 CONSTANT = Shared("constant", "the field holds {value} in every frame", lambda s: (s.found,))
-"""Whatever is summed."""
+"""That the field is the same whatever is summed."""
 
 CONSTANT_DIFFERENCE = Shared(
     "constant-difference",
     "a word of the sum is off by {value}, the same in every frame",
-    lambda s: (-s.off % 65535,),
+    lambda s: (-s.difference % 65535,),
     carried,
 )
-"""The weakest: it says how, not what."""
+"""The weakest hypothesis: it says how the values differ and not why."""
