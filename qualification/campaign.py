@@ -1,7 +1,7 @@
-"""One run: what was asked, what was found, and the cells that follow from both.
+"""One run: what was requested, what was found, and the cells that follow from both.
 
-The controller makes it once; every worker gets it as JSON and comes to the same cells, so that
-workers never look at hardware to know what there is to do.
+The controller makes it once. Every worker gets it as JSON and computes the same cells from it, so
+that workers need no access to hardware to know the cells.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FRAMES_PER_SECOND = 40_000
 _CELL_SECONDS = 0.15
 _TOGGLE_SECONDS = 0.3
 _SYMPTOM_SECONDS = 1.5
-"""For estimates, measured on the loopback lab with two cores; real links come back later."""
+"""For estimates, measured on the loopback lab with two cores; real links take longer to come up."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Campaign:
     """One run.
 
     Attributes:
-        run_id: Unique; names the run in reports.
+        run_id: Unique name of the run in reports.
         started: ISO 8601 time, with zone.
         seed: Determines every payload.
-        version: Of vxqual.
+        version: Version of vxqual.
         source: The topology file, as the user named it.
-        plan: How many offload sets.
+        plan: The plan, on which the offload sets depend.
         demand: What a PASS has to exclude.
-        topology: Resolved: every host has SSH settings, whoever made it.
-        inventory: What hosts and NICs turned out to be.
+        topology: The topology, resolved: every host has SSH settings.
+        inventory: The facts of hosts and NICs.
         pairs: Names of the pairs to qualify.
-        expectations: Failures that are known; None if there is no file of them.
-        symptom: Whether calls are made after the cells, to tell what an application would feel.
+        expectations: Known failures; None if there is no expectations file.
+        symptom: Whether calls are made after the cells, to show what an application would notice.
     """
 
     run_id: str
@@ -74,7 +74,7 @@ class Campaign:
 
     @property
     def day(self) -> date:
-        """The day it started, by which expectations expire: the same to every worker."""
+        """The day it started, by which expectations expire: the same for every worker."""
         return datetime.fromisoformat(self.started).date()
 
     @property
@@ -83,34 +83,34 @@ class Campaign:
         return {pair: self.ends(pair).dut for pair in self.pairs}
 
     def ends(self, pair: str) -> Ends:
-        """The two NICs of a pair."""
+        """Returns the two NICs of a pair."""
         named = self.topology.pairs[pair]
         nics = self.inventory.nics
         return Ends(nics[named.dut], nics[named.peer], named.port, named.vlan)
 
     def flows(self, pair: str) -> tuple[Flow, ...]:
-        """What may be sent on a pair by the kernel's own sockets."""
+        """Returns the flows that the kernel's own sockets may send on a pair."""
         ends = self.ends(pair)
         return bulk_flows(ends.families, ends.port)
 
     def crafted_flows(self, pair: str) -> tuple[Flow, ...]:
-        """What may be sent on a pair in crafted buffers."""
+        """Returns the flows of crafted packet sets that may be sent on a pair."""
         ends = self.ends(pair)
         return crafted_flows(ends.families, ends.port)
 
     def states(self, pair: str) -> tuple[Flow, ...]:
-        """What may be sent on a pair after its DUT has been through something."""
+        """Returns the flows that may be sent on a pair after something was done to its DUT."""
         ends = self.ends(pair)
         flows = state_flows(ends.families, ends.port)
         facts = ends.dut.facts
-        # A link that may be the one of our own session is not disturbed.
+        # The link may carry our own SSH session, which must not be interrupted.
         if self.topology.nic(self.topology.pairs[pair].dut).allow_management:
             return tuple(flow for flow in flows if flow.state not in ("reset", "mtu"))
         raised = facts.max_mtu is not None and facts.max_mtu > facts.mtu
         return tuple(flow for flow in flows if raised or flow.state != "mtu")
 
     def tagged(self, pair: str) -> tuple[Flow, ...]:
-        """What may be sent on a pair behind a VLAN tag; nothing where its topology has no VLAN."""
+        """Returns the flows behind a VLAN tag of a pair; none where its topology has no VLAN."""
         ends = self.ends(pair)
         if ends.vlan is None:
             return ()
@@ -122,21 +122,21 @@ class Campaign:
         return tagged_flows(ends.families, ends.port, who, every=self.plan == "full")
 
     def loaded(self, pair: str) -> tuple[Flow, ...]:
-        """What may be sent on a pair while more is going on."""
+        """Returns the flows that may be sent on a pair with other traffic at the same time."""
         ends = self.ends(pair)
         return loaded_flows(ends.families, ends.port, every=self.plan == "full")
 
     def received(self, pair: str) -> tuple[Flow, ...]:
-        """What the DUT of a pair may receive."""
+        """Returns the flows that the DUT of a pair may receive."""
         ends = self.ends(pair)
         return receive_flows(ends.families, ends.port)
 
     def space(self, pair: str) -> FeatureSpace:
-        """What the DUT of a pair lets us vary of what it sends."""
+        """Returns the features of sending that can be varied on the DUT of a pair."""
         return self._space(pair, VARIED)
 
     def receive_space(self, pair: str) -> FeatureSpace:
-        """What it lets us vary of what it receives."""
+        """Returns the features of receiving that can be varied on the DUT of a pair."""
         return self._space(pair, RECEIVED)
 
     def _space(self, pair: str, rules: Iterable[FeatureRule]) -> FeatureSpace:
@@ -150,7 +150,7 @@ class Campaign:
         )
 
     def cells(self, pair: str) -> tuple[Cell, ...]:
-        """The cells of a pair, in the order they run."""
+        """Returns the cells of a pair, in the order they run."""
         return plan_cells(
             pair,
             self.space(pair),
@@ -163,12 +163,12 @@ class Campaign:
         )
 
     def controls(self, pair: str) -> tuple[str, ...]:
-        """Ids of a pair's controls."""
+        """Returns the ids of a pair's controls."""
         tagged = (TAGGED,) if self.tagged(pair) else ()
         return tuple(f"{pair}/{name}" for name in (*CONTROLS, *tagged))
 
     def seconds(self, pair: str) -> float:
-        """How long a pair will take, roughly."""
+        """Returns an estimate of how long a pair will take, in seconds."""
         cells = [cell for cell in self.cells(pair) if not cell.unsupported]
         sets = len({cell.set_id for cell in cells})
         bulk = [cell for cell in cells if not cell.flow.packet_set]
@@ -181,13 +181,18 @@ class Campaign:
         )
 
     def dump(self) -> dict[str, Any]:
-        """As JSON types. The topology goes as YAML, which names passwords and never tells them."""
+        """Returns it as JSON types; the topology as YAML, without the values of passwords."""
         dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"topology"})
         return {**dumped, "topology": topology.dump(self.topology)}
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Campaign:
-        """The inverse of `dump`; `environ` has the variables that passwords come from."""
+        """Returns the run of JSON types that `dump` made.
+
+        Args:
+            data: The JSON types.
+            environ: Environment variables that passwords are taken from.
+        """
         resolved = topology.parse(data["topology"], data["source"], environ)
         return _ADAPTER.validate_python({**data, "topology": resolved})
 

@@ -1,4 +1,4 @@
-"""What the hosts and NICs of a topology turned out to be."""
+"""The inventory: the facts of the hosts and NICs of a topology, as they were found."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Nic:
     """One NIC as found.
 
     Attributes:
-        name: "alpha.port0", as the topology names it.
-        host: What its host says of itself.
-        facts: What its host says of it.
-        firmware_override: What the topology says of a device that reports no firmware.
-        underlay: Underlay addresses the topology gives it, "198.18.0.1/24".
+        name: Its name in the topology, for example "alpha.port0".
+        host: The facts of its host.
+        facts: The facts of the NIC, as its host reports them.
+        firmware_override: The version that the topology gives, for devices that report no firmware.
+        underlay: Underlay addresses that the topology gives it, for example "198.18.0.1/24".
     """
 
     name: str
@@ -42,7 +42,7 @@ class Nic:
         return self.firmware_override or self.facts.firmware or "unknown"
 
     def address(self, family: Literal[4, 6]) -> str | None:
-        """The underlay address of a family, without its prefix."""
+        """Returns the underlay address of a family, without its prefix; None if there is none."""
         for interface in map(ip_interface, self.underlay):
             if interface.version == family:
                 return str(interface.ip)
@@ -51,13 +51,13 @@ class Nic:
 
 @dataclass(frozen=True)
 class Ends:
-    """The two NICs of a pair and what both of them can carry.
+    """The two NICs of a pair, and what both of them can carry.
 
     Attributes:
         dut: The NIC being qualified.
-        peer: The NIC that watches it.
+        peer: The NIC that captures what the DUT sends.
         port: The tunnel's UDP port.
-        vlan: Identifier of the VLAN whose tag outer packets are given in some flows; None for none.
+        vlan: VLAN id of the tag that outer packets have in some flows; None for no such flows.
     """
 
     dut: Nic
@@ -77,36 +77,44 @@ class Ends:
         return min(self.dut.facts.mtu, self.peer.facts.mtu)
 
     def nic(self, role: Role) -> Nic:
-        """One of them."""
+        """Returns the NIC in a role."""
         return self.dut if role == "dut" else self.peer
 
     def outer(self, role: Role, family: Literal[4, 6]) -> str:
-        """An underlay address."""
+        """Returns the underlay address of a family of the NIC in a role.
+
+        Raises:
+            ValueError: The topology gives it none.
+        """
         address = self.nic(role).address(family)
         if address is None:
-            raise ValueError(f"no IPv{family} underlay on {self.nic(role).name}")
+            raise ValueError(f"{self.nic(role).name} has no IPv{family} underlay address")
         return address
 
 
 def other(role: Role) -> Role:
-    """The other end."""
+    """Returns the role of the other end."""
     return "peer" if role == "dut" else "dut"
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Every NIC that a pair names, by its name in the topology."""
+    """The NICs of a topology.
+
+    Attributes:
+        nics: Every NIC that a pair names, by its name in the topology.
+    """
 
     nics: dict[str, Nic]
 
     def dump(self) -> dict[str, Any]:
-        """As JSON types, to hand to a worker or to store."""
+        """Returns it as JSON types, for a worker or to be stored."""
         dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return dumped
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Inventory:
-        """The inverse of `dump`."""
+        """Returns the inventory of JSON types that `dump` made."""
         return _ADAPTER.validate_python(data)
 
 

@@ -1,1 +1,1 @@
-"""What is run: features and what depends on what, flows, offload sets, cells. Pure."""
+"""The plan of a run: features and their dependencies, flows, offload sets, cells. Pure."""

@@ -1,4 +1,4 @@
-"""Plans: which cells are run, chosen before any packet."""
+"""Plans: which cells are run. They are chosen before any packet is sent."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ PlanName = Literal["quick", "standard", "full"]
 PLANS: dict[PlanName, str] = {
     "quick": "all on, all off, each feature off alone, each on alone",
     "standard": "quick, and every pair of features in every combination that quick leaves out",
-    "full": "every set there is",
+    "full": "every possible set",
 }
 
 CONTROLS = {
     "plain": "plain traffic without a tunnel is clean",
     "all-off": "the tunnel with all offloads off is clean",
-    "crafted": "crafted buffers that the kernel finishes itself come out as they must",
+    "crafted": "crafted packet sets that the kernel finishes itself arrive as expected",
     "injected": "a frame made bad on purpose is seen as bad",
-    "received": "frames right and wrong on purpose, sent the other way: the peer's kernel, which "
-    "checks all of them, delivers the right ones and refuses the wrong ones",
+    "received": "of frames made right and wrong on purpose, sent the other way, the peer's kernel, "
+    "which checks all of them, delivers the right ones and refuses the wrong ones",
 }
 
 CONTROLS_OF: Mapping[Direction, tuple[str, ...]] = {
     "send": ("plain", "all-off", "crafted", "injected"),
     "receive": ("received",),
 }
-"""Those that cells of a direction rest on. A NIC that drops what it receives fails the controls of
-sending, whose answers it does not get; whether it is trusted to receive must not hang on them."""
+"""The controls that cells of a direction rest on. A NIC that drops what it receives does not get
+the answers of the controls of sending and fails them; its receive tests must not depend on them."""
+
 TAGGED = "tagged"
-TAGGED_TITLE = "flows behind a VLAN tag arrive clean, with the tag that they were given"
-"""The control for those flows, which says nothing of any other."""
+TAGGED_TITLE = "flows behind a VLAN tag arrive clean, with their tag"
+"""The control for these flows, on which no other cells rest."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,9 +47,9 @@ class Cell:
 
     Attributes:
         pair: Name of the pair.
-        offloads: What is asked of the DUT.
-        flow: What is sent.
-        unsupported: Features this cell is about and the NIC lacks; such a cell is not run.
+        offloads: The offload set that is requested of the DUT.
+        flow: The flow that is sent.
+        unsupported: Features that the cell is for and the NIC lacks; such a cell is not run.
     """
 
     pair: str
@@ -58,35 +59,39 @@ class Cell:
 
     @property
     def set_id(self) -> str:
-        """The row of the matrix."""
+        """The offload set, a row of the matrix."""
         if self.unsupported:
             return "+".join(RULES[name].short for name in self.unsupported)
         return self.offloads.id
 
     @property
     def id(self) -> str:
-        """Such as "x710/tnl-csum-seg+tso/outer4-csum/inner6/tcp"."""
+        """The name in reports, for example "x710/tnl-csum-seg+tso/outer4-csum/inner6/tcp"."""
         return f"{self.pair}/{self.set_id}/{self.flow.id}"
 
     def __repr__(self) -> str:
-        # Allure hashes this into a test's history: it must not change with firmware.
+        # Allure identifies a test's history by a hash of this: it must not change with firmware.
         return self.id
 
 
 def frames_needed(rate: float, confidence: float) -> int:
-    """Frames without a fault that exclude a corruption rate: ln(1 - c) / ln(1 - p).
+    """Returns how many frames without a fault exclude a corruption rate: ln(1 - c) / ln(1 - p).
 
     Args:
-        rate: Share of frames corrupted, 0 to 1, exclusive.
-        confidence: 0 to 1, exclusive.
+        rate: Share of corrupted frames, 0 to 1, exclusive.
+        confidence: Confidence of the claim, 0 to 1, exclusive.
     """
     return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
 
 
 def offload_sets(space: FeatureSpace, plan: PlanName) -> tuple[OffloadSet, ...]:
-    """The plan's sets over what a NIC lets us vary, each once; all off first, all on second.
+    """Returns the offload sets of a plan, each once; all off first, all on second.
 
-    Sets that settle to the same come to the same, so one of them is run.
+    Of sets that settle to the same one, only one is run.
+
+    Args:
+        space: The features of the NIC that can be varied.
+        plan: The plan.
     """
     switchable = [name for name in RULES if name in space.switchable]
 
@@ -109,7 +114,7 @@ def offload_sets(space: FeatureSpace, plan: PlanName) -> tuple[OffloadSet, ...]:
 def _pairwise(
     names: Sequence[str], space: FeatureSpace, done: Sequence[frozenset[str]]
 ) -> list[frozenset[str]]:
-    """Sets so that, with those done, each two features occur in all combinations that can be."""
+    """Returns sets that, with those done, have every possible combination of each two features."""
     if len(names) < 2:
         return []
     needs = [
@@ -143,19 +148,20 @@ def plan_cells(
     plan: PlanName,
     states: Sequence[Flow] = (),
     received: Sequence[Cell] = (),
-    besides: Sequence[Flow] = (),
+    extra: Sequence[Flow] = (),
 ) -> tuple[Cell, ...]:
-    """The cells of one pair, all flows of a set together.
+    """Returns the cells of one pair, all flows of a set together.
 
     Args:
         pair: Name of the pair.
-        space: What the DUT lets us vary.
-        flows: What to send under each set.
-        packet_sets: What to send besides with everything on; by the full plan, under each set.
-        plan: How many sets.
-        states: What to send with everything on after the NIC has been through something.
-        received: Cells of what the DUT receives; see `receive_cells`.
-        besides: What to send further with everything on, by any plan.
+        space: The features of the DUT that can be varied.
+        flows: Flows that are sent under each set.
+        packet_sets: Flows of crafted packet sets, sent with everything on; by the full plan, under
+            each set.
+        plan: The plan, on which the sets depend.
+        states: Flows that are sent with everything on after something was done to the NIC.
+        received: Cells in which the DUT receives, see `receive_cells`.
+        extra: Extra flows, sent with everything on by any plan.
     """
     sets = offload_sets(space, plan)
     everything = max(sets, key=lambda offloads: len(offloads.on))
@@ -165,24 +171,24 @@ def plan_cells(
         if plan == "full" or offloads is everything:
             cells += [Cell(pair, offloads, flow) for flow in packet_sets]
         if offloads is everything:
-            cells += [Cell(pair, offloads, flow) for flow in besides]
+            cells += [Cell(pair, offloads, flow) for flow in extra]
     nothing = OffloadSet(frozenset(), space)
     for rule in VARIED:
         if rule.expected and rule.name not in space.switchable | space.fixed_on:
             cells += (Cell(pair, nothing, flow, unsupported=(rule.name,)) for flow in flows)
     cells += received
-    # Last of all: what a NIC has been through is not undone without loading its driver again.
+    # Last, because what was done to a NIC is undone only by loading its driver again.
     cells += (Cell(pair, everything, flow) for flow in states)
     return tuple(cells)
 
 
 def receive_cells(pair: str, space: FeatureSpace, flows: Sequence[Flow]) -> tuple[Cell, ...]:
-    """The cells of what a pair's DUT receives: every set there is, by any plan.
+    """Returns the cells in which a pair's DUT receives: every possible set, by any plan.
 
     Args:
         pair: Name of the pair.
-        space: What the DUT lets us vary on receive.
-        flows: What is sent to it.
+        space: The features of receiving that can be varied on the DUT.
+        flows: Flows that are sent to it.
     """
     return tuple(
         Cell(pair, offloads, flow) for offloads in offload_sets(space, "full") for flow in flows

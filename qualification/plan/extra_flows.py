@@ -1,4 +1,4 @@
-"""Flows beside the ordinary ones, a few each: behind a VLAN tag, both ways at once, under load."""
+"""Extra flows, a few of each kind: behind a VLAN tag, with reverse traffic, under load."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from qualification.messages.bursts import Family, Protocol
 from .flows import FEW, Flow, Inserted, Load
 
 VLAN_INSERT = "tx-vlan-hw-insert"
-"""The kernel's name of what `ethtool -K` calls tx-vlan-offload."""
+"""The kernel's name of the feature that `ethtool -K` calls tx-vlan-offload."""
 
 EXTRA_FLOWS: dict[str, tuple[str, str]] = {
     "vlan-nic": (
         "tunnels behind an 802.1Q tag that the NIC inserts (tx-vlan-offload on)",
         "vlan-lost-short, vlan-shift, outer-garbage",
     ),
-    "vlan-kernel": ("the same with a tag that the kernel inserts (off)", "vlan-shift"),
-    "+both": ("bulk while the peer sends the same shape back", "queue-k, random-p"),
-    "+load": ("bulk from many sockets at once, as fast as they can", "queue-k, random-p"),
+    "vlan-kernel": (
+        "the same with a tag that the kernel inserts (tx-vlan-offload off)",
+        "vlan-shift",
+    ),
+    "+both": ("bulk while the peer sends the same shape of traffic back", "queue-k, random-p"),
+    "+load": ("bulk from many sockets at once, as fast as they can send", "queue-k, random-p"),
 }
-"""By how ids name them: what they are, and the faults that they are for."""
+"""What they are, and the faults that they are for, by their name in ids."""
 
 LOADS: tuple[Load, ...] = ("both", "load")
 
@@ -42,20 +45,20 @@ _ALL: tuple[tuple[Family, bool, Family], ...] = tuple(product((4, 6), (True, Fal
 def tagged_flows(
     families: frozenset[Family], port: int, inserted: Iterable[Inserted], *, every: bool = False
 ) -> tuple[Flow, ...]:
-    """Flows whose outer packets carry an 802.1Q tag, in the order they run.
+    """Returns the flows whose outer packets carry an 802.1Q tag, in the order they run.
 
     Args:
-        families: Of the underlay.
+        families: IP versions of the underlay.
         port: The tunnel's UDP port.
         inserted: Who can insert the tag.
-        every: With every combination of outer and inner headers.
+        every: Whether to take every combination of outer and inner headers.
     """
     return tuple(
         Flow(outer, checksum, inner, l4, segmentation, port, packet_set, vlan=who)
         for who in inserted
         for outer, checksum, inner in _some(families, every)
         for l4, segmentation, packet_set in (*_TAGGED, _TAGGED_BULK)
-        # As many bulk frames as the demand takes tell more, and cost more.
+        # A bulk flow shows more, but takes as many frames as the demand needs.
         if every or packet_set or (who, outer, checksum) in _TAGGED_BULK_ON
     )
 
@@ -63,7 +66,10 @@ def tagged_flows(
 def loaded_flows(
     families: frozenset[Family], port: int, *, every: bool = False
 ) -> tuple[Flow, ...]:
-    """Flows of the kernel's own sockets that are not alone; arguments as for `tagged_flows`."""
+    """Returns the flows of the kernel's own sockets with other traffic at the same time.
+
+    Arguments as for `tagged_flows`.
+    """
     few = [
         Flow(outer, checksum, inner, l4, segmentation, port, load=load)
         for load, l4, segmentation, (outer, checksum, inner) in _LOADED

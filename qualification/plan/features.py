@@ -1,7 +1,7 @@
-"""The ethtool features vxqual may touch, what depends on what, and offload sets made of them.
+"""The ethtool features that vxqual may switch, their dependencies, and offload sets of them.
 
 The table is an allow-list: `loopback`, `rx-fcs`, `rx-all` and their like break links and are never
-touched. Dependencies are those the kernel itself enforces or acts by: net/core/dev.c,
+switched. Dependencies are those that the kernel enforces or acts by: net/core/dev.c,
 netdev_fix_features, and include/linux/netdevice.h, skb_gso_ok (a super-packet goes to the NIC only
 if every one of its GSO types is a feature in effect).
 """
@@ -15,14 +15,15 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class FeatureRule:
-    """One feature that plans vary.
+    """One feature that plans vary, and what it depends on.
 
     Attributes:
         name: The kernel's name.
-        short: The name in ids.
-        needs: Without one of each of these groups it is off, or on without any effect.
-        needs_on: The same, further, for single drivers.
-        expected: Its absence on a NIC is worth a line in the matrix.
+        short: Its name in ids.
+        needs: Groups of features. Unless one of each group is on, this one is off, or on without
+            any effect.
+        needs_on: Further groups, by driver.
+        expected: Whether its absence on a NIC is reported in the matrix.
     """
 
     name: str
@@ -51,20 +52,20 @@ VARIED = (
     FeatureRule(TSO, "tso", needs=((CSUM, CSUM4),)),
     FeatureRule(TSO6, "tso6", needs=((CSUM, CSUM6),)),
     FeatureRule(USO, "uso", needs=((CSUM, CSUM4, CSUM6),)),
-    # A driver uses it for what its hardware does only in part; most lack it, and need not have it.
+    # A driver uses it for what its hardware does only in part; most NICs need not have it.
     FeatureRule(PARTIAL, "gso-partial", needs=((TNL, TNL_CSUM),), expected=False),
     # A driver has the generic one, or one per family.
     FeatureRule(CSUM, "csum", expected=False),
     FeatureRule(CSUM4, "csum4", expected=False),
     FeatureRule(CSUM6, "csum6", expected=False),
 )
-"""Of what is sent, in the order in which ids name them."""
+"""The features of sending, in the order in which ids name them."""
 
 RECEIVED = (
     FeatureRule(RX_CSUM, "rx-csum", expected=False),
     FeatureRule(GRO, "gro", expected=False),
 )
-"""Of what is received, likewise. What is sent does not depend on them, nor the other way round."""
+"""The features of receiving, likewise. Neither kind depends on the other."""
 
 SENDING = tuple(rule.name for rule in VARIED)
 RECEIVING = tuple(rule.name for rule in RECEIVED)
@@ -72,10 +73,10 @@ RECEIVING = tuple(rule.name for rule in RECEIVED)
 RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in (*VARIED, *RECEIVED)}
 
 SUPPORT = ("tx-scatter-gather", "tx-generic-segmentation")
-"""On in every set where they can be switched: without them there are no super-packets at all."""
+"""On in every set, where they can be switched: without them there are no super-packets at all."""
 
 MERGING = ("rx-gro", "rx-lro", "rx-gro-hw")
-"""Merge frames before a capture sees them."""
+"""Features that merge frames before a capture sees them."""
 
 PEER_OFF = (
     *(rule.name for rule in VARIED),
@@ -84,18 +85,18 @@ PEER_OFF = (
     "rx-udp-gro-forwarding",
     RX_CSUM,
 )
-"""Off on the peer: what it answers cannot be to blame, what it captures is what was on the wire.
+"""Off on the peer, so that its answers cannot be to blame and it captures what was on the wire.
 
-With rx-checksum off its kernel verifies everything itself and counts what is wrong."""
+With rx-checksum off its kernel verifies every checksum itself and counts the wrong ones."""
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """What one NIC lets us vary, and what depends on what there.
+    """The features of one NIC that can be varied, and their dependencies there.
 
     Attributes:
-        switchable: Kernel names of features of the table.
-        fixed_on: Features of the table that are on in every set, like it or not.
+        switchable: Kernel names of the features of the table that can be switched.
+        fixed_on: Features of the table that are on and cannot be switched off.
         driver: The NIC's driver.
     """
 
@@ -104,28 +105,31 @@ class FeatureSpace:
     driver: str = ""
 
     def needs(self, name: str) -> tuple[tuple[str, ...], ...]:
-        """Groups of features of which a feature needs one each; empty groups are left out."""
+        """Returns the groups of features of which a feature needs one each; none is empty."""
         rule = RULES[name]
         groups = rule.needs + rule.needs_on.get(self.driver, ())
         there = self.switchable | self.fixed_on
         return tuple(some for group in groups if (some := tuple(n for n in group if n in there)))
 
     def settle(self, on: Iterable[str]) -> frozenset[str]:
-        """What is left of some features once those without what they need have gone.
+        """Returns the features that have an effect, because those that they need are on as well.
 
-        Two sets that settle to the same come to the same on the wire.
+        Two sets that settle to the same one make no difference on the wire.
+
+        Args:
+            on: Kernel names of features that are switched on.
         """
         left = (frozenset(on) & self.switchable) | self.fixed_on
         while True:
-            kept = frozenset(
+            working = frozenset(
                 name for name in left if all(left & set(group) for group in self.needs(name))
             )
-            if kept == left:
+            if working == left:
                 return left
-            left = kept
+            left = working
 
     def close(self, on: Iterable[str]) -> frozenset[str]:
-        """Some features and everything they need to have any effect."""
+        """Returns features together with everything that they need to have any effect."""
         wanted = set(on)
         todo = list(wanted)
         while todo:
@@ -139,11 +143,11 @@ class FeatureSpace:
 
 @dataclass(frozen=True)
 class OffloadSet:
-    """Features to switch on; what else can be switched is to be off.
+    """Features to switch on; all others that can be switched are off.
 
     Attributes:
         on: Kernel names, all of them switchable.
-        space: What the NIC lets us vary.
+        space: The features of the NIC that can be varied.
     """
 
     on: frozenset[str]
@@ -151,10 +155,10 @@ class OffloadSet:
 
     @cached_property
     def id(self) -> str:
-        """Readable and stable: what is on, less what that cannot do without.
+        """The name in reports, stable between runs: what is on, without what that depends on.
 
-        "all-on", "all-off", "all-but-tnl-csum-seg", or "tnl-csum-seg+tso", which has the checksum
-        offload that TSO needs.
+        Examples: "all-on", "all-off", "all-but-tnl-csum-seg", and "tnl-csum-seg+tso", which
+        includes the checksum offload that TSO needs.
         """
         off = self.space.switchable - self.on
         if not self.on:
@@ -164,31 +168,34 @@ class OffloadSet:
         implied = {
             group[0] for name in self.on for group in self.space.needs(name) if len(group) == 1
         }
-        said = short_names(self.on - implied)
-        if len(said) > len(off):
+        named = short_names(self.on - implied)
+        if len(named) > len(off):
             return "all-but-" + "+".join(short_names(off))
-        return "+".join(said)
+        return "+".join(named)
 
     @property
     def requested(self) -> dict[str, bool]:
-        """Kernel feature name to on or off, in the table's order."""
+        """Whether each feature is on, by kernel name in the table's order."""
         switchable = self.space.switchable
         return {name: name in self.on for name in RULES if name in switchable}
 
 
 def unasked(found: Mapping[str, bool]) -> dict[str, bool]:
-    """What a DUT is to be under where an offload set does not say: kernel name to on or off.
+    """Returns the features of a DUT where an offload set does not name them.
 
-    Of sending what production has, of receiving what it was found with.
+    The features of sending are on, as in production; those of receiving are as they were found.
 
     Args:
-        found: Whether each feature was wanted, by kernel name.
+        found: Whether each feature was requested when the DUT was found, by kernel name.
+
+    Returns:
+        Whether each feature is on, by kernel name.
     """
     receiving = {name: found[name] for name in RECEIVING if name in found}
     return dict.fromkeys((*SUPPORT, *SENDING), True) | receiving
 
 
 def short_names(names: Iterable[str]) -> list[str]:
-    """Short names in the table's order."""
+    """Returns the short names of features in the table's order."""
     wanted = set(names)
     return [rule.short for rule in RULES.values() if rule.name in wanted]

@@ -265,7 +265,7 @@ def test_flows_in_a_state(port: int) -> None:
     assert all((f.l4, f.segmentation) in PACKET_SETS[f.packet_set].traffic for f in flows)
     every = (*bulk_flows(families, port), *crafted_flows(families, port), *flows)
     assert len({f.id for f in every}) == len(every) == len(set(every))
-    own = [f for f in every if not f.outer_target]  # those have tunnels of their own besides
+    own = [f for f in every if not f.outer_target]  # those have tunnels of their own
     first, second = ({f.vni for f in own if f.port == each} for each in (port, other))
     assert len(first) == len(second) == 4
     assert not first & second
@@ -323,11 +323,11 @@ def test_a_few_flows_behind_a_tag_and_under_load() -> None:
 
 def test_what_is_beside_runs_once_with_everything_on() -> None:
     families = frozenset[Literal[4, 6]]({4, 6})
-    besides = (*loaded_flows(families, 4789), *tagged_flows(families, 4789, ["nic"]))
+    extra = (*loaded_flows(families, 4789), *tagged_flows(families, 4789, ["nic"]))
     for plan in ("quick", "full"):
-        cells = plan_cells("p", TUN, FLOWS[:1], (), plan, besides=besides)
-        some = [cell for cell in cells if cell.flow in besides]
-        assert [cell.flow for cell in some] == list(besides)
+        cells = plan_cells("p", TUN, FLOWS[:1], (), plan, extra=extra)
+        some = [cell for cell in cells if cell.flow in extra]
+        assert [cell.flow for cell in some] == list(extra)
         assert {cell.set_id for cell in some} == {"all-on"}
 
 

@@ -1,1 +1,1 @@
-"""Known failures: expectations files and the cells that they match. Pure."""
+"""Known failures: the expectations file and the cells that it matches. Pure."""

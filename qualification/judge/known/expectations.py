@@ -1,4 +1,4 @@
-"""The form of an expectations file: failures that are known, reviewed, and to end one day.
+"""The form of an expectations file: known failures, each with a reason and an expiry date.
 
 `python -m qualification.judge.known.expectations` prints its JSON schema.
 """
@@ -42,13 +42,13 @@ def _day(value: object) -> date:
         return date.fromisoformat(str(value))
     except ValueError:
         raise objection(
-            f"must be a date, not {shown(value)}", "write a day such as 2027-01-31"
+            f"must be a date, not {shown(value)}", "write a day, for example 2027-01-31"
         ) from None
 
 
 Range = Annotated[
     str,
-    Shape(RANGE, "is no range of versions: write such as '>=8.0, <9.20', '8.30' or '*'"),
+    Shape(RANGE, "is no range of versions: write for example '>=8.0, <9.20', '8.30' or '*'"),
 ]
 FeatureName = Annotated[
     str, AfterValidator(_feature), WithJsonSchema({"type": "string", "enum": list(RULES)})
@@ -69,14 +69,14 @@ class _Frozen(BaseModel):
 
 
 class Known(_Frozen):
-    """One known failure. Most of it has to be said, so that nothing is hidden by chance."""
+    """One known failure. Most keys are required, so that nothing is hidden by accident."""
 
     driver: Line = Field(
-        description="The DUT's driver; * and ? stand for any characters.", examples=["i40e"]
+        description="The DUT's driver; * and ? match any characters.", examples=["i40e"]
     )
     firmware: Range = Field(
         description=(
-            "Range of the DUT's firmware: conditions with commas between, or * for any. Versions "
+            "Range of the DUT's firmware: conditions separated by commas, or * for any. Versions "
             "are compared part by part, over as many parts as the condition names."
         ),
         examples=[">=8.0, <9.20"],
@@ -86,7 +86,7 @@ class Known(_Frozen):
     )
     offload_set: Line = Field(
         default="*",
-        description="Id of the offload set, as the matrix names it; * and ? as in driver.",
+        description="Id of the offload set, as in the matrix; * and ? as in driver.",
         examples=["all-but-*"],
     )
     features: Mapping[FeatureName, Switch] = Field(
@@ -95,7 +95,7 @@ class Known(_Frozen):
         examples=[{"tx-udp_tnl-csum-segmentation": True}],
     )
     flow: Line = Field(
-        description="Id of the flow, as the matrix names it; * and ? as in driver.",
+        description="Id of the flow, as in the matrix; * and ? as in driver.",
         examples=["outer?-csum/inner*/tcp"],
     )
     verdicts: tuple[Literal["FAIL", "LOSS"], ...] = Field(
@@ -103,10 +103,11 @@ class Known(_Frozen):
     )
     reason: Line = Field(description="What is wrong, in a sentence.")
     link: LinkUrl = Field(
-        description="Where it is being dealt with.", examples=["https://example.net/bug/7"]
+        description="The bug report or ticket where it is tracked.",
+        examples=["https://example.net/bug/7"],
     )
     expires: Day = Field(
-        description="The last day on which it is known; after that it fails again.",
+        description="The last day on which the failure is KNOWN; after that it is FAIL again.",
         examples=["2027-01-31"],
     )
 
@@ -117,7 +118,7 @@ class Expectations(_Frozen):
     version: Literal[1] = Field(description="Version of the file format, which is 1.")
     known: Mapping[Name, Known] = Field(
         json_schema_extra={"additionalProperties": False},
-        description="The known failures, by names that reports call them by.",
+        description="The known failures, by their names in reports.",
     )
 
 
@@ -131,7 +132,7 @@ EXPECTATIONS = Form(
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of an expectations file."""
+    """Returns the JSON schema of an expectations file."""
     return schema_of(EXPECTATIONS)
 
 

@@ -1,4 +1,4 @@
-"""Known failures: which cells they are, and which expectations have had their day."""
+"""Known failures: which cells they match, and which expectations are out of date."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from qualification.judge.verdict import Verdict
 from .expectations import Expectations, Known
 from .versions import within
 
-_SAYS_NOTHING = (Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED)
+_SHOWS_NOTHING = (Verdict.NOT_EXERCISED, Verdict.UNSUPPORTED)
 
 
 def expect(outcome: Outcome, dut: Nic, expectations: Expectations | None, today: date) -> Outcome:
-    """The outcome in the light of what is known: KNOWN for a failure that was expected.
+    """Returns the outcome of a cell after expectations: KNOWN for a failure that was expected.
 
-    Only what speaks against the NIC can be known of it; the lab's doubts stay doubts.
+    Only a failure that blames the NIC can be known; failures of the lab stay what they are.
 
     Args:
-        outcome: How the cell ends by its evidence.
+        outcome: The outcome by its evidence.
         dut: The NIC that was judged.
-        expectations: What is known; None if nothing is.
+        expectations: The known failures; None if there are none.
         today: The day by which expectations expire.
     """
     if expectations is None or not outcome.blames_nic:
@@ -54,11 +54,11 @@ def expect(outcome: Outcome, dut: Nic, expectations: Expectations | None, today:
 
 @dataclass(frozen=True)
 class ExpectationNote:
-    """Something to do about an expectations file.
+    """An entry of an expectations file that needs attention.
 
     Attributes:
         kind: "UNEXPECTED PASS", "EXPIRED" or "UNUSED".
-        name: The entry's.
+        name: Name of the entry.
         text: A sentence for people.
     """
 
@@ -73,10 +73,10 @@ def findings(
     duts: Mapping[str, Nic],
     today: date,
 ) -> tuple[ExpectationNote, ...]:
-    """What a run shows of the expectations themselves, in the file's order.
+    """Returns the entries that a run shows to be out of date or unused, in the file's order.
 
     Args:
-        expectations: They; None if there are none.
+        expectations: The known failures; None if there are none.
         rows: Every cell of the run.
         duts: The NIC judged, by pair.
         today: The day by which expectations expire.
@@ -85,16 +85,14 @@ def findings(
         return ()
     cells = list(rows)
     found = (
-        _finding(name, entry, [c for c in cells if _matches(entry, duts[c.pair], c)], today)
+        _note(name, entry, [c for c in cells if _matches(entry, duts[c.pair], c)], today)
         for name, entry in expectations.known.items()
     )
-    return tuple(finding for finding in found if finding is not None)
+    return tuple(note for note in found if note is not None)
 
 
-def _finding(
-    name: str, entry: Known, matching: list[CellRow], today: date
-) -> ExpectationNote | None:
-    telling = [cell for cell in matching if cell.verdict not in _SAYS_NOTHING]
+def _note(name: str, entry: Known, matching: list[CellRow], today: date) -> ExpectationNote | None:
+    telling = [cell for cell in matching if cell.verdict not in _SHOWS_NOTHING]
     if not telling:
         what = (
             "none of the cells that match it had anything to show"
@@ -122,8 +120,8 @@ def _finding(
 
 
 def _matches(entry: Known, dut: Nic, cell: CellRow) -> bool:
-    """Whether an entry is about a cell, however that ended."""
-    on = cell.effective or cell.requested  # what never ran has nothing in effect
+    """Returns whether an entry matches a cell, whatever its verdict."""
+    on = cell.effective or cell.requested  # a cell that never ran has no effective features
     return (
         fnmatchcase(dut.driver, entry.driver)
         and within(dut.firmware, entry.firmware)

@@ -1,7 +1,8 @@
-"""Versions of firmware and kernels in their natural order, and ranges of them.
+"""Compares versions of firmware and kernels, and matches them with ranges.
 
-No packaging standard knows "8.30 0x8000af86" or "6.18.44-1-amd64", so numbers are compared as
-numbers and words as words, part by part. Where that says nothing, a version is in no range.
+No packaging standard has versions like "8.30 0x8000af86" or "6.18.44-1-amd64", so numbers are
+compared as numbers and words as words, part by part. A version that cannot be compared is in no
+range.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ _ZERO = (0, "")
 _VERSION = r"[^,<>=!*]*[0-9][^,<>=!*]*"
 _CONDITION = rf"\s*(==|!=|<=|>=|<|>)?\s*({_VERSION})"
 RANGE = rf"(\*|{_CONDITION}(,{_CONDITION})*)"
-"""What a range looks like: "*", or conditions with commas between that must all hold."""
+"""Pattern of a range: "*", or conditions separated by commas, which must all hold."""
 
 
 def within(version: str, wanted: str) -> bool:
-    """Whether a version is in a range.
+    """Returns whether a version is in a range.
 
     A condition looks at as many parts as it names: "8.30 0x8000af86" is ==8.30 and <=8.30, and
     not >8.30. Parts that a version lacks count as 0. A part that is a word where the condition has
-    a number, or the other way about, cannot be compared: the version is not in the range.
+    a number, or the reverse, cannot be compared: the version is not in the range.
 
     Args:
-        version: Such as "8.30 0x8000af86".
-        wanted: Such as ">=8.0, <9.20"; a version alone means ==.
+        version: The version, for example "8.30 0x8000af86".
+        wanted: The range, for example ">=8.0, <9.20"; a version alone means ==.
     """
     if wanted.strip() == "*":
         return True
@@ -49,7 +50,7 @@ def _holds(version: str, condition: str) -> bool:
 
 
 def _compare(version: str, bound: str) -> int | None:
-    """Below 0, 0 or above 0 for a version before, at or behind a bound; None if nobody can say."""
+    """Returns -1, 0 or 1 for a version below, at or above a bound; None if they do not compare."""
     right = _parts(bound)
     left = _parts(version)[: len(right)]
     if not left:
@@ -63,7 +64,7 @@ def _compare(version: str, bound: str) -> int | None:
 
 
 def _parts(version: str) -> list[tuple[int, str]]:
-    """Numbers as (number, ""), words as (0, word)."""
+    """Returns the parts of a version: numbers as (number, ""), words as (0, word)."""
     return [
         (int(part, 16 if part[:2].lower() == "0x" else 10), "")
         if part[0].isdecimal()

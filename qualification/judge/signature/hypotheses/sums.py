@@ -33,7 +33,7 @@ def _words(data: bytes) -> int:
 
 
 def _uncarried(s: BadField) -> Iterator[int]:
-    """Yields checksums without the carries out of 16 bits: without all, or those of the first fold."""
+    """Yields checksums without the carries out of 16 bits: all of them, or those of one fold."""
     covered = s.frame[s.packet.l4 : s.at] + b"\0\0" + s.frame[s.at + 2 : s.end]
     words = _words(covered)
     for pseudo in {s.pseudo_sum % 65535, _words(s.packet.addresses) + s.protocol + s.size}:
