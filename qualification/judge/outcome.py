@@ -22,7 +22,7 @@ class Outcome:
         cell: The cell.
         judgement: Its verdict.
         evidence: What the verdict rests on; None where the cell was never run.
-        blames_nic: Whether the verdict speaks against the NIC, not against the lab.
+        blames_nic: Whether the verdict blames the NIC, and not the lab.
         expectation: Name of the expectation that hides the failure, or did until it expired.
     """
 

@@ -17,6 +17,7 @@ from qualification.judge.controls import (
     judge_injected,
     judge_traffic,
     no_tags,
+    not_received,
 )
 from qualification.judge.evidence import Burst
 from qualification.judge.verdict import Demand
@@ -250,3 +251,12 @@ def test_lost_tags_are_distinguished_from_wrong_ones() -> None:
     for result in (lost, wrong, no_tags("this kernel cannot")):
         assert judge_again(result, DEMAND, 4789) == result
     assert first_untrusted({TAGGED: lost}) != lost
+
+
+def test_frames_that_could_not_be_received_spare_the_other_controls() -> None:
+    failed = not_received("no TCP_REPAIR")
+    assert failed == ControlResult("received", False, "no TCP_REPAIR")
+    assert judge_again(failed, DEMAND, 4789) is failed
+    controls = {name: ControlResult(name, True, "") for name in CONTROLS} | {"received": failed}
+    assert first_untrusted(controls) is None
+    assert first_untrusted(controls, "receive") is failed

@@ -1,4 +1,4 @@
-"""What controls do to verdicts: UNTRUSTED, and whom a loss speaks against."""
+"""What controls do to verdicts: UNTRUSTED, and whether a loss blames the NIC."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_nothing_to_go_by() -> None:
     assert explain({}, 0) is None
     assert explain({}, 5) is None  # evidence of before there were shapes
     assert explain({"length": {"odd": (500, 400), "even": (500, 0)}}, 401) is None  # one is neither
-    # All that the NIC cut is wrong; the few frames of handshakes are no counter-example.
+    # Every segment is wrong; the few frames of handshakes are no counter-example.
     assert explain({"size": {"full": (7000, 7000), "65 and up": (30, 0)}}, 7000) is None
 
 

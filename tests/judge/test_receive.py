@@ -86,7 +86,7 @@ def test_a_nic_that_vouches_for_nothing_did_nothing() -> None:
     nothing = {shape: {"csum_valid": 0} for shape in RIGHT}
     assert judged(nothing).verdict is Verdict.NOT_EXERCISED
     assert judged(nothing, counters={"nic.rx_csum_none": 9}).verdict is Verdict.NOT_EXERCISED
-    # A NIC that gives its sum to the kernel vouches for nothing either, and has its part in it.
+    # A NIC that gives its sum to the kernel (CHECKSUM_COMPLETE) marks no frame as checked either.
     assert judged(nothing, counters={"nic.rx_csum_complete": 9}).verdict is Verdict.PASS
 
 

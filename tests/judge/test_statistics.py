@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from qualification.judge.statistics import Rate, rate
+from qualification.judge.statistics import Rate, binomial_tail, fisher, rate
 from qualification.judge.verdict import Demand, percent
 from qualification.plan.cells import frames_needed
 
@@ -63,6 +65,38 @@ def test_the_frames_needed_exclude_the_rate_and_one_fewer_do_not(
     assert rate(0, frames, confidence).high <= share * (1 + 1e-9)
     if frames > 1:
         assert rate(0, frames - 1, confidence).high > share * (1 - 1e-9)
+
+
+@given(st.integers(-1, 80), st.integers(0, 80), st.floats(0, 1.5))
+def test_binomial_tail(least: int, of: int, probability: float) -> None:
+    expected = binom.sf(min(least, of + 1) - 1, of, min(1.0, probability))
+    found = binomial_tail(min(least, of + 1), of, probability)
+    assert math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-250)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+def test_fisher(bad: int, good: int, rest_bad: int, rest_good: int) -> None:
+    """Against whole numbers: all ways to choose the bad frames, and those as extreme."""
+    frames, rest, wrong = bad + good, rest_bad + rest_good, bad + rest_bad
+    ways = sum(
+        math.comb(frames, k) * math.comb(rest, wrong - k)
+        for k in range(bad, min(frames, wrong) + 1)
+    )
+    expected = Fraction(ways, math.comb(frames + rest, wrong))
+    assert math.isclose(fisher(bad, frames, rest_bad, rest), expected, rel_tol=1e-6)
+
+
+def test_a_passing_cell_does_without_scipy_stats() -> None:
+    """It takes 0.35 s to import."""
+    program = (
+        "import sys\n"
+        "from qualification.judge.statistics import binomial_tail, rate_after\n"
+        "from qualification.judge import outcome\n"
+        "rate_after(0, 7000, 0.999, 3), binomial_tail(1, 20, 0.01)\n"
+        "assert 'scipy.special' in sys.modules\n"
+        "assert 'scipy.stats' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_known_values() -> None:

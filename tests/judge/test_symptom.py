@@ -1,4 +1,4 @@
-"""What calls come to, and how it is said."""
+"""The figures of calls, and the sentences on them."""
 
 from __future__ import annotations
 
@@ -36,34 +36,38 @@ def run(*channels: ChannelCalls, corrupt_requests: int = 0) -> CallRun:
 
 
 def test_a_healthy_pair() -> None:
-    told = summarise("soft", Runs(1.0, GOOD, GOOD, GOOD))
-    assert told.pair == "soft"
-    assert told.errors == (
+    symptom = summarise("soft", Runs(1.0, GOOD, GOOD, GOOD))
+    assert symptom.pair == "soft"
+    assert symptom.errors == (
         "none of 200 calls missed its 1 s deadline through the tunnel with all offloads on; "
         "none with all off, none on one host"
     )
     one = "p50 1 ms, p99 1 ms, p99.9 1 ms, 0 of 2,000 segments sent again"
-    assert told.pace == f"all on: {one}; all off: {one}; one host: {one}"
-    assert (told.tunnel.calls, told.tunnel.errors, told.tunnel.errors_by_way) == (200, 0, {})
+    assert symptom.pace == f"all on: {one}; all off: {one}; one host: {one}"
+    assert (symptom.tunnel.calls, symptom.tunnel.errors, symptom.tunnel.errors_by_way) == (
+        200,
+        0,
+        {},
+    )
 
 
-def test_missed_deadlines_are_told_with_the_way_that_they_took() -> None:
+def test_missed_deadlines_are_symptom_with_the_way_that_they_took() -> None:
     slow = replace(FAST, latencies=(0.3,) * 47, missed=3, retransmitted=90)
-    told = summarise("soft", Runs(0.5, run(slow, FAST, FAST, FAST), GOOD, GOOD))
-    assert told.errors == (
+    symptom = summarise("soft", Runs(0.5, run(slow, FAST, FAST, FAST), GOOD, GOOD))
+    assert symptom.errors == (
         "3 (1.5 %) of 200 calls missed their 0.5 s deadline through the tunnel with all offloads "
         "on (3 of 100 over outer4-csum/inner4); none with all off, none on one host"
     )
-    assert told.pace.startswith(
+    assert symptom.pace.startswith(
         "all on: p50 1 ms, p99 >500 ms, p99.9 >500 ms, 90 of 2,000 segments sent again; all off: "
     )
-    assert told.tunnel.peer_retransmitted == 7
+    assert symptom.tunnel.peer_retransmitted == 7
 
 
-def test_other_errors_are_called_failed_and_changed_messages_are_told() -> None:
+def test_other_errors_are_called_failed_and_changed_messages_are_symptom() -> None:
     bad = ChannelCalls(latencies=(0.001,) * 8, missed=1, broken=1, corrupt=2)
-    told = summarise("soft", Runs(1.0, run(bad, corrupt_requests=1), GOOD, GOOD))
-    assert told.errors == (
+    symptom = summarise("soft", Runs(1.0, run(bad, corrupt_requests=1), GOOD, GOOD))
+    assert symptom.errors == (
         "4 (33.3 %) of 12 calls failed through the tunnel with all offloads on (4 of 12 over "
         "outer4-csum/inner4); none with all off, none on one host; 3 messages arrived changed"
     )
@@ -71,8 +75,8 @@ def test_other_errors_are_called_failed_and_changed_messages_are_told() -> None:
 
 def test_errors_elsewhere_are_not_hidden() -> None:
     lossy = run(replace(FAST, missed=50))
-    told = summarise("soft", Runs(1.0, GOOD, lossy, lossy))
-    assert told.errors == (
+    symptom = summarise("soft", Runs(1.0, GOOD, lossy, lossy))
+    assert symptom.errors == (
         "none of 200 calls missed their 1 s deadline through the tunnel with all offloads on; "
         "50 (50 %) with all off, 50 (50 %) on one host"
     )
@@ -83,16 +87,16 @@ def test_the_worst_ways_are_named_first_and_the_rest_counted() -> None:
     some = replace(
         GOOD, ways=tuple(f"way{number}" for number in range(5)), client=Calls(tuple(channels), 1.0)
     )
-    told = summarise("soft", Runs(1.0, some, GOOD, GOOD))
-    assert "(50 of 100 over way1, 2 of 52 over way3, 2 more ways)" in told.errors
+    symptom = summarise("soft", Runs(1.0, some, GOOD, GOOD))
+    assert "(50 of 100 over way1, 2 of 52 over way3, 2 more ways)" in symptom.errors
 
 
 @pytest.mark.parametrize("latencies", [(), (0.2,)])
 def test_too_few_calls_for_a_quantile(latencies: tuple[float, ...]) -> None:
     few = run(ChannelCalls(latencies))
-    told = summarise("soft", Runs(1.0, few, few, few))
-    assert (told.tunnel.p50, told.tunnel.p99, told.tunnel.p999) == (None, None, None)
-    assert "p99 unknown" in told.pace
+    symptom = summarise("soft", Runs(1.0, few, few, few))
+    assert (symptom.tunnel.p50, symptom.tunnel.p99, symptom.tunnel.p999) == (None, None, None)
+    assert "p99 unknown" in symptom.pace
 
 
 @given(CHANNELS)

@@ -50,7 +50,7 @@ def cell(flow: str = "outer4-csum/inner4/tcp", *on: str) -> Cell:
 
 
 def burst(frames: int = N, **changes: Any) -> Burst:
-    """A clean burst that the NIC has cut and checksummed every frame of, with changes by name."""
+    """A clean burst of which the NIC segmented and checksummed every frame, with changes."""
     submitted = Submitted(
         packets=changes.pop("packets", frames),
         frames=changes.pop("submitted", frames),

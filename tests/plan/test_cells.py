@@ -230,19 +230,19 @@ def test_cells_are_sets_times_flows_and_their_ids_are_unique(space: FeatureSpace
     assert not any(cell.unsupported for cell in cells)
 
 
-def test_volleys_are_fired_with_everything_on_and_by_the_full_plan_always() -> None:
+def test_volleys_are_sent_with_everything_on_and_by_the_full_plan_always() -> None:
     packet_sets = crafted_flows(frozenset({4}), 4789)
     assert {flow.packet_set for flow in packet_sets} == set(PACKET_SETS)
     assert len({flow.id for flow in packet_sets}) == len(packet_sets)
     plans: dict[PlanName, set[str] | None] = {"standard": {"all-on"}, "full": None}
     for plan, sets in plans.items():
         cells = plan_cells("soft", TUN, FLOWS[:1], packet_sets, plan)
-        fired: dict[str, list[Flow]] = {}
+        sent: dict[str, list[Flow]] = {}
         for cell in cells:
             if cell.flow.packet_set:
-                fired.setdefault(cell.set_id, []).append(cell.flow)
-        assert set(fired) == (sets or {cell.set_id for cell in cells})
-        assert all(flows == list(packet_sets) for flows in fired.values())
+                sent.setdefault(cell.set_id, []).append(cell.flow)
+        assert set(sent) == (sets or {cell.set_id for cell in cells})
+        assert all(flows == list(packet_sets) for flows in sent.values())
 
 
 @pytest.mark.parametrize("port", [4789, 8472, 6000])

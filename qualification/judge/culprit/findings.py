@@ -26,7 +26,7 @@ class Observation:
     Attributes:
         cell: The cell.
         verdict: Its verdict.
-        failing: Whether it speaks against the NIC; None where it says neither yes nor no.
+        failing: Whether the NIC failed in it; None where that is not known.
         wrong: Frames that were wrong or lost, had an outer checksum that was not asked for, or
             carried a wrong payload.
         frames: Frames among which they were.
@@ -48,7 +48,7 @@ def observation_of(
         cell: The cell.
         judgement: Its verdict.
         evidence: What the verdict rests on.
-        blames_nic: Whether it speaks against the NIC. A LOSS on a path that loses frames itself
+        blames_nic: Whether the verdict blames the NIC. A LOSS on a path that loses frames itself
             does not, and says nothing about features either.
     """
     failing = True if blames_nic else False if judgement.verdict is Verdict.PASS else None

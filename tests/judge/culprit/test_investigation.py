@@ -40,7 +40,7 @@ SOFT = FeatureSpace(frozenset({TNL_CSUM, TNL, TSO, TSO6, USO, CSUM}), driver="tu
 TOP = SOFT.settle(SOFT.switchable)
 NOTHING = SOFT.settle(())
 FLOWS = bulk_flows(frozenset({4}), 4789)
-CUT = [flow for flow in FLOWS if flow.segmentation and flow.outer_checksum]
+SEGMENTED = [flow for flow in FLOWS if flow.segmentation and flow.outer_checksum]
 TCP = Flow(4, True, 4, "tcp", True)
 UDP_SEG = Flow(4, True, 4, "udp", True)
 FRAMES = 7000
@@ -77,7 +77,7 @@ class Lab:
 
 
 def worked(flow: Flow, on: Settled) -> bool:
-    """The NIC cut this flow and made its outer checksums."""
+    """The NIC segments this flow and makes its outer checksums."""
     return flow.outer_checksum and "segmentation" in flow.work(on)
 
 
@@ -109,8 +109,8 @@ def test_the_incident() -> None:
         FRAMES, FRAMES, 210,
     )  # fmt: skip
     assert finding.proof.chance < 1e-50
-    assert finding.proof.cell == under(CUT[0], SOFT.switchable)
-    assert lab.ran == [(CUT[0], TOP - {TNL_CSUM}, "off"), (CUT[0], TOP, "on")]
+    assert finding.proof.cell == under(SEGMENTED[0], SOFT.switchable)
+    assert lab.ran == [(SEGMENTED[0], TOP - {TNL_CSUM}, "off"), (SEGMENTED[0], TOP, "on")]
     assert found.mitigation is not None
     assert found.mitigation.off == (TNL_CSUM,)
     assert found.mitigation.on == (TNL, TSO, TSO6, USO, CSUM)
@@ -143,7 +143,7 @@ def test_nothing_failed() -> None:
 
 
 def test_what_the_path_loses_has_no_culprit_among_features() -> None:
-    """A LOSS that does not speak against the NIC is no failing cell."""
+    """A LOSS that does not blame the NIC is no failing cell."""
     loss = observation_of(ALL_ON[0], Judgement(Verdict.LOSS, "", 9, 0, 3), None, blames_nic=False)
     found = Investigation(
         CellResults("x", SOFT, [loss], FLOWS, Lab(incident).run), 0.999
@@ -169,7 +169,7 @@ def test_two_culprits_and_what_is_safe_for_both() -> None:
 
 
 def test_with_more_on_it_is_clean() -> None:
-    """Plain checksums are wrong, so what the NIC does not cut: turning uso on heals as well."""
+    """Plain checksums are wrong, so and segments are not: turning uso on heals as well."""
 
     def wrong(flow: Flow, on: Settled) -> int:
         return 90 * ("checksum" in flow.work(on) and "segmentation" not in flow.work(on))
@@ -243,7 +243,7 @@ def test_a_rare_fault_is_looked_at_more_often() -> None:
     assert set(found.culprits.values()) == {(TNL_CSUM,)}
     assert found.findings[0].proof is not None
     assert found.findings[0].proof.on_frames == 3 * FRAMES
-    # The other flow is run again too: 5 of 7,000 beside none of 7,000 may be chance.
+    # The other flow is run again too: 5 of 7,000 against none of 7,000 may be chance.
     assert [flow for flow, _, _ in lab.ran].count(UDP_SEG) == 4
 
 

@@ -1,4 +1,4 @@
-"""Delta debugging over the feature table, beside brute force."""
+"""Delta debugging over the feature table, compared with brute force."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Terms = tuple[frozenset[str], ...]
 
 
 class Asked:
-    """Fails where any of the terms is wholly on; counts what it is asked."""
+    """Fails where all features of any term are on; keeps the sets that it is asked about."""
 
     def __init__(self, space: FeatureSpace, terms: Terms) -> None:
         self.space, self.terms, self.sets = space, terms, list[Settled]()
@@ -162,7 +162,7 @@ def test_what_is_seen_outweighs_what_follows() -> None:
     assert knowledge.presumed(SOFT.settle(()), SOFT.settle({CSUM})) is None, "of another set"
 
 
-# Beside brute force
+# Compared with brute force
 
 
 @given(monotone(), st.booleans())

@@ -333,7 +333,7 @@ def test_the_environment_stays_out_of_it() -> None:
         (FILE, "- 1\n", "must be a mapping"),
     ],
 )
-def test_mistakes_are_told_with_their_place(old: str, new: str, said: str) -> None:
+def test_errors_name_their_place(old: str, new: str, said: str) -> None:
     assert old in FILE
     with pytest.raises(UsageError) as caught:
         parse_as(EXPECTATIONS, FILE.replace(old, new), "known.yaml")

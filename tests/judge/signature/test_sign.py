@@ -1,6 +1,6 @@
-"""Signatures: right frames broken in every known way, and what is said of them.
+"""Signatures: right frames broken in every known way, and the signatures that they get.
 
-Frames are made by scapy, and their sums by a loop over words: authors of their own.
+Frames are made by scapy, and their sums by a loop over words, independent of the code under test.
 """
 
 # ruff: noqa: ARG005 - faults are functions of pseudo-header, rest and size, and need not use all
@@ -186,7 +186,7 @@ def good(
 
 
 def stream(shape: Shape, count: int = 20, seed: int = 1) -> list[bytearray]:
-    """Super-packets of different sizes, cut: full segments, and a short last one in each."""
+    """Segments of super-packets of different sizes: full ones, and a short last one in each."""
     return [bytearray(frame) for frame in _stream(shape, count, seed)]
 
 
@@ -203,7 +203,7 @@ def _stream(shape: Shape, count: int, seed: int) -> list[bytearray]:
 
 
 def bad(shape: Shape, frames: list[bytearray]) -> list[BadFrame]:
-    """The wrong ones among frames, as the capture hands them over."""
+    """The wrong ones among frames, as the capture reports them."""
     found = []
     must = INNER_L4 | (OUTER_L4 if shape.asked else 0)
     for frame in frames:
@@ -237,14 +237,14 @@ def inverted(total: int) -> int:
     return 0xFFFF - fold(total)
 
 
-def ranged(first: int, last: int, seeded: bool = True) -> Break:
+def ranged(first: int, last: int, with_pseudo: bool = True) -> Break:
     """The range starts `first` bytes late and ends `last` bytes late."""
 
     def value(shape: Shape, frame: bytearray, side: str) -> int:
         start, end, at = bounds(shape, frame, side)
-        seed, _, _ = parts(shape, frame, side)
+        pseudo_sum, _, _ = parts(shape, frame, side)
         blank = frame[:at] + b"\0\0" + frame[at + 2 :]
-        return inverted(seed * seeded + words(blank[start + first : end + last]))
+        return inverted(pseudo_sum * with_pseudo + words(blank[start + first : end + last]))
 
     return value
 
@@ -263,23 +263,23 @@ def odd(change: Callable[[int], int]) -> Break:
 
     def value(shape: Shape, frame: bytearray, side: str) -> int:
         _, end, at = bounds(shape, frame, side)
-        seed, rest, size = parts(shape, frame, side)
+        pseudo_sum, rest, size = parts(shape, frame, side)
         if size % 2 == 0:
             return get(frame, at)
-        return inverted(seed + rest + change(frame[end - 1]) + 0xFFFF * 2)
+        return inverted(pseudo_sum + rest + change(frame[end - 1]) + 0xFFFF * 2)
 
     return value
 
 
 def uncarried(shape: Shape, frame: bytearray, side: str) -> int:
-    seed, rest, _ = parts(shape, frame, side)
-    return 0xFFFF - (fold(seed) + rest & 0xFFFF)
+    pseudo_sum, rest, _ = parts(shape, frame, side)
+    return 0xFFFF - (fold(pseudo_sum) + rest & 0xFFFF)
 
 
 def other_pseudo(shape: Shape, frame: bytearray, side: str) -> int:
     other = "inner" if side == "outer" else "outer"
-    seed, _, _ = parts(shape, frame, other)
-    return inverted(seed + parts(shape, frame, side)[1])
+    pseudo_sum, _, _ = parts(shape, frame, other)
+    return inverted(pseudo_sum + parts(shape, frame, side)[1])
 
 
 def header_missing(shape: Shape, frame: bytearray, side: str) -> int:
@@ -294,24 +294,42 @@ def headers_only(shape: Shape, frame: bytearray, side: str) -> int:
 
 
 FAULTS: dict[str, tuple[str, Break]] = {
-    "seed": ("seed-left", simple(lambda seed, rest, size: fold(seed))),
-    "seed without length": ("seed-left", simple(lambda seed, rest, size: fold(seed - size))),
-    "complement of the seed": ("seed-left", simple(lambda seed, rest, size: inverted(seed))),
-    "zero": ("zero-left", simple(lambda seed, rest, size: 0)),
-    "constant": ("constant", simple(lambda seed, rest, size: 0x1DEA)),
-    "ffff": ("constant", simple(lambda seed, rest, size: 0xFFFF)),
-    "not complemented": ("not-complemented", simple(lambda seed, rest, size: fold(seed + rest))),
-    "swapped": ("byte-swapped", simple(lambda seed, rest, size: swap(inverted(seed + rest)))),
+    "pseudo-header sum": ("seed-left", simple(lambda pseudo_sum, rest, size: fold(pseudo_sum))),
+    "pseudo-header sum without length": (
+        "seed-left",
+        simple(lambda pseudo_sum, rest, size: fold(pseudo_sum - size)),
+    ),
+    "complement of the pseudo-header sum": (
+        "seed-left",
+        simple(lambda pseudo_sum, rest, size: inverted(pseudo_sum)),
+    ),
+    "zero": ("zero-left", simple(lambda pseudo_sum, rest, size: 0)),
+    "constant": ("constant", simple(lambda pseudo_sum, rest, size: 0x1DEA)),
+    "ffff": ("constant", simple(lambda pseudo_sum, rest, size: 0xFFFF)),
+    "not complemented": (
+        "not-complemented",
+        simple(lambda pseudo_sum, rest, size: fold(pseudo_sum + rest)),
+    ),
+    "swapped": (
+        "byte-swapped",
+        simple(lambda pseudo_sum, rest, size: swap(inverted(pseudo_sum + rest))),
+    ),
     "pseudo swapped": (
         "byte-swapped",
-        simple(lambda seed, rest, size: inverted(swap(fold(seed)) + rest)),
+        simple(lambda pseudo_sum, rest, size: inverted(swap(fold(pseudo_sum)) + rest)),
     ),
-    "no pseudo": ("pseudo-omitted", simple(lambda seed, rest, size: inverted(rest))),
-    "pseudo twice": ("pseudo-twice", simple(lambda seed, rest, size: inverted(2 * seed + rest))),
-    "no length": ("pseudo-part", simple(lambda seed, rest, size: inverted(seed - size + rest))),
+    "no pseudo": ("pseudo-omitted", simple(lambda pseudo_sum, rest, size: inverted(rest))),
+    "pseudo twice": (
+        "pseudo-twice",
+        simple(lambda pseudo_sum, rest, size: inverted(2 * pseudo_sum + rest)),
+    ),
+    "no length": (
+        "pseudo-part",
+        simple(lambda pseudo_sum, rest, size: inverted(pseudo_sum - size + rest)),
+    ),
     "other pseudo": ("other-pseudo", other_pseudo),
     "late 2": ("wrong-range", ranged(2, 0)),
-    "late 8 moved": ("wrong-range", ranged(8, 0, seeded=False)),
+    "late 8 moved": ("wrong-range", ranged(8, 0, with_pseudo=False)),
     "early 2": ("wrong-range", ranged(-2, 0)),
     "early 2 moved": ("wrong-range", ranged(-2, -2)),
     "early 8": ("wrong-range", ranged(-8, 0)),
@@ -323,8 +341,14 @@ FAULTS: dict[str, tuple[str, Break]] = {
     "odd ignored": ("odd-byte", odd(lambda last: -(last << 8))),
     "odd in the wrong half": ("odd-byte", odd(lambda last: last - (last << 8))),
     "carries": ("carry-lost", uncarried),
-    "one carry": ("carry-lost", simple(lambda seed, rest, size: inverted(seed + rest - 1))),
-    "off": ("constant-difference", simple(lambda seed, rest, size: inverted(seed + rest + 0x1234))),
+    "one carry": (
+        "carry-lost",
+        simple(lambda pseudo_sum, rest, size: inverted(pseudo_sum + rest - 1)),
+    ),
+    "off": (
+        "constant-difference",
+        simple(lambda pseudo_sum, rest, size: inverted(pseudo_sum + rest + 0x1234)),
+    ),
 }
 
 
@@ -384,12 +408,12 @@ def test_filling_that_was_summed_and_never_sent(shape: Shape, byte: int) -> None
     sizes = range(8 if shape.inner == 4 else 3)
     frames = [good(shape, bytes([3 + size] * size), seq=size) for size in sizes]
     for frame in frames:
-        seed, rest, _ = parts(shape, frame, "inner")
+        pseudo_sum, rest, _ = parts(shape, frame, "inner")
         start, end, at = bounds(shape, frame, "inner")
         missing = 65 - (end - shape.heads[2] + 14)
         assert missing > 0
         filling = bytes((end - start) % 2) + bytes([byte]) * missing
-        put(frame, at, inverted(seed + rest + words(filling + bytes(len(filling) % 2))))
+        put(frame, at, inverted(pseudo_sum + rest + words(filling + bytes(len(filling) % 2))))
         if shape.asked:
             close(shape, frame, "outer")
     found = signed(shape, frames)
@@ -405,9 +429,9 @@ def test_zero_padding_counted_in_the_length() -> None:
     shape = Shape(l4="udp")
     frames = [good(shape, bytes([n, n]), seq=n, padding=bytes(10 + n % 3)) for n in range(6)]
     for frame in frames:
-        seed, rest, _ = parts(shape, frame, "inner")
+        pseudo_sum, rest, _ = parts(shape, frame, "inner")
         _, end, at = bounds(shape, frame, "inner")
-        put(frame, at, inverted(seed + rest + len(frame) - end))
+        put(frame, at, inverted(pseudo_sum + rest + len(frame) - end))
     found = signed(shape, frames)
     assert (found.name, found.layer, found.explained) == ("pad-summed", "inner L4", 6)
 
@@ -459,10 +483,10 @@ def test_zero_for_ffff() -> None:
         assert (one.name, one.explained) == ("zero-not-ffff", 1)
 
 
-# Super-packets: `cut` gives each segment the bytes that its super-packet has more
+# Super-packets: `segments` yields each segment and by how many bytes its super-packet is longer
 
 
-def cut(shape: Shape, sizes: list[list[int]]) -> Iterator[tuple[bytearray, int]]:
+def segments(shape: Shape, sizes: list[list[int]]) -> Iterator[tuple[bytearray, int]]:
     rng, seq = random.Random(4), 0
     for number, super_packet in enumerate(sizes):
         for size in super_packet:
@@ -482,9 +506,9 @@ ALIKE = [[MSS] * 10] * 3
 @pytest.mark.parametrize("name", ["super-length", "seed-left"])
 def test_super_packets(shape: Shape, side: str, sizes: list[list[int]], name: str) -> None:
     frames = []
-    for frame, more in cut(shape, sizes):
-        seed, rest, _ = parts(shape, frame, side)
-        total = seed + more
+    for frame, more in segments(shape, sizes):
+        pseudo_sum, rest, _ = parts(shape, frame, side)
+        total = pseudo_sum + more
         put(
             frame,
             bounds(shape, frame, side)[2],
@@ -501,15 +525,15 @@ def test_super_packets(shape: Shape, side: str, sizes: list[list[int]], name: st
 def test_lengths_of_udp(name: str, in_sum: bool) -> None:
     shape = Shape(l4="udp")
     frames = []
-    for frame, more in cut(shape, MIXED):
+    for frame, more in segments(shape, MIXED):
         start, end, at = bounds(shape, frame, "inner")
         size = end - start
         length = {"last-exact": 8, "super-length": size + more, "segment-length": MSS + 8}[name]
         if length == size:
             continue
         if in_sum:
-            seed, rest, _ = parts(shape, frame, "inner")
-            put(frame, at, inverted(seed + rest - size + length))
+            pseudo_sum, rest, _ = parts(shape, frame, "inner")
+            put(frame, at, inverted(pseudo_sum + rest - size + length))
         else:
             put(frame, start + 4, length)
         frames.append(frame)
@@ -545,7 +569,7 @@ def test_ip_headers(side: str, fault: str) -> None:
     said, change = HEADER_FAULTS[fault]
     shape = Shape()
     frames = []
-    for frame, more in cut(shape, MIXED):
+    for frame, more in segments(shape, MIXED):
         index = get(frame, shape.heads[0] + 4) % 10 + 1
         header(frame, shape, side, lambda right: change(right, more, index))  # noqa: B023
         frames.append(frame)
@@ -572,13 +596,13 @@ def test_a_header_checksum_repeated() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
-@pytest.mark.parametrize("held", ["seed", "zero"])
+@pytest.mark.parametrize("held", ["pseudo-header sum", "zero"])
 def test_offset_clipped_outside_of_the_sum(shape: Shape, held: str) -> None:
     frames = stream(shape)
     for frame in frames:
-        seed, _, _ = parts(shape, frame, "inner")
+        pseudo_sum, _, _ = parts(shape, frame, "inner")
         put(frame, 6, get(frame, shape.field))  # over the MAC address
-        put(frame, shape.field, fold(seed) if held == "seed" else 0)
+        put(frame, shape.field, fold(pseudo_sum) if held == "pseudo-header sum" else 0)
     found = signed(shape, frames)
     assert (found.name, found.layer, found.explained) == ("offset-clipped", "inner L4", len(frames))
     assert "offset 6" in found.sentence
@@ -612,9 +636,9 @@ def test_offset_clipped_over_a_word_of_the_sum() -> None:
     shape = Shape()
     frames = stream(shape)
     for frame in frames:
-        seed, _, _ = parts(shape, frame, "inner")
+        pseudo_sum, _, _ = parts(shape, frame, "inner")
         put(frame, shape.heads[3] + 14, get(frame, shape.field))  # over the TCP window
-        put(frame, shape.field, fold(seed))
+        put(frame, shape.field, fold(pseudo_sum))
     found = signed(shape, frames)
     assert (found.name, found.explained) == ("offset-clipped", len(frames))
     assert "which held 0x2000" in found.sentence  # scapy's window
@@ -669,7 +693,7 @@ def test_a_checksum_that_none_asked_for(outer: int) -> None:
     frames = break_sum(shape, stream(shape), "outer", lambda *_: rng.randrange(1, 0xFFFF))
     found = signed(shape, frames)
     assert (found.name, found.layer, found.explained) == ("unasked-outer", "outer L4", found.of)
-    frames = break_sum(shape, stream(shape), "outer", FAULTS["seed"][1])
+    frames = break_sum(shape, stream(shape), "outer", FAULTS["pseudo-header sum"][1])
     found = signed(shape, frames)
     assert (found.name, found.explained) == ("unasked-outer", found.of)
     assert "seed-left" in found.sentence
@@ -692,8 +716,8 @@ def test_zero_updated() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
 def test_the_outer_sum_was_meant_for_another_inner_one(shape: Shape) -> None:
-    """By local checksum offload: it is wrong, and not at fault."""
-    frames = break_sum(shape, stream(shape), "inner", FAULTS["seed"][1])
+    """By local checksum offload the outer sum is wrong, and not at fault."""
+    frames = break_sum(shape, stream(shape), "inner", FAULTS["pseudo-header sum"][1])
     wrong = bad(shape, frames)
     assert {frame.layers for frame in wrong} == {("outer L4", "inner L4")}
     found = signed(shape, frames)
@@ -703,7 +727,7 @@ def test_the_outer_sum_was_meant_for_another_inner_one(shape: Shape) -> None:
 def test_both_layers_broken() -> None:
     shape = Shape(inner=6, l4="udp")
     frames = break_sum(shape, stream(shape), "inner", FAULTS["no pseudo"][1])
-    break_sum(shape, frames, "outer", FAULTS["seed"][1])
+    break_sum(shape, frames, "outer", FAULTS["pseudo-header sum"][1])
     found = signed(shape, frames)
     names = {(found.name, found.layer), *((f.name, f.layer) for f in found.also)}
     assert names == {("pseudo-omitted", "inner L4"), ("seed-left", "outer L4")}
@@ -726,7 +750,7 @@ def test_both_layers_broken() -> None:
 def test_a_mixture_says_what_is_left() -> None:
     shape = Shape()
     rng = random.Random(3)
-    frames = break_sum(shape, stream(shape, 40), "inner", FAULTS["seed"][1])
+    frames = break_sum(shape, stream(shape, 40), "inner", FAULTS["pseudo-header sum"][1])
     break_sum(shape, frames[:3], "inner", lambda *_: rng.randrange(1, 0xFFFF))
     found = signed(shape, frames)
     assert (found.name, found.explained, found.of, found.unexplained) == ("seed-left", 37, 40, 3)
@@ -797,7 +821,7 @@ def test_flipped_bits_are_not_noise() -> None:
     assert signed(shape, frames).name == "unexplained"
 
 
-@pytest.mark.parametrize("fault", ["seed", "zero", "not complemented", "no pseudo"])
+@pytest.mark.parametrize("fault", ["pseudo-header sum", "zero", "not complemented", "no pseudo"])
 def test_a_single_frame_can_speak(fault: str) -> None:
     shape = Shape()
     frames = break_sum(shape, stream(shape)[5:6], "inner", FAULTS[fault][1])
@@ -817,7 +841,11 @@ def test_the_same_segment_again_and_again_is_one_frame() -> None:
     """TCP sends it again until it gives up."""
     shape = Shape()
     once = b"the same payload" * 20
-    for fault, name in (("off", "unexplained"), ("late 2", "unexplained"), ("seed", "seed-left")):
+    for fault, name in (
+        ("off", "unexplained"),
+        ("late 2", "unexplained"),
+        ("pseudo-header sum", "seed-left"),
+    ):
         frames = [good(shape, once, port=50000 + n) for n in range(30)]
         break_sum(shape, frames, "inner", FAULTS[fault][1])
         assert signed(shape, frames).name == name
@@ -834,7 +862,10 @@ def test_payloads_crafted_to_sum_to_zero() -> None:
         close(shape, frame, "outer")
         frames.append(frame)
     assert {get(frame, shape.field) for frame in frames} == {0}
-    assert signed(shape, break_sum(shape, frames, "inner", FAULTS["seed"][1])).name == "seed-left"
+    assert (
+        signed(shape, break_sum(shape, frames, "inner", FAULTS["pseudo-header sum"][1])).name
+        == "seed-left"
+    )
 
 
 def test_frames_that_cannot_be_read() -> None:
@@ -870,7 +901,7 @@ def test_no_bytes_break_it(data: st.DataObject) -> None:
 
 def test_a_failing_row_and_its_sentence_say_it() -> None:
     shape = Shape()
-    frames = bad(shape, break_sum(shape, stream(shape), "inner", FAULTS["seed"][1]))
+    frames = bad(shape, break_sum(shape, stream(shape), "inner", FAULTS["pseudo-header sum"][1]))
     halves = [
         CaptureResult(len(part), len(part), {"inner L4": len(part)}, samples=tuple(part))
         for part in (frames[:8], frames[8:])
@@ -889,7 +920,7 @@ def test_a_failing_row_and_its_sentence_say_it() -> None:
     assert written.signature.endswith("explains 20 of 20 wrong frames")
     (line,) = [each.text for each in _explained([written], "tun", 0.999, 1000)]
     assert line.endswith(f"{judgement.reason}; {written.signature}")
-    # Nothing is said of what did not fail, or left no frame behind.
+    # A row that did not fail, or has no bad frame, has no signature.
     assert row(cell, replace(judgement, verdict=Verdict.LOSS), evidence).signature is None
     assert row(cell, judgement, Evidence({})).signature is None
     assert row(cell, judgement).signature is None
