@@ -1,11 +1,11 @@
-"""The orders of bursts: watch and collect at the one end, send and fire at the other."""
+"""The orders of bursts: watch and collect on the receiver, send and send_crafted on the sender."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.capture.crafted import CraftedCapture, CraftedTxTap
@@ -31,21 +31,21 @@ from qualification.messages.bursts import (
 )
 from qualification.messages.protocol import AgentProblem
 
-_BACK_SECONDS = 3.0
-"""For the first of what the peer sends back to come."""
+_REVERSE_SECONDS = 3.0
+"""How long a sender waits for the first bytes of the reverse traffic."""
 
-_FIRING_SECONDS = 2.0
-"""For the last buffer of a crafted packet set to reach the NIC."""
+_SUBMIT_SECONDS = 2.0
+"""How long a sender waits until the driver has the last buffer of a crafted packet set."""
 
 
 class BurstOperations:
-    """One burst at a time, watched or sent.
+    """Watches or sends one burst at a time.
 
     Args:
-        interface: Tells the NIC.
-        tunnel: Tells the tunnel namespace.
-        news: Tells what is new in the kernel log.
-        raw: What crafted packet sets are fired with.
+        interface: Returns the name of the NIC.
+        tunnel: Returns the descriptor of the tunnel namespace, or raises if there is none.
+        news: Returns the lines of the kernel log since its last call.
+        raw: The sockets that crafted packet sets are sent through.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class BurstOperations:
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
-        """The orders by name."""
+        """Returns the orders by name."""
         return {
             "watch": self.watch,
             "collect": self.collect,
@@ -77,41 +77,43 @@ class BurstOperations:
         self,
         _context: Context,
         *,
-        capture: dict[str, Any],
-        flow: dict[str, Any] | None = None,
-        packet_set: dict[str, Any] | None = None,
-        reverse: dict[str, Any] | None = None,
+        capture: CaptureOrder,
+        flow: FlowOrder | None = None,
+        packet_set: CraftedOrder | None = None,
+        reverse: FlowOrder | None = None,
     ) -> None:
-        """Starts judging a flow's frames and, if it is one of sockets, receiving it.
+        """Starts to verify the frames of a burst, and to receive it if sockets send it.
 
-        And sending one back, if there is one.
+        Args:
+            capture: The frames to verify.
+            flow: The burst, if sockets send it.
+            packet_set: The burst, if it is a crafted packet set.
+            reverse: The reverse traffic to send meanwhile, if there is any.
         """
         self._end_watch()
-        order = CaptureOrder(**capture)
-        tunnel = self._tunnel_of(order.vni)
+        tunnel = self._tunnel_of(capture.vni)
         moves = Moves(self._interface(), tunnel)
         if packet_set is not None:
-            watching: PeerCapture = CraftedCapture(order, self._rings, CraftedOrder(**packet_set))
+            watching: PeerCapture = CraftedCapture(capture, self._rings, packet_set)
         else:
-            watching = PeerCapture(order, self._rings)
+            watching = PeerCapture(capture, self._rings)
         receiver = None
         if flow is not None:
             try:
-                flow_order = FlowOrder(**flow)
-                receiver = Receiver(flow_order, self._tunnel_of(flow_order.vni))
+                receiver = Receiver(flow, self._tunnel_of(flow.vni))
             except BaseException:
                 watching.finish()
                 raise
         self._watched = watching, receiver, moves
         if reverse is not None:
-            self._reverse = ReverseSender(FlowOrder(**reverse), tunnel)
+            self._reverse = ReverseSender(reverse, tunnel)
 
     def collect(self, context: Context, *, frames: int) -> Received:
-        """Waits until that many frames have come or the wire is quiet, and tells what was seen."""
+        """Waits until that many frames were captured or the wire is quiet; returns the evidence."""
         if self._watched is None:
-            raise AgentProblem("not-watching", "collect without watch")
+            raise AgentProblem("not-watching", "'collect' without 'watch': there is no burst")
         watching, receiver, moves = self._watched
-        self._end_back()
+        self._end_reverse()
 
         def complete() -> bool:
             return watching.arrived >= frames and (receiver is None or receiver.complete)
@@ -125,60 +127,57 @@ class BurstOperations:
         seen, delivered = self._end_watch()
         return Received(seen, delivered, moves.so_far(), self._news())
 
-    def listen(self, _context: Context, *, flow: dict[str, Any]) -> None:
-        """Takes in what the other end sends meanwhile, up to the end of the next burst."""
+    def listen(self, _context: Context, *, flow: FlowOrder) -> None:
+        """Starts to receive the reverse traffic, until the end of the next burst."""
         self._end_sink()
-        order = FlowOrder(**flow)
-        self._sink = ReverseSink(order, self._tunnel_of(order.vni))
+        self._sink = ReverseSink(flow, self._tunnel_of(flow.vni))
 
     def _end_sink(self) -> None:
         if self._sink is not None:
             sink, self._sink = self._sink, None
             sink.close()
 
-    def send(self, context: Context, *, capture: dict[str, Any], flow: dict[str, Any]) -> Sent:
-        """Sends one burst and tells what the kernel handed to the NIC for it."""
-        order = FlowOrder(**flow)
-        tunnel = self._tunnel_of(order.vni)
+    def send(self, context: Context, *, capture: CaptureOrder, flow: FlowOrder) -> Sent:
+        """Sends one burst; returns what the kernel submitted to the driver for it."""
+        tunnel = self._tunnel_of(flow.vni)
         moves = Moves(self._interface(), tunnel)
-        watching = BulkTxTap(CaptureOrder(**capture), self._rings)
+        watching = BulkTxTap(capture, self._rings)
         submitted = Submitted()
         sink = self._sink
         try:
-            if sink is not None:  # what is sent back goes on until it is stopped
-                await_condition(sink.has_some, _BACK_SECONDS, context.stop.is_set)
-            sending = send(order, tunnel, context.stop.is_set)
+            if sink is not None:  # the peer sends reverse traffic until 'collect'
+                await_condition(sink.has_some, _REVERSE_SECONDS, context.stop.is_set)
+            sent = send(flow, tunnel, context.stop.is_set)
             reverse = 0 if sink is None else sink.received
         except BaseException:
-            watching.finish(order.payload)
+            watching.finish(flow.payload)
             raise
         finally:
             self._end_sink()
-        submitted = watching.finish(sending.segment)
+        submitted = watching.finish(sent.segment)
         return Sent(
             submitted=submitted,
-            written=sending.written,
-            complete=sending.complete,
-            seconds=sending.seconds,
+            written=sent.written,
+            complete=sent.complete,
+            seconds=sent.seconds,
             counters=moves.so_far(),
             kernel_log=self._news(),
             reverse=reverse,
         )
 
     def send_crafted(
-        self, context: Context, *, capture: dict[str, Any], packet_set: dict[str, Any]
+        self, context: Context, *, capture: CaptureOrder, packet_set: CraftedOrder
     ) -> Sent:
-        """Sends one crafted packet set and tells what the kernel handed to the NIC for it."""
-        order = CraftedOrder(**packet_set)
-        tunnel = self._tunnel_of(order.vni)
+        """Sends one crafted packet set; returns what the kernel submitted to the driver for it."""
+        tunnel = self._tunnel_of(packet_set.vni)
         moves = Moves(self._interface(), tunnel)
         start = time.monotonic()
-        prepared = prepared_set(order)
-        watching = CraftedTxTap(CaptureOrder(**capture), self._rings, prepared)
+        prepared = prepared_set(packet_set)
+        watching = CraftedTxTap(capture, self._rings, prepared)
         try:
-            expected = self._raw.send_prepared(prepared, order.device, tunnel)
+            expected = self._raw.send_prepared(prepared, packet_set.device, tunnel)
             complete = await_condition(
-                lambda: watching.frames >= expected, _FIRING_SECONDS, context.stop.is_set
+                lambda: watching.frames >= expected, _SUBMIT_SECONDS, context.stop.is_set
             )
         finally:
             submitted = watching.finish()
@@ -186,25 +185,25 @@ class BurstOperations:
         moved = moves.so_far()
         return Sent(submitted, expected, complete, seconds, moved, self._news())
 
-    def inject(self, _context: Context, *, frames: Sequence[str]) -> int:
-        """Sends frames, base64, as they are: finished, nothing left for the NIC to do."""
+    def inject(self, _context: Context, *, frames: tuple[str, ...]) -> int:
+        """Sends finished frames (base64), of which the NIC has to change nothing."""
         return self._raw.inject(map(base64.b64decode, frames), self._interface())
 
     def close(self) -> None:
-        """Ends what runs."""
+        """Ends every burst that is watched or received, and closes the rings."""
         with contextlib.suppress(Exception):
             self._end_watch()
         with contextlib.suppress(Exception):
             self._end_sink()
         self._rings.close()
 
-    def _end_back(self) -> None:
+    def _end_reverse(self) -> None:
         if self._reverse is not None:
             reverse, self._reverse = self._reverse, None
             reverse.close()
 
     def _end_watch(self) -> Any:
-        self._end_back()
+        self._end_reverse()
         if self._watched is None:
             return None
         watching, receiver, *_ = self._watched

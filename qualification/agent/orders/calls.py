@@ -1,4 +1,4 @@
-"""The orders that are about calls; the rest of an agent's are in `operations`."""
+"""The orders of calls: request and answer over TCP, as an application makes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CallOperations:
     """Serves and makes calls in the tunnel namespace; one server at a time.
 
     Args:
-        tunnel: Gives the descriptor of the tunnel namespace, or raises if there is none.
+        tunnel: Returns the descriptor of the tunnel namespace, or raises if there is none.
     """
 
     def __init__(self, tunnel: Callable[[], int]) -> None:
@@ -25,36 +25,36 @@ class CallOperations:
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
-        """The orders by name."""
+        """Returns the orders by name."""
         return {
             "serve_calls": self.serve,
             "make_calls": self.make,
             "finish_calls": self.finish,
         }
 
-    def serve(self, _context: Context, *, order: dict[str, Any]) -> None:
-        """Starts to answer calls."""
+    def serve(self, _context: Context, *, order: CallsOrder) -> None:
+        """Starts a server that answers calls."""
         self.close()
-        self._server = CallServer(CallsOrder(**order), self._tunnel())
+        self._server = CallServer(order, self._tunnel())
 
-    def make(self, context: Context, *, order: dict[str, Any]) -> Calls:
-        """Makes calls and tells how they went."""
-        calls, tunnel = CallsOrder(**order), self._tunnel()
+    def make(self, context: Context, *, order: CallsOrder) -> Calls:
+        """Makes calls; returns how each of them ended."""
+        tunnel = self._tunnel()
 
         def channel(number: int) -> TcpChannel:
-            return TcpChannel(calls, number, tunnel)
+            return TcpChannel(order, number, tunnel)
 
-        return make_calls(calls, channel, context.stop.is_set)
+        return make_calls(order, channel, context.stop.is_set)
 
     def finish(self, _context: Context) -> Served:
-        """Ends the server and tells what it served."""
+        """Ends the server; returns what it has served."""
         if self._server is None:
-            raise AgentProblem("not-serving", "finish_calls without serve_calls")
+            raise AgentProblem("not-serving", "'finish_calls' without 'serve_calls'")
         server, self._server = self._server, None
         return server.finish()
 
     def close(self) -> None:
-        """Ends a server that nobody has asked the end of."""
+        """Ends a server that was not finished."""
         if self._server is not None:
             server, self._server = self._server, None
             server.finish()

@@ -1,4 +1,4 @@
-"""The orders that do something to the link itself; the rest of an agent's are in `operations`."""
+"""The orders that change the link itself: reset, MTU, VLAN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qualification.messages.host import VlanOrder
 from qualification.messages.protocol import AgentProblem
 
 _SETTLING_SECONDS = 5.0
-"""For the kernel to find out that nobody else has an IPv6 address."""
+"""How long the kernel may take to check its IPv6 addresses for duplicates (RFC 4862)."""
 
 UNDOS: Mapping[str, Undo] = {
     "link": links.set_up,
@@ -24,10 +24,10 @@ UNDOS: Mapping[str, Undo] = {
 
 
 class LinkOperations:
-    """Puts the link through what users put theirs through.
+    """Changes the link as its users do: resets it, changes its MTU, adds a VLAN.
 
     Args:
-        lease: Gives the interface and its journal, or raises if there is none.
+        lease: Returns the interface and its journal, or raises if there is none.
     """
 
     def __init__(self, lease: Callable[[], tuple[str, Journal]]) -> None:
@@ -37,7 +37,7 @@ class LinkOperations:
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
-        """The orders by name."""
+        """Returns the orders by name."""
         return {
             "flap": self.flap,
             "change_mtu": self.change_mtu,
@@ -46,10 +46,10 @@ class LinkOperations:
         }
 
     def flap(self, context: Context) -> None:
-        """Takes the link down and up, and gives the host back what it lost by that.
+        """Sets the link down and up, and restores what the host lost by that.
 
         Raises:
-            AgentProblem: It is the link of our own session, or the host would not be as it was.
+            AgentProblem: The link carries our own session, or the host cannot be restored.
         """
         interface, journal = self._not_ours("its link is not taken down", "reset")
         numbers, there = link_snapshot.record(interface)
@@ -63,11 +63,11 @@ class LinkOperations:
         journal.undone(2)
 
     def change_mtu(self, context: Context) -> None:
-        """Raises the MTU and puts it back, and everything with it.
+        """Raises the MTU and restores it, with everything that follows it.
 
         Raises:
-            AgentProblem: It is the link of our own session, the NIC allows no larger MTU, or the
-                host would not be as it was.
+            AgentProblem: The link carries our own session, the NIC allows no larger MTU, or the
+                host cannot be restored.
         """
         interface, journal = self._not_ours("its MTU is not changed", "mtu")
         numbers, there = link_snapshot.record(interface)
@@ -82,38 +82,37 @@ class LinkOperations:
         await_condition(link_snapshot.settled(interface), _SETTLING_SECONDS, context.stop.is_set)
         journal.undone(2)
 
-    def tag(self, _context: Context, *, vlan: dict[str, Any]) -> None:
+    def tag(self, _context: Context, *, vlan: VlanOrder) -> None:
         """Makes a VLAN device on the NIC, with underlay addresses of its own."""
         interface, journal = self._lease()
-        order = VlanOrder(**vlan)
-        vlan_device.check(interface, order)
+        vlan_device.check(interface, vlan)
         undo = {
             "interface": interface,
-            "name": order.name,
-            "addresses": list(order.addresses),
-            "neighbours": list(order.neighbours),
+            "name": vlan.name,
+            "addresses": list(vlan.addresses),
+            "neighbours": list(vlan.neighbours),
             "clsact": tc_vlan.has_clsact(interface),
         }
-        if undo != self._tagged:  # one entry undoes it, however often it is made again
+        if undo != self._tagged:  # one entry undoes it, even if it is made several times
             journal.about_to("vlan", **undo)
             self._tagged = undo
-        self._where[order.name] = vlan_device.make(interface, order)
+        self._where[vlan.name] = vlan_device.make(interface, vlan)
 
     def untag(self, _context: Context) -> None:
-        """Takes that device away again."""
+        """Removes that device."""
         vlan_device.remove(**self._tagged)
 
     def where(self, link: str) -> str:
-        """The interface on which what is to begin on a link begins: see `vlan_device.make`."""
+        """Returns the interface that carries the addresses of a link; see `vlan_device.make`."""
         return self._where.get(link, link)
 
     def _not_ours(self, what: str, state: str) -> tuple[str, Journal]:
-        """The lease, if the link may be disturbed."""
+        """Returns the lease, unless the link carries our own session."""
         interface, journal = self._lease()
         if links.carries_ssh(interface) is not None:
             raise AgentProblem(
                 "management-interface",
-                f"{interface} carries our own session: {what}",
-                hint=f"leave it alone: -k 'not {state}'",
+                f"{interface} carries our own SSH session: {what}",
+                hint=f"leave the state out: -k 'not {state}'",
             )
         return interface, journal

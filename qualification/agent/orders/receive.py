@@ -1,4 +1,4 @@
-"""The orders that are about frames made for a tunnel's receiver; the others are in `operations`."""
+"""The orders of receive tests: frames that one end makes and the other end's kernel receives."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _MOST_SECONDS = 60.0
 
 
 class ReceiveOperations:
-    """Sends or receives one burst at a time.
+    """Sends or receives one burst of a receive test at a time.
 
     Args:
-        interface: Gives the NIC.
-        tunnel: Gives the descriptor of the tunnel namespace, or raises if there is none.
-        log: Gives what the kernel has logged since it was asked last.
-        raw: Sends frames.
+        interface: Returns the name of the NIC.
+        tunnel: Returns the descriptor of the tunnel namespace, or raises if there is none.
+        log: Returns the lines of the kernel log since its last call.
+        raw: The sockets that frames are sent through.
     """
 
     def __init__(
@@ -40,31 +40,31 @@ class ReceiveOperations:
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
-        """The orders by name."""
+        """Returns the orders by name."""
         return {
             "expect_received": self.expect,
             "inject_received": self.inject,
             "collect_received": self.collect,
         }
 
-    def expect(self, _context: Context, *, order: dict[str, Any]) -> None:
-        """Opens sockets and a capture for a burst."""
+    def expect(self, _context: Context, *, order: ReceiveOrder) -> None:
+        """Opens the sockets and the capture for a burst."""
         self._end()
         interface, tunnel = self._interface(), self._tunnel()
         if self._capture is None:
             self._capture = CsumStatusCapture(interface)
         moves = Moves(interface, tunnel)
-        self._expected = ReceiveTest(ReceiveOrder(**order), self._capture, tunnel), moves
+        self._expected = ReceiveTest(order, self._capture, tunnel), moves
 
-    def inject(self, _context: Context, *, order: dict[str, Any]) -> int:
-        """Makes the frames of a burst and sends them."""
-        made = receive_frames_of(ReceiveOrder(**order))
+    def inject(self, _context: Context, *, order: ReceiveOrder) -> int:
+        """Makes the frames of a burst and sends them; returns their number."""
+        made = receive_frames_of(order)
         return self._raw.inject((receive_frame.frame for receive_frame in made), self._interface())
 
     def collect(self, context: Context) -> ReceiveResult:
-        """Waits until all of the burst is accounted for, or nothing comes; tells what came."""
+        """Waits until the burst is complete or the wire is quiet; returns what was received."""
         if self._expected is None:
-            raise AgentProblem("not-expecting", "tell_arrivals without expect")
+            raise AgentProblem("not-expecting", "'collect_received' without 'expect_received'")
         expected, moves = self._expected
 
         def complete() -> bool:
@@ -72,19 +72,19 @@ class ReceiveOperations:
             return expected.complete()
 
         await_all(complete, expected.quiet_for, _MOST_SECONDS, context.stop.is_set)
-        told = expected.finish(moves.so_far(), self._log())
+        result = expected.finish(moves.so_far(), self._log())
         self._expected = None
-        return told
+        return result
 
     def close(self) -> None:
-        """Ends everything."""
+        """Ends the burst, if there is one, and closes the capture."""
         self._end()
         if self._capture is not None:
             self._capture.close()
             self._capture = None
 
     def _end(self) -> None:
-        """Ends a burst that nobody has asked the end of."""
+        """Ends a burst that was not collected."""
         if self._expected is not None:
             (expected, _moves), self._expected = self._expected, None
             expected.close()

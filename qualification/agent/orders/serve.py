@@ -1,9 +1,13 @@
 """The agent's side of the conversation: JSON lines on the SSH channel's own stdin and stdout.
 
-Operations run one after another on the main thread, while a thread of its own watches for every
-way in which the conversation can end. However it ends, the host is put back as it was.
+Orders run one after another on the main thread, while another thread watches for every way in which
+the conversation can end. However it ends, the host is restored.
 
-Python 3.9 and its standard library are all that this module needs: it travels to the hosts.
+The agent keeps no log. The controller logs every order with its answer and duration, and the answer
+to "bye" has a line for each undo. What an agent undoes after its channel was lost could be written
+nowhere; what it could not undo, the next agent undoes and reports ("recovered").
+
+This module needs nothing but Python 3.9 and its standard library, as it runs on the hosts.
 """
 
 from __future__ import annotations
@@ -31,14 +35,14 @@ from qualification.messages.protocol import (
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _READ = 1 << 16
-_PIECE = 4096  # PIPE_BUF: a pipe that is ready takes so much without blocking
+_PIECE = 4096  # PIPE_BUF: poll(2) reports a pipe as writable if this much fits without blocking
 
 
 class Context(NamedTuple):
-    """What every operation gets as its first argument.
+    """The first argument of every operation.
 
     Attributes:
-        stop: Set when the conversation has ended: whatever takes long looks at it and leaves.
+        stop: Set when the conversation has ended; a long operation polls it and returns.
         emit: Sends one event, a JSON value, to the caller. Any thread may call it.
     """
 
@@ -50,7 +54,7 @@ Operation = Callable[..., Any]
 
 
 def claim_stdio() -> tuple[int, int]:
-    """Take stdin and stdout for the protocol alone: a stray print goes to stderr from now on.
+    """Reserves stdin and stdout for the protocol; from now on a stray print goes to stderr.
 
     Returns:
         The descriptors to read requests from and to write replies to.
@@ -71,15 +75,15 @@ def serve(
     stdout: int,
     silence: float = SILENCE,
 ) -> None:
-    """Answer requests until the conversation ends, then undo. Only for the main thread.
+    """Answers requests until the conversation ends, then undoes. For the main thread only.
 
     Args:
-        operations: By name; called with a `Context` and the request's args as keywords, they
-            return a JSON value, or a dataclass of them, or raise `AgentProblem`.
-        on_end: The undo; returns a JSON value for the answer to "bye". Runs exactly once.
+        operations: By name. They are called with a `Context` and the request's args as keywords,
+            and return a JSON value or a dataclass of them, or raise `AgentProblem`.
+        on_end: The undo, which returns a JSON value for the answer to "bye". It runs exactly once.
         stdin: Descriptor to read from.
         stdout: Descriptor to write to.
-        silence: Seconds without a word from the controller after which it counts as gone.
+        silence: Seconds without a byte from the controller after which it counts as gone.
     """
     reader = _Reader(stdin, _catch_signals(), silence)
     writer = _Writer(stdout, reader.stop)
@@ -89,7 +93,7 @@ def serve(
         nonlocal undone
         if undone:
             return None
-        undone = True  # first, so that an undo that fails is not tried on top of itself
+        undone = True  # first, so that an undo that fails is not tried again within itself
         return on_end()
 
     def bye(_context: Context) -> Any:
@@ -116,13 +120,13 @@ def serve(
                 _answer(line, table, writer)
     finally:
         undo()
-    if reader.why:  # said last, for stderr may be as dead as the rest
+    if reader.why:  # written last, as stderr may be closed like the rest
         with contextlib.suppress(OSError):
             print(f"agent: {reader.why}", file=sys.stderr, flush=True)
 
 
 def _answer(line: bytes, operations: Mapping[str, Operation], writer: _Writer) -> None:
-    """Carry out one request; whatever comes of it, reply exactly once."""
+    """Carries out one request and replies exactly once, also if it fails."""
     request = None
     try:
         message = _parse(line)
@@ -130,8 +134,11 @@ def _answer(line: bytes, operations: Mapping[str, Operation], writer: _Writer) -
         operation = operations.get(str(message.get("op")))
         if operation is None:
             raise AgentProblem("unknown-operation", f"no operation {message.get('op')!r}")
+        args = message.get("args", {})
+        if not isinstance(args, dict):
+            raise AgentProblem("malformed-request", "args: must be an object")
         context = Context(writer.stop, lambda event: writer.send({"id": request, "event": event}))
-        result = operation(context, **message.get("args", {}))
+        result = operation(context, **args)
         writer.send({"id": request, "result": result})
     except AgentProblem as problem:
         writer.send({"id": request, "error": problem.as_json()}, str)
@@ -158,15 +165,15 @@ class _Reader(threading.Thread):
     """Reads requests and watches for the end, also while an operation runs.
 
     Attributes:
-        lines: Requests as they came; None at the end.
+        lines: Requests in their order; None at the end.
         stop: Set at the end.
-        why: What ended the conversation, once that is so.
+        why: What ended the conversation, once it has ended.
     """
 
     def __init__(self, requests: int, signals: int, silence: float) -> None:
         super().__init__(name="vxqual-reader", daemon=True)
         self._requests, self._signals, self._silence = requests, signals, silence
-        # A SimpleQueue, for its get() lets the main thread take signals meanwhile.
+        # A SimpleQueue, because the main thread can handle signals while it waits in get().
         self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.stop = threading.Event()
         self.why: str | None = None
@@ -174,13 +181,13 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         try:
             self.why = self._read()
-        except Exception as error:  # whatever it is, it must not leave the host as it is
+        except Exception as error:  # whatever failed, the host must be restored
             self.why = f"the channel broke: {error!r}"
         self.stop.set()
         self.lines.put(None)
 
     def _read(self) -> str:
-        """Read until the end; returns why it came."""
+        """Reads until the end; returns the reason for it."""
         pending = bytearray()
         while True:
             ready = select.select([self._requests, self._signals], [], [], self._silence)[0]
@@ -196,7 +203,7 @@ class _Reader(threading.Thread):
             if not chunk:
                 return "the channel ended"
             first, *others = chunk.split(b"\n")
-            if len(pending) <= LINE_LIMIT:  # what is too long is not kept, only noticed
+            if len(pending) <= LINE_LIMIT:  # the rest of a line that is too long is dropped
                 pending += first
             for part in others:
                 if pending:
@@ -205,7 +212,7 @@ class _Reader(threading.Thread):
 
 
 class _Writer:
-    """Writes whole lines. When nobody takes them any more, the conversation has ended."""
+    """Writes whole lines. When a write fails, the conversation has ended."""
 
     def __init__(self, descriptor: int, stop: threading.Event) -> None:
         self._descriptor, self.stop = descriptor, stop
@@ -223,7 +230,7 @@ class _Writer:
 
     def _write(self, line: memoryview) -> None:
         for start in range(0, len(line), _PIECE):
-            # A controller that stopped reading must not hold us here past the end.
+            # A controller that has stopped reading must not block us after the end.
             while not select.select([], [self._descriptor], [], 0.5)[1]:
                 if self.stop.is_set():
                     return
@@ -231,10 +238,10 @@ class _Writer:
 
 
 def _catch_signals() -> int:
-    """Turn the signals that end an agent into bytes for the reader.
+    """Turns the signals that end an agent into bytes for the reader.
 
-    Not handled where they arrive: a handler that sets an Event can deadlock with the code that
-    it interrupts.
+    They are not handled where they arrive: a handler that sets an Event can deadlock with the code
+    that it interrupts.
 
     Returns:
         A descriptor that becomes readable when one arrives.
@@ -249,7 +256,7 @@ def _catch_signals() -> int:
 
 
 def _forget_signals() -> None:
-    """A forked child dies of its signals, and does not report them to its parent's reader."""
+    """Has a forked child die of its signals, and not report them to its parent's reader."""
     signal.set_wakeup_fd(-1)
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Every order an agent takes. One agent serves one NIC of one pair, under one lease."""
+"""Every order that an agent carries out. One agent serves one NIC of one pair, under one lease."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.capture import native_capture
@@ -19,6 +19,7 @@ from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.messages.host import Feature, NicFacts, Problem, TunnelOrder
 from qualification.messages.protocol import AgentProblem
 
+from .arguments import decoding
 from .bursts import BurstOperations
 from .calls import CallOperations
 from .links import UNDOS, LinkOperations
@@ -26,7 +27,10 @@ from .receive import ReceiveOperations
 
 
 def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]]:
-    """The table of orders, and what puts the host back."""
+    """Returns the orders by name, and the function that restores the host.
+
+    The orders take a `Context` and JSON values; `arguments.decoding` makes messages of these.
+    """
     agent = _Agent()
     table: dict[str, Callable[..., Any]] = {
         "facts": agent.facts,
@@ -41,7 +45,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         **agent.receive_frames.table,
         **agent.link.table,
     }
-    return table, agent.restore
+    return {name: decoding(order) for name, order in table.items()}, agent.restore
 
 
 def _undo_features(interface: str, wanted: dict[str, bool]) -> None:
@@ -57,7 +61,7 @@ _UNDOS: dict[str, Callable[..., None]] = {
 
 
 class _Agent:
-    """State between orders: the lease, the tunnels, the burst being watched."""
+    """The state between orders: the lease, the tunnels, and the burst that is watched."""
 
     def __init__(self) -> None:
         self._interface = ""
@@ -73,8 +77,8 @@ class _Agent:
 
     # Reading
 
-    def facts(self, _context: Context, *, interfaces: Sequence[str]) -> dict[str, Any]:
-        """The host and those of its interfaces that exist; the others by the problem they are."""
+    def facts(self, _context: Context, *, interfaces: tuple[str, ...]) -> dict[str, Any]:
+        """Returns facts about the host and its interfaces, and a problem for each missing one."""
         nics: dict[str, NicFacts] = {}
         problems: dict[str, Problem] = {}
         for interface in interfaces:
@@ -89,9 +93,14 @@ class _Agent:
         }
 
     def preflight(
-        self, _context: Context, *, interface: str, addresses: Sequence[str], allow_management: bool
+        self,
+        _context: Context,
+        *,
+        interface: str,
+        addresses: tuple[str, ...],
+        allow_management: bool,
     ) -> list[Problem]:
-        """Everything that would make `prepare` refuse; changes nothing."""
+        """Returns everything that would make `prepare` fail; changes nothing."""
         found = []
         for look in checks(interface, addresses, allow_management):
             try:
@@ -105,9 +114,14 @@ class _Agent:
     # Changing, each with its undo in the journal first
 
     def prepare(
-        self, context: Context, *, interface: str, addresses: Sequence[str], allow_management: bool
+        self,
+        context: Context,
+        *,
+        interface: str,
+        addresses: tuple[str, ...],
+        allow_management: bool,
     ) -> dict[str, Any]:
-        """Takes the lease and makes the underlay ready: link up, addresses there."""
+        """Takes the lease, sets the link up and adds the underlay addresses that are missing."""
         namespace = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
         self._journal = Journal(f"{namespace}-{interface}", _UNDOS)
         self._interface = interface
@@ -122,7 +136,7 @@ class _Agent:
         there = {str(ipaddress.ip_interface(a).ip) for a in links.addresses(link["index"])}
         missing = [a for a in addresses if str(ipaddress.ip_interface(a).ip) not in there]
         for address in missing:
-            if not was_up:  # again: only now can anybody have answered
+            if not was_up:  # once more: no host could answer while the link was down
                 links.check_address_free(interface, address)
             self._journal.about_to("address", interface=interface, address=address)
             links.add_address(interface, address)
@@ -130,14 +144,14 @@ class _Agent:
         return {"recovered": self._journal.recovered, "mac": str(link.get("address"))}
 
     def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Feature]:
-        """Asks for features, waits for the link to come back, and tells what is in effect."""
+        """Requests features and waits for the link; returns the features that are in effect."""
         before = features.read(self._interface)
         switchable = {
             name: value for name, value in wanted.items() if name in before and before[name].hw
         }
         if any(before[name].active != value for name, value in switchable.items()):
             first = {name: before[name].wanted for name in switchable if name not in self._touched}
-            if first:  # how it was found; what we set in between is nobody's to put back
+            if first:  # only the state before the first change is restored
                 self._lease().about_to("features", interface=self._interface, wanted=first)
                 self._touched.update(first)
             after = features.request(self._interface, switchable)
@@ -146,27 +160,27 @@ class _Agent:
             after = before
         return after
 
-    def make_tunnels(self, _context: Context, *, orders: Sequence[dict[str, Any]]) -> None:
-        """Makes the tunnel namespace and its VXLAN devices."""
+    def make_tunnels(self, _context: Context, *, orders: tuple[TunnelOrder, ...]) -> None:
+        """Makes VXLAN devices in the tunnel namespace, which the first of these orders makes."""
         if self._tunnels is None:
             self._tunnels = Tunnels()
-        made = [TunnelOrder(**order) for order in orders]
-        self._tunnels.make([dataclasses.replace(o, link=self.link.where(o.link)) for o in made])
+        on = [dataclasses.replace(order, link=self.link.where(order.link)) for order in orders]
+        self._tunnels.make(on)
 
-    def drop_tunnels(self, _context: Context, *, names: Sequence[str]) -> None:
-        """Takes some of those devices away again."""
+    def drop_tunnels(self, _context: Context, *, names: tuple[str, ...]) -> None:
+        """Removes some of those devices."""
         if self._tunnels is not None:
             self._tunnels.drop(names)
 
     def reach(self, context: Context, *, address: str) -> None:
-        """Waits until the link is up and the partner answers for its underlay address."""
+        """Waits until the link is up and the other end answers for its underlay address."""
         links.await_carrier(self._interface, context.stop.is_set)
         neighbours.reach(self._interface, address, context.stop.is_set)
 
     # Ending
 
     def restore(self) -> list[str]:
-        """Ends what runs and puts the host back; says what it did."""
+        """Ends everything that runs and restores the host; returns a line for each undo."""
         self.bursts.close()
         with contextlib.suppress(Exception):
             self.calls.close()
@@ -183,12 +197,12 @@ class _Agent:
 
     def _lease(self) -> Journal:
         if self._journal is None:
-            raise AgentProblem("not-prepared", "nothing may be changed before prepare")
+            raise AgentProblem("not-prepared", "nothing may be changed before 'prepare'")
         return self._journal
 
     def _tunnel(self) -> int:
         if self._tunnels is None:
-            raise AgentProblem("no-tunnel", "there is no tunnel yet")
+            raise AgentProblem("no-tunnel", "there is no tunnel: 'make_tunnels' must come first")
         return self._tunnels.namespace
 
 

@@ -148,5 +148,5 @@ def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:
 
 def test_telling_of_nothing(net: Any, local_agent: Any) -> None:
     left, _ = net.wire()
-    with pytest.raises(AgentProblem, match="tell_arrivals without expect"):
+    with pytest.raises(AgentProblem, match="'collect_received' without 'expect_received'"):
         local_agent(left)("collect_received")

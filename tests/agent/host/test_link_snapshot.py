@@ -155,7 +155,7 @@ def test_what_is_not_to_be_put_at_risk(
     assert refused.value.kind == "too-much-to-lose"
     host.ip("route", "del", "203.0.113.0/24")
     monkeypatch.setenv("VXQUAL_SSH_CONNECTION", "192.0.2.7 40000 192.0.2.1 22")
-    with pytest.raises(AgentProblem, match="carries our own session"):
+    with pytest.raises(AgentProblem, match="carries our own SSH session"):
         agent("flap")
     host.ip("route", "add", "203.0.113.0/24", "nhid", "7")
     assert agent("bye") == []

@@ -211,7 +211,7 @@ def test_a_crash_is_internal_and_carries_its_traceback(start: Start, op: str, me
         (b'{"id":1}', "unknown-operation"),
         (b'{"id":1,"op":"fly","args":{}}', "unknown-operation"),
         (b'{"id":1,"op":["echo"],"args":{}}', "unknown-operation"),
-        (b'{"id":1,"op":"echo","args":[1]}', "internal"),
+        (b'{"id":1,"op":"echo","args":[1]}', "malformed-request"),
         (b'{"id":1,"op":"count","args":{"from":1}}', "internal"),
     ],
 )
