@@ -1,1 +1,1 @@
-"""Traffic: what is sent, and what sockets receive."""
+"""Traffic: sends bursts, calls and crafted packet sets, and receives them with sockets."""

@@ -1,9 +1,9 @@
-/* Datagrams of the traffic generator: made and recognised as payload.py does, for batch.py. */
+/* Makes and verifies the datagrams of payload.py; the native implementation of batch.py. */
 
 #include "wire/bytes.h"
 
 enum { DATAGRAM_HEADER = 16, POOL = 65521, STEP = 7919, MSG_TRUNC = 0x20 };
-enum { RECEIVED, CORRUPT, DUPLICATES }; /* agent/batch.Tally */
+enum { RECEIVED, CORRUPT, DUPLICATES }; /* batch.BatchCounts */
 
 /* struct iovec and struct mmsghdr of sendmmsg(2), where a pointer has 64 bits */
 struct piece {
@@ -49,8 +49,9 @@ static void put_header(u8 *to, u32 mark, u32 sequence, u32 length)
     put16(to + 14, crc_hqx(to, 14));
 }
 
-/* payload.Datagrams.make, for `count` numbers in turn and sizes of 16 to 65535: one behind the
- * other, and where each is if `pieces` is not null. Gives the bytes of all. */
+/* payload.Datagrams.make for `count` consecutive numbers and sizes of 16 to 65535. Writes the
+ * datagrams one behind the other, and where each is unless `pieces` is null. Returns the bytes of
+ * all. */
 EXPORT size vx_datagrams(const u8 *pool, u32 mark, u32 sequence, const u32 *sizes, size count,
                          u8 *out, struct piece *pieces)
 {
@@ -67,7 +68,7 @@ EXPORT size vx_datagrams(const u8 *pool, u32 mark, u32 sequence, const u32 *size
     return (size)(at - out);
 }
 
-/* payload.Datagrams.sequence_of: -1 for one that is not what its number determines */
+/* payload.Datagrams.sequence_of; returns -1 if any byte is not what the number implies. */
 EXPORT long vx_sequence_of(const u8 *pool, u32 mark, const u8 *datagram, size length)
 {
     u8 header[DATAGRAM_HEADER];
@@ -84,7 +85,8 @@ EXPORT long vx_sequence_of(const u8 *pool, u32 mark, const u8 *datagram, size le
     return (long)sequence;
 }
 
-/* Counts what recvmmsg(2) gave; `here` has a byte for each number that may come, 1 if it has. */
+/* Counts what recvmmsg(2) received. `here` has a byte for each possible number: 1 if it was
+ * received before. */
 EXPORT void vx_tally(const u8 *pool, u32 mark, const struct message *messages, size count, u8 *here,
                      size most, u64 *counts)
 {

@@ -1,7 +1,7 @@
-"""Datagrams made, sent, received and held against what they should be, a batch at each call.
+"""Makes, sends, receives and verifies datagrams, a batch at each call.
 
-With the C implementation a call is one of sendmmsg(2) or recvmmsg(2), and C makes and recognises the
-datagrams. Without, Python does that with one after the other; it is the reference.
+The native implementation uses one sendmmsg(2) or recvmmsg(2) per call, and makes and verifies the
+datagrams in C. The Python reference handles one datagram after the other.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from qualification.wire.native import native_for
 from .payload import Datagrams, mark, pool
 
 MOST = 64
-"""Datagrams in a batch: as many as UDP_SEGMENT takes (UDP_MAX_SEGMENTS)."""
+"""Datagrams in a batch: as many as UDP_SEGMENT accepts (UDP_MAX_SEGMENTS)."""
 _MSG_DONTWAIT = 0x40
 
 
 class BatchCounts(NamedTuple):
-    """What has come.
+    """Counts of the datagrams that were received.
 
     Attributes:
-        received: Datagrams.
-        corrupt: Of those, ones that are not what their number determines.
-        duplicates: Ones whose number had come already.
+        received: All of them.
+        corrupt: Of those, the ones whose bytes do not follow from their number.
+        duplicates: Of those, the ones whose number was received before.
     """
 
     received: int
@@ -36,12 +36,12 @@ class BatchCounts(NamedTuple):
 
     @property
     def different(self) -> int:
-        """How many of the burst's own have come, each counted once."""
+        """Returns how many datagrams of the burst were received, each counted once."""
         return self.received - self.corrupt - self.duplicates
 
 
 class SendBatch:
-    """Datagrams on their way out, in Python.
+    """Makes and sends datagrams; the Python reference.
 
     Args:
         seed: Of the burst.
@@ -59,35 +59,35 @@ class SendBatch:
             sizes: Their sizes, bytes, headers included.
 
         Returns:
-            All of them, one behind the other, until the next are made.
+            All of them, one behind the other; valid until the next call.
         """
         self._made = [self._make(sequence + index, size) for index, size in enumerate(sizes)]
         return b"".join(self._made)
 
     def send(self, sock: socket.socket, first: int) -> int:
-        """Sends those that were made, from one of them on, each as a datagram of its own.
+        """Sends the datagrams that were made, each as a datagram of its own.
 
         Args:
-            sock: Connected.
-            first: Where to begin among them.
+            sock: A connected socket.
+            first: The index of the datagram to begin with.
 
         Returns:
-            How many were sent, one at least.
+            How many were sent, at least one.
 
         Raises:
-            OSError: The first could not be.
+            OSError: The first one could not be sent.
         """
         sock.send(self._made[first])
         return 1
 
 
 class ReceiveBatch:
-    """Datagrams that arrive, in Python.
+    """Receives and verifies datagrams; the Python reference.
 
     Args:
         seed: Of the burst.
-        size: Bytes of the largest of its datagrams.
-        most: Its numbers are below it.
+        size: Of its largest datagram, bytes.
+        most: The numbers of its datagrams are below this.
     """
 
     def __init__(self, seed: int, size: int, most: int) -> None:
@@ -96,14 +96,14 @@ class ReceiveBatch:
         self._received = self._corrupt = self._duplicates = 0
 
     def receive(self, sock: socket.socket) -> BatchCounts:
-        """Takes what has come, or some of it.
+        """Receives the datagrams that are there, or some of them.
 
         Returns:
-            What has come of the burst so far.
+            The counts of the burst so far.
 
         Raises:
-            BlockingIOError: There is nothing more.
-            OSError: The socket is broken.
+            BlockingIOError: There are no more.
+            OSError: The socket failed.
         """
         datagram = sock.recv(self._size + 1)
         sequence = self._sequence_of(datagram)
@@ -118,13 +118,13 @@ class ReceiveBatch:
 
 
 class _Piece(ctypes.Structure):
-    """`struct iovec`."""
+    """Represents `struct iovec`."""
 
     _fields_ = (("at", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
 class _Header(ctypes.Structure):
-    """`struct msghdr`, where a pointer has 64 bits."""
+    """Represents `struct msghdr`, where a pointer has 64 bits."""
 
     _fields_ = (
         ("name", ctypes.c_void_p),
@@ -138,13 +138,13 @@ class _Header(ctypes.Structure):
 
 
 class _Message(ctypes.Structure):
-    """`struct mmsghdr`."""
+    """Represents `struct mmsghdr`."""
 
     _fields_ = (("header", _Header), ("length", ctypes.c_uint32))
 
 
 class _Messages:
-    """Room for the datagrams of one call, as sendmmsg(2) and recvmmsg(2) have it.
+    """Buffers for the datagrams of one call of sendmmsg(2) or recvmmsg(2).
 
     Args:
         size: Bytes for each.
@@ -161,12 +161,12 @@ class _Messages:
 
 
 class NativeSendBatch(SendBatch):
-    """The same by the C implementation.
+    """Makes and sends datagrams; the native implementation.
 
     Args:
-        library: The C implementation.
-        seed: As of `SendBatch`.
-        size: Bytes of the largest datagram.
+        library: The native code.
+        seed: Of the burst.
+        size: Of the largest datagram, bytes.
     """
 
     def __init__(self, library: ctypes.CDLL, seed: int, size: int) -> None:
@@ -195,13 +195,13 @@ class NativeSendBatch(SendBatch):
 
 
 class NativeReceiveBatch(ReceiveBatch):
-    """The same by the C implementation.
+    """Receives and verifies datagrams; the native implementation.
 
     Args:
-        library: The C implementation.
-        seed: As of `ReceiveBatch`.
-        size: The same.
-        most: The same.
+        library: The native code.
+        seed: As for `ReceiveBatch`.
+        size: As for `ReceiveBatch`.
+        most: As for `ReceiveBatch`.
     """
 
     def __init__(self, library: ctypes.CDLL, seed: int, size: int, most: int) -> None:
@@ -226,13 +226,13 @@ class NativeReceiveBatch(ReceiveBatch):
 
 
 def send_batch(seed: int, size: int) -> SendBatch:
-    """Gives room to send from, of the fastest kind; arguments as of `NativeSendBatch`."""
+    """Returns the fastest batch to send from; the arguments are those of `NativeSendBatch`."""
     library = native_for(__file__).library
     return NativeSendBatch(library, seed, size) if library else SendBatch(seed)
 
 
 def receive_batch(seed: int, size: int, most: int) -> ReceiveBatch:
-    """Gives room to receive into, of the fastest kind; arguments as of `ReceiveBatch`."""
+    """Returns the fastest batch to receive into; the arguments are those of `ReceiveBatch`."""
     library = native_for(__file__).library
     if library is None:
         return ReceiveBatch(seed, size, most)

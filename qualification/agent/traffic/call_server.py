@@ -1,4 +1,4 @@
-"""Answers calls; `calls` says what they are."""
+"""The server of calls; see `calls`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .calls import HEADER, MAGIC, RESET, Bodies, read, sent_segments, tcp_socket
 from .payload import mark
 
 _LARGEST = 16 << 20
-"""Bytes of a request; what claims more is no request."""
+"""Bytes of the largest request; a header that says more is corrupt."""
 
 
 class CallServer:
     """Answers calls, each connection on a thread of its own, until `finish`.
 
     Args:
-        order: Whose calls; it listens on the destinations of its routes.
-        namespace: Where; None for here.
+        order: The calls; the server listens on the destinations of its routes.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
     """
 
     def __init__(self, order: CallsOrder, namespace: int | None) -> None:
@@ -65,13 +65,13 @@ class CallServer:
 
     def _serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(OSError):  # the client's end of it, or ours
+        with contextlib.suppress(OSError):  # the client closed the connection, or `finish` did
             while self._answer(connection):
                 pass
             connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, connection: socket.socket) -> bool:
-        """Answers one call; False if it was none, after which the stream cannot be followed."""
+        """Answers one call; returns False if the request is corrupt, which ends the connection."""
         magic, whose, number, size = HEADER.unpack(read(connection, HEADER.size, None))
         good: bool = magic == MAGIC and whose == self._mark and size <= _LARGEST
         if good:
@@ -85,12 +85,12 @@ class CallServer:
         return good
 
     def finish(self) -> Served:
-        """Ends every connection and says what was served."""
+        """Ends every connection; returns what was served."""
         with self._lock:
             self._closing.set()
         self._close_listeners()
         for connection in self._connections:
-            with contextlib.suppress(OSError):  # the client was first
+            with contextlib.suppress(OSError):  # the client has closed it
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
@@ -106,5 +106,5 @@ class CallServer:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             with contextlib.suppress(OSError):  # it does not listen yet
-                listener.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closing would not
+                listener.shutdown(socket.SHUT_RDWR)  # wakes its thread; close() would not
             listener.close()

@@ -1,11 +1,11 @@
 """Calls as an application makes them: request and answer over TCP, each with a deadline.
 
-What both ends share, and the client; `call_server` is the other end.
+This module has the client, and what it shares with the server (`call_server`).
 
-Several channels at once, each a persistent connection with one call at a time. A message is a
-length-prefixed header and a body that the seed and the call's number determine; the answer is as
+Several channels run at once; each is a persistent connection with one call at a time. A message is
+a header with a length and a body that follows from the seed and the call's number; the answer is as
 long as the request. A call that misses its deadline, or whose connection breaks, is an error, and
-its channel gets a new connection, as a gRPC client would make one.
+its channel gets a new connection, as with a gRPC client.
 """
 
 from __future__ import annotations
@@ -25,36 +25,46 @@ from .tcp_info import tcp_info
 
 HEADER = struct.Struct("!4sIII")  # magic, the seed's mark, number of the message, bytes of body
 MAGIC = b"vxc\x01"
-RESET = struct.pack("@ii", 1, 0)  # SO_LINGER: what is in flight is dropped, not sent again
+RESET = struct.pack("@ii", 1, 0)  # SO_LINGER: data in flight is dropped, not sent again
 _FAILED_IN_A_ROW = 3
-"""Errors one after another after which a channel gives up: it would only wait for more."""
+"""Consecutive errors after which a channel gives up; it would only wait for more of them."""
 
 
 class CorruptAnswer(Exception):  # noqa: N818  (a finding, not a crash)
-    """A message came whole, and is not what was sent."""
+    """A message was received in full and is not the one that was sent."""
 
 
 class Bodies:
-    """The body of each message: a slice of the seed's pool, repeated."""
+    """Makes the body of each message: a slice of the seed's pool, repeated."""
 
     def __init__(self, seed: int) -> None:
         self._pool = pool(seed)
 
     def make(self, number: int, size: int) -> bytes:
-        """The body of a message."""
+        """Returns the body of a message: `size` bytes."""
         start = number * STEP % POOL
         block = self._pool[start : start + POOL]
         return (block * (size // POOL + 1))[:size]
 
 
 def sent_segments(sock: socket.socket) -> tuple[int, int]:
-    """Data segments that a connection has sent, and segments that it sent again."""
+    """Returns the data segments that a connection has sent, and those that it retransmitted."""
     info = tcp_info(sock)
     return info.segments, info.sent_again
 
 
 def read(sock: socket.socket, size: int, end: float | None) -> bytearray:
-    """So many bytes, by a time on the monotonic clock if there is one."""
+    """Reads `size` bytes.
+
+    Args:
+        sock: The connection.
+        size: Bytes.
+        end: The time on the monotonic clock by which they must be there; None for no limit.
+
+    Raises:
+        socket.timeout: They were not there in time.
+        OSError: The connection broke.
+    """
     data = bytearray(size)
     view = memoryview(data)
     while view:
@@ -72,20 +82,20 @@ def _left(end: float | None) -> float | None:
 
 
 def tcp_socket(address: str, namespace: int | None) -> socket.socket:
-    """A TCP socket of an address's family; a namespace of None is the one we are in."""
+    """Returns a TCP socket of an address's family; None is the current namespace."""
     return socket_for(address, socket.SOCK_STREAM, namespace)
 
 
 class Channel(Protocol):
-    """What a client makes its calls over, one at a time."""
+    """What a client makes its calls over, one call at a time."""
 
     def exchange(self, number: int, request: bytes, answer: bytes, seconds: float) -> None:
-        """Makes one call and holds its answer against the right one.
+        """Makes one call and compares its answer with the right one.
 
         Raises:
-            socket.timeout: It was not answered within so many seconds.
+            socket.timeout: It was not answered within `seconds`.
             OSError: Its connection broke.
-            CorruptAnswer: It was answered, and not rightly.
+            CorruptAnswer: Its answer is wrong.
         """
 
     def hang_up(self) -> None:
@@ -93,7 +103,7 @@ class Channel(Protocol):
 
     @property
     def sent(self) -> tuple[int, int]:
-        """Data segments sent by all connections that have ended, and segments sent again."""
+        """Returns the data segments sent, and retransmitted, by all connections that have ended."""
 
 
 def make_calls(
@@ -104,7 +114,7 @@ def make_calls(
     Args:
         order: The calls.
         open_channel: Makes the channel of a number.
-        stop: Whether to give up.
+        stop: Returns whether to give up.
     """
     start = time.monotonic()
     bodies = Bodies(order.seed)
@@ -123,7 +133,7 @@ def make_calls(
 def _run(
     order: CallsOrder, which: int, channel: Channel, bodies: Bodies, over: Callable[[], bool]
 ) -> ChannelCalls:
-    """Makes a channel's calls until they are made, it is over, or nothing gets through."""
+    """Makes the calls of a channel until all are made, time is over, or nothing gets through."""
     latencies: list[float] = []
     missed = broken = corrupt = failed = 0
     for turn in range(order.calls):
@@ -151,12 +161,12 @@ def _run(
 
 
 class TcpChannel:
-    """A channel of our own protocol.
+    """A channel that speaks this module's protocol.
 
     Args:
         order: The calls.
-        number: The channel's; chooses its route.
-        namespace: Where its sockets are made; None for here.
+        number: Of the channel; it selects the route.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
     """
 
     def __init__(self, order: CallsOrder, number: int, namespace: int | None) -> None:
@@ -167,11 +177,11 @@ class TcpChannel:
         self.sent = 0, 0
 
     def exchange(self, number: int, request: bytes, answer: bytes, seconds: float) -> None:
-        """See `Channel`; the time for a new connection is the call's."""
+        """See `Channel`; the time for a new connection counts as the call's."""
         end = time.monotonic() + seconds
         sock = self._connected(end)
         sock.settimeout(_left(end))
-        # Its timeout is for all of it.
+        # The timeout of sendall() is for the whole buffer.
         sock.sendall(HEADER.pack(MAGIC, self._mark, number, len(request)) + request)
         expected = HEADER.pack(MAGIC, self._mark, number + 1, len(answer))
         if read(sock, len(expected), end) != expected or read(sock, len(answer), end) != answer:

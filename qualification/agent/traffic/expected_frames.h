@@ -1,34 +1,35 @@
-/* What is expected of a crafted packet set, and holding a frame against it: expected_frames.py, for native_capture.c. */
+/* The expected frames of a crafted packet set, and the comparison of received frames with them: the
+ * native implementation of expected_frames.py, for native_capture.c. */
 
-#ifndef VX_DUE_H
-#define VX_DUE_H
+#ifndef VX_EXPECTED_FRAMES_H
+#define VX_EXPECTED_FRAMES_H
 
 #include "wire/verify.h"
 
-/* `ExpectedFrames`, whose memory this is: what one of the two has counted, the other finds counted. */
+/* The memory of an `ExpectedFrames`: both implementations see which frames were received. */
 struct expected {
-    const u8 *frames;       /* all of them, one behind the other, as crafted_packets.canonical leaves them */
-    const u32 *starts;      /* of each frame, and where the last one ends */
-    i32 *came;              /* for each frame: the IPv4 id with which it came; -1: not yet */
-    const u32 *firsts;      /* for each crafted: its first frame, and behind the last crafted's last one */
-    const u8 *fragmentable; /* for each crafted: the ids of its frames must differ */
-    u64 *outer;             /* for each crafted: the outer fields that all its frames share; 0: none came */
-    u32 first_port;         /* source port of the first crafted; the others have the next ones */
+    const u8 *frames;       /* all frames, one behind the other, in the form that canonical() makes */
+    const u32 *starts;      /* offset of each frame, and the end of the last one */
+    i32 *came;              /* for each frame: the IPv4 id with which it was received; -1: not yet */
+    const u32 *firsts;      /* for each packet: its first frame; then the number after the last frame */
+    const u8 *fragmentable; /* for each packet: whether the ids of its frames must differ */
+    u64 *outer;             /* for each packet: the outer fields of its frames; 0: none received yet */
+    u32 first_port;         /* source port of the first packet; the others have the next ones */
     u32 crafted_packets;
     u32 tunnel;
 };
 
-/* What holding a frame against them comes to. */
+/* The result of comparing a frame with them. */
 struct held {
-    u64 outer;        /* 0: not looked at */
-    u32 crafted, number; /* the frame that it is, */
-    i32 ident;        /* unless this is -1: it is none that is yet to come */
+    u64 outer;           /* 0: not looked at */
+    u32 crafted, number; /* the packet and the frame that it is, */
+    i32 ident;           /* unless this is -1: it is not one of the frames still expected */
     int wrong;
 };
 
 #define NOT_HELD ((struct held){.ident = -1})
 
-/* Whether a frame is another but for some 16-bit fields, which are zero in that one. */
+/* Returns whether two frames are equal except for 16-bit fields that are zero in the expected one. */
 static int same_but(const u8 *found, const u8 *expected, i64 length, const i64 *fields, int count)
 {
     i64 at = 0;
@@ -38,11 +39,11 @@ static int same_but(const u8 *found, const u8 *expected, i64 length, const i64 *
     return equal(found + at, expected + at, (size)(length - at));
 }
 
-/* Finds the frame among those of its crafted that are yet to come, by all of its bytes. */
-static int find_due(const struct expected *expected, struct frame frame, const struct judged *found,
+/* Finds a frame, by all of its bytes, among those of its packet that were not received yet. */
+static int find_expected(const struct expected *expected, struct frame frame, const struct judged *found,
                     const struct packet *packet, struct held *held)
 {
-    /* expected._stripped */
+    /* ExpectedFrames._stripped */
     i64 start = expected->tunnel ? found->vxlan + 8 : 0;
     i64 end = expected->tunnel ? found->outer.end : packet->end;
     if (end > frame.captured)
@@ -89,16 +90,16 @@ static u64 outer_fields(struct frame frame, const struct packet *outer)
     return fields | (u64)u32_at(header) << 8 | header[7];
 }
 
-/* ExpectedFrames.differs for a frame of ours, but that nothing is counted yet: `come` does. */
+/* ExpectedFrames.differs for a frame of the burst. It counts nothing; come() does. */
 static struct held hold(const struct expected *expected, struct frame frame, const struct judged *found)
 {
     const struct packet *packet = expected->tunnel ? &found->inner : &found->outer;
     struct held held = NOT_HELD;
     held.wrong = 1;
     if (!packet->family || packet->source_port < 0)
-        return held; /* a fragment of one */
-    held.crafted = (u32)packet->source_port - expected->first_port; /* below it wraps around */
-    if (held.crafted >= expected->crafted_packets || !find_due(expected, frame, found, packet, &held) ||
+        return held; /* an IP fragment */
+    held.crafted = (u32)packet->source_port - expected->first_port; /* a lower port wraps around */
+    if (held.crafted >= expected->crafted_packets || !find_expected(expected, frame, found, packet, &held) ||
         ident_is_taken(expected, &held))
         return held;
     if (expected->tunnel) {
@@ -113,7 +114,7 @@ static struct held hold(const struct expected *expected, struct frame frame, con
     return held;
 }
 
-/* Counts a frame that was held against them. */
+/* Counts a frame as received. */
 static void come(const struct expected *expected, const struct held *held)
 {
     if (held->ident < 0)

@@ -1,7 +1,8 @@
-"""What is due of a crafted packet set, and holding what arrives against it, byte for byte.
+"""The expected frames of a crafted packet set, and the comparison of received frames with them.
 
-Its C implementation is `due.h`. What has come so far stands in memory that both read and write, so that a
-frame which one of the two has counted has come for the other, too.
+Frames are compared byte for byte. The native (C) implementation is `expected_frames.h`. Which
+frames were received is kept in memory that both implementations read and write, so that a frame
+which one of them has counted is known to the other.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ _VXLAN_WORDS = b"\x08\0\0\0"
 
 
 class ExpectedFrames:
-    """The frames that are due of a crafted packet set.
+    """The frames that are expected of a crafted packet set.
 
     Args:
-        crafted_packets: Its buffers, each with the next source port.
+        crafted_packets: Its packets, each with the next source port.
         tunnel: Whether the frames come in a tunnel.
 
     Attributes:
-        tunnel: The same.
-        frames: All of them, one behind the other, as `canonical` leaves them.
-        starts: Where each begins, and where the last one ends.
-        came: For each the IPv4 id with which it came; 0 for any over IPv6; -1: not yet.
+        tunnel: Whether the frames come in a tunnel.
+        frames: All frames, one behind the other, in the form that `canonical` makes.
+        starts: The offset of each frame, and the end of the last one.
+        came: For each frame the IPv4 id with which it was received, or 0 over IPv6; -1 if it was
+            not received yet.
         first_port: Source port of the first crafted packet.
-        firsts: For each crafted packet the number of its first frame, and of the one behind the last.
+        firsts: For each crafted packet the number of its first frame, and the number after the last
+            frame.
         fragmentable: For each crafted packet whether the ids of its frames must differ.
-        outer: For each crafted packet the outer fields that all its frames share; 0: none came yet.
+        outer: For each crafted packet the outer fields that all its frames share; 0 if none was
+            received yet.
     """
 
     def __init__(self, crafted_packets: Iterable[CraftedPacket], *, tunnel: bool) -> None:
@@ -66,7 +70,7 @@ class ExpectedFrames:
         self._numbers: dict[bytes, list[int]] = {}
 
     def retarget(self, port: int) -> None:
-        """Has them be due once more, to a port; none has come yet."""
+        """Expects the frames once more, to another port; none of them was received yet."""
         self.first_port = retarget(self.frames, self._heads, port)
         self._forget()
 
@@ -74,20 +78,20 @@ class ExpectedFrames:
         return bytes(self.frames[self.starts[number] : self.starts[number + 1]])
 
     def _like(self, found: bytes) -> list[int]:
-        """The numbers of the frames with these bytes; several if the same is due several times."""
+        """Returns the numbers of the frames with these bytes; equal frames may be expected."""
         if not self._numbers:
             for number in range(len(self.came)):
                 self._numbers.setdefault(self._frame(number), []).append(number)
         return self._numbers.get(found, [])
 
     def differs(self, data: bytes, layout: Layout) -> str | None:
-        """What is wrong with a frame of the crafted packet set beside its checksums; counts it."""
+        """Counts a received frame; returns what is wrong with it, apart from its checksums."""
         packet = self._packet(layout)
         if packet is None:
             return "it is an IP fragment" if layout.outer.trouble == "fragment" else None
         numbers = self._like(self._stripped(data, layout, packet))
         if not numbers:
-            return "it is not one of the frames that were due"
+            return "it is not one of the expected frames"
         number = next((number for number in numbers if self.came[number] < 0), None)
         if number is None:
             return "it came twice"
@@ -102,7 +106,7 @@ class ExpectedFrames:
         return self._tunnel_differs(data, layout, place) if self.tunnel else None
 
     def _tunnel_differs(self, data: bytes, layout: Layout, place: int) -> str | None:
-        """What of the outer headers is not as it should be, or not as in its other segments."""
+        """Returns what is wrong with the outer headers, or differs from the other segments'."""
         vxlan = layout.vxlan or 0
         if data[vxlan : vxlan + 4] != _VXLAN_WORDS or data[vxlan + 7]:
             return f"VXLAN header is {data[vxlan : vxlan + 8].hex()}: reserved bits are set"
@@ -117,13 +121,13 @@ class ExpectedFrames:
         return None
 
     def explain(self, data: bytes, layout: Layout) -> list[str]:
-        """The fields in which a frame that was not due differs from the nearest one that was."""
+        """Returns the fields in which an unexpected frame differs from the nearest expected one."""
         packet = self._packet(layout)
         if packet is None:
             return []
         crafted = (packet.source_port or 0) - self.first_port
         if not 0 <= crafted < len(self._places):
-            return ["no frame of this source port was due"]
+            return ["no frame with this source port is expected"]
         found = self._stripped(data, layout, packet)
         expected = nearest(found, map(self._frame, range(*self.firsts[crafted : crafted + 2])))
         if expected is None or expected == found:
@@ -134,14 +138,14 @@ class ExpectedFrames:
         return layout.inner if self.tunnel else layout.outer
 
     def _stripped(self, data: bytes, layout: Layout, packet: Packet) -> bytes:
-        """The frame that was sent, out of its tunnel and without padding, in canonical form."""
+        """Returns the inner frame (or the plain one) without padding, in canonical form."""
         start = (layout.vxlan or 0) + 8 if self.tunnel else 0
         end = layout.outer.end if self.tunnel else packet.end
         return canonical(data[start:end], packet.start - start, packet.l4 - start, packet.protocol)
 
 
 def _outer_fields(data: bytes, outer: Packet) -> int:
-    """DSCP, DF, TTL or their like over IPv6, flow label and source port: all in one number."""
+    """Returns DSCP, DF, TTL (or their IPv6 counterparts), flow label and source port in one."""
     at = outer.start
     if outer.family == 4:
         rest = data[at + 1] << 24 | int.from_bytes(data[at + 6 : at + 9], "big")

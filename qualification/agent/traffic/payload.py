@@ -1,4 +1,4 @@
-"""Payloads that their number determines, so that the receiver knows every byte beforehand.
+"""Payloads that follow from a number, so that the receiver knows every byte beforehand.
 
 A datagram is a 16-byte header (magic, seed, sequence number) and a slice of a pool of
 pseudo-random bytes that depends on the seed; where the slice starts depends on the sequence
@@ -21,17 +21,17 @@ STEP = 7919
 CHUNK = 64 << 10
 """Bytes of a stream handled at once."""
 PREFACE = struct.Struct("!II")
-"""What opens a stream: the seed's mark and the stream's number."""
+"""The first bytes of a stream: the seed's mark and the stream's number."""
 
 
 def mark(seed: int) -> int:
-    """The 32 bits by which a burst's own data is known."""
+    """Returns the 32 bits that identify the data of a burst."""
     return seed & 0xFFFFFFFF
 
 
-@lru_cache(2)  # a run's crafted packet sets all have one
+@lru_cache(2)  # all crafted packet sets of a run share one seed
 def pool(seed: int) -> bytes:
-    """The seed's pool, three times over: any start and length of a datagram is one slice."""
+    """Returns the seed's pool three times in a row, so that any datagram is one slice of it."""
     block = hashlib.shake_128(seed.to_bytes(8, "big")).digest(POOL)
     return block * 3
 
@@ -48,14 +48,14 @@ class Datagrams:
         self._mark = mark(seed)
 
     def make(self, sequence: int, size: int) -> bytes:
-        """The datagram of a number; `size` bytes, of which 16 are its header."""
+        """Returns the datagram of a number: `size` bytes, of which 16 are its header."""
         start = sequence * STEP % POOL
         head = _CHECKED.pack(MAGIC, self._mark, sequence, size)
         check = crc_hqx(head, 0).to_bytes(2, "big")
         return head + check + self._pool[start : start + size - HEADER.size]
 
     def sequence_of(self, datagram: bytes) -> int | None:
-        """The number of a datagram that is byte for byte what that number determines, or None."""
+        """Returns the number of a datagram, or None if any byte is not what the number implies."""
         if len(datagram) < HEADER.size:
             return None
         magic, whose, sequence, size, check = HEADER.unpack_from(datagram)
@@ -69,11 +69,11 @@ class Datagrams:
 
 
 class Stream:
-    """The bytes of one numbered stream, by position.
+    """The bytes of one stream, by position.
 
     Args:
         seed: Determines the pool.
-        number: Which stream of the burst; shifts the start.
+        number: Of the stream within the burst; it determines where in the pool the stream starts.
     """
 
     def __init__(self, seed: int, number: int) -> None:
@@ -81,7 +81,7 @@ class Stream:
         self._shift = number * STEP
 
     def at(self, position: int, length: int) -> memoryview:
-        """`length` bytes (at most CHUNK) from a position on."""
+        """Returns `length` bytes (at most CHUNK) from a position on."""
         start = (position + self._shift) % POOL
         return self._pool[start : start + length]
 
@@ -90,5 +90,5 @@ LARGEST_SMALL = HEADER.size + 239
 
 
 def small_size(sequence: int) -> int:
-    """Payload bytes of a small datagram: 16 to 255, odd and even, every length in turn."""
+    """Returns the size of a small datagram: 16 to 255 bytes, odd and even, every length in turn."""
     return HEADER.size + sequence * 37 % 240

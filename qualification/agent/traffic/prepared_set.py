@@ -1,8 +1,7 @@
-"""Crafted packet sets at both ends, each made once: what is fired of it, and what is due.
+"""Makes each crafted packet set once: buffers on the sender, expected frames on the receiver.
 
-It is the same in every burst but for the ports (`crafted packets.first_source_port`), whatever tunnel it goes
-through, and making it takes ten times as long as sending it does. Of each there is one, for one
-burst at a time.
+A packet set differs between bursts and tunnels only in its ports (`wire.crafted.packet.retarget`),
+and making it takes ten times as long as sending it. There is one of each, for one burst at a time.
 """
 
 from __future__ import annotations
@@ -22,19 +21,20 @@ from qualification.wire.packet import TCP, UDP
 from .expected_frames import ExpectedFrames
 from .payload import pool
 
-_KEPT = 128
-"""Crafted packet sets; a plan has some 70, of a quarter of a megabyte on average."""
+_CACHED = 128
+"""How many packet sets are cached; a plan has some 70, of a quarter of a megabyte on average."""
 _ANY_PORT = 20_000
 
 
 class PreparedSet:
-    """The buffers of a crafted packet set, each with its struct virtio_net_hdr, for PACKET_VNET_HDR.
+    """The buffers of a crafted packet set, each with its struct virtio_net_hdr (PACKET_VNET_HDR).
 
     Args:
-        crafted_packets: What they are made of.
+        crafted_packets: The packets.
 
     Attributes:
-        sizes: Payload bytes of each segment by the number of the crafted packet; 0 for one not to be cut.
+        sizes: Payload bytes of each segment (gso_size) by the number of the crafted packet; 0 for a
+            packet that is no super-packet.
         first_port: Source port of the first crafted packet.
     """
 
@@ -52,18 +52,18 @@ class PreparedSet:
         self.first_port = made[0].source_port
 
     def retarget(self, port: int) -> None:
-        """Has it go to a port."""
+        """Sets the destination port, and the source ports that go with it."""
         self.first_port = retarget(self._bytes, self._heads, port)
 
     def __iter__(self) -> Iterator[tuple[memoryview, int]]:
-        """Each buffer, and how many frames it makes on the wire."""
+        """Yields each buffer with the number of frames that it makes on the wire."""
         view = memoryview(self._bytes)
         for number, frames in enumerate(self._frames):
             yield view[self._starts[number] : self._starts[number + 1]], frames
 
 
 def packets_of(order: CraftedOrder) -> Iterator[CraftedPacket]:
-    """The crafted packets of a crafted packet set; the same wherever they are made."""
+    """Yields the packets of a crafted packet set, which are the same on both ends."""
     path = Path.of(
         (order.source_mac, order.destination_mac),
         (order.source, order.destination),
@@ -77,29 +77,29 @@ def packets_of(order: CraftedOrder) -> Iterator[CraftedPacket]:
 
 
 def prepared_set(order: CraftedOrder) -> PreparedSet:
-    """What is to be fired of a crafted packet set."""
+    """Returns the buffers of a crafted packet set, to send."""
     prepared = _prepared(_alike(order))
     prepared.retarget(order.port)
     return prepared
 
 
 def expected_frames(order: CraftedOrder) -> ExpectedFrames:
-    """What is due of a crafted packet set, none of which has come yet."""
+    """Returns the expected frames of a crafted packet set, none of which was received yet."""
     expected = _expected(_alike(order))
     expected.retarget(order.port)
     return expected
 
 
 def _alike(order: CraftedOrder) -> CraftedOrder:
-    """The same for all orders of which the same is made but for the ports."""
+    """Returns the same order for all orders whose packets differ in their ports only."""
     return replace(order, port=_ANY_PORT, device="", vni=None if order.vni is None else 0)
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def _prepared(order: CraftedOrder) -> PreparedSet:
     return PreparedSet(packets_of(order))
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def _expected(order: CraftedOrder) -> ExpectedFrames:
     return ExpectedFrames(packets_of(order), tunnel=order.vni is not None)

@@ -1,6 +1,7 @@
-"""Sends buffers as they are, through AF_PACKET with PACKET_VNET_HDR (packet(7), net/packet/af_packet.c).
+"""Sends buffers as they are by AF_PACKET with PACKET_VNET_HDR (packet(7), net/packet/af_packet.c).
 
-So the tunnel takes them for the stack's own: checksums left to do, and super-packets uncut.
+The tunnel therefore treats them like the stack's own buffers: their checksums are left to the NIC
+(CHECKSUM_PARTIAL), and super-packets are not segmented.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ from .prepared_set import PreparedSet
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
 _SEND_BUFFER = 16 << 20
 _FINISHED = bytes(VNET_SIZE)
-"""The struct virtio_net_hdr of a frame that asks for nothing."""
+"""The struct virtio_net_hdr of a finished frame, which requests no offload."""
 
 
 class RawSockets:
     """Sends buffers as they are, on any device of a namespace.
 
-    The sockets are kept: closing one takes the kernel 10 ms and more, as with `ring.Rings`.
+    The sockets stay open: closing one takes the kernel 10 ms and more, as with `ring.Rings`.
     """
 
     def __init__(self) -> None:
         self._of: dict[int | None, socket.socket] = {}
 
     def send_prepared(self, prepared: PreparedSet, device: str, namespace: int | None) -> int:
-        """Sends a volley.
+        """Sends a prepared packet set.
 
         Args:
-            salvo: Its buffers.
-            device: What they are sent on.
-            namespace: Where that is; None for here.
+            prepared: Its buffers.
+            device: The device to send on.
+            namespace: Descriptor of the device's namespace; None for the current one.
 
         Returns:
-            How many frames what the kernel took of it has to make on the wire.
+            How many frames the buffers that the kernel accepted make on the wire.
         """
         raw = self._of.get(namespace) or self._open(namespace)
         raw.bind((device, 0))
@@ -49,12 +50,12 @@ class RawSockets:
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                continue  # a kernel before 6.2 takes no UDP super-packets here
+                continue  # a kernel before 6.2 refuses UDP super-packets here
             sent += frames
         return sent
 
     def inject(self, frames: Iterable[bytes], device: str) -> int:
-        """Sends finished frames on a device that is here; says how many."""
+        """Sends finished frames on a device of the current namespace; returns their number."""
         raw = self._of.get(None) or self._open(None)
         raw.bind((device, 0))
         count = 0
@@ -71,6 +72,6 @@ class RawSockets:
         return raw
 
     def close(self) -> None:
-        """Closes them all."""
+        """Closes the sockets."""
         while self._of:
             self._of.popitem()[1].close()

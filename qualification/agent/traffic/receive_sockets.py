@@ -1,8 +1,9 @@
-"""What an application gets of frames that are made for it: sockets in the tunnel's namespace.
+"""Receive sockets: what an application gets of the frames of a receive test.
 
-Of UDP one socket takes all. TCP's streams have no sender that would shake hands: each is a socket
-put into its established state by TCP_REPAIR (tcp(7), `do_tcp_setsockopt` in net/ipv4/tcp.c, made
-for checkpoints), with the sequence numbers that the frames are going to have.
+They live in the tunnel namespace. One socket receives all UDP datagrams. The TCP streams have no
+sender that could take part in a handshake: each is a socket that TCP_REPAIR (`do_tcp_setsockopt` in
+net/ipv4/tcp.c, made for checkpoints) puts into the established state, with the sequence numbers
+that the frames have.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ _TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ = 19, 20, 21
 _RECEIVE_QUEUE, _SEND_QUEUE = 1, 2
 _REPAIR_OFF, _REPAIR_OFF_QUIETLY = 0, -1  # the latter, without a window probe, since 4.19
 _ACKNOWLEDGED = 1
-"""What `wire.crafted packets` acknowledges in every segment: we have sent nothing before it."""
+"""The number that every crafted segment acknowledges: these sockets have sent no data."""
 
 
 class ReceiveSockets:
-    """Sockets that get what is delivered of a burst, and keep it until it is taken.
+    """Sockets to which a burst is delivered, and what they have received of it.
 
     Args:
         order: The burst.
-        arrivals: Its frames.
+        receive_frames: Its frames.
         namespace: Descriptor of the tunnel namespace.
     """
 
@@ -65,7 +66,8 @@ class ReceiveSockets:
     def _open_streams(self, firsts: dict[int, ReceiveFrame]) -> None:
         order = self._order
         with namespaces.inside(self._namespace):
-            # What is acknowledged goes to nobody, and nobody has to be asked where that is.
+            # Acknowledgements go to an address that no host has; a permanent entry avoids
+            # neighbour discovery for it.
             index = links.index_of(order.device)
             with IPRoute() as route:
                 route.neigh(
@@ -94,7 +96,7 @@ class ReceiveSockets:
 
     @staticmethod
     def _end(sock: socket.socket) -> None:
-        """Closes a socket; a stream under repair says nothing to its other end."""
+        """Closes a socket; a stream under repair sends nothing to its other end."""
         if sock.type == socket.SOCK_STREAM:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
@@ -106,7 +108,7 @@ class ReceiveSockets:
         self._ready.register(sock, select.EPOLLIN)
 
     def drain(self) -> bool:
-        """Takes what is there; says whether there was anything."""
+        """Receives what is there; returns whether there was anything."""
         anything = False
         for number, _events in self._ready.poll(0):
             sock, port = self._ports[number]
@@ -120,24 +122,24 @@ class ReceiveSockets:
                     anything = True
             except BlockingIOError:
                 pass
-            except OSError:  # a reset: of a stream, its end
+            except OSError:  # a reset, which ends a stream
                 self._ready.unregister(number)
         return anything
 
     def of(self, source_port: int) -> list[bytes]:
-        """What came from a source port: datagrams, or pieces of a stream in their order."""
+        """Returns what came from a source port: datagrams, or pieces of a stream in their order."""
         return self._got.get(source_port, [])
 
     @property
     def senders(self) -> set[int]:
-        """Source ports that something came from."""
+        """Returns the source ports from which something came."""
         return set(self._got)
 
     def close(self) -> None:
-        """Ends every socket."""
+        """Closes every socket."""
         self._undo.close()
 
 
 def _signed(number: int) -> int:
-    """A 32-bit number as setsockopt takes it from Python."""
+    """Returns a 32-bit number as Python's setsockopt accepts it."""
     return number - (1 << 32) if number >= 1 << 31 else number

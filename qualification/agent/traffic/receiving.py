@@ -1,4 +1,4 @@
-"""Receives one burst on a thread and holds every byte against what was sent."""
+"""Receives one burst with sockets and compares every byte with what was sent."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ from .payload import CHUNK, LARGEST_SMALL, PREFACE, Stream, mark
 
 _SO_RCVBUFFORCE = 33
 _BUFFER = 64 << 20
-"""As large as a burst, bytes: what is lost must be lost by the NIC, not by us."""
+"""Receive buffer, bytes: it holds a whole burst, so that no datagram is lost at the socket."""
 
 
 class Receiver:
-    """Receives one burst on a thread and holds every byte against what was sent."""
+    """Receives one burst on a thread of its own and compares every byte with what was sent.
+
+    Args:
+        order: The burst.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
+
+    Attributes:
+        received: Datagrams, or payload bytes of streams, received so far.
+    """
 
     def __init__(self, order: FlowOrder, namespace: int | None) -> None:
         self._order = order
@@ -37,7 +45,7 @@ class Receiver:
             self._socket.setblocking(False)
             self._socket.bind((order.destination, order.port))
             if order.protocol == "tcp":
-                # For the streams: to be woken up for every segment costs more than it brings.
+                # The streams inherit it. Waking up for every segment would cost too much CPU.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, CHUNK)
                 self._socket.listen(order.streams)
         except BaseException:
@@ -48,11 +56,11 @@ class Receiver:
 
     @property
     def complete(self) -> bool:
-        """Everything has come that will; no need to wait longer."""
+        """Returns whether the burst is complete."""
         return self._complete
 
     def quiet_for(self) -> float:
-        """Seconds since something was received, or since the start."""
+        """Returns the seconds since something was received, or since the start."""
         return time.monotonic() - self._last_arrival
 
     def _run(self) -> None:
@@ -99,7 +107,7 @@ class Receiver:
                 self._complete = ended >= order.streams
 
     def _read(self, sock: socket.socket, reader: _StreamReader) -> bool:
-        """Reads what is there; False at the stream's end."""
+        """Reads what is there; returns False at the end of the stream."""
         try:
             while True:
                 data = sock.recv(1 << 18)
@@ -110,12 +118,12 @@ class Receiver:
                 self._corrupt += not reader.fits(data)
         except BlockingIOError:
             return True
-        except OSError:  # reset: the sender gave up at its deadline
+        except OSError:  # a reset: the sender stopped at its deadline
             self._cut_off = True
             return False
 
     def finish(self) -> Delivered:
-        """Ends the burst and says what was delivered."""
+        """Ends the burst; returns what was delivered."""
         self._closing.set()
         self._thread.join()
         self._socket.close()
@@ -126,7 +134,7 @@ class Receiver:
 
 
 class _StreamReader:
-    """Follows one stream by position."""
+    """Compares one stream with what was sent, by position."""
 
     def __init__(self, order: FlowOrder) -> None:
         self._order = order
@@ -135,7 +143,7 @@ class _StreamReader:
         self._position = 0
 
     def fits(self, data: bytes) -> bool:
-        """Whether the next bytes of the stream are those that were sent."""
+        """Returns whether the next bytes of the stream are those that were sent."""
         good = True
         if self._stream is None:
             need = PREFACE.size - len(self._preface)
@@ -145,7 +153,7 @@ class _StreamReader:
             whose, number = PREFACE.unpack(self._preface)
             good = whose == mark(self._order.seed) and number < self._order.streams
             self._stream = Stream(self._order.seed, number if good else 0)
-        # As bytes: views of them are compared one by one, forty times slower.
+        # As bytes: memoryviews are compared item by item, which is forty times slower.
         for start in range(0, len(data), CHUNK):
             piece = data[start : start + CHUNK]
             good = good and piece == bytes(self._stream.at(self._position, len(piece)))

@@ -1,6 +1,6 @@
-"""What the peer sends to the DUT while the DUT is judged: traffic that nobody looks at.
+"""Reverse traffic: what the peer sends to the DUT while the DUT sends a burst. It is not verified.
 
-The DUT is to be busy receiving, no more; what it receives is the peer's work.
+Its only purpose is that the DUT receives while it sends; its frames are the peer's work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ _PIECE = 1 << 20
 
 
 class ReverseSink:
-    """Takes in a burst on a thread of its own, and drops it.
+    """Receives a burst on a thread of its own, and drops it.
+
+    Args:
+        order: The burst.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
 
     Attributes:
         received: Bytes of payload so far.
@@ -59,7 +63,7 @@ class ReverseSink:
                         selector.unregister(sock)
 
     def _take(self, sock: socket.socket) -> bool:
-        """Drops what is there; False at a stream's end."""
+        """Receives and drops what is there; returns False at the end of a stream."""
         with suppress(BlockingIOError):
             try:
                 size = sock.recv_into(self._buffer)
@@ -72,26 +76,31 @@ class ReverseSink:
         return True
 
     def has_some(self) -> bool:
-        """Whether anything has come."""
+        """Returns whether anything was received."""
         return self.received > 0
 
     def close(self) -> None:
-        """Ends it; a sender that goes on is told so by its connections' end."""
+        """Ends it and closes its connections, which ends a sender of TCP, too."""
         self._closing.set()
         self._thread.join()
 
 
 class ReverseSender:
-    """Sends a burst on a thread of its own until it is told to stop, or has sent it."""
+    """Sends a burst on a thread of its own until it is closed, or all is sent.
+
+    Args:
+        order: The burst.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
+    """
 
     def __init__(self, order: FlowOrder, namespace: int | None) -> None:
         self._order, self._namespace = order, namespace
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="back", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="reverse", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        with suppress(OSError):  # its receiver has gone
+        with suppress(OSError):  # its receiver was closed
             send(self._order, self._namespace, self._stop.is_set)
 
     def close(self) -> None:

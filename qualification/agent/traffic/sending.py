@@ -1,6 +1,7 @@
 """Sends one burst. Traffic is the kernel's own: plain sockets, UDP_SEGMENT and bulk TCP.
 
-So the stack hands the NIC partial checksums and super-packets exactly as it does for users.
+The stack thus submits partial checksums (CHECKSUM_PARTIAL) and super-packets to the driver exactly
+as it does for applications.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from qualification.messages.protocol import AgentProblem
 from .batch import MOST, send_batch
 from .flow_socket import flow_socket
 from .payload import HEADER, LARGEST_SMALL, small_size
+from .send_result import SendResult
 from .streams import send_streams
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _IN_FLIGHT = 32 << 10
 _SIOCOUTQ = 0x5411
-_UDP_MAX = (
-    65507 - 40
-)  # of payload, beside any IP header; include/uapi/linux/udp.h allows 64 segments
+_UDP_MAX = 65507 - 40
+"""Payload of a UDP datagram, bytes, with room for the IPv6 header (RFC 768, RFC 8200)."""
 
 
 def _waiting(sock: socket.socket) -> int:
-    """Bytes of a socket that the NIC has not confirmed as sent, udp(7) SIOCOUTQ."""
+    """Returns the bytes of a socket that the NIC has not confirmed as sent (udp(7), SIOCOUTQ)."""
     waiting: int = struct.unpack("@i", fcntl.ioctl(sock, _SIOCOUTQ, bytes(4)))[0]
     return waiting
 
 
 class _Pace:
-    """Keeps a sender at a number of frames per second, in steps of at least two milliseconds.
+    """Holds a sender to a number of frames per second, in steps of at least two milliseconds.
 
-    With a rate of 0 it lets it go as fast as it can.
+    A rate of 0 sets no limit.
     """
 
     def __init__(self, rate: int) -> None:
@@ -54,32 +55,18 @@ class _Pace:
             time.sleep(ahead)
 
 
-class Sending:
-    """What came of a burst on the sending side.
-
-    Attributes:
-        written: Datagrams, or payload bytes of streams, given to the kernel.
-        complete: All of it went out before the deadline.
-        segment: Largest payload of one frame, bytes.
-        seconds: How long it took.
-    """
-
-    def __init__(self, segment: int) -> None:
-        self.written = 0
-        self.complete = False
-        self.segment = segment
-        self.seconds = 0.0
-
-
-def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> Sending:
+def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> SendResult:
     """Sends one burst.
 
     Args:
         order: The burst.
-        namespace: Where its sockets are made; None for here.
-        stop: Whether to give up.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
+        stop: Returns whether to give up.
+
+    Raises:
+        AgentProblem: The kernel has no UDP_SEGMENT.
     """
-    result = Sending(order.payload)
+    result = SendResult(order.payload)
     start = time.monotonic()
     end = start + order.deadline
 
@@ -96,10 +83,10 @@ def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> S
 
 
 def _calls(order: FlowOrder) -> Iterator[tuple[int, list[int]]]:
-    """What each call sends: the number of the first datagram, and the sizes of all."""
+    """Yields what each call sends: the number of the first datagram, and the sizes of all."""
     sequence = 0
     if not order.segmented:
-        # A step of the pace is no shorter than two milliseconds, and every socket gets its share.
+        # A call covers two milliseconds of the pace at most, and every socket gets its share.
         step = min(MOST, order.frames // order.streams, order.pace // 500) or 1
         for sequence in range(0, order.frames, step):
             end = min(sequence + step, order.frames)
@@ -108,7 +95,7 @@ def _calls(order: FlowOrder) -> Iterator[tuple[int, list[int]]]:
     most = min(MOST, _UDP_MAX // order.payload) - 1
     turn = 0
     while sequence < order.frames:
-        # Different numbers of full segments, and a last one of every length, odd and even.
+        # The number of full segments varies, and so does the length of the last one, odd and even.
         full = 1 + turn * 7 % most
         last = HEADER.size + turn * 131 % (order.payload - HEADER.size)
         yield sequence, [*[order.payload] * full, last]
@@ -121,12 +108,12 @@ def _send_datagrams(
     namespace: int | None,
     sockets: contextlib.ExitStack,
     over: Callable[[], bool],
-    result: Sending,
+    result: SendResult,
 ) -> None:
     out: list[socket.socket] = []
     for _ in range(order.streams):
         sock = sockets.enter_context(flow_socket(order, namespace))
-        # Little in flight: what a full queue of the host drops was never handed to the NIC.
+        # Little in flight: what a full queue of the host drops was never submitted to the driver.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_FLIGHT)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 1, 0))
         if order.segmented:
@@ -155,7 +142,7 @@ def _send_datagrams(
                 refused = 0
             except OSError as error:
                 if error.errno == errno.ECONNREFUSED and not refused:
-                    refused = 1  # the notice was about an earlier one, and this one is unsent
+                    refused = 1  # the error belongs to an earlier datagram; this one is not sent
                 elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
                     result.written += sent
                     return
@@ -163,5 +150,5 @@ def _send_datagrams(
                     raise
         result.written += sent
         pace.after(result.written)
-    # What still waits in the host's queues was not handed to the NIC yet.
+    # What still waits in the host's queues was not submitted to the driver yet.
     result.complete = await_condition(lambda: not any(map(_waiting, out)), 2.0, over)

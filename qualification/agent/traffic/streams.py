@@ -9,31 +9,28 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import FlowOrder
 
 from .flow_socket import flow_socket
 from .payload import CHUNK, PREFACE, Stream, mark
+from .send_result import SendResult
 from .tcp_info import tcp_info
 
-if TYPE_CHECKING:
-    from .sending import Sending
-
 _STALL_SECONDS = 2.5
-"""Without a byte that any stream could write: longer than a SYN takes to be sent again, or data
-several times (RFC 6298: 1 s; in Linux 0.2 s and doubling)."""
+"""How long no stream may have written a byte before the burst ends. It is longer than the kernel
+takes to send a SYN again, or data several times (RFC 6298: 1 s; Linux: 0.2 s, doubling)."""
 _LOOK_SECONDS = 1.25
-"""Between two looks at whether anything gets through: a SYN that is lost is sent again after one
-second (RFC 6298), and has the rest for an answer."""
+"""Time between two checks for progress. A lost SYN is sent again after one second (RFC 6298), which
+leaves it the rest to be answered."""
 
 
 class _Hopeless:
-    """Tells when as much is sent again as gets through, over all streams and a good second.
+    """Tells when the streams send again as much as gets through, measured over `_LOOK_SECONDS`.
 
-    A NIC that spoils all it is given, or all but what is sent again piece by piece, lets streams
-    crawl from one timeout to the next; what was captured of them tells enough. A path must lose
-    half of what it is given to look like that, and a merely slow one never does.
+    Behind a NIC that corrupts every frame, or every one but single retransmissions, streams proceed
+    from one retransmission timeout to the next, and the frames that were captured are evidence
+    enough. A path must lose half of its frames to look like that; a slow one never does.
     """
 
     def __init__(self, streams: Sequence[socket.socket]) -> None:
@@ -58,23 +55,23 @@ def send_streams(
     namespace: int | None,
     sockets: contextlib.ExitStack,
     over: Callable[[], bool],
-    result: Sending,
+    result: SendResult,
 ) -> None:
-    """Sends one burst of TCP; arguments as of `sending.send`.
+    """Sends one burst of TCP.
 
     Args:
         order: The burst.
-        namespace: Where its sockets are made.
-        sockets: Closes them.
-        over: Whether to end.
-        result: What came of it.
+        namespace: Descriptor of the namespace of its sockets; None for the current one.
+        sockets: Closes the sockets.
+        over: Returns whether to end.
+        result: Is filled in.
     """
     selector = sockets.enter_context(selectors.DefaultSelector())
     streams: list[socket.socket] = []
     for number in range(order.streams):
         sock = sockets.enter_context(flow_socket(order, namespace))
         sock.setblocking(False)
-        # A stream that its deadline cuts off must not go on retransmitting into the next burst.
+        # A stream that its deadline ends must not retransmit into the next burst.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
         sock.connect_ex((order.destination, order.port))
         stream = Stream(order.seed, number)
@@ -94,7 +91,7 @@ def send_streams(
         for key, events in selector.select(0.05):
             progress = time.monotonic()
             number, sock, stream = key.data
-            if events & selectors.EVENT_READ:  # the receiver has read to our end and closed
+            if events & selectors.EVENT_READ:  # the receiver has read everything and closed
                 selector.unregister(sock)
                 open_streams -= 1
                 continue

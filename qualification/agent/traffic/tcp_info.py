@@ -1,4 +1,4 @@
-"""What the kernel tells of a TCP connection, `struct tcp_info` of include/uapi/linux/tcp.h."""
+"""Reads `struct tcp_info` of a TCP connection (include/uapi/linux/tcp.h)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _MSS, _SENT_AGAIN, _ACKED, _DATA_SEGMENTS = 16, 100, 120, 156
 
 
 class TcpInfo(NamedTuple):
-    """Of one connection so far. What an older kernel does not know is 0.
+    """The state of one connection. A field that an older kernel does not have is 0.
 
     Attributes:
-        mss: Payload bytes of a full segment, as the kernel cuts for this peer.
-        segments: Data segments sent, each time that they were (Linux 4.6).
-        sent_again: Segments sent again, SYN among them.
+        mss: Payload of a full segment towards this peer, bytes.
+        segments: Data segments sent, retransmissions included (Linux 4.6).
+        sent_again: Segments retransmitted, SYNs included.
         acked: Bytes that the other end has acknowledged (Linux 4.1).
     """
 
@@ -27,7 +27,7 @@ class TcpInfo(NamedTuple):
 
 
 def tcp_info(sock: socket.socket) -> TcpInfo:
-    """Ask for it; of a connection that has ended too, as long as its socket is open."""
+    """Returns the state of a connection, which may have ended as long as its socket is open."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
 
     def field(kind: str, at: int) -> int:

@@ -86,7 +86,7 @@ def test_what_was_not_due_is_told_by_its_field(
     assert seen["bad"] == sent["submitted"]["frames"]
     assert seen["bad_layers"] == {"segment": seen["bad"]}
     sample = seen["samples"][0]
-    assert sample["findings"][0] == "it is not one of the frames that were due"
+    assert sample["findings"][0] == "it is not one of the expected frames"
     assert "IPv4 destination address is 0x" in sample["findings"][1]
 
 

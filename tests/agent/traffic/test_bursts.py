@@ -16,7 +16,8 @@ import pytest
 
 from qualification.agent.traffic.payload import CHUNK, PREFACE, Datagrams, Stream, mark, small_size
 from qualification.agent.traffic.receiving import Receiver
-from qualification.agent.traffic.sending import Sending, send
+from qualification.agent.traffic.send_result import SendResult
+from qualification.agent.traffic.sending import send
 from qualification.messages.bursts import Delivered, FlowOrder
 
 SEED = 0xC0FFEE
@@ -194,7 +195,7 @@ def test_the_receiver_reads_to_the_end_before_it_is_complete(receiver: Any, port
     """Once `complete` shows, nothing is on its way any more."""
     order = replace(TCP, port=port, frames=5000, streams=8)
     end = receiver(order)
-    outcome: list[Sending] = []
+    outcome: list[SendResult] = []
     sender = threading.Thread(target=lambda: outcome.append(send(order, None, never)))
     sender.start()
     delivered = end()

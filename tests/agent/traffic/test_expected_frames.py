@@ -297,7 +297,7 @@ def swapped(one: bytes, other: bytes) -> tuple[bytes, bytes]:
     return right(one[:at] + other[at:]), right(other[:at] + one[at:])
 
 
-NOT_DUE = "it is not one of the frames that were due"
+NOT_EXPECTED = "it is not one of the expected frames"
 OUTER_DIFFERS = "outer DSCP, DF, TTL or source port are not those of the other segments"
 
 
@@ -306,11 +306,11 @@ OUTER_DIFFERS = "outer DSCP, DF, TTL or source port are not those of the other s
 @pytest.mark.parametrize(
     ("inside", "outside", "said"),
     [
-        (lambda frame: right(flipped(frame, -1)), {}, NOT_DUE),
+        (lambda frame: right(flipped(frame, -1)), {}, NOT_EXPECTED),
         (lambda frame: at_l4(frame, 2, b"\x4e\x26"), {}, None),
         (lambda frame: frame[:-1], {}, "inner IP"),
-        (lambda frame: frame + b"\0", {}, NOT_DUE),
-        (lambda frame: flipped(frame, 0), {}, NOT_DUE),
+        (lambda frame: frame + b"\0", {}, NOT_EXPECTED),
+        (lambda frame: flipped(frame, 0), {}, NOT_EXPECTED),
         (lambda frame: frame, {"tos": 4}, OUTER_DIFFERS),
         (lambda frame: frame, {"ttl": 63}, OUTER_DIFFERS),
         (lambda frame: frame, {"source_port": 50_001}, OUTER_DIFFERS),
@@ -393,7 +393,7 @@ def test_plain_volleys(wire: Any) -> None:
     assert (seen.frames, seen.bad) == (len(expected), 0)
     wrong = right(flipped(expected[3], -1))
     seen = wire(PLAIN, [expected[5], expected[5], wrong])
-    assert [sample.findings[0] for sample in seen.samples] == ["it came twice", NOT_DUE]
+    assert [sample.findings[0] for sample in seen.samples] == ["it came twice", NOT_EXPECTED]
 
 
 def test_a_frame_that_is_due_twice_may_come_twice() -> None:
