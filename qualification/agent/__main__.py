@@ -1,4 +1,4 @@
-"""The agent: started on a host by `qualification.remote.agent_client`, run as root."""
+"""The entry point of the agent, which `qualification.remote.agent_client` starts as root."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from qualification.agent.orders.serve import claim_stdio, serve
 
 
 def main() -> None:
-    """Serve the controller on stdin and stdout until it is gone, and put the host back."""
+    """Serves the controller on stdin and stdout until it is gone, then restores the host."""
     stdin, stdout = claim_stdio()
-    # Imported now: whatever the import prints must not reach the channel.
+    # Imported only now, so that nothing that the import prints reaches the channel.
     from qualification.agent.orders.table import operations  # noqa: PLC0415
 
     table, undo = operations()

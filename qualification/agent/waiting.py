@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a time."""
+"""Waits for conditions instead of fixed times."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 QUIET_SECONDS = 0.25
-"""Nothing more is expected of a burst after so long without a sign of it."""
+"""Seconds without a frame after which no more of a burst is expected."""
 
 
 def await_condition(
     condition: Callable[[], bool], seconds: float, stop: Callable[[], bool]
 ) -> bool:
-    """Looks until a condition holds, time is over or we are told to stop; says whether it held.
+    """Waits until a condition holds, the time is over or `stop` says so; returns whether it held.
 
-    Between two looks passes an eighth of the time waited so far, and 50 ms at most.
+    The condition is checked again after an eighth of the time waited so far, and 50 ms at most.
     """
     start = time.monotonic()
     while not condition():
@@ -31,15 +31,16 @@ def await_all(
     seconds: float,
     stop: Callable[[], bool],
 ) -> None:
-    """Waits until all of a burst has come, or nothing for `QUIET_SECONDS` since this was called.
+    """Waits until all of a burst was received, or nothing was for `QUIET_SECONDS`.
 
-    What was sent while nobody waited may not have got here yet, however long that took.
+    The quiet time counts from this call on, as frames may still be on their way however long ago the
+    last one was received.
 
     Args:
-        complete: Whether all has come.
-        quiet_for: Seconds since something came.
-        seconds: To wait at most.
-        stop: Whether to give up.
+        complete: Returns whether all was received.
+        quiet_for: Returns the seconds since something was received.
+        seconds: The longest time to wait.
+        stop: Returns whether to give up.
     """
     asked = time.monotonic()
 

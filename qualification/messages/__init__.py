@@ -1,1 +1,1 @@
-"""What controller and agents say to each other: orders, answers and their decoder."""
+"""The messages between controller and agents: the protocol, orders, answers and their decoder."""

@@ -1,7 +1,7 @@
-"""What crosses between the controller and a host about bursts: orders down, evidence up.
+"""The orders and answers of bursts: flows, crafted packet sets, captures and what was sent.
 
-Pure data: frozen dataclasses of JSON types, so that a stored run can be read again years later.
-Python 3.9 reads this module on the hosts; the controller parses the same classes with pydantic.
+These are frozen dataclasses of JSON types, so that a stored run can be read again years later. The
+agents import this module with Python 3.9.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Family = Literal[4, 6]
 Protocol = Literal["tcp", "udp"]
 
 SEGMENT = "segment"
-"""Named beside the layers: a frame whose bytes are not those that were due."""
+"""Is listed among a frame's bad layers if the frame is not one of the expected frames."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,14 @@ class FlowOrder:
         segmented: UDP only: let the kernel build super-packets with UDP_SEGMENT.
         source: Address of the sender.
         destination: Address of the receiver.
-        port: Destination port; unique per burst, so that a late frame of an earlier burst is known.
-        frames: Frames wanted on the wire.
+        port: Destination port; unique per burst, so that a late frame of an earlier burst is
+            recognised.
+        frames: Frames to put on the wire.
         payload: Largest payload of one frame, bytes.
-        streams: Sockets to spread over, so that outer source ports and queues spread too.
+        streams: Number of sockets; several give several outer source ports and NIC queues.
         seed: Determines every payload byte.
-        pace: Frames per second at most (UDP); 0 for as many as there can be.
-        deadline: Seconds after which what has been sent is all there is.
+        pace: Most frames per second (UDP); 0 for no limit.
+        deadline: Seconds after which the burst ends, complete or not.
     """
 
     vni: int | None
@@ -51,23 +52,25 @@ class FlowOrder:
 
 @dataclass(frozen=True)
 class CraftedOrder:
-    """One crafted packet set of crafted buffers; see `qualification.wire.crafted.packet_sets`.
+    """One crafted packet set; see `qualification.wire.crafted.packet_sets`.
 
     Attributes:
         packet_set: Its name.
         protocol: "tcp" or "udp".
-        segmented: Super-packets are among them.
-        device: The sender's, in the tunnel namespace; the underlay interface without a tunnel.
+        segmented: Whether it has super-packets.
+        device: The device to send on: in the tunnel namespace, or the underlay interface.
         vni: VXLAN network identifier, or None for plain traffic on the underlay.
-        source_mac: Of the frames, inside the tunnel.
-        destination_mac: The same.
+        source_mac: Source MAC address of the frames, inside the tunnel.
+        destination_mac: Destination MAC address of the frames, inside the tunnel.
         source: Address of the sender.
-        destination: Of nobody in a tunnel, so that nobody answers; of the peer without one.
-        port: Destination port; unique per burst, unless the crafted packet set says which.
-        mtu: Most bytes of an IP packet in it.
+        destination: In a tunnel an address that no host has, so that no host answers; else the
+            peer's.
+        port: Destination port; unique per burst, unless the packet set prescribes one.
+        mtu: Largest IP packet in it, bytes.
         seed: Determines every payload byte.
-        ttl: Or hop limit, where the crafted packet set does not say otherwise.
-        tunnel_sum: What the tunnel adds to the outer checksum; see `qualification.wire.aimed`.
+        ttl: TTL or hop limit, unless the packet set prescribes one.
+        tunnel_sum: What the tunnel adds to the outer checksum; see
+            `qualification.wire.crafted.outer_checksum`. None if the outer checksum has no target.
     """
 
     packet_set: str
@@ -88,10 +91,10 @@ class CraftedOrder:
 
 @dataclass(frozen=True)
 class CaptureOrder:
-    """What to watch on a NIC.
+    """What to capture on a NIC.
 
     Attributes:
-        interface: Where.
+        interface: The NIC.
         source_mac: Only frames from this address, "02:00:…".
         protocols: IP protocol numbers of the outermost transport, such as (17,).
         port: Its destination port.
@@ -100,17 +103,18 @@ class CaptureOrder:
         flow_port: The flow's own destination port (inner, in a tunnel).
         our_vnis: Every VNI of this run.
         late_ports: Flow ports of earlier bursts, from the first up to, not including, the second:
-            frames of ours to these are late.
-        mtu: Of the link, bytes; a larger frame was on no wire.
-        outer_checksum: Whether the outer UDP checksum was asked for.
-        keep: Bad frames kept as bytes.
-        snap: Bytes kept of each frame; 0 for all of it.
+            frames of this run to these ports are late.
+        mtu: Of the link, bytes; a larger frame was never on the wire.
+        outer_checksum: Whether the tunnel has an outer UDP checksum.
+        keep: How many bad frames are stored with their bytes.
+        snap: Bytes captured of each frame; 0 for all of it.
         ring: Ring size, bytes.
-        ttl: What tells the burst's frames from others to its port, if that is not its own; see
-            `qualification.wire.crafted.packet_sets.MARKS`.
-        late_ttls: Range of TTLs, its second without, that no frame has but those of such bursts.
-        vlan: Tag control information that each frame has to carry (IEEE 802.1Q); None for frames
-            of whose tag nothing is said.
+        ttl: The TTL that identifies the frames of the burst, if it shares its port with other
+            bursts; see `qualification.wire.crafted.packet_sets.MARKS`.
+        late_ttls: The TTLs that only frames of such bursts have, from the first up to, not
+            including, the second.
+        vlan: Tag control information that each frame must carry (IEEE 802.1Q); None if tags are not
+            checked.
     """
 
     interface: str
@@ -134,18 +138,18 @@ class CaptureOrder:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What the sending kernel handed to its NIC, read off a capture on the sender.
+    """What the sending kernel submitted to the driver, by a tap on the sender.
 
-    There, checksums are not yet filled in and super-packets are not yet cut: exactly that is the
-    proof that hardware has work to do.
+    There, checksums are not filled in and super-packets are not segmented yet, which proves that
+    the hardware has work to do.
 
     Attributes:
-        packets: Buffers handed over.
-        frames: Frames they make on the wire.
-        unfinished: Of those, frames whose checksum is left to the NIC.
-        super_packets: Buffers to be cut.
-        segments: Frames that come from super-packets.
-        drops: Buffers the capture lost.
+        packets: Buffers submitted.
+        frames: Frames that they make on the wire.
+        csum_partial: Of those, frames whose checksum is left to the NIC (CHECKSUM_PARTIAL).
+        super_packets: Buffers that the NIC has to segment.
+        segments: Frames that super-packets make.
+        drops: Buffers that the tap lost.
     """
 
     packets: int = 0
@@ -158,12 +162,12 @@ class Submitted:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that is wrong, as it was on the wire.
+    """A bad frame, as it was on the wire.
 
     Attributes:
-        data: The bytes, base64; a VLAN tag that the NIC had stripped is put back.
+        data: The bytes, base64; a VLAN tag that the receiving NIC has stripped is restored.
         layers: Names of the layers that are wrong.
-        findings: A sentence each, with the value found and the right one.
+        findings: A sentence for each finding, with the value found and the right one.
     """
 
     data: str
@@ -173,21 +177,22 @@ class BadFrame:
 
 @dataclass(frozen=True)
 class CaptureResult:
-    """What the peer saw on the wire.
+    """What the peer's capture saw.
 
     Attributes:
-        frames: Frames of the flow that were judged in every layer asked for.
-        bad: Of those, wrong in at least one layer.
-        bad_layers: Wrong frames by layer.
-        unasked: Frames with an outer checksum where none was asked for.
-        unjudged: Frames of the flow that could not be judged in full, by reason: those of the
-            verifier, "csum-not-ready" (the checksum was still to be filled in: it crossed no wire) and
-            "over-mtu" (merged on receipt, or never cut).
-        late: Frames of an earlier burst; not judged.
-        foreign: Frames that are not ours; not judged.
-        drops: Frames the capture lost.
-        samples: The first wrong frames.
-        shapes: Frames judged and wrong ones among them, by dimension and value; see `shapes`.
+        frames: Frames of the flow that were verified in full.
+        bad: Of those, frames that are wrong in at least one layer.
+        bad_layers: Bad frames by layer.
+        unasked: Frames with an outer checksum although the tunnel has none.
+        unjudged: Frames of the flow that could not be verified in full, by reason: the verifier's,
+            "csum-not-ready" (the checksum was not filled in yet, so the frame crossed no wire) and
+            "over-mtu" (merged on receipt, or never segmented).
+        late: Frames of an earlier burst; not verified.
+        foreign: Frames of other hosts or runs; not verified.
+        drops: Frames that the capture lost.
+        samples: The first bad frames.
+        shapes: Frames verified, and bad frames among them, by dimension and value; see
+            `dimensions`.
     """
 
     frames: int = 0
@@ -207,10 +212,10 @@ class Delivered:
     """What the application on the peer received.
 
     Attributes:
-        received: Datagrams, or payload bytes of a stream.
-        corrupt: Datagrams (or stream chunks) whose bytes are not those that were sent.
-        duplicates: Datagrams that came again.
-        complete: Every stream was read to its end, or every datagram came.
+        received: Datagrams, or payload bytes of streams.
+        corrupt: Datagrams (or chunks of streams) whose bytes are not those that were sent.
+        duplicates: Datagrams that were received before.
+        complete: Whether every stream was read to its end, or every datagram was received.
     """
 
     received: int = 0
@@ -224,13 +229,13 @@ class Sent:
     """What the sender did.
 
     Attributes:
-        submitted: The kernel's hand-over to the NIC.
+        submitted: What the kernel submitted to the driver.
         written: Datagrams, or payload bytes of streams, given to the kernel.
-        complete: Everything asked for was sent before the deadline.
+        complete: Whether all of the burst was sent before the deadline.
         seconds: How long it took.
-        counters: NIC and kernel counters that moved, by name.
-        kernel_log: Lines the kernel logged meanwhile that speak of checksums or offloads.
-        back: Payload bytes that had come from the peer by its end, where it was to send some.
+        counters: By how much NIC and kernel counters increased, by name; only those that did.
+        kernel_log: Lines about checksums or offloads that the kernel logged meanwhile.
+        reverse: Payload bytes of reverse traffic received from the peer by the end of the burst.
     """
 
     submitted: Submitted
@@ -244,7 +249,14 @@ class Sent:
 
 @dataclass(frozen=True)
 class Received:
-    """What the peer has to say about one burst; see `Seen` and `Delivered`."""
+    """What the peer received of one burst.
+
+    Attributes:
+        captured: What its capture saw.
+        delivered: What the application received.
+        counters: By how much NIC and kernel counters increased, by name; only those that did.
+        kernel_log: Lines about checksums or offloads that the kernel logged meanwhile.
+    """
 
     captured: CaptureResult
     delivered: Delivered

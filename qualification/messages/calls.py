@@ -1,4 +1,4 @@
-"""What controller and agents tell each other of calls, for the symptom: plain data."""
+"""The orders and answers of calls, by which the symptom at an application is measured."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CallsOrder:
-    """Calls over TCP inside the tunnel, as an application would make them.
+    """Calls over TCP inside the tunnel, as an application makes them.
 
     Attributes:
-        routes: Source and destination address; channels take them in turn.
+        routes: Pairs of source and destination address; channels use them in turn.
         port: The server's port.
-        channels: Connections used at once.
+        channels: Number of connections used at once.
         calls: Calls of each channel, one after another.
-        sizes: Payload bytes of request and of answer; calls take them in turn.
+        sizes: Payload of request and of answer, bytes; calls use them in turn.
         deadline: Seconds after which a call is an error.
-        seconds: After so long no further call is begun.
+        seconds: How long new calls are begun.
         seed: Determines every payload byte.
     """
 
@@ -32,15 +32,15 @@ class CallsOrder:
 
 @dataclass(frozen=True)
 class ChannelCalls:
-    """What came of one channel's calls.
+    """The results of one channel's calls.
 
     Attributes:
-        latencies: Seconds that each call took which was answered in time, in their order.
+        latencies: Seconds that each call took that was answered in time, in their order.
         missed: Calls that missed their deadline.
         broken: Calls whose connection was refused, reset or closed.
         corrupt: Calls whose answer was not the one that was sent.
-        segments: TCP segments of data that this end sent.
-        retransmitted: Segments sent again, those of handshakes among them.
+        segments: TCP segments with data that this end sent.
+        retransmitted: Segments that this end retransmitted, those of handshakes included.
     """
 
     latencies: tuple[float, ...] = ()
@@ -53,7 +53,7 @@ class ChannelCalls:
 
 @dataclass(frozen=True)
 class Calls:
-    """What the client of calls has to say: its channels, and how long all of it took."""
+    """The results of the client: those of its channels, and the seconds that all calls took."""
 
     channels: tuple[ChannelCalls, ...]
     seconds: float
@@ -61,13 +61,13 @@ class Calls:
 
 @dataclass(frozen=True)
 class Served:
-    """What the server of calls has to say.
+    """The results of the server.
 
     Attributes:
         calls: Calls answered.
         corrupt: Requests that were not those that were sent.
-        segments: TCP segments of data that this end sent.
-        retransmitted: Segments sent again, those of handshakes among them.
+        segments: TCP segments with data that this end sent.
+        retransmitted: Segments that this end retransmitted, those of handshakes included.
     """
 
     calls: int = 0

@@ -7,13 +7,14 @@ PARITY = "length"
 SIZE = "size"
 PSH = "TCP PSH"
 PREVIOUS = "previous frame"
-"""The dimensions. A flow keeps its outer source port, and with it its transmit queue. The length
-whose parity counts is that of the innermost L4, which is what a checksum covers. Bulk TCP and
-UDP_SEGMENT leave the last segment with PSH, or shorter than the rest. What came before a frame in
-its flow tells faults that hit frames one by one from those that hit a whole super-packet."""
+"""The dimensions. A flow has one outer source port, and thus one transmit queue. The length whose
+parity counts is that of the innermost L4, which is what a checksum covers. The last segment of bulk
+TCP has PSH, that of UDP_SEGMENT is shorter than the others. Whether the previous frame of the flow
+was bad distinguishes faults of single frames from faults of whole super-packets."""
 
 SHORT, BARELY, MIDDLE, FULL = "under 60", "60 to 64", "65 and up", "full"
-"""Values of `SIZE`: of the innermost Ethernet frame, bytes; "full" fills the link's MTU."""
+"""The values of `SIZE`, the size of the innermost Ethernet frame in bytes; a "full" frame fills the
+link's MTU."""
 
 OTHERS = "others"
-"""The value of what there was no room for."""
+"""The value under which frames are counted once a dimension has too many values."""

@@ -1,6 +1,6 @@
-"""What crosses between the controller and a host about the host: what it is, what to make there.
+"""The orders and answers about a host itself: tunnels and VLANs to make, facts and problems.
 
-As with `messages`: frozen dataclasses of JSON types, for Python 3.9.
+As in `bursts`, these are frozen dataclasses of JSON types for Python 3.9.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TunnelOrder:
-    """One VXLAN device, made on the underlay into the tunnel namespace.
+    """One VXLAN device on the underlay, in the tunnel namespace.
 
     Attributes:
         name: Device name inside the namespace.
@@ -20,13 +20,13 @@ class TunnelOrder:
         local: Own underlay address; its family is the outer family.
         remote: The other end's underlay address.
         port: UDP destination port.
-        checksum: Whether the kernel is to ask for an outer UDP checksum.
+        checksum: Whether its packets have an outer UDP checksum.
         mac: Own inner MAC address.
         remote_mac: The other end's.
         addresses: Own inner interface addresses, "10.18.1.1/24".
         neighbours: The other end's inner addresses.
         mtu: Inner MTU, bytes.
-        source_port: The one UDP source port of all its packets; 0 for one of each inner flow.
+        source_port: UDP source port of all its packets; 0 for one per inner flow.
     """
 
     name: str
@@ -49,10 +49,10 @@ class VlanOrder:
     """A VLAN device on the underlay interface, for tunnels of tagged packets.
 
     Attributes:
-        name: The device's.
+        name: Of the device.
         vlan: VLAN identifier, 1 to 4094 (IEEE 802.1Q).
         addresses: Own underlay interface addresses in the VLAN.
-        neighbours: The other end's.
+        neighbours: The other end's underlay addresses in the VLAN.
         remote_mac: The other end's MAC address.
     """
 
@@ -68,9 +68,9 @@ class Feature:
     """One ethtool feature as the kernel sees it (net/core/dev.c, hw_features and features).
 
     Attributes:
-        hw: It can be switched.
-        wanted: It was asked for.
-        active: It is in effect.
+        hw: Whether it can be changed.
+        wanted: Whether it was requested.
+        active: Whether it is in effect.
     """
 
     hw: bool
@@ -80,7 +80,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class NicFacts:
-    """What a host says about one of its interfaces; None where it does not say."""
+    """Facts about one interface of a host; None where the host has no answer."""
 
     interface: str
     mac: str
@@ -103,10 +103,11 @@ class NicFacts:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What a host says about itself.
+    """Facts about a host.
 
     Attributes:
-        verifier: Which verifier judges frames there, and why that one: `wire.native.Native.says`.
+        namespace: Inode number of the network namespace that the agent runs in.
+        verifier: Which implementation verifies frames there, and why: `wire.native.Native.says`.
     """
 
     hostname: str
@@ -122,7 +123,14 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that stands in the way, found before anything was changed."""
+    """A reason why an order cannot be carried out, found before anything was changed.
+
+    Attributes:
+        kind: A word for programs, such as "no-such-interface".
+        message: What is wrong, in one sentence without a full stop.
+        hint: What to do next.
+        data: JSON values with details.
+    """
 
     kind: str
     message: str

@@ -1,4 +1,4 @@
-"""The conversation between controller and agent: JSON lines on the SSH channel's stdin and stdout.
+"""The protocol between controller and agent: JSON lines on the SSH channel's stdin and stdout.
 
 ::
 
@@ -9,7 +9,7 @@
     -> {"id":2,"op":"bye","args":{}}
     <- {"id":2,"result":…}                                               the report of the undo
 
-Lines are ASCII; bytes travel as base64. An empty line says "still here" and is not answered.
+Lines are ASCII; bytes are sent as base64. An empty line is a heartbeat and is not answered.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LINE_LIMIT = 64 << 20
 HEARTBEAT = 15.0
 """Seconds between the controller's empty lines."""
 SILENCE = 90.0
-"""Seconds without a word after which the controller counts as gone. A cut cable ends no channel
-that sshd would notice within hours, and the host must not stay changed for so long."""
+"""Seconds without a byte after which the controller counts as gone. sshd would notice a cut cable
+only after hours, and the host must not stay changed for so long."""
 
 
 class AgentProblem(Exception):  # noqa: N818  (it is a reply, not a crash)
@@ -35,7 +35,7 @@ class AgentProblem(Exception):  # noqa: N818  (it is a reply, not a crash)
         kind: A word for programs, such as "no-such-interface".
         message: What is wrong, in one sentence without a full stop.
         hint: What to do next.
-        **data: JSON values that say more.
+        **data: JSON values with details.
     """
 
     def __init__(self, kind: str, message: str, hint: str | None = None, **data: Any) -> None:
@@ -43,26 +43,31 @@ class AgentProblem(Exception):  # noqa: N818  (it is a reply, not a crash)
         self.kind, self.message, self.hint, self.data = kind, message, hint, data
 
     def as_json(self) -> dict[str, Any]:
-        """What an error reply carries."""
+        """Returns the value of "error" in a reply."""
         return {"kind": self.kind, "message": self.message, "hint": self.hint, "data": self.data}
 
 
 def fields_of(value: Any) -> dict[str, Any]:
+    """Returns the fields of a dataclass; the `default` of `json.dumps`.
+
+    Raises:
+        TypeError: The value is no dataclass.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return vars(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def encoded(message: Mapping[str, Any], other: Callable[[Any], Any] = fields_of) -> bytes:
-    """A message as it travels, without the end of its line.
+    """Encodes a message as one line, without the line feed.
 
     Args:
-        message: Of JSON values and dataclasses, which travel as objects of their fields.
-        other: Makes JSON values of what is none.
+        message: JSON values and dataclasses, which become objects of their fields.
+        other: Makes a JSON value of a value that is none.
 
     Raises:
-        TypeError: There is something in it that has no JSON value.
-        ValueError: The same of a number.
+        TypeError: A value has no JSON form.
+        ValueError: A number has no JSON form.
     """
     text = json.dumps(message, separators=(",", ":"), allow_nan=False, default=other)
     return text.encode("ascii")

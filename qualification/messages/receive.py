@@ -1,6 +1,6 @@
-"""What crosses between the controller and a host about frames made for a tunnel's receiver.
+"""The orders and answers of receive tests: frames made for the receiving end of a tunnel.
 
-As `messages`: frozen dataclasses of JSON types, read again years later.
+As in `bursts`, these are frozen dataclasses of JSON types.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from .bursts import BadFrame, Protocol
 
 @dataclass(frozen=True)
 class ReceiveOrder:
-    """One burst of frames that one end makes and the other one receives; see `wire.arrivals`.
+    """One burst of frames that one end makes and the other end receives.
+
+    See `qualification.wire.crafted.receive_tests`.
 
     Attributes:
         vni: VXLAN network identifier.
         protocol: Inner one, "tcp" or "udp".
         device: The receiver's, in its tunnel namespace.
         vxlan_port: The tunnel's UDP port.
-        source_mac: Of the frames on the wire, "02:00:…"; the sender's.
-        destination_mac: The receiver's.
+        source_mac: Outer source MAC address, "02:00:…"; the sender's.
+        destination_mac: Outer destination MAC address; the receiver's.
         source: Underlay address of the sender.
-        destination: Of the receiver.
-        inner_source_mac: Nobody's, so that no one takes what the receiver answers.
+        destination: Underlay address of the receiver.
+        inner_source_mac: One that no host has, so that no host receives the answers.
         inner_destination_mac: The receiver's.
-        inner_source: Nobody's, likewise.
+        inner_source: An address that no host has, for the same reason.
         inner_destination: The receiver's.
         port: Inner destination port; unique per burst.
         mtu: Of the link, bytes.
@@ -53,20 +55,21 @@ class ReceiveOrder:
 
 @dataclass(frozen=True)
 class ShapeResult:
-    """What became of the frames of one shape.
+    """The results of the frames of one shape.
 
     Attributes:
-        shape: A key of `wire.arrivals.RIGHT` or `WRONG`, or `REFERENCE`.
-        wrong: Names of the layers that were wrong when they arrived; of those that did not, when
-            they were sent.
+        shape: A key of `wire.crafted.receive_tests.RIGHT` or `WRONG`, or `REFERENCE`.
+        wrong: Names of the layers that were wrong in the captured frame; for frames that were not
+            captured, in the frame that was sent.
         frames: How many were sent.
-        captured: Of those, seen by a capture on the receiver's NIC.
-        delivered: Of those sent, given to an application with the bytes that were sent.
-        altered: Given to an application with other bytes.
-        vouched: Of those captured, marked as checked already (TP_STATUS_CSUM_VALID). Where GRO is
-            on, the kernel's own check of the outer checksum shows so, too.
-        unfinished: Of those captured, marked as never summed (TP_STATUS_CSUMNOTREADY): what no
-            frame is that comes from a wire, and what the kernel believes.
+        captured: Of those, frames that a capture on the receiver's NIC saw.
+        delivered: Of those sent, frames whose payload an application received as it was sent.
+        altered: Frames whose payload an application received with other bytes.
+        csum_valid: Of those captured, frames marked as verified (TP_STATUS_CSUM_VALID). With GRO
+            on, the kernel's own check of the outer checksum sets the mark, too.
+        csum_not_ready: Of those captured, frames marked as without a checksum yet
+            (TP_STATUS_CSUMNOTREADY), which no frame from a wire can be, and which the kernel
+            accepts unchecked.
     """
 
     shape: str
@@ -81,15 +84,15 @@ class ShapeResult:
 
 @dataclass(frozen=True)
 class ReceiveResult:
-    """What the receiver has to say about one burst.
+    """What the receiver received of one burst.
 
     Attributes:
-        tallies: By shape, and by what was wrong with it.
-        strangers: Datagrams delivered to the burst's port that are none of those sent.
-        drops: Frames the capture lost.
-        samples: The first frames that are wrong and were delivered, as they were captured.
-        counters: NIC and kernel counters that moved, by name.
-        kernel_log: Lines the kernel logged meanwhile that speak of checksums or offloads.
+        tallies: Results by shape, and by the layers that are wrong.
+        strangers: Datagrams delivered to the burst's port that were not sent.
+        drops: Frames that the capture lost.
+        samples: The first wrong frames that were delivered, as they were captured.
+        counters: By how much NIC and kernel counters increased, by name; only those that did.
+        kernel_log: Lines about checksums or offloads that the kernel logged meanwhile.
     """
 
     tallies: tuple[ShapeResult, ...] = ()
