@@ -1,1 +1,1 @@
-"""The host under test: facts, features, links, addresses, tunnels, journal, counters."""
+"""The host itself: facts, features, links, addresses, tunnels, journal and counters."""

@@ -1,4 +1,4 @@
-"""Counters of kernel and NIC, and what the kernel log says of checksums and offloads."""
+"""Reads counters of kernel and NIC, and lines about checksums and offloads from the kernel log."""
 
 from __future__ import annotations
 
@@ -30,10 +30,14 @@ _LOG = re.compile(
 
 
 def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
-    """Counters by name: "outer.Udp.InCsumErrors", "inner.…", "link.tx_dropped", "nic.<ethtool -S>".
+    """Returns counters by name: "outer.Udp.InCsumErrors", "inner.…", "link.…", "nic.<ethtool -S>".
 
-    Outer ones are of the underlay's namespace (all of the host's traffic there); inner ones of the
-    tunnel's, where there is nothing but ours.
+    The outer ones belong to the underlay's namespace and count all traffic of the host there. The
+    inner ones belong to the tunnel namespace, which has no other traffic than ours.
+
+    Args:
+        interface: The NIC.
+        tunnel: Descriptor of the tunnel namespace, if there is one.
     """
     values = {"outer." + name: value for name, value in _snmp().items()}
     if tunnel is not None:
@@ -46,7 +50,7 @@ def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
 
 
 def _of_nic(interface: str) -> Iterator[tuple[str, int]]:
-    """What `ethtool -S` tells: nothing of a tun, for one; of some NICs thousands of numbers."""
+    """Yields the counters of `ethtool -S`: none for a tun, thousands for some NICs."""
     with closing(IoctlEthtool(interface)) as ethtool, suppress(NotSupportedError, OSError):
         count = ethtool.get_stringset_length(ETH_SS_STATS)
         if count:
@@ -55,9 +59,9 @@ def _of_nic(interface: str) -> Iterator[tuple[str, int]]:
                 yield name, int(value)
 
 
-@lru_cache(1)  # reading them takes longer than all the rest together
+@lru_cache(1)  # reading the names takes longer than all the rest
 def _names(interface: str, count: int) -> tuple[str, ...]:
-    """The names of an interface's own counters, while there are that many."""
+    """Returns the names of an interface's own counters, as long as there are `count` of them."""
     with closing(IoctlEthtool(interface)) as ethtool:
         names = tuple(map(str, ethtool.get_stringset(ETH_SS_STATS)))
     assert len(names) == count
@@ -65,11 +69,11 @@ def _names(interface: str, count: int) -> tuple[str, ...]:
 
 
 class Moves:
-    """Counters from now on.
+    """Measures by how much counters increase from now on.
 
     Args:
         interface: The NIC.
-        tunnel: Descriptor of the tunnel's namespace, if there is one.
+        tunnel: Descriptor of the tunnel namespace, if there is one.
     """
 
     def __init__(self, interface: str, tunnel: int | None) -> None:
@@ -77,12 +81,12 @@ class Moves:
         self._before = snapshot(interface, tunnel)
 
     def so_far(self) -> dict[str, int]:
-        """By how much each has moved; those that have not are left out."""
+        """Returns by how much each counter has increased; unchanged ones are left out."""
         return moved(self._before, snapshot(*self._where))
 
 
 def moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
-    """By how much each counter moved; those that did not are left out."""
+    """Returns by how much each counter has changed; unchanged ones are left out."""
     return {
         name: value - before.get(name, 0)
         for name, value in after.items()
@@ -91,10 +95,13 @@ def moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 def refusals(tunnel: int) -> int:
-    """Packets that the kernel has refused for a wrong checksum, outer and inner ones together.
+    """Returns how many packets the kernel has dropped for a wrong checksum, outer and inner ones.
 
-    What else of the host goes wrong in the underlay's namespace is counted with them. An IPv4
-    header is counted once, as InHdrErrors (`ip_rcv_core`, net/ipv4/ip_input.c).
+    Other bad packets of the host in the underlay's namespace are counted as well. A bad IPv4 header
+    is counted once, as InHdrErrors (`ip_rcv_core`, net/ipv4/ip_input.c).
+
+    Args:
+        tunnel: Descriptor of the tunnel namespace.
     """
     with namespaces.inside(tunnel):
         inner = _snmp()
@@ -123,7 +130,7 @@ def _snmp() -> dict[str, int]:
 
 @cache
 def _places(names: str) -> tuple[str, tuple[tuple[str, int], ...]]:
-    """A line of names in /proc/net/snmp: whose they are, and where those that count stand."""
+    """Returns the protocol of a header line of /proc/net/snmp, and the columns that are read."""
     group, *columns = names.replace(":", "").split()
     wanted = _SNMP.get(group, ())
     return group, tuple((name, at) for at, name in enumerate(columns, 1) if name in wanted)
@@ -135,7 +142,7 @@ def _read(name: str) -> str:
 
 
 class KernelLog:
-    """Follows the kernel log from now on; silent where it may not be read."""
+    """Follows the kernel log from now on; returns no lines if it cannot be read."""
 
     def __init__(self) -> None:
         try:
@@ -145,14 +152,14 @@ class KernelLog:
             self._file = -1
 
     def news(self, most: int = 20) -> tuple[str, ...]:
-        """The lines since the last call that speak of checksums, offloads or a hung queue."""
+        """Returns new lines about checksums, offloads or a hung queue, `most` of them at most."""
         found: list[str] = []
         while self._file >= 0:
             try:
                 record = os.read(self._file, 8192).decode("utf-8", "replace")
             except BlockingIOError:
                 break
-            except BrokenPipeError:  # lines were overwritten before we came; go on with the next
+            except BrokenPipeError:  # lines were overwritten before they were read; read the next
                 continue
             except OSError:
                 break

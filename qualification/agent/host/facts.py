@@ -1,4 +1,4 @@
-"""What a host and its interfaces turn out to be. Reads only."""
+"""Reads facts about a host and its interfaces. It changes nothing."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _UNKNOWN_SPEED = 0xFFFFFFFF
 
 
 def host(verifier: str) -> HostFacts:
-    """Returns what this host is.
+    """Returns facts about this host.
 
     Args:
-        verifier: Which verifier judges frames here: `wire.native.Native.says`.
+        verifier: Which implementation verifies frames here: `wire.native.Native.says`.
     """
     with IPRoute() as route:
         names = tuple(str(link.get("ifname")) for link in route.get_links())
@@ -47,7 +47,7 @@ def host(verifier: str) -> HostFacts:
 
 
 def nic(interface: str) -> NicFacts:
-    """One interface.
+    """Returns facts about an interface.
 
     Raises:
         AgentProblem: There is none of that name.
@@ -77,8 +77,8 @@ def nic(interface: str) -> NicFacts:
 
 
 def _driver(interface: str) -> dict[str, str]:
-    """`ethtool -i`; empty and "N/A" values are left out."""
-    import ctypes  # noqa: PLC0415  (this ioctl alone needs it; pyroute2 has no GDRVINFO)
+    """Returns the values of `ethtool -i`; empty ones and "N/A" are left out."""
+    import ctypes  # noqa: PLC0415  (only this ioctl needs it; pyroute2 has no GDRVINFO)
 
     info = ctypes.create_string_buffer(_DRVINFO.size)
     struct.pack_into("=I", info, 0, _ETHTOOL_GDRVINFO)
@@ -95,7 +95,7 @@ def _driver(interface: str) -> dict[str, str]:
 
 
 def _numbers(interface: str, query: str, names: tuple[str, ...], form: str) -> dict[str, int]:
-    """Those of an ethtool structure's counts that are not zero; none where the driver has none."""
+    """Returns the counts of an ethtool structure that are not 0; none if the driver lacks it."""
     with closing(IoctlEthtool(interface)) as ethtool:
         try:
             answer = getattr(ethtool, query)()
@@ -115,7 +115,7 @@ def _speed(interface: str) -> int | None:
 
 
 def _pci_id(bus: str | None) -> str | None:
-    """Vendor and device of a PCI address, "8086:1572"."""
+    """Returns vendor and device of a PCI address, "8086:1572"."""
     if not bus:
         return None
     device = Path("/sys/bus/pci/devices", bus)
@@ -127,9 +127,9 @@ def _pci_id(bus: str | None) -> str | None:
 
 
 def _devlink(bus: str | None) -> dict[str, str]:
-    """Versions that `devlink dev info` tells, where the device has any.
+    """Returns the versions of `devlink dev info`, if the device has any.
 
-    pyroute2 does not know DEVLINK_CMD_INFO_GET, so the tool is asked if the host has it.
+    pyroute2 has no DEVLINK_CMD_INFO_GET, so this runs the tool if the host has it.
     """
     import json  # noqa: PLC0415
     import shutil  # noqa: PLC0415

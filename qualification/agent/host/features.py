@@ -11,7 +11,7 @@ from qualification.messages.host import Feature
 
 
 def read(interface: str) -> dict[str, Feature]:
-    """Every feature of an interface, in the kernel's order."""
+    """Returns every feature of an interface, in the kernel's order."""
     with closing(IoctlEthtool(interface)) as ethtool:
         features = ethtool.get_features()
         return {
@@ -25,19 +25,20 @@ def read(interface: str) -> dict[str, Feature]:
 
 
 def request(interface: str, wanted: Mapping[str, bool]) -> dict[str, Feature]:
-    """Asks for features in one call and reads back what came of it.
+    """Requests features in one call; returns the features that are in effect afterwards.
 
-    A driver may refuse or move others along; the caller compares what it wanted with `active`.
+    A driver may refuse a feature or change others with it; the caller compares what it requested
+    with `active`.
 
     Args:
         interface: The NIC.
-        wanted: Kernel feature name to on or off. Only switchable ones may be named.
+        wanted: Kernel feature name to on or off; only features that can be changed.
     """
     with closing(IoctlEthtool(interface)) as ethtool:
         features = ethtool.get_features()
         for name, value in wanted.items():
             features[name] = value
-        # ETHTOOL_F_WISH and its like: set, but not everything is in effect. Reading tells.
+        # ETHTOOL_F_WISH and others: set, but not everything is in effect; `read` shows what is.
         with suppress(NotSupportedError):
             ethtool.set_features(features)
     return read(interface)

@@ -1,8 +1,9 @@
-"""The journal: what was changed on this host, on disk before it is changed.
+"""The journal: how to undo each change of this host, written to disk before the change is made.
 
-One file a NIC under /run/vxqual, locked while an agent works on it: the lock is the lease, so two
-controllers never share a NIC, and a file that can be locked but is not empty was left by an agent
-that died. The next one puts that host back first. /run is emptied by a reboot, as are the changes.
+There is one file per NIC under /run/vxqual, which is locked while an agent works on the NIC. The
+lock is the lease: two controllers never share a NIC. A file that can be locked but is not empty was
+left by an agent that died; the next agent restores the host first. A reboot empties /run, and it
+undoes the changes as well.
 """
 
 from __future__ import annotations
@@ -18,20 +19,26 @@ from typing import Any
 from qualification.messages.protocol import AgentProblem
 
 DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
-"""Hosts that share a file system, as containers may, can each be given one of their own."""
+"""Hosts that share a file system, as containers may, can each have one of their own."""
 
 NOT_UNDONE = "could not undo"
-"""What a line of the report opens with where a host is left changed."""
+"""The beginning of a line of the report that says that a host is left changed."""
 
 Undo = Callable[..., None]
 
 
 class Journal:
-    """The lease on one NIC and the undo list of what was changed for it; last in, first out.
+    """The lease on one NIC, and the list of its changes to undo; last in, first out.
 
     Args:
-        key: Names the NIC on this host: namespace and interface.
-        undos: What can be undone: a name to a function of JSON arguments.
+        key: Identifies the NIC on this host: namespace and interface.
+        undos: The functions that undo, by name; they take JSON values.
+
+    Attributes:
+        recovered: What was undone of the changes of an agent that had died.
+
+    Raises:
+        AgentProblem: Another agent has the lease.
     """
 
     def __init__(self, key: str, undos: Mapping[str, Undo]) -> None:
@@ -43,7 +50,8 @@ class Journal:
         left = os.read(self._file, 1 << 20)
         self.recovered: list[str] = []
         if left.strip():
-            # Its writer died. An entry is whole before its act: a torn line was not acted on.
+            # Its writer died. An entry is complete before the change is made: an incomplete line
+            # was followed by no change.
             for line in left.decode("ascii", "replace").splitlines():
                 try:
                     entry = json.loads(line)
@@ -64,14 +72,14 @@ class Journal:
                     self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600
                 )
             except FileNotFoundError:
-                continue  # the directory went with another NIC's journal
+                continue  # the directory was removed with another NIC's journal
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
                 raise AgentProblem(
                     "nic-leased",
-                    f"another vxqual is at work on this NIC ({self._path} is locked)",
+                    f"another vxqual is using this NIC ({self._path} is locked)",
                     hint="wait until it has ended",
                 ) from None
             try:
@@ -79,17 +87,17 @@ class Journal:
                     return file
             except FileNotFoundError:
                 pass
-            os.close(file)  # its last holder removed it between our open and our lock
+            os.close(file)  # its last holder removed the file between our open() and flock()
 
     def about_to(self, undo: str, **args: Any) -> None:
-        """Writes down how to undo what the caller does next."""
+        """Writes to disk how to undo what the caller does next."""
         entry = {"undo": undo, "args": args}
         self._write(entry)
         os.fsync(self._file)
         self._entries.append(entry)
 
     def undone(self, count: int) -> None:
-        """The caller has itself put back the last changes that it wrote down."""
+        """Removes the last `count` entries, which the caller has undone itself."""
         self._write({"undone": count})
         os.fsync(self._file)
         del self._entries[-count:]
@@ -100,9 +108,9 @@ class Journal:
             raise AgentProblem("journal-full", f"{self._path} cannot be written: no space left")
 
     def undo_all(self) -> list[str]:
-        """Puts everything back; says what it did. One failure does not stop the others.
+        """Undoes everything; returns a line for each undo. One failure does not stop the others.
 
-        What could not be put back stays in the journal, for the next agent to try again.
+        What could not be undone stays in the journal; the next agent tries again.
         """
         report = []
         failed: list[dict[str, Any]] = []
@@ -110,18 +118,18 @@ class Journal:
             entry = self._entries.pop()
             name, args = entry["undo"], entry["args"]
             few = [item for item in args.items() if not isinstance(item[1], list)]
-            told = "{} {}".format(name, " ".join("{}={}".format(*item) for item in few))
+            line = "{} {}".format(name, " ".join("{}={}".format(*item) for item in few))
             try:
                 self._undos[name](**args)
-                report.append(told)
+                report.append(line)
             except AgentProblem as problem:
                 if problem.kind == "no-such-interface":
-                    report.append(f"{told}: gone, and the change with it")
+                    report.append(f"{line}: gone, and the change with it")
                     continue
-                report.append(f"{NOT_UNDONE} {told}: {problem}")
+                report.append(f"{NOT_UNDONE} {line}: {problem}")
                 failed.insert(0, entry)
             except Exception as error:
-                report.append(f"{NOT_UNDONE} {told}: {error}")
+                report.append(f"{NOT_UNDONE} {line}: {error}")
                 failed.insert(0, entry)
         os.ftruncate(self._file, 0)
         for entry in failed:
@@ -130,7 +138,7 @@ class Journal:
         return report
 
     def close(self) -> list[str]:
-        """Undoes everything and gives the lease back; harmless when called again."""
+        """Undoes everything and releases the lease; a second call does nothing."""
         if self._file < 0:
             return []
         report = self.undo_all()
@@ -138,6 +146,6 @@ class Journal:
             self._path.unlink()
         os.close(self._file)
         self._file = -1
-        with contextlib.suppress(OSError):  # other NICs' journals are in it
+        with contextlib.suppress(OSError):  # it has other NICs' journals
             DIRECTORY.rmdir()
         return report

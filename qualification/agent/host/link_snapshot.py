@@ -1,10 +1,10 @@
-"""What a link loses when it is taken down, and how it gets it back.
+"""Link snapshot: records what a link loses when it goes down, and restores it.
 
-Linux takes IPv6 addresses, routes and neighbours of an interface away when it goes down, whoever
-made them (net/ipv6/addrconf.c addrconf_ifdown, net/ipv4/fib_frontend.c fib_disable_ip,
-net/core/neighbour.c neigh_ifdown). The messages in which the kernel tells of them are those by
-which it is given them, as `ip route save` and `ip route restore` do. What it makes by itself, from
-addresses or from what routers announce, comes back by itself.
+Linux removes IPv6 addresses, routes and neighbours of an interface when it goes down, whoever added
+them (net/ipv6/addrconf.c addrconf_ifdown, net/ipv4/fib_frontend.c fib_disable_ip,
+net/core/neighbour.c neigh_ifdown). The messages by which the kernel reports them are those by which
+they are added again, as with `ip route save` and `ip route restore`. Routes that the kernel adds by
+itself, for addresses or from router advertisements, it adds again by itself.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from .rtnetlink import ACK, REQUEST, attributes, talk
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
 _DELADDR = 21
 _GET = 2
-"""From a type that tells of something to the one that asks for it."""
+"""Difference between the type of a message, such as RTM_NEWADDR, and that of its request."""
 _DUMP, _CREATE, _EXCL = 0x300, 0x400, 0x200
 _BODY = {_NEWLINK: 16, _NEWADDR: 8, _NEWROUTE: 12, _NEWNEIGH: 12}
 _VOLATILE = {_NEWADDR: {6}, _NEWROUTE: {12}, _NEWNEIGH: {3, 4}}
-"""Attributes that move by themselves: cache info, probes."""
+"""Attributes that change by themselves: cache info, probes."""
 _IFLA_LINK, _IFLA_LINK_NETNSID = 5, 37
 _IFA_FLAGS, _IFA_ADDRESS = 8, 1
 _IFA_TEMPORARY, _IFA_PASSING = 0x01, 0x40 | 0x80 | 0x08
-"""Made and renewed by the kernel; and tentative, permanent, failed: nothing that can be asked."""
+"""Flags of addresses: of those that the kernel adds and renews by itself; and tentative, permanent
+and failed, which cannot be requested."""
 _RTA_OIF, _RTA_MULTIPATH, _RTA_NH_ID = 4, 9, 30
 _RTM_F_CLONED, _RTNH_DEAD, _RTPROT_KERNEL, _RTA_CACHEINFO = 0x200, 0x01 | 0x10, 2, 12
 _NUD_PERMANENT = 0x80
 _IFF_UP = 1
 
 _MOST = 500
-"""Addresses, routes and neighbours; more of them are not put at risk."""
+"""Most addresses, routes and neighbours; a link with more of them is left alone."""
 
 _SECONDS = 6.0
-"""For the kernel to find addresses free, and to make what follows from them."""
+"""How long the kernel may take for duplicate address detection, and for the routes that follow."""
 
 
 class Message:
-    """One message of the kernel's, without its netlink header.
+    """One message of the kernel, without its netlink header.
 
     Args:
         kind: Its type, such as RTM_NEWADDR.
@@ -60,56 +61,56 @@ class Message:
         self.attributes = attributes(data[_BODY[kind] :])
 
     def number(self, attribute: int) -> int:
-        """A 32 bit attribute; 0 if it is not there."""
+        """Returns a 32-bit attribute, or 0 if it is not there."""
         value = self.attributes.get(attribute, b"")
         return int(struct.unpack("=I", value)[0]) if len(value) == 4 else 0
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What has to be the same again."""
+        """Returns everything that must be the same after the message is restored."""
         body = bytearray(self.body)
         fixed = {n: v for n, v in self.attributes.items() if n not in _VOLATILE[self.kind]}
         if self.kind == _NEWADDR:
             body[2] &= ~_IFA_PASSING & 0xFF
             fixed[_IFA_FLAGS] = struct.pack("=I", self.number(_IFA_FLAGS) & ~_IFA_PASSING)
         if self.kind == _NEWROUTE:
-            body[8:12] = bytes(4)  # flags: offloaded, link down
+            body[8:12] = bytes(4)  # flags, such as offloaded or link down
         return self.kind, bytes(body), tuple(sorted(fixed.items()))
 
     @property
     def link_local(self) -> bool:
-        """Whether it is an IPv6 address that the kernel gives a link when it comes up."""
+        """Returns whether it is an IPv6 address that the kernel adds when a link comes up."""
         return self.kind == _NEWADDR and self.attributes.get(_IFA_ADDRESS, b"")[:2] == b"\xfe\x80"
 
     @property
     def comes_by_itself(self) -> bool:
-        """Whether it is a route of the kernel's own, or one that expires."""
+        """Returns whether it is a route that the kernel itself adds, or one that expires."""
         info = self.attributes.get(_RTA_CACHEINFO, b"").ljust(12, b"\0")
         expires = struct.unpack_from("=i", info, 8)[0]
         return self.body[5] == _RTPROT_KERNEL or bool(expires)
 
     def dump(self) -> str:
-        """As text, for the journal."""
+        """Returns it as text, for the journal."""
         return "{}:{}".format(self.kind, base64.b64encode(self.data).decode("ascii"))
 
     @classmethod
     def parse(cls, text: str) -> Message:
-        """The inverse of `dump`."""
+        """Returns the message of such a text; the inverse of `dump`."""
         kind, _, data = text.partition(":")
         return cls(int(kind), base64.b64decode(data))
 
 
 def _all(kind: int) -> list[Message]:
     while True:
-        asked = talk(kind + _GET, REQUEST | _DUMP, bytes(_BODY[kind]))
+        answer = talk(kind + _GET, REQUEST | _DUMP, bytes(_BODY[kind]))
         try:
-            return [Message(told, data) for told, data in asked if told == kind]
+            return [Message(found, data) for found, data in answer if found == kind]
         except InterruptedError:
             continue
 
 
 def _stacked(interface: str) -> dict[int, bool]:
-    """An interface and those stacked on it, such as VLANs: whether each is up, by number."""
+    """Returns an interface and those stacked on it, such as VLANs: by index whether each is up."""
     here = {struct.unpack_from("=i", link.body, 4)[0]: link for link in _all(_NEWLINK)}
     found = [socket.if_nametoindex(interface)]
     for index in found:
@@ -117,7 +118,7 @@ def _stacked(interface: str) -> dict[int, bool]:
             number
             for number, link in here.items()
             if link.number(_IFLA_LINK) == index
-            # A number of another namespace is nobody's here.
+            # An index of another namespace means nothing here.
             and _IFLA_LINK_NETNSID not in link.attributes
             and number not in found
         ]
@@ -125,7 +126,7 @@ def _stacked(interface: str) -> dict[int, bool]:
 
 
 def _on(ours: set[int]) -> list[Message]:
-    """Addresses, neighbours and routes of interfaces, in the order in which they can be made."""
+    """Returns addresses, neighbours and routes of interfaces, in an order in which to add them."""
     addresses = [
         one
         for one in _all(_NEWADDR)
@@ -161,14 +162,14 @@ def _devices(route: Message) -> Iterator[int]:
 
 
 def record(interface: str) -> tuple[list[tuple[int, bool]], list[str]]:
-    """What is there before a link goes down, in JSON types.
+    """Takes a snapshot of a link before it goes down, in JSON types.
 
     Returns:
-        The numbers of it and of each interface on it, with whether it is up; and all that belongs
-        to them.
+        The indexes of the link and of each interface stacked on it, with whether it is up; and
+        their addresses, neighbours and routes.
 
     Raises:
-        AgentProblem: There is something that could not be put back.
+        AgentProblem: There is something that could not be restored.
     """
     numbers = _stacked(interface)
     there = _on(set(numbers))
@@ -177,21 +178,21 @@ def record(interface: str) -> tuple[list[tuple[int, bool]], list[str]]:
             "too-much-to-lose",
             f"{interface} has nexthop objects, or more than {_MOST} addresses and routes, which "
             "would be lost with its link down",
-            hint="leave the link alone: -k 'not reset and not mtu'",
+            hint="leave these states out: -k 'not reset and not mtu'",
         )
     return list(numbers.items()), [one.dump() for one in there]
 
 
 def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequence[str]) -> None:
-    """Gives interfaces back what of a record is not there now; the link is up.
+    """Restores whatever of a snapshot is missing; the link is up again.
 
     Args:
-        interface: That was down.
-        numbers: As `record` had them.
-        there: The same.
+        interface: The link that was down.
+        numbers: As `record` returned them.
+        there: As `record` returned them.
 
     Raises:
-        AgentProblem: Something could not be put back, or does not stay.
+        AgentProblem: Something could not be restored, or is removed again.
     """
     wanted = {message.key: message for message in map(Message.parse, there)}
     index = links.index_of(interface)
@@ -220,9 +221,9 @@ def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequenc
         if lost:
             raise AgentProblem(
                 "not-put-back",
-                f"{interface} has lost {len(lost)} of its addresses, routes and neighbours with "
-                f"its link down: {why}",
-                hint="have the host's network set up again",
+                f"{interface} has lost {len(lost)} of its addresses, routes and neighbours while "
+                f"its link was down, and they could not be restored: {why}",
+                hint="restart the network configuration of the host",
             )
 
 
@@ -231,7 +232,7 @@ def _never() -> bool:
 
 
 def settled(interface: str) -> Callable[[], bool]:
-    """A condition: the kernel has found every address of an interface free."""
+    """Returns a condition: duplicate address detection has ended for all addresses of a link."""
     index = socket.if_nametoindex(interface)
     return lambda: (
         not any(
@@ -243,7 +244,7 @@ def settled(interface: str) -> Callable[[], bool]:
 
 
 def _give(message: Message) -> str:
-    """Has the kernel make something again; says why it did not."""
+    """Adds something again; returns why the kernel refused, or an empty string."""
     data = bytearray(message.data)
     if message.kind == _NEWROUTE:
         (flags,) = struct.unpack_from("=I", data, 8)

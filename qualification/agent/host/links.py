@@ -1,4 +1,4 @@
-"""The underlay interface: brought up, given its addresses, and shown to reach its partner."""
+"""The underlay interface: its state, its addresses, and whose session it carries."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _IFA_F_TENTATIVE = 0x40
 
 
 CARRIER_SECONDS = 20.0
-"""A real link is down for seconds after a reset: igb 3 s, some 100G optics 10 s."""
+"""How long a link may take to come up after a reset: igb 3 s, some 100G optics 10 s."""
 
 
 def find(interface: str) -> Any:
-    """The link message of an interface.
+    """Returns the link message of an interface.
 
     Raises:
-        AgentProblem: There is none of that name; says which there are.
+        AgentProblem: There is none of that name; the hint lists those that there are.
     """
     with IPRoute() as route:
         try:
@@ -47,10 +47,10 @@ def find(interface: str) -> Any:
 
 
 def index_of(interface: str) -> int:
-    """The number of an interface, with less ado than all of `find`.
+    """Returns the index of an interface, which is faster than `find`.
 
     Raises:
-        AgentProblem: There is none of that name; says which there are.
+        AgentProblem: There is none of that name; the hint lists those that there are.
     """
     try:
         return socket.if_nametoindex(interface)
@@ -59,7 +59,7 @@ def index_of(interface: str) -> int:
 
 
 def addresses(index: int) -> list[str]:
-    """The interface addresses of a link, "198.18.0.1/24"."""
+    """Returns the interface addresses of a link, "198.18.0.1/24"."""
     with IPRoute() as route:
         return [
             "{}/{}".format(message.get("address"), message["prefixlen"])
@@ -68,7 +68,7 @@ def addresses(index: int) -> list[str]:
 
 
 def owner_of(address: str) -> str | None:
-    """The name of the interface of this host that carries an address, if one does."""
+    """Returns the name of the interface of this host that has an address, or None."""
     wanted = ipaddress.ip_address(address)
     with IPRoute() as route:
         for message in route.get_addr():
@@ -79,20 +79,20 @@ def owner_of(address: str) -> str | None:
 
 
 def is_up(interface: str) -> bool:
-    """Whether the interface is administratively up."""
+    """Returns whether an interface is administratively up."""
     return bool(find(interface)["flags"] & _IFF_UP)
 
 
 def has_carrier(interface: str) -> bool:
-    """Whether the link is up at both ends."""
+    """Returns whether the link is up at both ends."""
     return bool(find(interface)["flags"] & _IFF_LOWER_UP)
 
 
 def await_carrier(interface: str, stop: Callable[[], bool]) -> None:
-    """Waits for the link, which a change of features may have reset.
+    """Waits for the link to be up; a change of features may have reset it.
 
     Raises:
-        AgentProblem: It does not come.
+        AgentProblem: It does not come up.
     """
     if not await_condition(lambda: has_carrier(interface), CARRIER_SECONDS, stop):
         raise AgentProblem(
@@ -110,7 +110,7 @@ def set_up(interface: str, up: bool) -> None:
 
 
 def add_address(interface: str, address: str) -> None:
-    """Adds an interface address; one of IPv6 is not to be used before `await_addresses`.
+    """Adds an interface address; an IPv6 address can be used after `await_addresses` only.
 
     Raises:
         AgentProblem: The kernel refuses it.
@@ -125,7 +125,7 @@ def add_address(interface: str, address: str) -> None:
             raise AgentProblem(
                 "address-refused",
                 f"the kernel refuses {address} on {interface}: {os.strerror(error.code)}",
-                hint="is IPv6 disabled there? See net.ipv6.conf.*.disable_ipv6"
+                hint="check whether IPv6 is disabled there: sysctl net.ipv6.conf.*.disable_ipv6"
                 if parsed.version == 6
                 else None,
             ) from error
@@ -139,15 +139,15 @@ def furnish(
     mac: str,
     flags6: int = 0,
 ) -> None:
-    """Gives a device of our own its addresses, and its one partner as permanent neighbours.
+    """Adds addresses and permanent neighbours to a device of ours.
 
     Args:
-        route: Of the namespace that the device is in.
-        index: Its number.
-        addresses: With prefix lengths, as "10.86.1.1/24".
-        neighbours: IP addresses of the partner.
-        mac: The partner's.
-        flags6: Of IPv6 addresses, such as IFA_F_NODAD.
+        route: A socket in the namespace of the device.
+        index: Of the device.
+        addresses: With prefix lengths, "10.86.1.1/24".
+        neighbours: IP addresses of the other end.
+        mac: MAC address of the other end.
+        flags6: Flags of IPv6 addresses, such as IFA_F_NODAD.
     """
     for address in addresses:
         host, _, prefix = address.partition("/")
@@ -158,7 +158,7 @@ def furnish(
 
 
 def await_addresses(interface: str, added: Sequence[str]) -> None:
-    """Waits until the kernel has found each added IPv6 address free (RFC 4862, section 5.4).
+    """Waits until duplicate address detection has passed for each IPv6 address (RFC 4862, 5.4).
 
     Raises:
         AgentProblem: Another host on the link has it.
@@ -175,11 +175,11 @@ def await_addresses(interface: str, added: Sequence[str]) -> None:
                 return not flags & _IFA_F_TENTATIVE
 
             if parsed.version == 6 and not await_condition(settled, 5.0, lambda: False):
-                raise AgentProblem("address-tentative", f"{address} stays tentative")
+                raise AgentProblem("address-tentative", f"{address} stays tentative on {interface}")
 
 
 def remove_address(interface: str, address: str) -> None:
-    """Removes an interface address; it may be gone already."""
+    """Removes an interface address, which may be gone already."""
     index = index_of(interface)
     parsed = ipaddress.ip_interface(address)
     with IPRoute() as route:
@@ -208,13 +208,13 @@ def _taken(address: str, why: str) -> AgentProblem:
 
 
 def check_address_free(interface: str, address: str) -> None:
-    """Refuses an address that another interface of this host carries, or another host answers for.
+    """Checks that no other interface of this host has an address, and that no host answers for it.
 
-    IPv4 is asked for by ARP probes (RFC 5227, section 2.1.1); IPv6 is probed by the kernel itself
-    when the address is added.
+    An IPv4 address is checked by ARP probes (RFC 5227, section 2.1.1). The kernel itself checks an
+    IPv6 address when it is added.
 
     Raises:
-        AgentProblem: It is taken.
+        AgentProblem: The address is taken.
     """
     parsed = ipaddress.ip_interface(address)
     owner = owner_of(str(parsed.ip))
@@ -227,7 +227,7 @@ def check_address_free(interface: str, address: str) -> None:
 
 
 def carries_ssh(interface: str) -> str | None:
-    """The address of our own SSH session, when it arrives on this interface or on one above it.
+    """Returns the address of our own SSH session if it uses this interface, or one on top of it.
 
     SSH_CONNECTION is "client-ip client-port server-ip server-port" (sshd(8)); behind a proxy
     command it may be "UNKNOWN", and then no interface carries the session.
@@ -250,7 +250,7 @@ def carries_ssh(interface: str) -> str | None:
             continue
         below.add(upper)
         link = by_name[upper]
-        # A number of another namespace, as a veth's other end often has, is nobody's here.
+        # An index of another namespace, as the other end of a veth often has, means nothing here.
         here = link.get("link_netnsid") is None
         lower = links.get(link.get("link")) if link.get("link") and here else None
         todo.append(lower.get("ifname") if lower else None)

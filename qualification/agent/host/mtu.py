@@ -1,9 +1,9 @@
-"""The MTU of a link: changed for a moment, and put back exactly, with what follows it.
+"""Changes the MTU of a link for a moment, and restores it exactly, with what follows it.
 
-It is raised, never lowered: then no packet of the host's own is too large meanwhile, and the kernel
-gives routes, neighbours and stacked interfaces no reason to follow (net/ipv6/route.c,
-rt6_mtu_change; net/8021q/vlan.c and drivers/net/macvlan.c follow a smaller one only). What it does
-set is IPv6's own MTU of the interface (net/ipv6/addrconf.c, NETDEV_CHANGEMTU).
+The MTU is raised, never lowered: no packet of the host is too large meanwhile, and the kernel does
+not change routes, neighbours and stacked interfaces with it (net/ipv6/route.c, rt6_mtu_change;
+net/8021q/vlan.c and drivers/net/macvlan.c follow a smaller MTU only). It does set IPv6's own MTU of
+the interface (net/ipv6/addrconf.c, NETDEV_CHANGEMTU).
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from . import link_snapshot, links
 
 _NEWROUTE, _RTA_METRICS, _RTAX_LOCK, _RTAX_MTU = 24, 8, 1, 2  # include/uapi/linux/rtnetlink.h
 _MORE = 64
-"""Bytes by which it is raised: any change has a driver set its rings up anew."""
+"""Bytes by which it is raised: any change makes a driver set up its rings again."""
 
 Before = Sequence[Sequence[int]]
-"""Interface number, MTU, and IPv6's MTU there (0 without): of the link and of what is on it."""
+"""Interface index, MTU and IPv6's MTU (0 without IPv6), of the link and those stacked on it."""
 
 
 def most(link: Any) -> int:
-    """The largest MTU that a link takes, by its message; 0 where the kernel does not say."""
+    """Returns the largest MTU of a link, from its message; 0 if the kernel does not report it."""
     return int(link.get("max_mtu") or 0)
 
 
 def larger(interface: str) -> int:
-    """A larger MTU than it has.
+    """Returns an MTU larger than the interface has.
 
     Raises:
-        AgentProblem: It takes none.
+        AgentProblem: The interface allows none.
     """
     link = links.find(interface)
     mtu, limit = int(link.get("mtu")), most(link)
     if limit <= mtu:
         raise AgentProblem(
             "no-larger-mtu",
-            f"{interface} takes no larger MTU than {mtu}",
-            hint="leave it as it is: -k 'not mtu'",
+            f"{interface} allows no larger MTU than {mtu}",
+            hint="leave the state out: -k 'not mtu'",
         )
     return min(limit, mtu + _MORE)
 
 
 def record(numbers: Sequence[tuple[int, bool]]) -> list[list[int]]:
-    """What is there before the MTU changes, of the interfaces that `link_snapshot.record` numbers."""
+    """Returns the MTUs of the interfaces of `link_snapshot.record`, before they change."""
     found = []
     with IPRoute() as route:
         for number, _up in numbers:
@@ -65,18 +65,18 @@ def change(interface: str, mtu: int, there: Sequence[str]) -> None:
 
     Args:
         interface: The link.
-        mtu: For it.
-        there: What belongs to it, as `link_snapshot.record` has it.
+        mtu: The new MTU.
+        there: Addresses, neighbours and routes, as `link_snapshot.record` returned them.
 
     Raises:
-        AgentProblem: The kernel would change a route with it, for good.
+        AgentProblem: The kernel would change a route permanently.
     """
     if any(route_mtu(message) > mtu for message in map(link_snapshot.Message.parse, there)):
         raise AgentProblem(
             "mtu-of-a-route",
-            f"{interface} has an IPv6 route with a larger MTU than its own, which the kernel cuts "
-            "down when that of the link changes",
-            hint="leave it as it is: -k 'not mtu'",
+            f"{interface} has an IPv6 route with a larger MTU than its own, which the kernel "
+            "lowers when that of the link changes",
+            hint="leave the state out: -k 'not mtu'",
         )
     index = links.index_of(interface)
     with IPRoute() as route:
@@ -84,7 +84,7 @@ def change(interface: str, mtu: int, there: Sequence[str]) -> None:
 
 
 def route_mtu(message: link_snapshot.Message) -> int:
-    """The MTU that an IPv6 route has of its own, and not locked; 0 of anything else."""
+    """Returns the MTU metric of an IPv6 route if it is not locked; 0 for anything else."""
     if message.kind != _NEWROUTE or message.body[0] != socket.AF_INET6:
         return 0
     metrics, at = message.attributes.get(_RTA_METRICS, b""), 0
@@ -98,7 +98,7 @@ def route_mtu(message: link_snapshot.Message) -> int:
 
 
 def put_back(interface: str, before: Before) -> None:
-    """Sets every MTU of a record that is not as it was.
+    """Restores every MTU of a record that has changed.
 
     Raises:
         AgentProblem: The interface is another one now.

@@ -1,7 +1,7 @@
-"""Network namespaces without a name: they vanish with the last descriptor, so nothing can be left.
+"""Network namespaces without a name: they end with their last descriptor, so that none is left.
 
-A socket stays in the namespace it was made in; only its making needs the switch. Namespaces belong
-to threads, so a switch on one thread leaves the others where they are.
+A socket stays in the namespace in which it was made, so only making it needs the switch. Namespaces
+belong to threads: a switch on one thread does not affect the others.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def _call(name: str, *args: int) -> None:
 
 
 def current() -> int:
-    """A descriptor of the calling thread's network namespace; the caller closes it."""
+    """Returns a descriptor of the calling thread's network namespace; the caller closes it."""
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 @contextmanager
 def inside(namespace: int | None) -> Iterator[None]:
-    """Runs its body in a namespace given by descriptor; None stays where we are."""
+    """Runs its body in the namespace of a descriptor; None is the current namespace."""
     if namespace is None:
         yield
         return
@@ -44,7 +44,7 @@ def inside(namespace: int | None) -> Iterator[None]:
 
 
 def new() -> int:
-    """Makes a nameless namespace and gives its descriptor, the one thing that keeps it alive."""
+    """Makes a namespace without a name; returns its descriptor, which alone keeps it alive."""
     home = current()
     try:
         _call("unshare", _CLONE_NEWNET)
@@ -57,9 +57,9 @@ def new() -> int:
 
 
 def write_sysctl(key: str, value: str) -> None:
-    """Sets a network sysctl of the calling thread's namespace; absent ones are passed over."""
+    """Sets a network sysctl of the calling thread's namespace, if the kernel has it."""
     try:
         with open("/proc/sys/net/" + key, "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(value)
     except FileNotFoundError:
-        pass  # a kernel without IPv6, say: whoever needs it will be told by its own call
+        pass  # a kernel without IPv6, for example; adding an IPv6 address will fail with a message

@@ -1,4 +1,4 @@
-"""Who answers on a link: asked for an address that should be free, and for the partner's."""
+"""Checks who answers on a link: for an address that should be free, and for the other end's."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from qualification.agent.waiting import await_condition
 from qualification.messages.protocol import AgentProblem
 
 _ETH_P_ARP = 0x0806
-# include/uapi/linux/neighbour.h: NUD_STALE and NUD_DELAY are known, not confirmed.
+# include/uapi/linux/neighbour.h; entries in NUD_STALE and NUD_DELAY are known, not confirmed.
 _NUD_CONFIRMED = 0x02 | 0x40 | 0x80  # reachable, noarp, permanent
 _NUD_KNOWN = 0x02 | 0x04 | 0x08
 _NUD_ASKING = 0x01 | 0x10  # incomplete, probe
 
 REACH_SECONDS = 35.0
-"""A switch port that runs spanning tree forwards nothing for 30 s after its link came up."""
+"""How long the other end may take to answer: a switch port with spanning tree forwards nothing for
+30 s after its link came up."""
 
 
 def arp_probe(interface: str, target: bytes) -> str | None:
-    """The MAC address that answers an ARP probe for an IPv4 address within 0.4 s, if one does."""
+    """Returns the MAC address that answers ARP probes for an IPv4 address within 0.4 s, or None."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
         probe.bind((interface, _ETH_P_ARP))
         mac = probe.getsockname()[4]
@@ -48,17 +49,23 @@ def arp_probe(interface: str, target: bytes) -> str | None:
 def reach(
     interface: str, address: str, stop: Callable[[], bool], seconds: float = REACH_SECONDS
 ) -> None:
-    """Makes sure that the partner answers, right now, for its underlay address.
+    """Waits until the other end answers for its underlay address.
 
-    A neighbour known from before is asked again: what was known before a link reset proves nothing,
-    and a burst into a switch port that does not forward yet would look like loss.
+    A neighbour that is already known is probed again: an entry from before a link reset proves
+    nothing, and a burst into a switch port that does not forward yet would look like loss.
+
+    Args:
+        interface: The NIC.
+        address: Underlay address of the other end.
+        stop: Returns whether to give up.
+        seconds: The longest time to wait.
 
     Raises:
-        AgentProblem: Nobody answers: cable, VLAN or peer.
+        AgentProblem: No host answers.
     """
     index = socket.if_nametoindex(interface)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with IPRoute() as route, socket.socket(family, socket.SOCK_DGRAM) as knock:
+    with IPRoute() as route, socket.socket(family, socket.SOCK_DGRAM) as sock:
 
         def state() -> int:
             known = route.get_neighbours(family=family, ifindex=index)
@@ -70,13 +77,13 @@ def reach(
         def answers() -> bool:
             now = state()
             if not now & (_NUD_CONFIRMED | _NUD_ASKING):
-                with contextlib.suppress(OSError):  # an unreachable notice of an earlier knock
-                    knock.sendto(b"", (address, 9))  # discard, RFC 863
+                with contextlib.suppress(OSError):  # an ICMP error for an earlier datagram
+                    sock.sendto(b"", (address, 9))  # discard, RFC 863
             return bool(now & _NUD_CONFIRMED)
 
         if not await_condition(answers, seconds, stop):
             raise AgentProblem(
                 "peer-unreachable",
-                f"nobody answers for {address} on {interface}",
+                f"no host answers for {address} on {interface}",
                 hint="check the cable, the VLAN and that the peer's NIC is the one named",
             )

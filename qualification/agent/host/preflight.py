@@ -1,4 +1,4 @@
-"""What must hold before anything on a host is changed."""
+"""The checks that must pass before anything on a host is changed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from qualification.messages.protocol import AgentProblem
 from . import links
 
 MIN_MTU = 1280 + 70
-"""Inner IPv6 needs 1280 bytes (RFC 8200, section 5), an IPv6 tunnel takes 70."""
+"""Inner IPv6 needs 1280 bytes (RFC 8200, section 5), an IPv6 tunnel adds 70."""
 
 
 def checks(
     interface: str, addresses: Sequence[str], allow_management: bool
 ) -> list[Callable[[], None]]:
-    """The checks before anything is changed, in the order in which they make sense."""
+    """Returns the checks in their order; each raises an `AgentProblem` if it fails.
+
+    Args:
+        interface: The NIC.
+        addresses: Its underlay addresses, with prefix lengths.
+        allow_management: Whether the NIC may carry our own SSH session.
+    """
 
     def exists() -> None:
         links.find(interface)

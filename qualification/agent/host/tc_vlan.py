@@ -1,11 +1,20 @@
-"""VLAN tags where the kernel has no VLAN devices: two BPF programs put them on and take them off.
+"""tc VLAN: two BPF programs push and pop VLAN tags if the kernel has no VLAN devices.
 
-The tagged underlay's addresses are then the NIC's own. What is sent to the partner's gets the tag
-where a VLAN device would have given it, before the kernel decides who inserts it
-(net/sched/cls_bpf.c; bpf_skb_vlan_push in net/core/filter.c), so that the NIC sees no difference.
-What arrives with it loses it behind the point where a capture sees it (net/core/dev.c,
-__netif_receive_skb_core). All other frames go their way: TC_ACT_UNSPEC has the host's own filters
-decide. Sources of the encoding: include/uapi/linux/bpf.h, bpf(2).
+The tagged underlay's addresses are then the NIC's own. A frame to the other end gets its tag before
+the kernel decides whether the NIC inserts it (net/sched/cls_bpf.c; bpf_skb_vlan_push in
+net/core/filter.c), as with a VLAN device, so that the NIC sees no difference. A received frame
+loses its tag after the point where a capture sees it (net/core/dev.c, __netif_receive_skb_core).
+All other frames are left to the host's own filters (TC_ACT_UNSPEC).
+
+tc's own vlan action (act_vlan) would be shorter, but kernels without 8021q do not have it either.
+Linux 6.18 without modules, in which this is used and tested, has CONFIG_NET_CLS_BPF and neither
+CONFIG_VLAN_8021Q nor CONFIG_NET_ACT_VLAN, CONFIG_NET_CLS_FLOWER or CONFIG_NET_CLS_MATCHALL:
+`tc filter add dev w0 egress protocol ip u32 match ip dst 1.2.3.4 action vlan push id 5` fails with
+"Failed to load TC action module", and with NetlinkError(2, 'No such file or directory') by
+pyroute2, which adds the same filter without the action. A kernel that has the action as a module
+has 8021q as a module, too, and gets a VLAN device.
+
+Sources of the encoding: include/uapi/linux/bpf.h, bpf(2).
 """
 
 from __future__ import annotations
@@ -31,7 +40,7 @@ _SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64l
 _PROG_LOAD, _SCHED_CLS = 5, 3
 _INGRESS, _EGRESS = 0xFFFFFFF2, 0xFFFFFFF3  # TC_H_CLSACT and TC_H_MIN_INGRESS, TC_H_MIN_EGRESS
 _PRIORITY = 0x5658
-"""Of our filters; behind those of anybody who wants to be first."""
+"""Priority of our filters; filters with a lower number run first."""
 _NAME = "vxqual-vlan"
 
 _VLAN_PUSH, _VLAN_POP = 18, 19
@@ -48,12 +57,12 @@ def _move(dst: int, src: int) -> bytes:
 
 
 def _load(size: int, at: int) -> bytes:
-    """Into r0: 0x28 two bytes of the frame, 0x20 four, in host order; r6 has the context."""
+    """Loads 2 (0x28) or 4 bytes (0x20) of the frame into r0, in host order; r6 has the context."""
     return _instruction(size, 0, 0, 0, at)
 
 
 def _unless(register: int, value: int, jump: int) -> bytes:
-    """Jumps over so many instructions unless 32 bits of a register are a value (Linux 5.1)."""
+    """Skips `jump` instructions unless 32 bits of a register equal a value (Linux 5.1)."""
     return _instruction(0x56, register, 0, jump, value)
 
 
@@ -61,7 +70,7 @@ _LEAVE = _instruction(0xB7, 0, 0, 0, -1) + _instruction(0x95, 0, 0, 0, 0)  # r0 
 
 
 def pushing(four: int, six: tuple[int, int], vlan: int) -> bytes:
-    """A program that tags what is sent to an address.
+    """Returns a program that pushes a tag onto what is sent to an address.
 
     Args:
         four: IPv4 address.
@@ -72,7 +81,7 @@ def pushing(four: int, six: tuple[int, int], vlan: int) -> bytes:
     push += _instruction(0xB7, 2, 0, 0, socket.htons(0x8100))
     push += _instruction(0xB7, 3, 0, 0, vlan)
     push += _instruction(0x85, 0, 0, 0, _VLAN_PUSH) + _LEAVE
-    to_push = _instruction(0x05, 0, 0, 5, 0)  # over what looks at IPv6
+    to_push = _instruction(0x05, 0, 0, 5, 0)  # over the checks for IPv6
     return (
         _move(6, 1)
         + _load(0x28, 12)
@@ -90,7 +99,7 @@ def pushing(four: int, six: tuple[int, int], vlan: int) -> bytes:
 
 
 def popping(vlan: int) -> bytes:
-    """A program that takes the tag off what arrives in a VLAN."""
+    """Returns a program that pops the tag of what is received in a VLAN."""
     return (
         _move(6, 1)
         + _instruction(0x61, 2, 1, _VLAN_PRESENT, 0)
@@ -106,10 +115,10 @@ def popping(vlan: int) -> bytes:
 
 @contextlib.contextmanager
 def _loaded(program: bytes) -> Iterator[int]:
-    """The descriptor of a program in the kernel.
+    """Loads a program into the kernel; yields its descriptor.
 
     Raises:
-        AgentProblem: The kernel does not take it.
+        AgentProblem: The kernel refuses it.
     """
     code = ctypes.create_string_buffer(program, len(program))
     licence = ctypes.create_string_buffer(b"GPL")
@@ -127,7 +136,7 @@ def _loaded(program: bytes) -> Iterator[int]:
     if file < 0:
         raise AgentProblem(
             "no-vlan",
-            "this kernel makes no VLAN devices, and takes no BPF in their place: "
+            "this kernel has no VLAN devices, and refuses the BPF programs that replace them: "
             + os.strerror(ctypes.get_errno()),
             hint="modprobe 8021q",
         )
@@ -138,10 +147,10 @@ def _loaded(program: bytes) -> Iterator[int]:
 
 
 def make(interface: str, order: VlanOrder) -> None:
-    """Has what is sent to the tagged underlay's other end tagged, and what arrives untagged.
+    """Adds filters that push tags onto frames to the other end, and pop them on receipt.
 
     Raises:
-        AgentProblem: The kernel can do neither.
+        AgentProblem: The kernel refuses the programs.
     """
     index = links.index_of(interface)
     parsed = [ipaddress.ip_address(neighbour) for neighbour in order.neighbours]
@@ -149,7 +158,7 @@ def make(interface: str, order: VlanOrder) -> None:
     words = next((one.packed for one in parsed if one.version == 6), bytes(16))
     first, second = struct.unpack_from("!II", words)
     with IPRoute() as route:
-        with contextlib.suppress(NetlinkError):  # the host has it for filters of its own
+        with contextlib.suppress(NetlinkError):  # the host has a clsact qdisc already
             route.tc("add", "clsact", index)
         programs = (
             (_EGRESS, pushing(four, (first, second), order.vlan)),
@@ -164,7 +173,7 @@ def make(interface: str, order: VlanOrder) -> None:
 
 
 def has_clsact(interface: str) -> bool:
-    """Whether the host filters on the NIC already."""
+    """Returns whether the NIC has a clsact qdisc already."""
     index = links.index_of(interface)
     with IPRoute() as route:
         return any(
@@ -173,11 +182,11 @@ def has_clsact(interface: str) -> bool:
 
 
 def remove(interface: str, *, keep: bool) -> None:
-    """Takes the programs away.
+    """Removes the filters, and the clsact qdisc unless it is in use.
 
     Args:
         interface: The NIC.
-        keep: What they hung on was there before them.
+        keep: Whether the NIC had a clsact qdisc before `make`.
     """
     index = links.index_of(interface)
     with IPRoute() as route:

@@ -1,9 +1,9 @@
-"""The tunnel namespace, as a pod's: VXLAN devices whose outer socket stays on the underlay.
+"""The tunnel namespace, like a pod's: its VXLAN devices have their outer socket on the underlay.
 
-A device made with both a link (its underlay, here) and a target namespace is born in the target
-while its UDP socket stays here (drivers/net/vxlan/vxlan_core.c, vxlan_newlink: src_net). It is
-never seen on the host, collides with nothing there, and goes when the agent's descriptor of the
-namespace goes, even by SIGKILL.
+A device made with both a link (the underlay, in the current namespace) and a target namespace is
+made in the target while its UDP socket stays in the current one (drivers/net/vxlan/vxlan_core.c,
+vxlan_newlink: src_net). It never appears on the host, collides with nothing there, and ends with
+the agent's descriptor of the namespace, even if the agent is killed.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from qualification.agent.waiting import await_condition
 from qualification.messages.host import TunnelOrder
 from qualification.messages.protocol import AgentProblem
 
-from . import links, namespaces, rtnetlink
+from . import links, namespaces
 
 _SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "0",
     "ipv6/conf/default/disable_ipv6": "0",
-    # Nothing but our own packets: no solicitations, no waiting for duplicates.
+    # No packets but our own: no solicitations, no duplicate address detection.
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/default/router_solicitations": "0",
     "ipv6/conf/default/addr_gen_mode": "1",
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
-    # Restarted bursts must start at full speed and forget the losses of a faulty cell.
+    # A burst must start at full speed and not inherit the losses of an earlier cell.
     "ipv4/tcp_no_metrics_save": "1",
     "ipv4/tcp_slow_start_after_idle": "0",
 }
 _LINGER_SECONDS = 10.0
 _DROPPED = 1
-"""The group of devices that are to go at once."""
+"""The group of devices that are deleted together (`ip link set group`)."""
 
 
 class Tunnels:
@@ -55,7 +55,7 @@ class Tunnels:
 
     @property
     def namespace(self) -> int:
-        """Descriptor of the namespace."""
+        """Returns the descriptor of the namespace."""
         return self._namespace
 
     def make(self, orders: Sequence[TunnelOrder]) -> None:
@@ -85,7 +85,7 @@ class Tunnels:
             if six
             else {"vxlan_udp_csum": int(order.checksum)}
         )
-        if order.source_port:  # the upper end is not a part of it (udp_flow_src_port)
+        if order.source_port:  # the range excludes its upper end (udp_flow_src_port)
             outer["vxlan_port_range"] = {"low": order.source_port, "high": order.source_port + 1}
         link = links.index_of(order.link)
 
@@ -115,7 +115,7 @@ class Tunnels:
                 raise
             return True
 
-        # The kernel takes a dead agent's namespace apart a little after its death.
+        # The kernel removes the namespace of a dead agent a little after its death.
         if not await_condition(made, _LINGER_SECONDS, lambda: False):
             raise AgentProblem(
                 "port-taken",
@@ -127,7 +127,7 @@ class Tunnels:
     def _configure(route: IPRoute, order: TunnelOrder) -> None:
         index = links.index_of(order.name)
         try:
-            route.link("set", index=index, state="up")  # here it takes its port
+            route.link("set", index=index, state="up")  # this binds its UDP port
         except NetlinkError as error:
             if error.code == errno.EADDRINUSE:
                 raise AgentProblem(
@@ -139,19 +139,26 @@ class Tunnels:
         links.furnish(route, index, order.addresses, order.neighbours, order.remote_mac)
 
     def drop(self, names: Sequence[str]) -> None:
-        """Takes VXLAN devices away, by their names."""
-        with namespaces.inside(self._namespace):
+        """Deletes VXLAN devices by their names, all at once.
+
+        One by one, the kernel waits some 16 ms for each until no CPU uses it any more.
+        """
+        with namespaces.inside(self._namespace), IPRoute() as route:
             there = {name: index for index, name in socket.if_nameindex()}
-            rtnetlink.delete([there[name] for name in names if name in there], _DROPPED)
+            indexes = [there[name] for name in names if name in there]
+            for index in indexes:
+                route.link("set", index=index, group=_DROPPED)
+            if indexes:
+                route.link("del", index=0, group=_DROPPED)
 
     def close(self) -> None:
-        """Removes the devices, and lets the namespace and every connection in it go.
+        """Deletes the devices, and closes the namespace with every connection in it.
 
-        The kernel takes a namespace apart when it finds the time, and until then its devices hold
-        their ports: the next agent shall find them free.
+        The kernel removes a namespace some time later, and its devices would occupy their ports
+        until then; the next agent needs them.
         """
         if self._namespace >= 0:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, NetlinkError):
                 self.drop(self._made)
             os.close(self._namespace)
             self._namespace = -1

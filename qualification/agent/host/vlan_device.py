@@ -1,10 +1,10 @@
 """A VLAN device on the NIC under test, for tunnels whose outer packets carry an 802.1Q tag.
 
-It lives in the host's namespace, beside the NIC, with underlay addresses of its own. Its partner is
-a permanent neighbour: nobody is asked for it, so that nothing of ours is broadcast into a VLAN that
-may have other members. The kernel hands each frame to the NIC with the tag beside it
-(net/8021q/vlan_dev.c, vlan_dev_hard_start_xmit) and, where the NIC does not insert it, puts it into
-the bytes just before (net/core/dev.c, validate_xmit_vlan).
+It is in the namespace of the NIC, with underlay addresses of its own. The other end is a permanent
+neighbour, so that no solicitation is broadcast into a VLAN that may have other members. The kernel
+submits each frame to the driver with the tag in the skb's metadata (net/8021q/vlan_dev.c,
+vlan_dev_hard_start_xmit); if the NIC does not insert tags, it puts the tag into the frame just
+before (net/core/dev.c, validate_xmit_vlan).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from . import links, tc_vlan
 
 _KIND = "vlan"
 _IFA_F_NODAD = 0x02
-"""Both ends' addresses are ours and known: no second goes by to see whether anybody has them."""
+"""Skips duplicate address detection, which takes a second: the addresses of both ends are ours."""
 
 
 def check(interface: str, order: VlanOrder) -> None:
-    """Refuses what the host has already.
+    """Checks that a VLAN device collides with nothing on the host.
 
     Raises:
-        AgentProblem: It has an interface of that name, or one of the addresses' networks.
+        AgentProblem: The host has an interface of that name, or one of the addresses' networks.
     """
     with IPRoute() as route:
         if route.link_lookup(ifname=order.name):
@@ -47,7 +47,7 @@ def check(interface: str, order: VlanOrder) -> None:
             raise AgentProblem(
                 "address-taken",
                 f"this host has an address in {address.network}, which the tagged underlay of "
-                f"{interface} was to have",
+                f"{interface} needs",
             )
 
 
@@ -55,11 +55,11 @@ def make(interface: str, order: VlanOrder) -> str:
     """Makes a VLAN device, up, with its addresses and its neighbours.
 
     Returns:
-        Where the tagged underlay's addresses are: on that device, or on the NIC itself where the
-        kernel has no VLAN devices (see `tagger`).
+        The interface that has the tagged underlay's addresses: that device, or the NIC itself if
+        the kernel has no VLAN devices (see `tc_vlan`).
 
     Raises:
-        AgentProblem: The kernel does neither, or the NIC has that VLAN already.
+        AgentProblem: The kernel supports neither, or the NIC has that VLAN already.
     """
     below = links.find(interface)
     where = order.name
@@ -89,14 +89,14 @@ def make(interface: str, order: VlanOrder) -> str:
 def remove(
     interface: str, name: str, addresses: Sequence[str], neighbours: Sequence[str], clsact: bool
 ) -> None:
-    """Removes what `make` made, as far as it is there.
+    """Removes what `make` made, as far as it exists.
 
     Args:
         interface: The NIC.
-        name: Of the VLAN device; what has it and is no VLAN of the NIC's is left alone.
-        addresses: As they were ordered.
-        neighbours: The same.
-        clsact: The host had filters on the NIC before.
+        name: Of the VLAN device; an interface of that name that is no VLAN of the NIC is kept.
+        addresses: Those of the order.
+        neighbours: Those of the order.
+        clsact: Whether the NIC had a clsact qdisc before.
     """
     below = links.index_of(interface)
     with IPRoute() as route:
@@ -106,7 +106,7 @@ def remove(
                 return
         tc_vlan.remove(interface, keep=clsact)
         for neighbour in neighbours:
-            with contextlib.suppress(NetlinkError):  # it may not have come so far
+            with contextlib.suppress(NetlinkError):  # `make` may have failed before it
                 route.neigh("del", dst=neighbour, ifindex=below)
     for address in addresses:
         links.remove_address(interface, address)

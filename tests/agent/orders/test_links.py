@@ -81,7 +81,7 @@ def test_a_nic_that_takes_no_larger_mtu(net: Any, local_agent: Any) -> None:
     host.ip("link", "set", "w0", "mtu", "65535")
     agent = local_agent(host)
     prepared(agent)
-    with pytest.raises(AgentProblem, match="takes no larger MTU than 65535"):
+    with pytest.raises(AgentProblem, match="allows no larger MTU than 65535"):
         agent("change_mtu")
 
 
