@@ -33,8 +33,8 @@ def await_all(
 ) -> None:
     """Waits until all of a burst was received, or nothing was for `QUIET_SECONDS`.
 
-    The quiet time counts from this call on, as frames may still be on their way however long ago the
-    last one was received.
+    The quiet time counts from this call on, as frames may still be on their way however long ago
+    the last one was received.
 
     Args:
         complete: Returns whether all was received.

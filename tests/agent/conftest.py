@@ -1,4 +1,4 @@
-"""Two kinds of playground: bare namespaces made by a test, and the loopback lab with its agents."""
+"""Two environments: bare namespaces that a test makes, and the loopback lab with its agents."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _run(*command: str) -> str:
 def _until(true: Callable[[], Any], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "what was waited for did not come"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.005)
 
 
@@ -64,7 +64,7 @@ class Host:
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        """The calling thread in this host."""
+        """Puts the calling thread into this host."""
         descriptor = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
         try:
             with namespaces.inside(descriptor):
@@ -73,7 +73,7 @@ class Host:
             os.close(descriptor)
 
     def inject(self, interface: str, *frames: bytes) -> None:
-        """Put finished frames on the wire."""
+        """Puts finished frames on the wire."""
         with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
             raw.bind((interface, 0))
             for frame in frames:
@@ -87,7 +87,7 @@ class Net:
         self._undo = undo
 
     def host(self) -> Host:
-        """A namespace without any address of its own making, removed when the test ends."""
+        """Makes a namespace that adds no addresses by itself; it is removed when the test ends."""
         host = Host(f"vxq-t{os.getpid()}-{next(_NUMBERS)}")
         _run("ip", "netns", "add", host.name)
         self._undo.callback(_run, "ip", "netns", "del", host.name)
@@ -97,7 +97,7 @@ class Net:
         return host
 
     def wire(self, *, offloads: bool = False, up: bool = True) -> tuple[Host, Host]:
-        """Two hosts and a veth between them, `w0` at both ends; without offloads, a true wire."""
+        """Makes two hosts and a veth, `w0` at both ends; without offloads it acts like a wire."""
         left, right = self.host(), self.host()
         self.cable(left, "w0", right, "w0")
         for host in (left, right):
@@ -124,7 +124,7 @@ def run() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
-    """Wait until a condition holds, or fail."""
+    """Waits until a condition holds, or fails."""
     return _until
 
 
@@ -136,14 +136,14 @@ def net() -> Iterator[Net]:
 
 @pytest.fixture
 def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of this test's own for the journals of agents in this process."""
+    """Gives the agents in this process a directory of their own for journals."""
     monkeypatch.setattr(journal, "DIRECTORY", tmp_path / "journals")
     return tmp_path / "journals"
 
 
 @pytest.fixture
 def local_agent(journals: Path) -> Iterator[Callable[..., Any]]:
-    """`agent(host)`: the agent's orders as functions, carried out in a host by this process."""
+    """`agent(host)` returns a function that carries out an order in a host, in this process."""
     import threading  # noqa: PLC0415
 
     with contextlib.ExitStack() as undo:
@@ -165,11 +165,11 @@ def local_agent(journals: Path) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[RunningLab]:
-    """The loopback lab; shared, for whoever uses it puts it back, which is what is tested."""
+    """The loopback lab. It is shared: the tests check that its users restore it."""
     topology = load(Path(__file__).parents[2] / "topologies" / "loopback.yaml")
     with loopback.start(topology) as running:
         for name in topology.hosts:
-            # A namespace that is gone may have had this one's number, and an agent killed in it.
+            # A former namespace with the same inode number may have left a journal.
             number = Path("/run/netns", running.record.namespace(name)).stat().st_ino
             for stale in journal.DIRECTORY.glob(f"{number}-*.journal"):
                 stale.unlink()
@@ -184,7 +184,7 @@ def ends(lab: RunningLab) -> Ends:
 
 @pytest.fixture
 def remote_agent(lab: RunningLab) -> Iterator[Callable[[str], AgentClient]]:
-    """`agent(name)`: an agent over SSH, ended when the test ends."""
+    """`agent(name)` starts an agent over SSH; it is ended when the test ends."""
     with contextlib.ExitStack() as undo:
 
         def begin(name: str) -> AgentClient:
@@ -203,7 +203,7 @@ def remote_agent(lab: RunningLab) -> Iterator[Callable[[str], AgentClient]]:
 
 @pytest.fixture(scope="session")
 def slay() -> Callable[[AgentClient], None]:
-    """Kill an agent with SIGKILL, and wait until it is gone."""
+    """Kills an agent with SIGKILL, and waits until it is gone."""
 
     def kill(agent: AgentClient) -> None:
         pid = agent.greeting.pid

@@ -17,7 +17,7 @@ _SETTLING_SECONDS = 5.0
 
 UNDOS: Mapping[str, Undo] = {
     "link": links.set_up,
-    "kept": link_snapshot.put_back,
+    "link-snapshot": link_snapshot.put_back,
     "vlan": vlan_device.remove,
     "mtu": mtu.put_back,
 }
@@ -53,7 +53,7 @@ class LinkOperations:
         """
         interface, journal = self._not_ours("its link is not taken down", "reset")
         numbers, there = link_snapshot.record(interface)
-        journal.about_to("kept", interface=interface, numbers=numbers, there=there)
+        journal.about_to("link-snapshot", interface=interface, numbers=numbers, there=there)
         journal.about_to("link", interface=interface, up=True)
         links.set_up(interface, False)
         links.set_up(interface, True)
@@ -72,7 +72,7 @@ class LinkOperations:
         interface, journal = self._not_ours("its MTU is not changed", "mtu")
         numbers, there = link_snapshot.record(interface)
         before = mtu.record(numbers)
-        journal.about_to("kept", interface=interface, numbers=numbers, there=there)
+        journal.about_to("link-snapshot", interface=interface, numbers=numbers, there=there)
         journal.about_to("mtu", interface=interface, before=before)
         mtu.change(interface, mtu.larger(interface), there)
         links.await_carrier(interface, context.stop.is_set)

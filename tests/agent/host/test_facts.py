@@ -1,4 +1,4 @@
-"""What hosts and their interfaces turn out to be, and what is counted on them."""
+"""Facts about hosts and their interfaces, and their counters."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_kernel_log_is_followed_from_now_on() -> None:
         kernel = os.open("/dev/kmsg", os.O_WRONLY)
     except OSError:
         pytest.skip("the kernel log may not be written")
-    # Unlimited to whoever opens it anew, and a line is one only with its end.
+    # A new descriptor is not rate limited, and a line ends with a line feed only.
     os.write(kernel, b"vxqual test: nothing to do with it\n")
     os.write(kernel, b"vxqual test: hw csum failure\n")
     os.close(kernel)

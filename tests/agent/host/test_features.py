@@ -1,4 +1,4 @@
-"""ethtool features, on the TAP of the lab: what is asked for, what comes of it, and back again."""
+"""ethtool features on the TAP of the lab: requested, in effect, and restored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNDERLAY = {"interface": "port0", "addresses": [], "allow_management": False}
 
 @pytest.fixture
 def ethtool(lab: Any, run: Any) -> Any:
-    """`ethtool()`: what `ethtool -k` says of alpha's NIC, word for word."""
+    """`ethtool()` returns the output of `ethtool -k` for alpha's NIC."""
     namespace = lab.record.namespace("alpha")
     return lambda: run("ip", "netns", "exec", namespace, "ethtool", "-k", "port0")
 
@@ -56,7 +56,7 @@ def test_what_is_read_is_what_ethtool_says(lab: Any, run: Any, ethtool: Any) -> 
         read = features.read("port0")
     said = lines(ethtool())
     assert len(read) > 40
-    # ethtool folds some names into older ones of its own; those it has as they are must agree.
+    # ethtool maps some names to older ones of its own; the others must agree.
     common = read.keys() & said.keys()
     assert set(OFFLOADS) <= common | {CSUM}
     for name in common:
@@ -86,7 +86,7 @@ def test_no_checksum_takes_segmentation_along(alpha: Any, ethtool: Any) -> None:
     assert not answer[CSUM]["active"]
     for name in (TSO, TSO6):  # net/core/dev.c, netdev_fix_features
         assert answer[name] == {"hw": True, "wanted": True, "active": False}
-    # They come back when they may, without having been asked for again.
+    # They come back with the checksum, without a new request.
     active = request(alpha, {CSUM: True})
     assert all(active[name] for name in OFFLOADS)
     request(alpha, {CSUM: False})
@@ -107,7 +107,7 @@ def test_what_cannot_be_switched_or_is_unknown_is_passed_over(alpha: Any, ethtoo
 
 @pytest.fixture
 def crooked(lab: Any, run: Any, ethtool: Any) -> Any:
-    """A NIC that its owner has set up in a way of their own, and not all "on"."""
+    """Sets up a NIC as its owner might have, with some features off."""
     settings = {"tx-tcp6-segmentation": "off", "rx-gro": "off", "tx-nocache-copy": "on"}
     command = ("ip", "netns", "exec", lab.record.namespace("alpha"), "ethtool", "-K", "port0")
     before = ethtool()

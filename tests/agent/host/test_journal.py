@@ -1,4 +1,4 @@
-"""The journal: what is written before an act undoes it, whoever comes to do so."""
+"""The journal: what is written before a change undoes it, in this agent or the next one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "4026531840-eth0"
 
 
 class Undone:
-    """Undos that remember what they undid, and fail where they are told to."""
+    """Undos that record what they undid, and fail for the numbers in `failing`."""
 
     def __init__(self, *failing: int) -> None:
         self.numbers: list[int] = []
@@ -53,7 +53,7 @@ def test_last_in_first_out_and_the_file_goes(journals: Path) -> None:
 
 
 def test_what_its_writer_has_undone_is_not_undone_again(journals: Path) -> None:
-    """Neither by the writer, nor by who comes after its death."""
+    """Neither by the writer, nor by the next agent after its death."""
     undone = Undone()
     for dies in (False, True):
         journal = Journal(KEY, undone.table)
@@ -193,7 +193,7 @@ def test_killed_between_writing_and_acting(journals: Path) -> None:
 
 
 def test_many_agents_come_and_go_on_one_host(journals: Path) -> None:
-    """Each leases a NIC of its own; the directory goes and comes under their feet."""
+    """Each leases a NIC of its own, while the directory is removed and made again."""
     failures: list[BaseException] = []
 
     def agent(number: int) -> None:
@@ -215,7 +215,7 @@ def test_many_agents_come_and_go_on_one_host(journals: Path) -> None:
 
 
 def test_many_agents_want_one_nic_and_one_at_a_time_has_it(journals: Path) -> None:
-    """A file that its last holder removes between another's open and lock is no lease."""
+    """A file that its last holder removes between another's open() and flock() is no lease."""
     holders, most, taken = [0], [0], [0]
     failures: list[BaseException] = []
 

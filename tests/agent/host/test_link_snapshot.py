@@ -1,4 +1,4 @@
-"""A link that is taken down and up, and the host that has all again that was there before."""
+"""A link that is set down and up, and the host, which has everything again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOREIGN = (
 
 
 def state(host: Any) -> list[list[str]]:
-    """All that a link can lose, in no order: what was lost and put back stands last."""
+    """Returns everything that a link can lose, sorted: what was restored comes last otherwise."""
     what = (
         ("-d", "link"),
         ("address",),
@@ -42,14 +42,14 @@ def state(host: Any) -> list[list[str]]:
         ("neighbour", "show", "nud", "permanent"),
     )
     found = [host.ip(*some) for some in what]
-    # One that was up has got a queue.
+    # A link that was up once has a queue.
     return [sorted(re.sub(r"qdisc no\w+ ", "", text).splitlines()) for text in found]
 
 
 def furnish(host: Any, until: Any) -> None:
     for command in FOREIGN:
         host.ip(*command)
-    # Stacked upon it, as a VLAN is.
+    # It is stacked on the link, as a VLAN is.
     host.ip("link", "add", "link", "w0", "name", "above", "type", "macvlan")
     host.ip("link", "set", "above", "up")
     host.ip("address", "add", "2001:db8:7::1/64", "dev", "above", "nodad")
@@ -80,7 +80,7 @@ def test_all_is_there_again(net: Any, local_agent: Any, until: Any, journals: Pa
 def test_a_link_without_an_address_of_its_own_gets_none(
     net: Any, local_agent: Any, until: Any
 ) -> None:
-    """Someone took the link-local address away; the kernel makes a new one with the link up."""
+    """The link-local address was removed by hand; the kernel adds a new one with the link up."""
     host, _ = net.wire()
     host.run("sysctl", "-qw", "net.ipv6.conf.w0.addr_gen_mode=0")
     host.ip("link", "set", "w0", "down")
@@ -97,7 +97,7 @@ def test_a_link_without_an_address_of_its_own_gets_none(
 def test_a_link_that_does_not_come_back(
     net: Any, local_agent: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is an error, and the host has all that was its own."""
+    """It is an error, and the host is restored as far as possible."""
     host, other = net.wire()
     furnish(host, until)
     before = state(host)
@@ -111,7 +111,7 @@ def test_a_link_that_does_not_come_back(
     other.ip("link", "set", "w0", "up")
     assert agent("bye") == [
         "link interface=w0 up=True",
-        "kept interface=w0",
+        "link-snapshot interface=w0",
         f"address interface=w0 address={SIX}",
     ]
     until(lambda: state(host) == before)
@@ -120,7 +120,7 @@ def test_a_link_that_does_not_come_back(
 def test_an_agent_that_dies_with_the_link_down(
     net: Any, local_agent: Any, until: Any, journals: Path
 ) -> None:
-    """The next one takes it up, and puts back what the first one had written down."""
+    """The next agent sets the link up, and restores what the first one has written down."""
     host, _ = net.wire()
     furnish(host, until)
     before = state(host)
@@ -128,19 +128,19 @@ def test_an_agent_that_dies_with_the_link_down(
         number = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
         dying = journal.Journal(f"{number}-w0", _UNDOS)
         numbers, there = link_snapshot.record("w0")
-        dying.about_to("kept", interface="w0", numbers=numbers, there=there)
+        dying.about_to("link-snapshot", interface="w0", numbers=numbers, there=there)
         dying.about_to("link", interface="w0", up=True)
         links.set_up("w0", False)
         os.close(dying._file)  # as death does
     assert state(host) != before
     agent = local_agent(host)
     answer = agent("prepare", interface="w0", addresses=[], allow_management=False)
-    assert answer["recovered"] == ["link interface=w0 up=True", "kept interface=w0"]
+    assert answer["recovered"] == ["link interface=w0 up=True", "link-snapshot interface=w0"]
     until(lambda: state(host) == before)
     assert agent("bye") == []
 
 
-def test_what_is_not_to_be_put_at_risk(
+def test_links_that_are_left_alone(
     net: Any, local_agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, _ = net.wire()

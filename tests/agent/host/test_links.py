@@ -1,4 +1,4 @@
-"""The underlay interface: what is found, refused, changed and put back."""
+"""The underlay interface: what is found, refused, changed and restored."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def look(agent: Any, interface: str = "w0", *addresses: str, allow: bool = False
 
 
 def state(host: Any) -> list[str]:
-    """Everything that an agent could have changed on a host."""
+    """Returns everything that an agent could have changed on a host."""
     return [
-        # A link that was never up says "noop" until it first is.
+        # A link has the qdisc "noop" until it is up for the first time.
         *(host.ip(*what).replace("qdisc noop ", "qdisc noqueue ") for what in _WHAT),
         host.run("ethtool", "-k", "w0"), host.run("cat", "/proc/net/udp", "/proc/net/udp6"),
     ]  # fmt: skip
@@ -45,7 +45,7 @@ def test_no_such_interface_says_which_there_are(net: Any, local_agent: Any) -> N
     assert "eth9" in refused.value.message
     assert refused.value.hint == "this host has: w0, x0, x1"
     assert refused.value.data == {"interfaces": ["w0", "x0", "x1"]}
-    # Nothing else is worth saying about an interface that is not there.
+    # There is nothing else to report about an interface that does not exist.
     assert look(local_agent(host), "eth9", FOUR) == ["no-such-interface"]
 
 
@@ -130,7 +130,7 @@ def test_another_host_answers_for_the_address(net: Any, local_agent: Any) -> Non
     assert state(host) == before
 
 
-def test_only_a_link_that_is_up_can_tell_who_has_an_address(net: Any, local_agent: Any) -> None:
+def test_only_a_link_that_is_up_shows_who_has_an_address(net: Any, local_agent: Any) -> None:
     host, other = net.wire(up=False)
     other.ip("address", "add", FOUR, "dev", "w0")
     other.ip("link", "set", "w0", "up")
@@ -183,7 +183,7 @@ def test_no_link(net: Any, local_agent: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert look(local_agent(host)) == ["no-link"]
 
 
-def test_preflight_tells_all_at_once_and_changes_nothing(
+def test_preflight_reports_all_at_once_and_changes_nothing(
     net: Any, local_agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, other = net.wire()
@@ -231,7 +231,7 @@ def test_the_interface_of_our_own_session(
 
 
 def test_a_session_over_a_port_beside_ours(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our NIC has a VLAN of its own, the session is on another."""
+    """The NIC has a VLAN of its own, and the session is on another NIC."""
     host, _ = net.wire()
     net.cable(host, "x0", net.host(), "x0")
     host.ip("link", "add", "link", "w0", "name", "v9", "type", "macvlan")
@@ -241,10 +241,10 @@ def test_a_session_over_a_port_beside_ours(net: Any, monkeypatch: pytest.MonkeyP
         assert links.carries_ssh("x0") == "192.0.2.1"
 
 
-def test_the_number_of_a_link_elsewhere_is_nobody_here(
+def test_the_index_of_a_link_elsewhere_means_nothing_here(
     net: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container's eth0 has its other end in the host, under a number that means another here."""
+    """The other end of a container's eth0 has an index that belongs to another interface here."""
     host, _ = net.wire()
     outside = net.host()
     number = host.ip("-o", "link", "show", "w0").split(":")[0]
@@ -285,7 +285,7 @@ def test_reach(net: Any, address: str) -> None:
     assert f"lladdr {other.mac('w0')} " in line
 
 
-def test_nobody_answers(net: Any) -> None:
+def test_no_host_answers(net: Any) -> None:
     host, _ = net.wire()
     asked = iter([False] * 20)
     with host.inside():
@@ -310,7 +310,7 @@ def test_a_neighbour_on_another_interface_does_not_count(net: Any) -> None:
 
 
 def test_a_socket_that_is_gone_leaves_no_notice(net: Any) -> None:
-    """What `reach` knocks with reaches nobody's port but discard's."""
+    """The datagram of `reach` goes to the discard port."""
     host, other = net.wire()
     host.ip("address", "add", FOUR, "dev", "w0")
     other.ip("address", "add", "198.18.0.2/24", "dev", "w0")

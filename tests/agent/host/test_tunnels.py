@@ -1,4 +1,4 @@
-"""The tunnel namespace: what goes over the wire, and that the host never notices."""
+"""The tunnel namespace: what is on the wire, and that the host has no trace of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def order(family: int, checksum: bool, vni: int = 77, end: int = 0) -> TunnelOrd
 
 @pytest.fixture
 def underlay(net: Any) -> Any:
-    """Two hosts with underlay addresses of both families."""
+    """Returns two hosts with underlay addresses of both families."""
     hosts = net.wire()
     for end, host in enumerate(hosts):
         host.ip("address", "add", f"{OUTER[4][end]}/24", "dev", "w0")
@@ -58,7 +58,7 @@ def underlay(net: Any) -> Any:
 
 @pytest.fixture
 def tunnels() -> Any:
-    """`tunnels(host, *orders)`: made in a host, and closed when the test ends."""
+    """`tunnels(host, *orders)` makes them in a host; they are closed when the test ends."""
     made: list[Tunnels] = []
 
     def make(host: Any, *orders: TunnelOrder) -> Tunnels:
@@ -118,7 +118,7 @@ def test_the_outer_checksum_on_the_wire(
 
 
 def test_variants_share_a_port(underlay: Any, tunnels: Any) -> None:
-    """Every outer variant at once, as a run has them; all of them talk."""
+    """Every outer variant at once, as in a run; all of them carry traffic."""
     left, right = underlay
     variants = [(4, True), (4, False), (6, True), (6, False)]
     sender = tunnels(left, *(order(*v, vni=70 + n) for n, v in enumerate(variants)))
@@ -158,7 +158,7 @@ def test_the_host_never_sees_the_device(underlay: Any, tunnels: Any, until: Any)
 
 
 def ports(host: Any) -> str:
-    """The local ends of a host's UDP sockets; those of kernel tunnels are among them."""
+    """Returns the local ends of a host's UDP sockets, those of kernel tunnels included."""
     found = host.run("cat", "/proc/net/udp", "/proc/net/udp6")
     return "\n".join(sorted(re.findall(r"^ *\d+: (\S+)", found, re.MULTILINE)))
 
@@ -184,7 +184,7 @@ def test_another_tunnel_has_the_vni(underlay: Any, tunnels: Any) -> None:
 
 
 def test_a_tunnel_of_the_hosts_own_goes_on(underlay: Any, tunnels: Any) -> None:
-    """Calico's device on the same port, with another VNI."""
+    """It is like Calico's: a device on the same port, with another VNI."""
     host, _ = underlay
     host.ip("link", "add", "theirs", "type", "vxlan", "id", "4096", "dstport", "4789")
     host.ip("link", "set", "theirs", "up")
@@ -195,7 +195,7 @@ def test_a_tunnel_of_the_hosts_own_goes_on(underlay: Any, tunnels: Any) -> None:
 
 
 def test_made_again_at_once(underlay: Any, tunnels: Any) -> None:
-    """A namespace dies slowly; an agent that follows another one closely must not mind."""
+    """A namespace is removed slowly; the next agent must succeed all the same."""
     host, _ = underlay
     for _ in range(5):
         tunnels(host, order(4, True), order(6, False, vni=78)).close()
@@ -226,7 +226,7 @@ def test_some_are_dropped_at_once_and_the_others_stay(underlay: Any, tunnels: An
 
 @pytest.fixture
 def hosts_state(lab: Any, run: Any, until: Any) -> Any:
-    """`hosts_state()`: everything about both hosts that a run could have changed."""
+    """`hosts_state()` returns everything about both hosts that a run could have changed."""
 
     def state() -> dict[str, str]:
         found = {"namespaces": " ".join(lab.record.namespaces())}
@@ -248,7 +248,7 @@ def hosts_state(lab: Any, run: Any, until: Any) -> Any:
         return found
 
     def settled() -> dict[str, str]:
-        """Once dead namespaces have gone, and the host's last word over multicast is said."""
+        """Returns the state once dead namespaces are gone and multicast reports are sent."""
         last = state()
 
         def same() -> bool:
@@ -264,7 +264,7 @@ def hosts_state(lab: Any, run: Any, until: Any) -> Any:
 
 
 def some(flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
-    """Both families, both protocols, cut and whole, in few."""
+    """Returns a few flows: both families, both protocols, with and without segmentation."""
     return flows[0], flows[5], flows[13], flows[23]
 
 

@@ -1,4 +1,4 @@
-"""What is done to a link, and a host that is as it was before."""
+"""Orders that change a link, and the host, which is as it was before."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_mtu_that_changes_and_everything_that_follows_it(
     assert not list(journals.glob("*"))
 
 
-def test_an_mtu_is_put_back_by_whoever_comes_next(net: Any, until: Any) -> None:
+def test_an_mtu_is_put_back_by_the_next_agent(net: Any, until: Any) -> None:
     host, _ = net.wire()
     furnish(host, until)
     before = everything(host)
@@ -63,7 +63,7 @@ def test_an_mtu_is_put_back_by_whoever_comes_next(net: Any, until: Any) -> None:
     assert everything(host) == before
 
 
-def test_a_route_that_would_be_cut_down_is_spared(net: Any, local_agent: Any) -> None:
+def test_a_route_whose_mtu_would_change_is_left_alone(net: Any, local_agent: Any) -> None:
     host, _ = net.wire()
     host.ip("address", "add", "2001:db8::9/64", "dev", "w0", "nodad")
     host.ip("route", "add", "2001:db8:a::/48", "via", "2001:db8::1", "dev", "w0", "mtu", "9000")
@@ -87,7 +87,7 @@ def test_a_nic_that_takes_no_larger_mtu(net: Any, local_agent: Any) -> None:
 
 @pytest.fixture(params=["as the kernel can", "without VLAN devices"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to tag, where the kernel has both."""
+    """Both implementations of tags, if the kernel has both."""
     if request.param != "as the kernel can":
         monkeypatch.setattr(vlan_device, "_KIND", "no such kind")
     return str(request.param)
@@ -99,7 +99,7 @@ def test_a_tagged_underlay_that_comes_and_goes(
 ) -> None:
     host, _ = net.wire()
     furnish(host, until)
-    if filters:  # of somebody else
+    if filters:  # of another user
         host.run("tc", "qdisc", "add", "dev", "w0", "clsact")
     before = everything(host)
     agent = local_agent(host)
@@ -116,16 +116,14 @@ def test_a_tagged_underlay_that_comes_and_goes(
     assert not list(journals.glob("*"))
 
 
-def test_a_tagged_underlay_is_taken_away_by_whoever_comes_next(
-    net: Any, until: Any, kernel: str
-) -> None:
+def test_a_tagged_underlay_is_removed_by_the_next_agent(net: Any, until: Any, kernel: str) -> None:
     host, _ = net.wire()
     furnish(host, until)
     before = everything(host)
     with host.inside():
         vlan_device.make("w0", ORDER)
         undo = {"addresses": list(ORDER.addresses), "neighbours": list(ORDER.neighbours)}
-        for _ in range(2):  # a second one finds nothing, and is content
+        for _ in range(2):  # the second finds nothing to undo, and succeeds
             _UNDOS["vlan"](interface="w0", name=ORDER.name, clsact=False, **undo)
     assert everything(host) == before
 

@@ -1,4 +1,4 @@
-"""The agent's side of the conversation, spoken to over pipes as sshd would."""
+"""The agent's side of the protocol, over pipes, as sshd runs it."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ serve(table, undo, stdin=stdin, stdout=stdout, silence=silence)
 
 
 def _pythons() -> list[str]:
-    """This Python, and the oldest that an agent may meet, where there is one."""
+    """Returns this Python, and the oldest that agents support, if there is one."""
     oldest = shutil.which("python3.9")
-    # pyenv has a shim of that name whether or not it leads anywhere.
+    # pyenv has a shim of that name, which may fail.
     if (
         oldest
         and not subprocess.run([oldest, "-c", ""], check=False, capture_output=True).returncode
@@ -121,7 +121,7 @@ class Agent:
         return self.read()
 
     def end(self) -> tuple[int, str]:
-        """Its status and what it wrote to stderr, once it has ended by itself."""
+        """Returns its status and what it wrote to stderr, once it has ended by itself."""
         assert self.process.stderr
         stderr = self.process.stderr.read().decode()
         return self.process.wait(10), stderr

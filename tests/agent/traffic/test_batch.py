@@ -1,4 +1,4 @@
-"""Batches of datagrams: the C implementation's are those of Python, and both hold them to the same."""
+"""Batches of datagrams: the native implementation and the Python reference do the same."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ sizes = st.lists(st.integers(16, SIZE), max_size=MOST)
 
 @pytest.fixture(scope="session")
 def sending() -> Callable[[int], tuple[SendBatch, SendBatch]]:
-    """`sending(seed)`: room to send from, Python's and the C implementation's."""
+    """`sending(seed)` returns a batch to send from of each implementation."""
     library = built(batches)
     return lambda seed: (SendBatch(seed), NativeSendBatch(library, seed, SIZE))
 
 
 @pytest.fixture
 def receiving(sending: object) -> tuple[ReceiveBatch, ReceiveBatch]:
-    """Room to receive the numbers from 0 to 999 into, Python's and the C implementation's."""
+    """Returns a batch for the numbers from 0 to 999 of each implementation."""
     library = built(batches)
     return ReceiveBatch(SEED, SIZE, 1000), NativeReceiveBatch(library, SEED, SIZE, 1000)
 
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two sockets joined, that keep datagrams apart."""
+    """Returns two connected sockets that preserve datagrams."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with one, other:
         for end in (one, other):

@@ -34,7 +34,7 @@ def never() -> bool:
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody has, of either protocol."""
+    """Returns a port that is free for both protocols."""
     while True:
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))
@@ -45,7 +45,7 @@ def port() -> int:
 
 @pytest.fixture
 def receiver(until: Any) -> Iterator[Callable[..., Callable[..., Delivered]]]:
-    """`end = receiver(order)`, and `end(received=n)` once so much has come (or all has)."""
+    """`end = receiver(order)`, then `end(received=n)` once so much, or all, was received."""
     receivers: list[Receiver] = []
 
     def begin(order: FlowOrder) -> Callable[..., Delivered]:
@@ -66,7 +66,7 @@ def receiver(until: Any) -> Iterator[Callable[..., Callable[..., Delivered]]]:
 
 @pytest.fixture
 def udp(port: int) -> Iterator[Callable[..., None]]:
-    """`udp(*datagrams)`: send them by hand to the test's port."""
+    """`udp(*datagrams)` sends them to the port of the test."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", port))
         yield lambda *datagrams: [sock.send(datagram) for datagram in datagrams]
@@ -95,7 +95,7 @@ def test_datagrams_are_of_every_small_size_and_spread_over_sockets(port: int) ->
     assert len({source for _, source in came}) == UDP.streams
 
 
-def test_segmented_datagrams_are_what_they_say(receiver: Any, port: int) -> None:
+def test_segmented_datagrams(receiver: Any, port: int) -> None:
     order = replace(UDP, port=port, segmented=True, frames=2000, payload=1000)
     end = receiver(order)
     sent = send(order, None, never)
@@ -128,9 +128,9 @@ def test_duplicates_and_corruption_are_counted(receiver: Any, udp: Any, port: in
     end = receiver(replace(UDP, port=port, frames=8))
     make = Datagrams(SEED).make
     udp(*(make(number, 100) for number in (0, 1, 2, 2, 2, 7, 0)))
-    spoilt = bytearray(make(3, 100))
-    spoilt[99] ^= 1
-    udp(bytes(spoilt), b"", make(4, 100)[:50], Datagrams(SEED + 1).make(5, 100), make(10**6, 100))
+    corrupt = bytearray(make(3, 100))
+    corrupt[99] ^= 1
+    udp(bytes(corrupt), b"", make(4, 100)[:50], Datagrams(SEED + 1).make(5, 100), make(10**6, 100))
     assert end(12) == Delivered(received=12, corrupt=5, duplicates=3, complete=False)
 
 
@@ -165,7 +165,7 @@ def test_a_pace_is_kept(receiver: Any, port: int) -> None:
     assert end().received == 2000
 
 
-def test_told_to_stop(port: int) -> None:
+def test_a_sender_stops_when_asked_to(port: int) -> None:
     stop = threading.Event()
     stop.set()
     sent = send(replace(UDP, port=port), None, stop.is_set)
@@ -174,7 +174,7 @@ def test_told_to_stop(port: int) -> None:
     assert (sent.written, sent.complete) == (0, False)
 
 
-def test_nobody_listens_and_udp_goes_on(port: int) -> None:
+def test_udp_goes_on_without_a_receiver(port: int) -> None:
     sent = send(replace(UDP, port=port, frames=500), None, never)
     assert (sent.written, sent.complete) == (500, True)
 
@@ -188,11 +188,11 @@ def test_streams(receiver: Any, port: int) -> None:
     delivered = end()
     assert (delivered.corrupt, delivered.complete) == (0, True)
     assert delivered.received == sent.written + order.streams * PREFACE.size
-    assert 1000 < sent.segment < 65536  # what the kernel cuts by, told by itself
+    assert 1000 < sent.segment < 65536  # the kernel's own segment size
 
 
 def test_the_receiver_reads_to_the_end_before_it_is_complete(receiver: Any, port: int) -> None:
-    """Once `complete` shows, nothing is on its way any more."""
+    """Once `complete` is true, nothing is on its way any more."""
     order = replace(TCP, port=port, frames=5000, streams=8)
     end = receiver(order)
     outcome: list[SendResult] = []
@@ -248,7 +248,7 @@ def test_a_stream_that_is_reset_was_not_read_to_its_end(receiver: Any, port: int
 
 
 def test_a_stream_is_cut_off_at_its_deadline(port: int) -> None:
-    """A receiver that reads nothing: the sender must come back, and leave nothing behind."""
+    """With a receiver that reads nothing, the sender must return and leave nothing behind."""
     order = replace(TCP, port=port, streams=2, frames=100_000, deadline=0.3)
     with socket.create_server(("127.0.0.1", port)) as server:
         sent = send(order, None, never)

@@ -36,7 +36,7 @@ def make_calls(order: CallsOrder, stop: Callable[[], bool] = never) -> Calls:
 
 @pytest.fixture
 def order() -> CallsOrder:
-    """With a port that nobody has."""
+    """Returns calls to a free port."""
     with socket.socket(socket.AF_INET6) as sock:
         sock.bind(("::", 0))
         return replace(ORDER, port=sock.getsockname()[1])
@@ -56,7 +56,7 @@ def server() -> Iterator[Callable[[CallsOrder], CallServer]]:
 
 @pytest.fixture
 def by_hand(order: CallsOrder) -> Iterator[Callable[[Callable[[bytes], bytes]], None]]:
-    """`by_hand(answer)`: a server of one connection that answers as a test wants it."""
+    """`by_hand(answer)` is a server of one connection that answers as the test says."""
     with socket.create_server(("127.0.0.1", order.port)) as listener:
         threads: list[threading.Thread] = []
 
@@ -120,7 +120,7 @@ def test_a_wrong_answer(
 
 
 def test_one_changed_byte_in_an_answer(order: CallsOrder, server: Any, until: Any) -> None:
-    """A relay changes the last byte of what the server says."""
+    """A relay changes the last byte of the server's answer."""
     one = replace(order, routes=FOUR, channels=1, calls=1, sizes=(100,))
     server(one)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -151,7 +151,7 @@ def test_a_changed_request_is_counted_and_its_connection_ended(
         client.settimeout(5)
         assert client.recv(1) == b""
     assert serving.finish() == Served(calls=0, corrupt=1)
-    # The same seen by a client whose seed is another.
+    # The same is seen by a client with another seed.
     serving = server(order)
     made = make_calls(replace(order, seed=1))
     assert {(c.broken, c.corrupt) for c in made.channels} == {(3, 0)}
@@ -180,7 +180,7 @@ def test_it_ends_when_it_is_over(order: CallsOrder, server: Any, why: str) -> No
 
 
 @pytest.mark.lab
-def test_segments_and_retransmissions_are_those_that_ss_tells(net: Any, until: Any) -> None:
+def test_segments_and_retransmissions_are_those_of_ss(net: Any, until: Any) -> None:
     left, right = net.wire()
     for host, address in ((left, "198.18.9.1/24"), (right, "198.18.9.2/24")):
         host.ip("addr", "add", address, "dev", "w0")
@@ -194,11 +194,11 @@ def test_segments_and_retransmissions_are_those_that_ss_tells(net: Any, until: A
         calls.read(connection, 10_000, time.monotonic() + 5)
         segments, again = calls.sent_segments(client)
         assert segments >= 7
-        right.ip("addr", "del", "198.18.9.2/24", "dev", "w0")  # nobody answers any more
+        right.ip("addr", "del", "198.18.9.2/24", "dev", "w0")  # from now on no host answers
         client.sendall(b"x")
         until(lambda: calls.sent_segments(client)[1] >= again + 2)
 
-        def told() -> tuple[int, int]:
+        def from_ss() -> tuple[int, int]:
             text = left.run("ss", "-tinH", "dport", "=", "61001")
             out, total = (
                 re.search(pattern, text)
@@ -207,5 +207,5 @@ def test_segments_and_retransmissions_are_those_that_ss_tells(net: Any, until: A
             assert out and total, text
             return int(out[1]), int(total[1])
 
-        # One may be sent between the two looks.
-        until(lambda: calls.sent_segments(client) == told())
+        # A segment may be sent between the two readings.
+        until(lambda: calls.sent_segments(client) == from_ss())

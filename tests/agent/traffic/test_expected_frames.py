@@ -1,7 +1,7 @@
-"""Frames held against those that were due, the same by the C implementation and in Python.
+"""Received frames compared with the expected ones, by the native implementation and in Python.
 
-A crafted packet set is made into frames by the soft NIC's own code, put into a tunnel built here, spoilt, and
-sent over a wire to two captures, one of each kind.
+The soft NIC's code makes the frames of a crafted packet set. The tests put them into a tunnel, make
+some of them wrong, and send them over a wire to two captures, one of each implementation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OUTER = {4: (b"\xc6\x12\0\1", b"\xc6\x12\0\2"), 6: (b"\xfd" * 16, b"\xfd" * 15 +
 
 @dataclass(frozen=True)
 class Kind:
-    """A crafted packet set as it is sent."""
+    """A crafted packet set and how it is sent."""
 
     packet_set: str
     protocol: Any
@@ -93,7 +93,7 @@ BY_NAME = {(k.packet_set, k.protocol, k.cut, k.family, k.tunnel): k for k in KIN
 
 @cache
 def frames_of(kind: Kind) -> tuple[tuple[bytes, ...], ...]:
-    """What an honest NIC makes of each crafted packet."""
+    """Returns the frames that a correct NIC makes of each crafted packet."""
     return tuple(
         tuple(bytes(frame) for frame in finish(parse(crafted.vnet() + crafted.frame, 10)))
         for crafted in packets_of(kind.order)
@@ -101,7 +101,7 @@ def frames_of(kind: Kind) -> tuple[tuple[bytes, ...], ...]:
 
 
 def right(frame: bytes) -> bytes:
-    """A frame with its checksums made anew, as far as it still has any."""
+    """Returns a frame with its checksums computed again, as far as it still has any."""
     layout = dissect(frame, ports=frozenset())
     if layout is None or layout.outer.trouble is not None:
         return frame
@@ -133,7 +133,7 @@ def tunnelled(
     last: int = 0,
     summed: bool = True,
 ) -> bytes:
-    """A frame in a VXLAN tunnel; its padding, if it has any, is inside as well."""
+    """Returns a frame in a VXLAN tunnel; its padding, if it has any, is inside as well."""
     source, destination = OUTER[family]
     data = words + (vni << 8 | last).to_bytes(4, "big") + inner
     udp = struct.pack("!HHHH", source_port, 4789, 8 + len(data), 0)
@@ -154,7 +154,7 @@ def tunnelled(
 
 
 def at_ip(frame: bytes, at: int, value: bytes) -> bytes:
-    """Something else in the IP header, and its checksum with it."""
+    """Returns a frame with another value in its IP header, and the right checksum for it."""
     layout = dissect(frame, ports=frozenset())
     assert layout
     start = layout.outer.start + at
@@ -174,7 +174,7 @@ def flipped(frame: bytes, at: int) -> bytes:
 
 
 INSIDE: dict[str, Callable[[bytes, Random], bytes]] = {
-    "as due": lambda frame, _: frame,
+    "as expected": lambda frame, _: frame,
     "one byte, sums right": lambda frame, r: right(flipped(frame, r.randrange(len(frame)))),
     "one byte": lambda frame, r: flipped(frame, r.randrange(14, len(frame))),
     "its last byte, sums right": lambda frame, _: right(flipped(frame, -1)),
@@ -189,7 +189,7 @@ INSIDE: dict[str, Callable[[bytes, Random], bytes]] = {
 }
 
 OUTSIDE: dict[str, Callable[[int], dict[str, Any]]] = {
-    "as due": lambda _: {},
+    "as expected": lambda _: {},
     "source port": lambda n: {"source_port": 50_000 + n},
     "TOS": lambda n: {"tos": n},
     "TTL": lambda n: {"ttl": n},
@@ -206,7 +206,7 @@ OUTSIDE: dict[str, Callable[[int], dict[str, Any]]] = {
 
 @pytest.fixture
 def wire(net: Any) -> Iterator[Callable[..., CaptureResult]]:
-    """`wire(kind, frames, **order)`: what both captures make of frames, which must be the same."""
+    """`wire(kind, frames, **order)` returns the result of both captures, which must be equal."""
     built(native_capture)
     left, host = net.wire()
     rings, raw = Rings(), RawSockets()
@@ -230,11 +230,13 @@ def wire(net: Any) -> Iterator[Callable[..., CaptureResult]]:
 
 
 def left_to_python(*_: object) -> None:
-    pytest.fail("the C implementation does not take a right frame")
+    pytest.fail("the native implementation does not accept a right frame")
 
 
 @pytest.mark.parametrize("outer", [4, 6])
-def test_every_volley_as_it_was_due(wire: Any, outer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_packet_set_as_expected(
+    wire: Any, outer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for kind in KINDS:
         frames = [frame for crafted in frames_of(kind) for frame in crafted]
         if kind.tunnel:
@@ -248,7 +250,7 @@ def test_every_volley_as_it_was_due(wire: Any, outer: int, monkeypatch: pytest.M
         assert wire(kind, frames * 2, keep=2).bad == len(frames), kind
 
 
-def test_any_frames_of_any_volley(wire: Any) -> None:
+def test_any_frames_of_any_packet_set(wire: Any) -> None:
     @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         kind=st.sampled_from(KINDS),
@@ -260,8 +262,8 @@ def test_any_frames_of_any_volley(wire: Any) -> None:
             st.tuples(
                 st.integers(0, 20),
                 st.integers(0, 63),
-                st.sampled_from(["as due"] * len(INSIDE) + list(INSIDE)),
-                st.sampled_from(["as due"] * len(OUTSIDE) + list(OUTSIDE)),
+                st.sampled_from(["as expected"] * len(INSIDE) + list(INSIDE)),
+                st.sampled_from(["as expected"] * len(OUTSIDE) + list(OUTSIDE)),
                 st.integers(0, 255),
                 st.integers(1, 2),
             ),
@@ -292,7 +294,7 @@ PLAIN = BY_NAME["lengths", "udp", False, 4, False]
 
 
 def swapped(one: bytes, other: bytes) -> tuple[bytes, bytes]:
-    """Two segments with each other's payload, and right sums."""
+    """Returns two segments with each other's payload, and right checksums."""
     at = 54 if one[23] == TCP else 62
     return right(one[:at] + other[at:]), right(other[:at] + one[at:])
 
@@ -319,7 +321,7 @@ OUTER_DIFFERS = "outer DSCP, DF, TTL or source port are not those of the other s
         (lambda frame: frame, {"last": 1}, "reserved bits are set"),
     ],
 )
-def test_the_second_frame_of_a_shot_is_wrong(
+def test_the_second_frame_of_a_crafted_packet_is_wrong(
     wire: Any,
     kind: Kind,
     family: int,
@@ -328,14 +330,14 @@ def test_the_second_frame_of_a_shot_is_wrong(
     said: str | None,
 ) -> None:
     first, second, third, *_rest = frames_of(kind)[-1]
-    spoilt = tunnelled(inside(second), family, **outside)
-    frames = [tunnelled(first, family), spoilt]
+    wrong = tunnelled(inside(second), family, **outside)
+    frames = [tunnelled(first, family), wrong]
     frames += [tunnelled(frame, family) for frame in (second, third)]
     seen = wire(kind, frames)
     if said is None:
         assert (seen.frames, seen.foreign) == (3, 1)
         return
-    # Where its own bytes are right, it is due all the same: the next one like it is the second.
+    # If its inner bytes are right, the frame is counted, and the next one like it came twice.
     twice = bool(outside)
     assert (seen.frames, seen.bad) == (4, 1 + twice)
     assert any(said in finding for finding in seen.samples[0].findings), seen.samples[0].findings
@@ -351,7 +353,7 @@ def test_two_segments_with_each_other_s_payload(wire: Any) -> None:
         both = swapped(pieces[3], pieces[5])
         frames = [*pieces[:3], both[0], pieces[4], both[1], *pieces[6:]]
         seen = wire(kind, [tunnelled(frame) for frame in frames])
-        # UDP segments are nothing but their payload: as they were due, in another order.
+        # UDP segments differ in their payload only: these are expected, in another order.
         assert seen.bad == (2 if kind is CUT else 0)
         assert seen.frames == len(pieces)
 
@@ -371,8 +373,8 @@ def test_ids_of_segments_that_may_be_fragmented_differ(wire: Any) -> None:
     assert wire(FIELDS, [tunnelled(at_ip(frame, 4, b"\x12\x34")) for frame in with_df]).bad == 0
 
 
-def test_what_python_has_taken_has_come_for_the_twin_too(wire: Any) -> None:
-    """One whose outer checksum is wrong, which is kept, and then the same ones in place."""
+def test_what_python_has_counted_is_counted_for_native_code_too(wire: Any) -> None:
+    """A frame with a wrong outer checksum, of which Python keeps a sample, and then all frames."""
     expected = [tunnelled(frame) for crafted in frames_of(CUT)[:20] for frame in crafted]
     broken = expected[0][:40] + b"\xba\xad" + expected[0][42:]
     seen = wire(CUT, [broken, *expected, *expected], keep=1)
@@ -381,12 +383,12 @@ def test_what_python_has_taken_has_come_for_the_twin_too(wire: Any) -> None:
     assert len(seen.samples) == 1
 
 
-def test_what_is_no_wire_s_is_not_held_against_anything(wire: Any) -> None:
+def test_frames_that_were_never_on_a_wire_are_not_compared(wire: Any) -> None:
     expected = [tunnelled(frame) for frame in frames_of(CUT)[-1]]
     assert wire(CUT, expected, mtu=900).unjudged == {"over-mtu": len(expected)}
 
 
-def test_plain_volleys(wire: Any) -> None:
+def test_plain_packet_sets(wire: Any) -> None:
     expected = [frame for crafted in frames_of(PLAIN) for frame in crafted]
     padded = [frame.ljust(60, b"\xa5") for frame in expected]  # as Ethernet does
     seen = wire(PLAIN, padded)
@@ -396,7 +398,7 @@ def test_plain_volleys(wire: Any) -> None:
     assert [sample.findings[0] for sample in seen.samples] == ["it came twice", NOT_EXPECTED]
 
 
-def test_a_frame_that_is_due_twice_may_come_twice() -> None:
+def test_a_frame_that_is_expected_twice_may_come_twice() -> None:
     make = Maker(Path(b"\2" * 6, b"\4" * 6, b"\1" * 4, b"\2" * 4, 9, 1500), UDP, bytes(100))
     crafted = make.crafted(bytes(2000), 1000)
     expected = ExpectedFrames([crafted], tunnel=False)
@@ -407,11 +409,11 @@ def test_a_frame_that_is_due_twice_may_come_twice() -> None:
     assert [expected.differs(frames[0], layout) for _ in range(3)] == [None, None, "it came twice"]
 
 
-# What the sender's kernel hands over
+# What the sender's kernel submits to the driver
 
 
 @pytest.mark.parametrize("offloads", [False, True])
-def test_both_count_the_same_of_what_is_handed_over(net: Any, offloads: bool) -> None:
+def test_both_count_the_same_of_what_is_submitted(net: Any, offloads: bool) -> None:
     built(native_capture)
     left, _right = net.wire(offloads=offloads)
     rings, raw = Rings(), RawSockets()

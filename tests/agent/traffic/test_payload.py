@@ -1,4 +1,4 @@
-"""Payloads that their number determines."""
+"""Payloads that follow from their number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = st.integers(HEADER.size, 9000)
 
 
 @given(SEEDS, SEQUENCES, SIZES)
-def test_a_datagram_tells_its_number(seed: int, sequence: int, size: int) -> None:
+def test_a_datagram_has_its_number(seed: int, sequence: int, size: int) -> None:
     made = Datagrams(seed).make(sequence, size)
     assert len(made) == size
     assert Datagrams(seed).sequence_of(made) == sequence
@@ -54,7 +54,7 @@ def test_any_other_length_is_noticed(
 def test_swapped_words_are_noticed(
     seed: int, sequence: int, size: int, data: st.DataObject
 ) -> None:
-    """The one thing that no Internet checksum sees."""
+    """The Internet checksum cannot detect this."""
     datagrams = Datagrams(seed)
     made = bytearray(datagrams.make(sequence, size))
     words = st.integers(0, size // 2 - 1)

@@ -1,4 +1,4 @@
-"""Crafted packet sets that are made once: to another port they are what would have been made for it."""
+"""Packet sets that are made once: after `retarget` they equal those made for the other port."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ each = pytest.mark.parametrize(
 
 
 def sums(order: CraftedOrder) -> list[bytes]:
-    """The L4 checksums that an honest NIC gives its frames."""
+    """Returns the L4 checksums of the frames that a correct NIC makes."""
     found = []
     for crafted in packets_of(order):
         for frame in finish(parse(crafted.vnet() + crafted.frame, 10)):
@@ -52,26 +52,26 @@ def sums(order: CraftedOrder) -> list[bytes]:
 
 
 @each
-def test_a_salvo_to_another_port_is_the_one_made_for_it(order: CraftedOrder) -> None:
+def test_a_set_for_another_port_equals_the_one_made_for_it(order: CraftedOrder) -> None:
     for port in PORTS:
-        outer_target = replace(order, port=port)
-        made = PreparedSet(packets_of(outer_target))
-        kept = prepared_set(outer_target)
-        assert [(bytes(b), f) for b, f in kept] == [(bytes(b), f) for b, f in made]
-        assert (kept.first_port, kept.sizes) == (made.first_port, made.sizes)
-        assert kept is prepared_set(replace(order, device="another"))
+        there = replace(order, port=port)
+        made = PreparedSet(packets_of(there))
+        cached = prepared_set(there)
+        assert [(bytes(b), f) for b, f in cached] == [(bytes(b), f) for b, f in made]
+        assert (cached.first_port, cached.sizes) == (made.first_port, made.sizes)
+        assert cached is prepared_set(replace(order, device="another"))
 
 
 @each
-def test_what_is_due_at_another_port_is_what_is_due_of_it(order: CraftedOrder) -> None:
+def test_frames_expected_at_another_port_equal_those_made_for_it(order: CraftedOrder) -> None:
     for port in PORTS:
-        outer_target = replace(order, port=port)
-        made = ExpectedFrames(packets_of(outer_target), tunnel=order.vni is not None)
-        kept = expected_frames(outer_target)
-        assert kept.frames == made.frames
-        assert kept.first_port == made.first_port
-        assert (kept.firsts, kept.starts) == (made.firsts, made.starts)
-        assert kept.fragmentable == made.fragmentable
+        there = replace(order, port=port)
+        made = ExpectedFrames(packets_of(there), tunnel=order.vni is not None)
+        cached = expected_frames(there)
+        assert cached.frames == made.frames
+        assert cached.first_port == made.first_port
+        assert (cached.firsts, cached.starts) == (made.firsts, made.starts)
+        assert cached.fragmentable == made.fragmentable
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_sums_are_the_same_at_every_port(order: CraftedOrder) -> None:
     assert others == [first] * len(others)
 
 
-def test_what_came_of_an_earlier_burst_has_not_come_of_the_next() -> None:
+def test_frames_of_an_earlier_burst_do_not_count_for_the_next() -> None:
     order = next(
         o for o in ORDERS if o.packet_set == "lengths" and o.vni is None and o.port == 20_000
     )
     for port in (20_000, 20_001, 20_000):
-        outer_target = replace(order, port=port)
-        expected = expected_frames(outer_target)
-        crafted = next(iter(packets_of(outer_target)))
+        there = replace(order, port=port)
+        expected = expected_frames(there)
+        crafted = next(iter(packets_of(there)))
         (frame,) = (bytes(f) for f in finish(parse(crafted.vnet() + crafted.frame, 10)))
         layout = dissect(frame, ports=frozenset())
         assert layout
@@ -97,10 +97,11 @@ def test_what_came_of_an_earlier_burst_has_not_come_of_the_next() -> None:
     assert expected_frames(replace(order, port=20_002)).differs(frame, layout) is not None
 
 
-def test_another_seed_or_path_is_another_volley() -> None:
+def test_another_seed_or_path_is_another_packet_set() -> None:
     order = ORDERS[0]
     for changed in (
-        {"seed": 6}, {"mtu": 1450}, {"ttl": 65}, {"source": "10.86.1.3"}, {"packet_set": "small-mss"},
+        {"seed": 6}, {"mtu": 1450}, {"ttl": 65}, {"source": "10.86.1.3"},
+        {"packet_set": "small-mss"},
     ):  # fmt: skip
         assert prepared_set(replace(order, **changed)) is not prepared_set(order)
     assert expected_frames(replace(order, vni=None)) is not expected_frames(order)
