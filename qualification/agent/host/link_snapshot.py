@@ -208,7 +208,7 @@ def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequenc
         now = {message.key: message for message in _on(ours)}
         missing = [message for key, message in wanted.items() if key not in now]
         for message in missing:
-            refused[message.key] = _give(message)
+            refused[message.key] = _add(message)
         surplus = [m for key, m in now.items() if key not in wanted and m.link_local]
         for message in surplus:
             list(talk(_DELADDR, REQUEST | ACK, message.data))
@@ -243,7 +243,7 @@ def settled(interface: str) -> Callable[[], bool]:
     )
 
 
-def _give(message: Message) -> str:
+def _add(message: Message) -> str:
     """Adds something again; returns why the kernel refused, or an empty string."""
     data = bytearray(message.data)
     if message.kind == _NEWROUTE:

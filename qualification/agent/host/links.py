@@ -131,7 +131,7 @@ def add_address(interface: str, address: str) -> None:
             ) from error
 
 
-def furnish(
+def configure_device(
     route: IPRoute,
     index: int,
     addresses: Sequence[str],

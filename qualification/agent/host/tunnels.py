@@ -136,7 +136,7 @@ class Tunnels:
                     hint="stop what uses it, or give the pair another port in the topology",
                 ) from error
             raise
-        links.furnish(route, index, order.addresses, order.neighbours, order.remote_mac)
+        links.configure_device(route, index, order.addresses, order.neighbours, order.remote_mac)
 
     def drop(self, names: Sequence[str]) -> None:
         """Deletes VXLAN devices by their names, all at once.

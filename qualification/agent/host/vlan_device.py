@@ -82,7 +82,7 @@ def make(interface: str, order: VlanOrder) -> str:
         index = links.index_of(where)
         route.link("set", index=index, state="up")
         ours, theirs = order.addresses, order.neighbours
-        links.furnish(route, index, ours, theirs, order.remote_mac, _IFA_F_NODAD)
+        links.configure_device(route, index, ours, theirs, order.remote_mac, _IFA_F_NODAD)
     return where
 
 

@@ -25,7 +25,7 @@ _LOOK_SECONDS = 1.25
 leaves it the rest to be answered."""
 
 
-class _Hopeless:
+class _NoProgress:
     """Tells when the streams send again as much as gets through, measured over `_LOOK_SECONDS`.
 
     Behind a NIC that corrupts every frame, or every one but single retransmissions, streams proceed
@@ -81,11 +81,11 @@ def send_streams(
     position = [-1] * order.streams  # -1: not connected yet
     open_streams = order.streams
     progress = time.monotonic()
-    hopeless = _Hopeless(streams)
+    no_progress = _NoProgress(streams)
     while (
         open_streams
         and not over()
-        and not hopeless()
+        and not no_progress()
         and time.monotonic() - progress < _STALL_SECONDS
     ):
         for key, events in selector.select(0.05):
