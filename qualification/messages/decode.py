@@ -5,16 +5,10 @@ function of them, and keeps it. It knows what the messages are made of: dataclas
 `list`, `dict` with keys of type `str`, `X | None`, `Literal`, `int`, `float`, `str`, `bool` and
 `Any`. No class refers to itself, so that the depth of a value is bounded by its class, and its size
 by the caller (`protocol.LINE_LIMIT`).
-
-Annotations are strings (PEP 563), and Python 3.9 cannot evaluate the "int | None" in them. They are
-therefore evaluated with names that refer to a `_Term`, which has the operator on every Python.
-`typing.Optional` in the messages would need no evaluator, but would spell one type in two ways
-within the package.
 """
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import math
 import sys
@@ -22,6 +16,8 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+from .annotations import type_of
 
 _T = TypeVar("_T")
 _Decoder = Callable[[Any], Any]
@@ -87,50 +83,6 @@ def decode_arguments(function: Callable[..., Any], values: Any, path: str = "") 
         return _arguments_of(getattr(function, "__func__", function))(values)
     except DecodeError as error:
         raise error.within(path) from None
-
-
-# Annotations to types
-
-
-class _Term:
-    """A type in an annotation that is evaluated. It has `|`, which Python 3.9's types have not."""
-
-    def __init__(self, what: Any) -> None:
-        self.what = what
-
-    def __or__(self, other: Any) -> _Term:
-        return _Term(Union[self.what, _plain(other)])  # noqa: UP007  (Python 3.9)
-
-    __ror__ = __or__
-
-    def __getitem__(self, of: Any) -> _Term:
-        inside = tuple(map(_plain, of)) if isinstance(of, tuple) else _plain(of)
-        return _Term(self.what[inside])
-
-
-def _plain(term: Any) -> Any:
-    return term.what if isinstance(term, _Term) else term
-
-
-class _Names:
-    """The names that annotations may use: those of their module, and the built-in ones."""
-
-    def __init__(self, names: Mapping[str, Any]) -> None:
-        self._names = names
-
-    def __getitem__(self, name: str) -> _Term:
-        return _Term(self._names[name] if name in self._names else getattr(builtins, name))
-
-
-def _type_of(annotation: Any, names: Mapping[str, Any]) -> Any:
-    if not isinstance(annotation, str):
-        return annotation
-    scope: Any = _Names(names)
-    # What is evaluated is the package's own source, as in typing.get_type_hints.
-    return _plain(eval(annotation, {"__builtins__": {}}, scope))  # noqa: S307
-
-
-# Types to decoders
 
 
 @lru_cache(None)
@@ -295,7 +247,7 @@ def _dataclass(cls: Any) -> _Decoder:
     fields = [field for field in dataclasses.fields(cls) if field.init]
     missing = dataclasses.MISSING
     shape = _Fields(
-        {field.name: _decoder_of(_type_of(field.type, names)) for field in fields},
+        {field.name: _decoder_of(type_of(field.type, names)) for field in fields},
         tuple(
             field.name
             for field in fields
@@ -312,6 +264,6 @@ def _arguments_of(function: Any) -> Callable[[Any], dict[str, Any]]:
     keywords = code.co_varnames[first : first + code.co_kwonlyargcount]
     optional = function.__kwdefaults__ or {}
     return _Fields(
-        {name: _decoder_of(_type_of(hints[name], function.__globals__)) for name in keywords},
+        {name: _decoder_of(type_of(hints[name], function.__globals__)) for name in keywords},
         tuple(name for name in keywords if name not in optional),
     ).decode
