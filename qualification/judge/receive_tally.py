@@ -11,7 +11,7 @@ from qualification.wire.crafted.receive_tests import REFERENCE
 
 from .statistics import binomial_tail
 
-_CHANCE = 1e-6
+_CHANCE = 1e-7
 """Probability of losing so many frames of one shape by chance, below which the shape is refused."""
 
 
