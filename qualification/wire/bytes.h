@@ -1,8 +1,9 @@
-/* What every C file here stands on: words, bytes in network order, one's complement sums.
+/* Common to all C files here: integer types, bytes in network order, one's complement sums.
  *
- * Freestanding: no header, no libc, no other symbol, so that one small shared object loads into
- * any Python on any Linux of its architecture. setup.py builds one of each C file for native.py.
- * The Python next to it is the reference: where the two differ, the C is wrong.
+ * The code is freestanding: it uses no system header, no libc and no external symbol, so that one
+ * small shared object loads into any Python on any Linux of its architecture. setup.py builds one
+ * shared object from each C file, and native.py loads it. The Python module next to a C file is the
+ * reference: where the two differ, the C is wrong.
  */
 
 #ifndef VX_BYTES_H
@@ -20,10 +21,12 @@ typedef __SIZE_TYPE__ size;
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
-/* CRC-32 of a C file and what it includes, by setup.py: a native of another source is none. */
+/* CRC-32 of the C file and of what it includes. setup.py sets it, and native.py refuses a shared
+ * object that was built from other source. */
 EXPORT const u32 vx_source = VX_SOURCE;
 
-/* Loads are memcpy, which knows neither alignment nor types, and compiles to one instruction. */
+/* A load is a memcpy, which is free of alignment and aliasing rules and compiles to one
+ * instruction. */
 #define LOAD(type, from) \
     ({ type loaded; __builtin_memcpy(&loaded, (from), sizeof loaded); loaded; })
 
@@ -59,18 +62,18 @@ static inline int equal(const u8 *one, const u8 *other, size length)
 
 /* ---- one's complement sums (RFC 1071) -------------------------------------------------------- */
 
-/* A sum is a number modulo 2**64 - 1, as words of this machine's order, with the carry added back;
- * modulo 65535 it is the one that is asked for, for 2**16 is 1 there, and so is 2**64. Swapping the
- * bytes of the end result does for swapping each word (section 2 B), and is no matter where the
- * question is whether it is zero. */
+/* A sum is a number modulo 2**64 - 1 over words in this machine's byte order, with the carry added
+ * back. Reduced modulo 65535 it is the Internet checksum's sum, because 2**16 and 2**64 are both 1
+ * modulo 65535. Swapping the bytes of the final sum replaces swapping each word (section 2 B), and
+ * is not needed where only zero or non-zero matters. */
 INLINE u64 plus(u64 sum, u64 more)
 {
     sum += more;
     return sum + (sum < more);
 }
 
-/* The same number with the bytes of its words swapped: once for a range that starts at an odd
- * offset, and on little-endian machines once for a number that is to join such a sum. */
+/* Returns the number with the bytes of its 16-bit words swapped. A sum needs it if its range starts
+ * at an odd offset; a plain number needs it on little-endian machines before it joins a sum. */
 INLINE u64 swapped(u64 sum)
 {
     return sum << 8 | sum >> 56;
@@ -81,27 +84,28 @@ INLINE u64 in_order(u64 number)
     return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? swapped(number) : number;
 }
 
-/* Two lanes of 64 bits: SSE2 on x86_64, NEON on aarch64, and plain code elsewhere. They have no
- * carry, so that halves of 32 bits are added there. */
+/* Two lanes of 64 bits: SSE2 on x86_64, NEON on aarch64, scalar code elsewhere. Vector additions
+ * have no carry, so the sum below adds 32-bit halves. */
 typedef u64 lanes __attribute__((vector_size(16)));
 
-/* Memory is slow to begin, and begins anew with each page: who goes through it asks so far ahead.
- * Beyond its end that does nothing. */
+/* The hardware prefetcher needs time to start, and starts again at each page. Code that reads
+ * through memory therefore prefetches this many bytes ahead. A prefetch beyond the end of the
+ * memory has no effect. */
 enum { AHEAD = 2048, LINE = 64 };
 
-INLINE void ask_for(const u8 *at, u64 ahead)
+INLINE void prefetch(const u8 *at, u64 ahead)
 {
     __builtin_prefetch((const void *)((u64)at + ahead));
 }
 
-/* The sum of many bytes, a multiple of 64. */
+/* Returns the sum of `length` bytes, a multiple of 64. */
 static inline u64 sum_of_many(const u8 *at, i64 length)
 {
     lanes all = {0, 0}, high = {0, 0};
     for (; length; at += 64, length -= 64) {
         lanes one = LOAD(lanes, at), two = LOAD(lanes, at + 16);
         lanes three = LOAD(lanes, at + 32), four = LOAD(lanes, at + 48);
-        ask_for(at, AHEAD);
+        prefetch(at, AHEAD);
         all += (one + two) + (three + four);
         high += ((one >> 32) + (two >> 32)) + ((three >> 32) + (four >> 32));
     }
@@ -109,7 +113,7 @@ static inline u64 sum_of_many(const u8 *at, i64 length)
     return plus(high[0], high[1]);
 }
 
-/* The sum of bytes, an odd last byte padded with zero. */
+/* Returns the sum of `length` bytes; an odd last byte is padded with zero. */
 INLINE u64 sum_of(const u8 *at, i64 length)
 {
     u64 sum = 0;
@@ -140,13 +144,14 @@ INLINE u64 sum_of(const u8 *at, i64 length)
     return sum;
 }
 
-/* checksum.ones_sum: 0 to 65534. */
+/* Implements checksum.ones_sum: 0 to 65534. */
 static inline u32 ones_sum(const u8 *data, size length)
 {
     return (u32)(in_order(sum_of(data, (i64)length)) % 65535);
 }
 
-/* There is no memcpy here; without the barrier a compiler knows the loops for one, and calls it. */
+/* There is no libc memcpy to call. Without the barriers the compiler recognises the loops as memcpy
+ * and emits a call to it. */
 static inline void copy(u8 *to, const u8 *from, size length)
 {
     for (; length >= sizeof(lanes); to += sizeof(lanes), from += sizeof(lanes), length -= sizeof(lanes)) {

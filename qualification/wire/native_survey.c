@@ -1,7 +1,7 @@
-/* Whole captures as survey.py and capture_file.py have them, for native_survey.py. */
+/* Judges and counts the frames of capture files as survey.py does, for native_survey.py. */
 
 #define KEY_WORDS 6
-#include "wire/tally.h"
+#include "wire/key_counter.h"
 #include "wire/verify.h"
 
 EXPORT u32 vx_ones_sum(const u8 *data, size length)
@@ -9,7 +9,7 @@ EXPORT u32 vx_ones_sum(const u8 *data, size length)
     return ones_sum(data, length);
 }
 
-/* One frame, for tests and for those who have but one. */
+/* Judges a single frame; used by tests. */
 EXPORT int vx_check(const u8 *bytes, i64 captured, i64 wire_length, const u16 *ports,
                     u32 port_count, struct judged *found)
 {
@@ -24,16 +24,16 @@ struct wrong_frame {
 };
 
 struct survey {
-    const u8 *data; /* a part of a file, from the start of a record or block on */
-    i64 at, size;   /* read up to there, of so many bytes */
-    i64 number;     /* frames up to there */
-    const i16 *skips; /* per interface: bytes before the Ethernet header, -1 if not to be had */
+    const u8 *data; /* a part of the file that begins with a record or block */
+    i64 at, size;   /* bytes read so far, and bytes in `data` */
+    i64 number;     /* frames read so far */
+    const i16 *skips; /* per interface: bytes before the Ethernet header; -1: left to Python */
     u32 interfaces;
-    u32 blocks;     /* pcapng's blocks, or else pcap's records */
-    u32 swapped;    /* the file's byte order is not ours */
+    u32 blocks;     /* 1: pcapng blocks, 0: pcap records */
+    u32 swapped;    /* 1: the file's byte order is not this machine's */
     u32 port_count;
     const u16 *ports;
-    struct tally *tally;
+    struct key_counter *outcomes;
     struct wrong_frame *wrong;
     u32 wrong_capacity, wrong_used;
 };
@@ -48,7 +48,8 @@ struct record {
     i64 start, captured, wire_length, next, skip;
 };
 
-/* The record or packet block at `at`; 0 unless it is whole, sane, and one that we can judge. */
+/* Reads the record or packet block at `at`. Returns 0 unless it is complete, consistent and of a
+ * kind that is handled here. */
 static int next_record(const struct survey *survey, struct record *record)
 {
     i64 at = survey->at, room = survey->size - at;
@@ -79,9 +80,10 @@ static int next_record(const struct survey *survey, struct record *record)
     return 1;
 }
 
-/* What the frames of one flow and outcome have in common, as native_survey._count takes it apart:
- * four words of addresses, one for the rest of survey.Flow, one for the masks and the reason. */
-static void outcome(u64 *key, struct frame frame, int is_ip, const struct judged *found)
+/* Makes the key that frames of one flow and outcome share; native_survey._collect decodes it. It
+ * has four words of addresses, one for the rest of survey.FlowKey, one for the masks and the
+ * reason. */
+static void outcome_key(u64 *key, struct frame frame, int is_ip, const struct judged *found)
 {
     const struct packet *outer = &found->outer, *inner = &found->inner;
     u64 address_bytes = 0;
@@ -99,8 +101,8 @@ static void outcome(u64 *key, struct frame frame, int is_ip, const struct judged
              address_bytes << 48 | (u64)inner->family << 56;
 }
 
-/* Judges and counts record after record. Ends at the first that is not whole, odd in any way, or
- * has no room in the tally: what becomes of that one is for Python to say. */
+/* Judges and counts record after record. Stops at the first one that is incomplete or unusual, or
+ * whose outcome has no room in the counter: that record is left to Python. */
 EXPORT void vx_survey(struct survey *survey)
 {
     struct record record;
@@ -113,8 +115,8 @@ EXPORT void vx_survey(struct survey *survey)
         u64 key[KEY_WORDS];
         int is_ip = check(frame, record.wire_length - record.skip, survey->ports,
                           survey->port_count, &found);
-        outcome(key, frame, is_ip, &found);
-        if (!count(survey->tally, key))
+        outcome_key(key, frame, is_ip, &found);
+        if (!count_key(survey->outcomes, key))
             return;
         survey->number++;
         if (found.masks / BAD % 256 && survey->wrong_used < survey->wrong_capacity)

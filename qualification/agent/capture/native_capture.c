@@ -1,123 +1,13 @@
-/* Frames of a ring, judged or counted where they are: what capture.py, submitted.py and shapes.py do
- * to what ring.py reads, for native_capture.py. */
+/* Judges or counts the frames of a ring in place, as peer.py, tx_tap.py, crafted.py and
+ * dimensions.py do with the frames that ring.py reads, for native_capture.py. */
 
 #define KEY_WORDS 2
-#include "agent/traffic/expected_frames.h"
-#include "wire/tally.h"
+#include "agent/capture/watch.h"
 #include "wire/verify.h"
 
-enum { STATUS_USER = 1 << 0, STATUS_UNFINISHED = 1 << 3 }; /* TP_STATUS_USER, _CSUMNOTREADY */
-enum { STATUS_TAGGED = 1 << 4, STATUS_TPID = 1 << 6, VLAN_TPID = 0x8100 }; /* _VLAN_(TPID_)VALID */
-enum { PSH_FLAG = 0x08, NO_PORT = 65536, LAYER_COUNT = 5 };
-enum { PARITY = 0, SIZE = 2, PUSHED = 6, PREVIOUS = 8 }; /* shapes._VALUES */
+enum { PSH_FLAG = 0x08, NO_PORT = 65536 };
+enum { PARITY = 0, SIZE = 2, PUSHED = 6, PREVIOUS = 8 }; /* dimensions._VALUES */
 enum whose { FOREIGN, LATE, OURS };
-
-struct tpacket_block_desc { /* include/uapi/linux/if_packet.h, with its hdr_v1 */
-    u32 version, offset_to_priv, block_status, num_pkts, offset_to_first_pkt;
-};
-
-struct tpacket3_hdr { /* include/uapi/linux/if_packet.h */
-    u32 next_offset, sec, nsec, snaplen, len, status;
-    u16 mac, net;
-    u32 rxhash, vlan_tci;
-    u16 vlan_tpid, padding;
-};
-
-struct pollfd { /* poll(2) */
-    i32 fd;
-    i16 events, revents;
-};
-
-/* CraftedTxTap's: what is counted of crafted_packets, which are told by their source ports. */
-struct submitted {
-    const u16 *sizes; /* payload bytes of each segment; 0: not to be cut */
-    u32 first_port, crafted_packets;
-    u64 packets, frames, csum_partial, super_packets, segments;
-};
-
-struct watch {
-    u8 *ring;
-    u32 block_size, block_count, next; /* the block that is or will be ours */
-    const u8 *at;        /* the header of the next frame in it */
-    u32 left;            /* frames from there on in it; 0: it is not ours yet */
-    u32 stop_at_wrong;   /* leave wrong frames to Python, which keeps some as evidence */
-    int (*poll)(struct pollfd *, unsigned long, int); /* of the libc of this process */
-    i32 end;             /* closed at its other end when the capture is to end */
-    u32 pause;           /* milliseconds until it looks again, when it has caught up */
-    const i32 *our_vnis; /* from here on as in CaptureOrder; -1 for None */
-    u32 our_vni_count;
-    i32 vni, flow_port, ttl, vlan, first_late, end_late, first_mark, end_mark;
-    u32 longest;
-    u16 vxlan_port;
-    u8 must_have, must_not_have;
-    struct tally *tally; /* of vx_count_ring */
-    u8 *last;            /* from here on as in ShapeCounter */
-    u32 (*by_port)[2];
-    u64 (*by_value)[2];
-    u64 arrived, frames, bad, unasked, late, foreign, csum_partial, over_mtu;
-    const struct expected *expected; /* null where none is known */
-    u64 unexpected;
-    struct submitted *submitted; /* null where it is no crafted packet set */
-    u64 bad_layers[LAYER_COUNT], unjudged[NOT_IP + 1];
-};
-
-/* The kernel's again: whatever we have read of it we have read before. */
-static void give_back(struct watch *watch)
-{
-    u8 *start = watch->ring + (u64)watch->next * watch->block_size;
-    struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
-    __atomic_store_n(&block->block_status, 0, __ATOMIC_RELEASE);
-    watch->next = watch->next + 1 == watch->block_count ? 0 : watch->next + 1;
-}
-
-/* Finds the next block with frames in it; 0 if that is not ready. */
-static int next_block(struct watch *watch)
-{
-    while (!watch->left) {
-        u8 *start = watch->ring + (u64)watch->next * watch->block_size;
-        struct tpacket_block_desc *block = (struct tpacket_block_desc *)start;
-        if (!(__atomic_load_n(&block->block_status, __ATOMIC_ACQUIRE) & STATUS_USER))
-            return 0;
-        watch->at = start + block->offset_to_first_pkt;
-        watch->left = block->num_pkts;
-        if (!watch->left)
-            give_back(watch);
-    }
-    return 1;
-}
-
-/* Takes frame after frame of the blocks that are ready; 0 before one that `take` gives 0 for, which
- * is left to Python. */
-INLINE int each_frame(struct watch *watch,
-                      int (*take)(struct watch *, struct frame, const struct tpacket3_hdr *))
-{
-    while (next_block(watch)) {
-        const u8 *at = watch->at;
-        u32 left = watch->left;
-        do {
-            const struct tpacket3_hdr *header = (const struct tpacket3_hdr *)at;
-            for (u64 line = 0; line < 4 * LINE; line += LINE)
-                ask_for(at, AHEAD + line);
-            if (!take(watch, (struct frame){at + header->mac, header->snaplen}, header)) {
-                watch->at = at;
-                watch->left = left;
-                return 0;
-            }
-            at += header->next_offset;
-        } while (--left);
-        watch->left = 0;
-        give_back(watch);
-    }
-    return 1;
-}
-
-/* Lets some time go by, unless the capture is to end. To wake up for each block as it gets full
- * costs more than to judge what is in it. */
-static int go_on(struct watch *watch)
-{
-    struct pollfd end = {watch->end, 0, 0};
-    return !watch->poll(&end, 1, (int)watch->pause);
-}
 
 INLINE i32 ttl_of(struct frame frame, const struct packet *packet)
 {
@@ -126,7 +16,7 @@ INLINE i32 ttl_of(struct frame frame, const struct packet *packet)
     return frame.bytes[packet->start + (packet->family == 4 ? 8 : 7)];
 }
 
-/* capture.whose_is */
+/* Implements flow_frames.whose_is. */
 INLINE enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
 {
     const struct packet *outer = &found->outer;
@@ -135,18 +25,18 @@ INLINE enum whose whose(const struct watch *watch, struct frame frame, const str
     if (found->vni == watch->vni && port == watch->flow_port)
         return watch->ttl >= 0 && ttl != watch->ttl ? LATE : OURS;
     int broken = found->vxlan >= 0 && found->vni < 0;
-    if (broken && ttl >= watch->first_mark && ttl < watch->end_mark)
+    if (broken && ttl >= watch->first_late_ttl && ttl < watch->end_late_ttl)
         return LATE;
     if (watch->vni >= 0 && found->vxlan < 0 && outer->trouble == FRAGMENT)
         return OURS;
-    if (port >= watch->first_late && port < watch->end_late && port >= 0)
+    if (port >= watch->first_late_port && port < watch->end_late_port && port >= 0)
         for (u32 i = 0; i < watch->our_vni_count; i++)
             if (watch->our_vnis[i] == found->vni)
                 return LATE;
     return FOREIGN;
 }
 
-/* capture._mistagged */
+/* Implements flow_frames.mistagged. */
 INLINE int mistagged(const struct watch *watch, const struct tpacket3_hdr *header)
 {
     if (watch->vlan < 0)
@@ -163,7 +53,7 @@ INLINE void add(u64 *both, int wrong)
         both[1]++;
 }
 
-/* ShapeCounter.add, to the same memory. */
+/* Implements ShapeCounter.add, on the same memory. */
 INLINE void count_shape(struct watch *watch, struct frame frame, u32 wire_length,
                         const struct judged *found, int wrong)
 {
@@ -186,32 +76,24 @@ INLINE void count_shape(struct watch *watch, struct frame frame, u32 wire_length
     add(watch->by_value[SIZE + size], wrong);
 }
 
-/* Asks for the counts that the next frame will add to, which are anywhere in half a megabyte. Where
- * its source port is, is a guess: Ethernet, and IP without options. */
-INLINE void foresee(const struct watch *watch, const struct tpacket3_hdr *header)
+/* Prefetches the counts that the next frame will change, which lie anywhere in half a megabyte. The
+ * place of its source port is a guess: Ethernet, and IP without options. */
+INLINE void prefetch_counts(const struct watch *watch, const struct tpacket3_hdr *header)
 {
-    const u8 *next = (const u8 *)header + header->next_offset; /* itself, if it is a block's last */
+    const u8 *next = (const u8 *)header + header->next_offset; /* the last frame of a block: itself */
     if (((const struct tpacket3_hdr *)next)->snaplen < 56)
         return;
     next += ((const struct tpacket3_hdr *)next)->mac;
     u32 port = u16_at(next + (next[12] == 0x86 ? 54 : 34));
-    ask_for((const u8 *)watch->by_port[port], 0);
-    ask_for(watch->last + port, 0);
+    prefetch((const u8 *)watch->by_port[port], 0);
+    prefetch(watch->last + port, 0);
 }
 
-/* Goes on behind the frame that was left to Python, which has taken it. */
-EXPORT void vx_step(struct watch *watch)
-{
-    watch->at += ((const struct tpacket3_hdr *)watch->at)->next_offset;
-    if (!--watch->left)
-        give_back(watch);
-}
-
-/* PeerCapture._take. Python's to take is a wrong frame that may be kept. */
+/* Implements PeerCapture._take. Leaves to Python a wrong frame that may be kept as evidence. */
 INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_hdr *header)
 {
     struct judged found;
-    foresee(watch, header);
+    prefetch_counts(watch, header);
     int is_ip = check(frame, header->len, &watch->vxlan_port, 1, &found);
     enum whose theirs = is_ip ? whose(watch, frame, &found) : FOREIGN;
     u32 good = found.masks / GOOD % 256, bad = found.masks / BAD % 256;
@@ -226,9 +108,9 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         watch->foreign++;
         return 1;
     }
-    if (header->status & STATUS_UNFINISHED) {
+    if (header->status & STATUS_CSUM_NOT_READY) {
         watch->arrived++;
-        watch->csum_partial++;
+        watch->csum_not_ready++;
         return 1;
     }
     if (header->len > watch->longest) {
@@ -236,24 +118,24 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         watch->over_mtu++;
         return 1;
     }
-    struct held held = NOT_HELD;
-    int differs = theirs == OURS && mistagged(watch, header);
-    if (watch->expected && theirs == OURS && !differs) {
-        held = hold(watch->expected, frame, &found);
-        differs = held.wrong;
+    struct match match = NO_MATCH;
+    int unexpected = theirs == OURS && mistagged(watch, header);
+    if (watch->expected && theirs == OURS && !unexpected) {
+        match = match_frame(watch->expected, frame, &found);
+        unexpected = match.wrong;
     }
-    int bad_frame = wrong || differs, judged = bad_frame || found.masks < UNJUDGED;
+    int bad_frame = wrong || unexpected, judged = bad_frame || found.masks < UNJUDGED;
     if (bad_frame && watch->stop_at_wrong)
         return 0;
     if (judged && is_ip)
         count_shape(watch, frame, header->len, &found, bad_frame);
-    come(watch->expected, &held);
+    record_match(watch->expected, &match);
     watch->arrived++;
     if (watch->must_not_have && watch->must_not_have & ~absent & (good | bad))
         watch->unasked++;
     if (bad_frame) {
         watch->bad++;
-        watch->unexpected += (u64)differs;
+        watch->unexpected += (u64)unexpected;
         for (int layer = 0; layer < LAYER_COUNT; layer++)
             watch->bad_layers[layer] += wrong >> layer & 1;
     }
@@ -270,21 +152,41 @@ EXPORT void vx_judge_ring(struct watch *watch)
         ;
 }
 
-/* CraftedTxTap._count */
-static void count_crafted(struct submitted *submitted, i32 source_port, i64 payload, int csum_partial)
+/* Implements tx_tap.segment_count: into how many frames the NIC segments a buffer. */
+INLINE u64 segment_count(i64 payload, i64 segment)
 {
-    u32 crafted = (u32)source_port - submitted->first_port; /* below it wraps around */
-    i64 segment = crafted < submitted->crafted_packets ? submitted->sizes[crafted] : 0;
-    u64 pieces = segment && payload > segment ? (u64)((payload + segment - 1) / segment) : 1;
-
-    submitted->packets++;
-    submitted->frames += pieces;
-    submitted->csum_partial += csum_partial ? pieces : 0;
-    submitted->super_packets += pieces > 1;
-    submitted->segments += pieces > 1 ? pieces : 0;
+    return segment && payload > segment ? (u64)((payload + segment - 1) / segment) : 1;
 }
 
-/* BulkTxTap._take. Python's to take is one whose TCP header was not captured. */
+/* Implements tx_tap.payload_length: the payload that a buffer holds, by its headers. Returns 0 if
+ * the TCP header was not captured. */
+INLINE int payload_length(struct frame frame, const struct packet *packet, i64 *payload)
+{
+    i64 header = 8;
+    if (packet->protocol == TCP) {
+        if (frame.captured <= packet->l4 + 12)
+            return 0;
+        header = (frame.bytes[packet->l4 + 12] >> 4) * 4;
+    }
+    *payload = packet->end - packet->l4 - header;
+    return 1;
+}
+
+/* Implements CraftedTxTap._count. */
+static void count_crafted(struct submitted *submitted, i32 source_port, i64 payload, int csum_partial)
+{
+    u32 crafted = (u32)source_port - submitted->first_port; /* wraps around below it */
+    i64 segment = crafted < submitted->crafted_packets ? submitted->sizes[crafted] : 0;
+    u64 segments = segment_count(payload, segment);
+
+    submitted->packets++;
+    submitted->frames += segments;
+    submitted->csum_partial += csum_partial ? segments : 0;
+    submitted->super_packets += segments > 1;
+    submitted->segments += segments > 1 ? segments : 0;
+}
+
+/* Implements TxTap._take. Leaves to Python a frame whose TCP header was not captured. */
 INLINE int count_submitted(struct watch *watch, struct frame frame, const struct tpacket3_hdr *header)
 {
     struct judged found;
@@ -294,19 +196,16 @@ INLINE int count_submitted(struct watch *watch, struct frame frame, const struct
     const struct packet *packet = watch->vni < 0 ? &found.outer : &found.inner;
     if (!packet->family)
         return 1;
-    i64 payload = packet->end - packet->l4 - 8;
-    if (packet->protocol == TCP) {
-        if (frame.captured <= packet->l4 + 12)
-            return 0;
-        payload += 8 - (frame.bytes[packet->l4 + 12] >> 4) * 4;
-    }
-    int csum_partial = (header->status & STATUS_UNFINISHED) != 0;
+    i64 payload;
+    if (!payload_length(frame, packet, &payload))
+        return 0;
+    int csum_partial = (header->status & STATUS_CSUM_NOT_READY) != 0;
     if (watch->submitted) {
         count_crafted(watch->submitted, packet->source_port, payload, csum_partial);
         return 1;
     }
     const u64 key[KEY_WORDS] = {(u64)payload, (u64)csum_partial};
-    return count(watch->tally, key);
+    return count_key(watch->payload_sizes, key);
 }
 
 EXPORT void vx_count_ring(struct watch *watch)

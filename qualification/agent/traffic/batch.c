@@ -1,4 +1,4 @@
-/* Makes and verifies the datagrams of payload.py; the native implementation of batch.py. */
+/* Datagrams of the traffic generator, made and recognised as payload.py does, for batch.py. */
 
 #include "wire/bytes.h"
 
@@ -6,7 +6,7 @@ enum { DATAGRAM_HEADER = 16, POOL = 65521, STEP = 7919, MSG_TRUNC = 0x20 };
 enum { RECEIVED, CORRUPT, DUPLICATES }; /* batch.BatchCounts */
 
 /* struct iovec and struct mmsghdr of sendmmsg(2), where a pointer has 64 bits */
-struct piece {
+struct io_vector {
     u8 *at;
     size length;
 };
@@ -15,7 +15,7 @@ struct message {
     struct {
         void *name;
         u32 name_length;
-        struct piece *pieces;
+        struct io_vector *vectors;
         size number;
         void *control;
         size control_length;
@@ -24,7 +24,7 @@ struct message {
     u32 length;
 };
 
-/* binascii.crc_hqx(data, 0), by half bytes */
+/* Implements binascii.crc_hqx(data, 0), four bits at a time. */
 static u32 crc_hqx(const u8 *at, size length)
 {
     static const u16 table[16] = {
@@ -42,33 +42,34 @@ static u32 crc_hqx(const u8 *at, size length)
 
 static void put_header(u8 *to, u32 mark, u32 sequence, u32 length)
 {
-    put32(to, 0x76787101); /* vxq, 1 */
+    put32(to, 0x76787101); /* "vxq", version 1 */
     put32(to + 4, mark);
     put32(to + 8, sequence);
     put16(to + 12, length);
     put16(to + 14, crc_hqx(to, 14));
 }
 
-/* payload.Datagrams.make for `count` consecutive numbers and sizes of 16 to 65535. Writes the
- * datagrams one behind the other, and where each is unless `pieces` is null. Returns the bytes of
- * all. */
+/* Implements payload.Datagrams.make for `count` consecutive sequence numbers and sizes of 16 to
+ * 65535 bytes. Writes the datagrams to `out`, concatenated, and the place of each to `vectors`
+ * unless that is null. Returns the number of bytes written. */
 EXPORT size vx_datagrams(const u8 *pool, u32 mark, u32 sequence, const u32 *sizes, size count,
-                         u8 *out, struct piece *pieces)
+                         u8 *out, struct io_vector *vectors)
 {
     u8 *at = out;
 
     for (size index = 0; index < count; at += sizes[index++], sequence++) {
         put_header(at, mark, sequence, sizes[index]);
         copy(at + DATAGRAM_HEADER, pool + (u64)sequence * STEP % POOL, sizes[index] - DATAGRAM_HEADER);
-        if (pieces) {
-            pieces[index].at = at;
-            pieces[index].length = sizes[index];
+        if (vectors) {
+            vectors[index].at = at;
+            vectors[index].length = sizes[index];
         }
     }
     return (size)(at - out);
 }
 
-/* payload.Datagrams.sequence_of; returns -1 if any byte is not what the number implies. */
+/* Implements payload.Datagrams.sequence_of. Returns -1 for a datagram whose bytes are not the ones
+ * that its sequence number determines. */
 EXPORT long vx_sequence_of(const u8 *pool, u32 mark, const u8 *datagram, size length)
 {
     u8 header[DATAGRAM_HEADER];
@@ -85,20 +86,20 @@ EXPORT long vx_sequence_of(const u8 *pool, u32 mark, const u8 *datagram, size le
     return (long)sequence;
 }
 
-/* Counts what recvmmsg(2) received. `here` has a byte for each possible number: 1 if it was
- * received before. */
-EXPORT void vx_tally(const u8 *pool, u32 mark, const struct message *messages, size count, u8 *here,
-                     size most, u64 *counts)
+/* Counts the datagrams that recvmmsg(2) returned. `received` has a byte for each sequence number of
+ * the burst: 1 once it was received. */
+EXPORT void vx_count_received(const u8 *pool, u32 mark, const struct message *messages, size count,
+                     u8 *received, size most, u64 *counts)
 {
     for (const struct message *message = messages; message < messages + count; message++) {
-        long sequence = vx_sequence_of(pool, mark, message->header.pieces->at, message->length);
+        long sequence = vx_sequence_of(pool, mark, message->header.vectors->at, message->length);
 
         counts[RECEIVED]++;
         if (sequence < 0 || (size)sequence >= most || message->header.flags & MSG_TRUNC)
             counts[CORRUPT]++;
-        else if (here[sequence])
+        else if (received[sequence])
             counts[DUPLICATES]++;
         else
-            here[sequence] = 1;
+            received[sequence] = 1;
     }
 }
