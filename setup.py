@@ -1,10 +1,10 @@
-"""Builds what is in C, for pyproject.toml has no words for it. All else stands there.
+"""Builds the C files, which pyproject.toml cannot describe. Everything else is in pyproject.toml.
 
-Each C file becomes one shared object per machine beside it, `NAME-MACHINE.so`, freestanding and
-so at home in any Python there. For this machine any C compiler does. Where ziglang is installed
-it builds for every machine of `MACHINES`; that is how scripts/wheel makes a release. Without a
-compiler nothing is built, and Python does the work; so it does if the compiler fails, unless
-`STRICT` is set, as whoever works on vxqual has it (scripts/setup --dev).
+Each C file becomes one shared object per machine in the same folder, `NAME-MACHINE.so`. It is
+freestanding, and so loads into any Python on that machine. For this machine any C compiler works.
+If ziglang is installed, it builds for all of `MACHINES`; scripts/wheel makes a release in that way.
+Without a compiler nothing is built, and Python does the work. The same happens if the compiler
+fails, unless the environment variable `STRICT` is set, as scripts/setup --dev does for developers.
 """
 
 import importlib.util
@@ -33,11 +33,11 @@ FLAGS = [
     "-Wl,-z,defs", "-Wl,-s",
 ]  # fmt: skip
 STRICT = "VXQUAL_STRICT_BUILD"
-"""Environment variable: where there is a compiler, what it cannot build is an error."""
+"""Environment variable: if set, a C file that the compiler cannot build is an error."""
 
 
 def compilers() -> dict[str, list[str]]:
-    """Machine to the command that compiles for it."""
+    """Returns the command that compiles for each machine."""
     if importlib.util.find_spec("ziglang"):
         zig = [sys.executable, "-m", "ziglang", "cc"]
         return {machine: [*zig, f"--target={machine}-linux-musl"] for machine in MACHINES}
@@ -46,7 +46,7 @@ def compilers() -> dict[str, list[str]]:
 
 
 def fingerprint(source: Path) -> int:
-    """What the loader knows a source by."""
+    """Returns the fingerprint by which the loader recognises a source."""
     spec = importlib.util.spec_from_file_location("native", PACKAGE / "wire/native.py")
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
@@ -54,32 +54,32 @@ def fingerprint(source: Path) -> int:
 
 
 def compile_beside(source: Path, machine: str, compiler: list[str]) -> None:
-    """Compile a C file; where that fails warn and go on, or stop."""
+    """Compiles a C file; if that fails, warns, or with `STRICT` exits."""
     target = source.with_name(f"{source.stem}-{machine}.so")
     new = target.with_suffix(".new")
     define = f"-DVX_SOURCE={fingerprint(source)}u"
     try:
         subprocess.run([*compiler, *FLAGS, define, "-o", str(new), str(source)], check=True)
-        new.replace(target)  # a process that runs keeps the one it has mapped
+        new.replace(target)  # a running process keeps the file that it has mapped
     except (OSError, subprocess.CalledProcessError) as error:
-        said = f"{source} is not built for {machine}: {error}"
+        message = f"{source} is not built for {machine}: {error}"
         if os.environ.get(STRICT):
-            sys.exit(said)  # an editable install passes over any Exception of this hook
-        warnings.warn(said, stacklevel=2)
+            sys.exit(message)  # an editable install ignores any Exception of this hook
+        warnings.warn(message, stacklevel=2)
 
 
 class BuildPy(build_py):
-    """Compiles before the files of the package are gathered."""
+    """Compiles the C files before the files of the package are collected."""
 
     def run(self) -> None:
-        """Compile, then do what it always does."""
+        """Compiles, then collects the files."""
         found = compilers()
         if not found:
-            warnings.warn("there is no C compiler: vxqual works without, slower", stacklevel=2)
+            warnings.warn("no C compiler found: vxqual works without it, but slower", stacklevel=2)
         for source in SOURCES:
             for machine, compiler in found.items():
                 compile_beside(source, machine, compiler)
-        self.__dict__.pop("data_files", None)  # it may have looked before they were there
+        self.__dict__.pop("data_files", None)  # it may have been computed before they were built
         super().run()
 
 

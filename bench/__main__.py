@@ -1,4 +1,4 @@
-"""`scripts/bench`: measures, and says what came of it."""
+"""`scripts/bench`: measures and prints the results."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ Kinds, and about how long each takes on two cores:
 
 \b
 Examples:
-  scripts/bench                         all but what takes very long, {
+  scripts/bench                         all but the longest kinds, {
     sum(kind.minutes for kind in KINDS.values() if kind.by_default):.0f} min
   scripts/bench verify live             two kinds
-  scripts/bench --quick verify          small inputs, to see that it works
+  scripts/bench --quick verify          small inputs, to check that it works
   scripts/bench --all --page docs/performance.md --json bench.json
 
 \b
@@ -57,16 +57,18 @@ Exit codes:
 @click.argument("kinds", nargs=-1, type=click.Choice(list(KINDS)), metavar="[KIND]...")
 @click.option("--all", "everything", is_flag=True, help="Every kind there is.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, metavar="N",
-              help="How often each is measured; medians are told.")  # fmt: skip
+              help="How often each is measured; the medians are printed.")  # fmt: skip
 @click.option(
-    "--quick", is_flag=True, help="Small inputs: to try the bench, not to learn anything."
+    "--quick",
+    is_flag=True,
+    help="Small inputs: to check that the bench works; the figures are meaningless.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path),
-              metavar="FILE", help="Write every figure of every round there.")  # fmt: skip
+              metavar="FILE", help="Write every figure of every round to FILE.")  # fmt: skip
 @click.option("--page", "page_file", type=click.Path(dir_okay=False, path_type=Path),
-              metavar="FILE", help="Write the page there; docs/performance.md is it.")  # fmt: skip
+              metavar="FILE", help="Write the page docs/performance.md to FILE.")  # fmt: skip
 @click.option("--inputs", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Keep capture files there, 5 GB, for the next time.")  # fmt: skip
+              help="Keep the capture files, 5 GB, in DIR for the next run.")  # fmt: skip
 def main(
     kinds: Sequence[str],
     everything: bool,
@@ -76,14 +78,16 @@ def main(
     page_file: Path | None,
     inputs: Path | None,
 ) -> None:
-    """Measure vxqual beside what people use today, and print medians, ratios and bars.
+    """Measure vxqual and the tools people use today, and print medians, ratios and bars.
 
-    tcpdump, tshark, a loop of sendto: each gets the same input as vxqual, in turn with it, round
-    by round. Needs root for all that has a network in it, 5 GB of disk for inputs, and a machine
-    that does nothing else meanwhile.
+    tcpdump, tshark and a loop of sendto get the same input as vxqual, in turn with it, in every
+    round. Kinds that use a network need root. Inputs need 5 GB of disk. The machine must be
+    otherwise idle.
     """
     if quick and page_file:
-        raise click.UsageError("--quick measures nothing that a page could say")
+        raise click.UsageError(
+            "--quick and --page exclude each other: quick figures are meaningless"
+        )
     chosen = [
         name
         for name, kind in KINDS.items()
@@ -91,8 +95,12 @@ def main(
     ]
     machine = this_machine()
     if machine.load > _BUSY and not quick:
-        _say(f"the machine is busy: load average {machine.load:.2f}. Figures will be of little use")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all is put back, then, too
+        _say(
+            f"the machine is busy: load average {machine.load:.2f}. The figures will be inaccurate"
+        )
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that everything is undone as after Ctrl-C
     interrupted = False
     rows: dict[str, tuple[Row | Unmeasured, ...]] = {}
     with tempfile.TemporaryDirectory(prefix="vxqual-bench-") as scratch:
@@ -104,7 +112,7 @@ def main(
             interrupted = True
     results = Results(machine, rounds, quick, rows)
     click.echo("\n".join(table(results)))
-    # Of a run that was interrupted, what it had measured by then.
+    # After an interruption, the files have the rows measured until then.
     if json_file:
         json_file.write_text(json.dumps(document(results), indent=1) + "\n", encoding="utf-8")
     if page_file:
@@ -114,11 +122,11 @@ def main(
 
 
 def _measure(name: str, setting: Setting) -> tuple[Row | Unmeasured, ...]:
-    """The rows of a kind; a last one says what was in the way, if anything was."""
+    """Returns the rows of a kind; after an error, the last one describes the error."""
     kind, rows = KINDS[name], list[Row | Unmeasured]()
     try:
         for row in kind.measure(setting):
-            rows.append(row)  # those before an error count
+            rows.append(row)  # rows before an error are kept
     except (VxqualError, OSError) as error:
         _say(f"{name}: {error}")
         rows.append(Unmeasured(kind.title, str(error)))

@@ -1,4 +1,4 @@
-"""Runs of vxqual itself, on the loopback lab: a plan, and one flow with a high demand."""
+"""Runs of vxqual itself on the loopback lab: a plan, and cells that exclude a low rate."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .setting import Setting
 
 LOOPBACK = Path(__file__).parents[1] / "topologies" / "loopback.yaml"
 _FEW = ("-k", "test_control or test_received")
-"""Cells enough to see that it works."""
+"""Selects enough cells to check that it works."""
 
 
 def qualify(setting: Setting, topology: Path, *options: str) -> tuple[Cost, Path]:
     """Runs `vxqual run` to its end.
 
     Args:
-        setting: How things are measured.
-        topology: Of NICs that are good.
-        *options: More of its options.
+        setting: The settings of this run of the bench.
+        topology: A topology whose NICs have no faults.
+        *options: Further options of `vxqual run`.
 
     Returns:
-        What it cost, and where its results are.
+        The cost of the process, and the directory of its results.
 
     Raises:
-        LabError: It did not find them good.
+        LabError: The run did not qualify all NICs.
     """
     out = setting.scratch / "out"
     shutil.rmtree(out, ignore_errors=True)
@@ -40,7 +40,7 @@ def qualify(setting: Setting, topology: Path, *options: str) -> tuple[Cost, Path
 
 
 def standard_plan(setting: Setting) -> Iterator[Row]:
-    """The standard plan: from start to matrix, and what a cell costs beside its traffic."""
+    """Yields the time of the standard plan, and the time of a cell apart from its traffic."""
     overheads = []
     note = ""
 
@@ -76,18 +76,19 @@ def standard_plan(setting: Setting) -> Iterator[Row]:
 
 _FLOWS = {"tcp": "TCP in bulk", "udp": "small UDP", "udp-seg": "UDP in super-packets"}
 _FIRST, _CELL = "all-on/outer4-csum/inner4/udp]", "all-on/outer6-csum/inner4/"
-"""The first cell pays for what a run needs once: imports, and tunnels made anew after controls."""
+"""The first cell includes the work that a run does once: imports, and creating tunnels after
+controls."""
 
 
 def excluding(setting: Setting) -> Iterator[Row]:
-    """A cell that excludes 1e-4 at 99.9 %: 69,075 frames."""
+    """Yields the time of cells that exclude 1e-4 at 99.9 %, which takes 69,075 frames."""
     rate = "1e-2" if setting.quick else "1e-4"
     chosen = " or ".join(["test_control", _FIRST, *(f"{_CELL}{flow}]" for flow in _FLOWS)])
     times: dict[str, list[float]] = {flow: [] for flow in _FLOWS}
 
     def three_flows() -> float:
         report = setting.scratch / "cells.xml"
-        # Of the last cell's time the end of the session is no part.
+        # So that the time of the last cell does not include the end of the session.
         cells_alone = ("-o", "junit_duration_report=call")
         options = ("--plan=quick", f"--rate={rate}", f"--junitxml={report}", *cells_alone)
         cost, _ = qualify(setting, LOOPBACK, *options, "-k", chosen)
@@ -107,7 +108,7 @@ def excluding(setting: Setting) -> Iterator[Row]:
 
 
 def _cell_seconds(report: Path, flows: Sequence[str]) -> dict[str, float]:
-    """What each flow's cell took, from a JUnit report."""
+    """Returns the seconds of each flow's cell, from a JUnit report."""
     cases = {
         case.get("name", ""): float(case.get("time", "nan"))
         for case in ElementTree.parse(report).iter("testcase")  # noqa: S314  (pytest's own)

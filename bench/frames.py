@@ -1,10 +1,10 @@
-"""The frames that are measured with: VXLAN as a busy node sees it, every checksum right.
+"""The input frames: VXLAN as on a busy node, with right checksums.
 
-Made here, and not with the code that is measured. Sixteen nodes send to each other, over IPv4 and
-in a mix over IPv6 too; thousands of inner flows, half TCP and half UDP, give as many outer source
-ports, as the kernel spreads them. Left out are the ports that tcpdump and tshark take for a
-protocol that they know: 49152, where tcpdump would not look inside, and inner ones where either
-would take payloads apart. Payloads are random bytes.
+They are not made by the code that is measured. Sixteen nodes send to each other, over IPv4 and in a
+mix over IPv6, too. Thousands of inner flows, half TCP and half UDP, have as many outer source
+ports, spread as by the kernel. The frames avoid ports that tcpdump and tshark take for a protocol
+they know: 49152, where tcpdump would not parse the tunnel, and inner ports where either would parse
+payloads. Payloads are random bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_chec
 
 VXLAN_PORT = 4789
 SENDER = "02:00:00:00:00:01"
-"""MAC address that every frame comes from."""
+"""Source MAC address of every frame."""
 
 _TCP, _UDP = 6, 17
 _LINK = bytes.fromhex("020000000002" + SENDER.replace(":", ""))
@@ -31,17 +31,17 @@ _OUTER_PORTS = range(50_000, 60_000)
 _INNER_PORTS = range(33_000, 40_000)
 _SNAP, _ETHERNET = 262_144, 1
 _DISTINCT = 50_000
-"""Frames until they come again: enough that no cache of a CPU core holds them."""
+"""Number of different frames before they repeat, which is more than a CPU core's caches hold."""
 
 
 @dataclass(frozen=True)
 class Sort:
-    """Which frames.
+    """The properties of a set of frames.
 
     Attributes:
-        name: For people.
+        name: A name for people.
         shortest: Bytes of the shortest inner IP packet.
-        longest: Bytes of the longest one; lengths between are as likely as each other.
+        longest: Bytes of the longest one; all lengths between are equally likely.
         families: IP versions, of outer and inner packets alike.
         vnis: VXLAN network identifiers.
         ports: Inner destination ports.
@@ -61,11 +61,11 @@ MIX = Sort("mix of 64 to 1400 B", 64, 1400, families=(4, 6))
 
 
 def frames(sort: Sort, count: int) -> Iterator[bytes]:
-    """Makes frames, the same ones each time.
+    """Yields frames, the same ones in every call.
 
     Args:
-        sort: Which.
-        count: How many.
+        sort: Their properties.
+        count: Their number.
     """
     dice = Random(f"{sort.name}/{sort.shortest}")
     noise = dice.randbytes(1 << 16)
@@ -83,9 +83,9 @@ def write_capture(path: Path, sort: Sort, count: int, distinct: int = _DISTINCT)
 
     Args:
         path: The file.
-        sort: Which frames.
-        count: How many.
-        distinct: After so many they come again, from the first on.
+        sort: The properties of its frames.
+        count: The number of frames.
+        distinct: The number of different frames, after which they repeat from the first on.
     """
     records = [
         struct.pack("<IIII", 1_700_000_000, number, len(frame), len(frame)) + frame
@@ -102,7 +102,7 @@ def write_capture(path: Path, sort: Sort, count: int, distinct: int = _DISTINCT)
 
 
 def _inner(sort: Sort, flow: int, family: int, number: int, noise: bytes) -> bytes:
-    """An IP packet of the noise's length, with as much of the noise as there is room for."""
+    """Returns an IP packet as long as the noise, with a payload from it."""
     protocol = _UDP if flow >> 3 & 1 else _TCP
     if family == 4:
         source, destination = bytes((10, 244, 1, flow % 250)), bytes((10, 244, 2, flow % 239))
@@ -124,7 +124,7 @@ def _inner(sort: Sort, flow: int, family: int, number: int, noise: bytes) -> byt
 
 
 def _outer(sort: Sort, flow: int, number: int, inner: bytes) -> bytes:
-    """The whole frame."""
+    """Returns the frame that carries an inner packet."""
     family = sort.families[flow // 64 % len(sort.families)]
     sender, receiver = flow % _NODES, flow // _NODES % _NODES
     if family == 4:
@@ -142,7 +142,7 @@ def _outer(sort: Sort, flow: int, number: int, inner: bytes) -> bytes:
 
 
 def _summed(protocol: int, l4: bytes, source: bytes, destination: bytes) -> bytes:
-    """With its checksum, whose field is 0."""
+    """Returns an L4 packet, whose checksum field is 0, with its checksum."""
     total = ones_sum(l4) + pseudo_sum(source, destination, protocol, len(l4))
     at, field = (6, udp_checksum(total)) if protocol == _UDP else (16, checksum(total))
     return l4[:at] + field.to_bytes(2, "big") + l4[at + 2 :]

@@ -1,6 +1,6 @@
-"""The traffic generator beside a loop of `sendto`, into a VXLAN whose NIC drops everything.
+"""The traffic generator compared with a loop of `sendto`, into a VXLAN whose NIC drops everything.
 
-Run as a module it sends with one of them, and prints datagrams a second:
+Run as a module, it sends with one of them and prints datagrams per second:
 
     python -m bench.generator sendto|single|segmented DATAGRAMS
 """
@@ -40,7 +40,7 @@ _LIMITS = {
 
 
 def against_sendto(setting: Setting) -> Iterator[Row]:
-    """Datagrams a second, by the clock."""
+    """Yields datagrams per second of wall time."""
     count = 20_000 if setting.quick else 1_000_000
     with _tunnel() as namespace:
 
@@ -62,7 +62,7 @@ def against_sendto(setting: Setting) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def _tunnel() -> Iterator[str]:
-    """A namespace with one end of a tunnel; there is nobody at the other end of the wire."""
+    """Yields a namespace with one end of a tunnel; the other end of the wire is not connected."""
     name = f"vxq-bench-{os.getpid()}"
     command("ip", "netns", "add", name)
     with contextlib.ExitStack() as undo:
@@ -77,7 +77,7 @@ def _tunnel() -> Iterator[str]:
 
 
 def _rate(kind: str, count: int) -> float:
-    """Inside of the namespace: datagrams a second."""
+    """Sends in the namespace it runs in; returns datagrams per second."""
     if kind == "sendto":
         datagram, there = bytes(_PAYLOAD), (address(2), PORT)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -92,7 +92,7 @@ def _rate(kind: str, count: int) -> float:
     )  # fmt: skip
     sent = send(order, None, lambda: False)
     if sent.written < count:
-        sys.exit(f"no more than {sent.written} of {count} datagrams could be sent")
+        sys.exit(f"only {sent.written} of {count} datagrams could be sent")
     return sent.written / sent.seconds
 
 

@@ -1,6 +1,6 @@
-"""The C that verifies, without files and processes around it, beside a plain sum of the memory.
+"""The verifier in C, without files and processes, compared with a plain sum of the memory.
 
-Run as a module it measures both in a process of its own, in turn, over the same warm memory:
+Run as a module, it measures both in one process, in turn, over the same warm memory:
 
     python -m bench.kernel SHARED_OBJECT CAPTURE ROUNDS
 """
@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qualification.errors import LabError
-from qualification.wire.capture_file import PcapReader, Window
+from qualification.wire.capture_reader import Window
 from qualification.wire.native_survey import native, survey_capture
+from qualification.wire.pcap import PcapReader
 
 from .frames import LARGE, VXLAN_PORT
 from .processes import own_code, run
@@ -28,7 +29,7 @@ from .setting import Setting
 
 
 def speed(setting: Setting) -> Iterator[Row]:
-    """Bytes a second of the verifier in C, and of a loop in C that adds up 64-bit words."""
+    """Yields bytes per CPU second of the verifier in C, and of a loop in C over 64-bit words."""
     if native().library is None:
         raise LabError(f"there is no verifier in C: {native().says}")
     path = setting.capture(LARGE, 20_000 if setting.quick else 1_000_000)
@@ -51,7 +52,7 @@ def speed(setting: Setting) -> Iterator[Row]:
 
 
 class _Memory(Window):
-    """A capture that is in memory as a whole."""
+    """A window on a capture that is entirely in memory."""
 
     def __init__(self, content: bytearray) -> None:
         super().__init__(io.BytesIO())
@@ -62,7 +63,7 @@ class _Memory(Window):
         return self.end - self.at >= length
 
     def read_on(self) -> bool:
-        """See `Window`; there is never more."""
+        """See `Window`; there is nothing to read on."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""What is measured: every kind of row, in the order they are run."""
+"""The kinds of benchmarks, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Kind:
     Attributes:
         title: A heading.
         about: What is measured, and how.
-        minutes: How long it takes with five rounds on two cores, about.
+        minutes: The approximate time of five rounds on two cores.
         measure: Yields its rows.
-        by_default: Whether it is run where nothing is said.
+        by_default: Whether it runs if no kinds are named.
     """
 
     title: str
@@ -36,16 +36,16 @@ KINDS: dict[str, Kind] = {
         "cache. `vxqual verify FILE` checks all of them, outside and inside; so does "
         "`tcpdump -nn -vvv -r FILE`, its output going to /dev/null. tshark gets the first 200,000 "
         "of the frames, with its checks on and TCP analysis and reassembly off, and is compared "
-        "by the frame: once it tells what became of each checksum (`-T fields`), once only which "
-        "frames are wrong (`-Y`). Lengths are those of the inner IP packets; half are TCP, half "
+        "by the frame: once it prints the status of each checksum (`-T fields`), once the wrong "
+        "frames only (`-Y`). Lengths are those of the inner IP packets; half are TCP, half "
         "UDP, in thousands of flows.",
         6,
         verify.against_tcpdump_and_tshark,
     ),
     "answer": Kind(
         "The answer on a small file",
-        "`vxqual verify` of 1,000 frames from its start to its end, by the clock; what a Python "
-        "that does nothing takes is beside it.",
+        "`vxqual verify` of 1,000 frames from its start to its end, by the clock, compared with "
+        "a Python that does nothing.",
         0.2,
         verify.answer,
     ),
@@ -85,9 +85,9 @@ KINDS: dict[str, Kind] = {
     "softnic": Kind(
         "The soft NIC",
         "Payload of one TCP stream through a VXLAN with outer checksums, between two hosts of the "
-        "loopback lab with all offloads on, by the clock: cut and summed in C, and in Python. It "
-        "is sent from the page cache (sendfile) and dropped unread (MSG_TRUNC), so that the "
-        "ends take little of the CPUs that all share.",
+        "loopback lab with all offloads on, by the clock: segmented and summed in C, and in "
+        "Python. It is sent from the page cache (sendfile) and dropped unread (MSG_TRUNC), so that "
+        "the ends take little of the CPUs that all share.",
         1,
         softnic.bulk,
     ),

@@ -1,7 +1,7 @@
-"""Runs one command and writes what it cost to a descriptor, as JSON. Started by `processes.py`.
+"""Runs a command and writes its cost to a descriptor, as JSON. `processes.py` starts it.
 
-A process of its own, and a small one: the kernel counts as a command's memory what the process
-that started it had (fs/exec.c, exec_mmap), and how much that was must not matter.
+It is a small process of its own, because the kernel counts the memory of the process that starts a
+command as the command's (fs/exec.c, exec_mmap).
 """
 
 import json
@@ -13,9 +13,9 @@ import time
 descriptor = int(sys.argv[1])
 os.set_inheritable(descriptor, False)
 start = time.monotonic()
-# Who is started in the background of a shell ignores SIGINT, and so would the command.
+# A background process of a shell ignores SIGINT, and the command would inherit that.
 pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ, setsigdef=[signal.SIGINT])
-# Told to end, it ends the command as Ctrl-C would, and the second time for good.
+# The first SIGTERM ends the command as Ctrl-C would; the second one kills it.
 signals = iter([signal.SIGINT])
 signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, next(signals, signal.SIGKILL)))
 _, status, usage = os.wait4(pid, 0)

@@ -1,8 +1,8 @@
-"""Captures judged while frames arrive, beside `tcpdump -w`: the same frames at the same pace.
+"""Live capture and verification compared with `tcpdump -w`: the same frames at the same pace.
 
-They arrive at a TAP in a namespace of its own, whose other end is this process: of what a virtual
-machine's kernel has to offer, that takes in most frames a second. The kernel's part of a capture
-is done on the sender's CPU time, for both alike: compared is what the processes do that read.
+Frames arrive at a TAP in a namespace, whose other end is this process: of all interfaces in a
+virtual machine, a TAP receives the most frames per second. The kernel's part of a capture runs in
+the CPU time of the sender, in both cases. So the comparison is between the processes that read.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ _VNI, _PORT = 100, 30_100
 _RING = 64 << 20
 _DISTINCT = 12_800
 _SETTLING = 5.0
-"""Seconds until a capture is ready, or has seen the last frame."""
+"""The most seconds until a capture is ready, or has received the last frame."""
 
 
 @dataclass(frozen=True)
 class _Traffic:
-    """What is sent.
+    """The frames of a row.
 
     Attributes:
         size: Bytes of the inner IP packets.
-        frames: How many.
-        pace: How many a second: what two CPU cores manage, one to send and one to capture.
-        least: What is to be reached: so many times tcpdump's frames.
-        limit: What limits it.
+        frames: The number of frames.
+        pace: Frames per second: as many as two CPU cores can process, one for sending and one for
+            capturing.
+        least: The bar: the least ratio to tcpdump's frames.
+        limit: What limits the figure.
     """
 
     size: int
@@ -51,7 +52,7 @@ class _Traffic:
     limit: str
 
     def made(self) -> list[bytes]:
-        """The frames, each another; they are sent over and over again."""
+        """Returns the frames, all different, which are sent repeatedly."""
         sort = Sort(f"{self.size} B", self.size, self.size, vnis=(_VNI,), ports=(_PORT,))
         return list(frames(sort, _DISTINCT))
 
@@ -73,11 +74,11 @@ _TRAFFIC = (
 class _Captured:
     frames: int
     drops: int
-    rate: float  # frames a CPU-second
+    rate: float  # frames per CPU second
 
 
 def against_tcpdump(setting: Setting) -> Iterator[Row]:
-    """Frames captured and verified a CPU-second."""
+    """Yields frames captured and verified per CPU second."""
     with _wire() as (namespace, tap):
         for traffic in _TRAFFIC:
             yield _row(setting, namespace, tap, traffic)
@@ -126,11 +127,11 @@ def _row(setting: Setting, namespace: str, tap: Tap, traffic: _Traffic) -> Row:
 
 
 def _capture(command: list[str], tap: Tap, made: list[bytes], count: int, pace: int) -> Cost:
-    """Has a command capture frames, and tells what it cost and said."""
+    """Sends frames while a command captures them; returns the cost and output of the command."""
     with started(command, keep=True) as capture:
         _await(lambda: "listening" in capture.errors() or capture.over())
         _send(tap.queues[0], made, count, pace)
-        with contextlib.suppress(LabError):  # it has lost some, then, and waits for ever
+        with contextlib.suppress(LabError):  # a capture that has lost frames does not end
             _await(capture.over)
         capture.stop()
         cost = capture.finish()
@@ -140,15 +141,15 @@ def _capture(command: list[str], tap: Tap, made: list[bytes], count: int, pace: 
 
 
 def _seen(cost: Cost) -> _Captured:
-    """What our capture says."""
+    """Reads the output of the agent's capture."""
     seen = json.loads(cost.output)
     if seen["bad"] or seen["unjudged"]:
-        raise LabError(f"right frames were not judged to be right: {cost.output.strip()}")
+        raise LabError(f"right frames were not judged right: {cost.output.strip()}")
     return _Captured(seen["frames"], seen["drops"], seen["frames"] / cost.cpu)
 
 
 def _written(cost: Cost) -> _Captured:
-    """What tcpdump says."""
+    """Reads the output of tcpdump."""
     frames, drops = map(
         int, re.findall(r"(\d+) packets? (?:captured|dropped by kernel)", cost.errors)
     )
@@ -156,7 +157,7 @@ def _written(cost: Cost) -> _Captured:
 
 
 def _send(queue: int, made: list[bytes], count: int, pace: int) -> None:
-    """Has frames arrive, so many a second, a few milliseconds' worth at a time."""
+    """Sends frames at a pace, in batches of one millisecond."""
     start, step = time.monotonic(), pace // 1000
     for sent in range(0, count, step):
         for number in range(sent, min(sent + step, count)):
@@ -170,13 +171,15 @@ def _await(true: Callable[[], bool]) -> None:
     end = time.monotonic() + _SETTLING
     while not true():
         if time.monotonic() > end:
-            raise LabError("a capture did not get ready, or did not see the last frame")
+            raise LabError(
+                "timed out waiting for a capture to get ready, or to receive the last frame"
+            )
         time.sleep(0.005)
 
 
 @contextlib.contextmanager
 def _wire() -> Iterator[tuple[str, Tap]]:
-    """A namespace with the interface `w0`, and the other end of it."""
+    """Yields a namespace with the interface `w0`, and the other end of the interface."""
     name = f"vxq-bench-{os.getpid()}"
     run("ip", "netns", "add", name)
     with contextlib.ExitStack() as undo:

@@ -1,4 +1,4 @@
-"""What machine it was: as much as it takes to judge the figures, and nothing that names it."""
+"""Describes the machine as far as the figures depend on it, without its name."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _TOOLS = (("tcpdump", "--version"), ("tshark", "--version"), ("cc", "--version")
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine and what ran on it.
+    """A machine and its software.
 
     Attributes:
-        day: When, as ISO 8601.
-        version: Of vxqual.
-        cpu: Model.
-        cpus: How many the system has.
-        memory: Of all, GB.
+        day: The date, as ISO 8601.
+        version: The version of vxqual.
+        cpu: The CPU model.
+        cpus: The number of CPUs.
+        memory: The size of the memory, GB.
         os: The distribution.
-        kernel: Its release.
-        python: Version of the interpreter.
-        verifier: Which verifier judges frames.
-        tools: First line of what each says of its version, by name.
-        load: Average of processes that wanted to run in the minute before: at rest it is 0.
+        kernel: The kernel release.
+        python: The version of the interpreter.
+        verifier: The implementation that judges frames.
+        tools: The first line of each tool's version output, by name.
+        load: The load average of the last minute; 0 on an idle machine.
     """
 
     day: str
@@ -48,7 +48,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The one we are on."""
+    """Returns the machine that this runs on."""
     host = facts.host(native_capture.native().says)
     return Machine(
         day=datetime.now(UTC).date().isoformat(),
@@ -67,7 +67,7 @@ def this_machine() -> Machine:
 
 def _version(name: str, option: str) -> str:
     try:
-        said = run([name, option], keep=True)
+        printed = run([name, option], keep=True)
     except LabError:
         return f"no {name}"
-    return (said.output or said.errors).splitlines()[0].strip().rstrip(".")
+    return (printed.output or printed.errors).splitlines()[0].strip().rstrip(".")

@@ -1,4 +1,4 @@
-"""docs/performance.md, from what was measured. Pure."""
+"""Makes docs/performance.md from results. Pure."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _HEAD = """\
 
     scripts/bench --all --page docs/performance.md
 
-measured what is below, and measures it again wherever it is run as root: vxqual beside the tools
-that people use today, on the same inputs, on one machine.
+has measured the figures below; run it as root to measure them again. It compares vxqual with the
+tools that people use today, on the same inputs, on one machine.
 
 - **Whole processes**, from their start to their end, with the CPU time, user and system, that the
   kernel accounts to them (wait4), unless a section says "by the clock".
 - **In turn**: A, B, A, B and so on, so that a machine whose speed drifts drifts for both.
 - **Medians** of {rounds}. A ratio is the median of the rounds' ratios, with the smallest and the
-  largest beside it; so it need not be the ratio of the two medians.
-- The **bar** is what vxqual has set itself to reach. A row without one informs.
+  largest in parentheses; so it need not be the ratio of the two medians.
+- The **bar** is the figure that vxqual aims to reach. A row without a bar only informs.
 """
 
 
 def page(results: Results, kinds: Mapping[str, Kind]) -> str:
-    """The page.
+    """Returns the page.
 
     Args:
-        results: What was measured.
-        kinds: What there is to measure.
+        results: The results.
+        kinds: All kinds of benchmarks.
     """
     rounds = f"{results.rounds} rounds" if results.rounds > 1 else "1 round"
     lines = [*_HEAD.format(rounds=rounds).splitlines(), *_machine(results.machine)]
@@ -82,7 +82,7 @@ def _section(kind: Kind, rows: Sequence[Row | Unmeasured]) -> Iterator[str]:
 
 
 def _limits(rows: Sequence[Row]) -> Iterator[str]:
-    """An item for each limit, with the rows it is of, unless it is of all."""
+    """Yields an item for each limit, with the rows that it applies to unless it applies to all."""
     limits: dict[str, list[str]] = {}
     for row in rows:
         limits.setdefault(row.limit, []).append(row.work)
@@ -91,7 +91,7 @@ def _limits(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _together(works: Sequence[str]) -> str:
-    """What works have in common at their beginning, up to a comma."""
+    """Returns the common beginning of names, up to a comma."""
     parts = zip(*(work.split(", ") for work in works), strict=False)
     return ", ".join(some[0] for some in takewhile(lambda some: len(set(some)) == 1, parts))
 

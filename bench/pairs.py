@@ -1,4 +1,4 @@
-"""Many pairs side by side: what each costs, and what the controller needs."""
+"""Many pairs in parallel: the time for each, and the memory of the controller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COUNTS = (1, 8, 32)
 
 
 def side_by_side(setting: Setting) -> Iterator[Row]:
-    """The quick plan on 1, 8 and 32 pairs of the loopback lab, `-n auto`."""
+    """Yields rows of the quick plan on 1, 8 and 32 pairs of the loopback lab, with `-n auto`."""
     counts = (1, 2, 3) if setting.quick else _COUNTS
     few = ("-k", "test_control or test_received") if setting.quick else ()
     costs: dict[int, list[Cost]] = {count: [] for count in counts}
@@ -59,7 +59,10 @@ def side_by_side(setting: Setting) -> Iterator[Row]:
 
 
 def _topology(directory: Path, count: int) -> Path:
-    """A file with so many pairs of good soft NICs; none of them shares a NIC or a host."""
+    """Returns a topology file with `count` pairs of soft NICs without faults.
+
+    No two pairs share a NIC or a host.
+    """
     hosts = {
         f"{side}{pair}": {
             "nics": {
@@ -77,7 +80,7 @@ def _topology(directory: Path, count: int) -> Path:
         for pair in range(1, count + 1)
     }
     path = directory / f"pairs-{count}.yaml"
-    # JSON is YAML.
+    # JSON is a subset of YAML.
     document = {"version": 1, "hosts": hosts, "pairs": pairs, "lab": {"kind": "loopback"}}
     path.write_text(json.dumps(document, indent=1))
     return path

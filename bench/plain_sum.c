@@ -1,4 +1,4 @@
-/* What memory can do: every 64-bit word of it is added up, and nothing else. */
+/* Measures the speed of memory: adds up its 64-bit words, and does nothing else. */
 
 #include <stddef.h>
 #include <stdint.h>

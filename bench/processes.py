@@ -1,4 +1,4 @@
-"""Commands as whole processes: what each costs, from its start to its end."""
+"""Runs commands as processes and measures the cost of each from its start to its end."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from qualification.errors import LabError
 
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _PATIENCE = 20.0
-"""Seconds for a command to end after it was told to."""
+"""Seconds that a command may take to end after SIGTERM."""
 
 VXQUAL = str(Path(sys.executable).with_name("vxqual"))
-"""The command, as users start it."""
+"""The command that users start."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command came to, those of its children that it waited for included (wait4).
+    """The cost of a command, including the children that it waited for (wait4).
 
     Attributes:
         exit_code: Negative for the signal that ended it.
         cpu: Seconds of CPU time, user and system.
         wall: Seconds from start to end.
-        peak: Most bytes of memory that one of its processes had resident.
-        output: What it wrote to standard output, if that was kept.
-        errors: What it wrote to standard error, if that was kept.
+        peak: The largest resident memory of one of its processes, bytes.
+        output: Its standard output, if that was kept.
+        errors: Its standard error.
     """
 
     exit_code: int
@@ -45,33 +45,33 @@ class Cost:
 
 
 class Running:
-    """A command under way; `started` makes it."""
+    """A running command; `started` creates it."""
 
     def __init__(
         self,
         command: Sequence[str],
         process: subprocess.Popen[bytes],
-        said: IO[str],
+        output: IO[str],
         errors: IO[str],
-        told: IO[str],
+        cost: IO[str],
     ) -> None:
         self._command, self._process = command, process
-        self._said, self._errors, self._told = said, errors, told
+        self._output, self._errors, self._cost = output, errors, cost
 
     def errors(self) -> str:
-        """What it has written to standard error so far."""
+        """Returns what it has written to standard error so far."""
         return _content(self._errors)
 
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Returns whether it has ended."""
         return self._process.poll() is not None
 
     def stop(self) -> None:
-        """Has it end as Ctrl-C would; the second time it is killed."""
+        """Ends it as Ctrl-C would; a second call kills it."""
         self._process.terminate()
 
     def end(self) -> None:
-        """Has it end, and waits until it has."""
+        """Ends it and waits until it has ended."""
         self.stop()
         try:
             self._process.wait(_PATIENCE)
@@ -80,42 +80,42 @@ class Running:
         self._process.wait()
 
     def finish(self) -> Cost:
-        """Waits for its end.
+        """Waits for its end and returns its cost.
 
         Raises:
-            LabError: It could not be started.
+            LabError: The command could not be started.
         """
         self._process.wait()
-        cost = self._told.read()
+        cost = self._cost.read()
         if not cost:
             raise LabError(f"cannot run {self._command[0]}: {self.errors().strip()[-300:]}")
-        return Cost(**json.loads(cost), output=_content(self._said), errors=self.errors())
+        return Cost(**json.loads(cost), output=_content(self._output), errors=self.errors())
 
 
 @contextlib.contextmanager
 def started(command: Sequence[str], *, keep: bool = False) -> Iterator[Running]:
-    """Starts a command, which does not outlive the block if that fails.
+    """Starts a command; if the block raises, the command is ended.
 
     Args:
         command: Program and arguments.
-        keep: Whether to keep what it writes to standard output; else it goes to /dev/null.
+        keep: Whether to keep its standard output, which otherwise goes to /dev/null.
     """
-    # Files, for nobody may be reading yet when a pipe is full.
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
-        told, telling = os.pipe()
-        with os.fdopen(told) as answer:
+    # Files, because a pipe could fill up before anything reads it.
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        read_end, write_end = os.pipe()
+        with os.fdopen(read_end) as cost:
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", _LAUNCHER, str(telling), *command],
+                    [sys.executable, "-I", "-S", _LAUNCHER, str(write_end), *command],
                     stdin=subprocess.DEVNULL,
-                    stdout=said if keep else subprocess.DEVNULL,
+                    stdout=output if keep else subprocess.DEVNULL,
                     stderr=errors,
-                    pass_fds=(telling,),
-                    start_new_session=True,  # Ctrl-C is for us, and we tell it
+                    pass_fds=(write_end,),
+                    start_new_session=True,  # Ctrl-C reaches this process only, which passes it on
                 )
             finally:
-                os.close(telling)
-            running = Running(command, process, said, errors, answer)
+                os.close(write_end)
+            running = Running(command, process, output, errors, cost)
             try:
                 yield running
             except BaseException:
@@ -124,30 +124,30 @@ def started(command: Sequence[str], *, keep: bool = False) -> Iterator[Running]:
 
 
 def run(command: Sequence[str], *, keep: bool = False) -> Cost:
-    """Runs a command to its end.
+    """Runs a command to its end and returns its cost.
 
     Args:
         command: Program and arguments.
         keep: Whether to keep its standard output.
 
     Raises:
-        LabError: It ended with another exit code than 0, or could not be started.
+        LabError: The command failed, or could not be started.
     """
     with started(command, keep=keep) as running:
         cost = running.finish()
     if cost.exit_code:
-        said = (cost.errors or cost.output).strip().splitlines()[-3:]
-        raise LabError(f"`{' '.join(command)}` ended with {cost.exit_code}: {' '.join(said)}")
+        lines = (cost.errors or cost.output).strip().splitlines()[-3:]
+        raise LabError(f"`{' '.join(command)}` ended with {cost.exit_code}: {' '.join(lines)}")
     return cost
 
 
 def own_code(module: str, *arguments: str, bare: bool = False) -> list[str]:
-    """The command that runs a module of this package in a process of its own.
+    """Returns the command that runs a module of this repository in a process of its own.
 
     Args:
-        module: Its name.
-        *arguments: What it is given.
-        bare: Without site-packages, as an agent is started on its host.
+        module: The name of the module.
+        *arguments: Its arguments.
+        bare: Whether to run it without site-packages, as an agent runs on its host.
     """
     python = [sys.executable, "-S"] if bare else [sys.executable]
     root = Path(__file__).parents[1]
@@ -155,11 +155,11 @@ def own_code(module: str, *arguments: str, bare: bool = False) -> list[str]:
 
 
 def inside(namespace: str, command: Sequence[str]) -> list[str]:
-    """The command that runs another in a network namespace that `ip netns` knows."""
+    """Returns the command that runs another one in a network namespace of `ip netns`."""
     return ["ip", "netns", "exec", namespace, *command]
 
 
 def _content(file: IO[str]) -> str:
-    """All of a file that somebody else writes."""
+    """Returns the content of a file that another process writes."""
     descriptor = file.fileno()
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What a run of the bench says: as a table and as JSON. Pure."""
+"""Formats the results of a run as a table and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .rows import Bar, Row, Unmeasured
 
 _HEADINGS = ("work", "unit", "vxqual", "other", "ratio", "bar", "reached")
 _LEFT = 2
-"""Columns that hold words."""
+"""The number of columns that contain text."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that came of a run.
+    """The results of a run.
 
     Attributes:
-        machine: Where.
-        rounds: How often each was measured.
-        quick: Only to see that it works: the figures mean nothing.
-        rows: What was measured, by kind; and what could not be.
+        machine: The machine.
+        rounds: The number of rounds.
+        quick: Whether inputs were small, so that the figures are meaningless.
+        rows: The rows by kind, measured and unmeasured.
     """
 
     machine: Machine
@@ -32,12 +32,12 @@ class Results:
 
     @property
     def all_rows(self) -> tuple[Row | Unmeasured, ...]:
-        """Those of all kinds."""
+        """The rows of all kinds."""
         return tuple(row for some in self.rows.values() for row in some)
 
 
 def table(results: Results) -> list[str]:
-    """The lines of a table, and below it one for each work without a figure."""
+    """Returns the lines of the table, and below it a line for each unmeasured row."""
     lines = [_HEADINGS, *(cells(row, results.quick) for row in measured(results.all_rows))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = []
@@ -48,13 +48,13 @@ def table(results: Results) -> list[str]:
         ]
         text.append("  ".join(words).rstrip())
     if results.quick:
-        text.append("quick: these figures mean nothing, and no bar is held against them")
+        text.append("quick: these figures are meaningless, and are not compared with the bars")
     text += [f"not measured: {row.work}: {row.why}" for row in unmeasured(results.all_rows)]
     return text
 
 
 def cells(row: Row, quick: bool = False) -> tuple[str, ...]:
-    """A row as it is shown, column by column."""
+    """Returns the cells of a row, column by column."""
     ratio = "" if row.ratio is None else f"{number(row.ratio)}×"
     reached = {True: "yes", False: "NO", None: ""}[None if quick else row.reached]
     other = "" if row.peer is None else number(row.peer.median)
@@ -63,13 +63,13 @@ def cells(row: Row, quick: bool = False) -> tuple[str, ...]:
 
 
 def bar_text(bar: Bar, unit: str) -> str:
-    """Such as "≥ 12×" or "≤ 0.15 s"."""
+    """Returns a bar as text, such as "≥ 12×" or "≤ 0.15 s"."""
     sign = "≥" if bar.sense == "at least" else "≤"
     return f"{sign} {bar.value:g}×" if bar.of == "ratio" else f"{sign} {bar.value:g} {unit}"
 
 
 def number(value: float) -> str:
-    """Three digits that mean something: "5.49 M", "204 k", "0.0712"."""
+    """Returns a number with three significant digits: "5.49 M", "204 k", "0.0712"."""
     for unit, size in (("M", 1e6), ("k", 1e4)):
         if abs(value) >= size * 0.9995:
             return f"{_three(value / (1e3 if unit == 'k' else size))} {unit}"
@@ -83,17 +83,17 @@ def _three(value: float) -> str:
 
 
 def measured(rows: Sequence[Row | Unmeasured]) -> list[Row]:
-    """Those that have a figure."""
+    """Returns the rows that have a figure."""
     return [row for row in rows if isinstance(row, Row)]
 
 
 def unmeasured(rows: Sequence[Row | Unmeasured]) -> list[Unmeasured]:
-    """Those that have none."""
+    """Returns the rows that have no figure."""
     return [row for row in rows if isinstance(row, Unmeasured)]
 
 
 def document(results: Results) -> dict[str, Any]:
-    """All of it, for `json.dumps`."""
+    """Returns the results as a document for `json.dumps`."""
     return {
         "schema": 1,
         "machine": asdict(results.machine),

@@ -1,4 +1,4 @@
-"""Rows: what was measured, against what, and whether it is enough. Pure."""
+"""Rows: what was measured, what it is compared with, and whether the bar is reached. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared.
+    """One side of a comparison.
 
     Attributes:
         name: What was run, such as "tcpdump -nn -vvv".
-        values: What came of it in each round, in the row's unit.
+        values: The figure of each round, in the row's unit.
     """
 
     name: str
@@ -21,18 +21,18 @@ class Side:
 
     @property
     def median(self) -> float:
-        """The middle one of the rounds."""
+        """The median of the rounds."""
         return median(self.values)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a row has to reach.
+    """The figure that a row has to reach.
 
     Attributes:
-        of: What is held against it: the median itself, or the ratio to the other side.
-        sense: Whether more is better.
-        value: In the row's unit, or a ratio.
+        of: What is compared with it: the median itself, or the ratio to the other side.
+        sense: Whether the figure must be at least or at most the value.
+        value: The value, in the row's unit or as a ratio.
     """
 
     of: Literal["value", "ratio"]
@@ -40,23 +40,23 @@ class Bar:
     value: float
 
     def reached_by(self, figure: float) -> bool:
-        """Whether a figure is enough."""
+        """Returns whether a figure reaches the bar."""
         return figure >= self.value if self.sense == "at least" else figure <= self.value
 
 
 @dataclass(frozen=True)
 class Row:
-    """One work that was measured.
+    """One measurement.
 
     Attributes:
         work: What was done, for people.
-        unit: Of the values, such as "frames/CPU-s".
-        ours: What was measured of vxqual.
+        unit: The unit of the values, such as "frames/CPU-s".
+        ours: The figures of vxqual.
         limit: A sentence on what limits the figure.
-        peer: What it is held against; None where the figure speaks for itself.
-        bar: What has to be reached; None for a row that only informs.
-        note: What else there is to know of this very measurement, such as frames dropped.
-        spoilt: Why the bar is not reached whatever the figures say; empty if nothing is wrong.
+        peer: The side it is compared with; None for a row without comparison.
+        bar: The bar to reach; None for a row that only informs.
+        note: A remark on this measurement, such as the number of frames dropped.
+        spoilt: Why the bar counts as missed whatever the figures are; empty if nothing is wrong.
     """
 
     work: str
@@ -70,7 +70,7 @@ class Row:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Ours by the other's of each round, so that a machine whose speed drifts does no harm."""
+        """The ratio of each round, so that a machine whose speed drifts does not distort it."""
         if self.peer is None:
             return ()
         pairs = zip(self.ours.values, self.peer.values, strict=True)
@@ -78,12 +78,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the rounds' ratios; None where there is nothing to compare with."""
+        """The median of the rounds' ratios; None for a row without comparison."""
         return median(self.ratios) if self.peer is not None else None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the bar is; None where there is none."""
+        """Whether the bar is reached; None for a row without a bar."""
         if self.bar is None:
             return None
         figure = self.ours.median if self.bar.of == "value" else self.ratio
@@ -92,11 +92,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A work of which there is no figure.
+    """A measurement that failed.
 
     Attributes:
-        work: What was to be measured.
-        why: What was in the way.
+        work: What should have been measured.
+        why: The error.
     """
 
     work: str
@@ -104,5 +104,5 @@ class Unmeasured:
 
 
 def at_least(ratio: float) -> Bar:
-    """So many times the other side."""
+    """Returns the bar of a least ratio to the other side."""
     return Bar("ratio", "at least", ratio)

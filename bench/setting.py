@@ -1,4 +1,4 @@
-"""What all measurements of one run of the bench share."""
+"""The settings that all measurements of a run share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .frames import Sort, write_capture
 
 @dataclass(frozen=True)
 class Setting:
-    """How things are measured.
+    """The settings of a run.
 
     Attributes:
-        rounds: How often each counts.
-        quick: Small inputs: to see that all of it works, not to learn anything.
-        scratch: For what is written meanwhile.
-        inputs: For capture files to measure with.
-        say: Tells whoever waits what is going on.
+        rounds: The number of rounds that count.
+        quick: Use small inputs, to check that everything works; the figures are meaningless.
+        scratch: Directory for temporary files.
+        inputs: Directory for capture files that serve as input.
+        say: Prints a progress message.
     """
 
     rounds: int
@@ -28,7 +28,7 @@ class Setting:
     say: Callable[[str], object]
 
     def capture(self, sort: Sort, count: int) -> Path:
-        """A capture file of so many frames; made if it is not there yet."""
+        """Returns a capture file of `count` frames, which is made if it does not exist."""
         path = self.inputs / f"{sort.name.replace(' ', '-')}-{count}.pcap"
         if not path.exists():
             self.inputs.mkdir(parents=True, exist_ok=True)
@@ -43,12 +43,12 @@ class Setting:
         warm_up: bool = True,
         rounds: int | None = None,
     ) -> dict[str, tuple[float, ...]]:
-        """Measures works side by side: A, B, A, B and so on.
+        """Measures in turn: A, B, A, B and so on.
 
         Args:
-            works: What measures each once, by name.
-            warm_up: Do all of them once before, which does not count.
-            rounds: How often, if not as often as all else.
+            works: Functions that measure once, by name.
+            warm_up: Whether to run all of them once before, without counting.
+            rounds: The number of rounds, if it differs from the setting's.
 
         Returns:
             The figures of the rounds, by name.

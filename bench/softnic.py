@@ -1,6 +1,6 @@
-"""Bulk TCP through two soft NICs with every offload on, with the C implementation and in pure Python.
+"""Bulk TCP through two soft NICs with all offloads on, in C and in pure Python.
 
-Run as a module it is one end of the stream; the receiving one prints Gbit/s of payload:
+Run as a module, it is one end of the stream; the receiver prints Gbit/s of payload:
 
     python -m bench.softnic receive
     python -m bench.softnic send SECONDS
@@ -29,7 +29,7 @@ from .setting import Setting
 from .tunnel import PORT, address, make_end, underlay
 
 _AT_ONCE = 1 << 20
-"""Bytes that are sent or received with one call."""
+"""Bytes that are sent or received in one call."""
 _ENGINES = {"native": "soft NIC", "python": "soft NIC in pure Python"}
 _LIMIT = (
     "The kernel: a soft NIC gives every frame to the other end by a write of its own. Three "
@@ -39,7 +39,7 @@ _LIMIT = (
 
 
 def bulk(setting: Setting) -> Iterator[Row]:
-    """Payload of one TCP stream through VXLAN with outer checksums, by the clock."""
+    """Yields the payload rate of a TCP stream through VXLAN with outer checksums, by wall time."""
     native = native_for(engine.__file__)
     if native.library is None:
         raise LabError(f"there is no soft NIC in C: {native.says}")
@@ -57,7 +57,7 @@ def bulk(setting: Setting) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def _lab(kind: str) -> Iterator[tuple[str, str]]:
-    """The namespaces of two hosts with a tunnel between them."""
+    """Yields the namespaces of two hosts with a tunnel between them."""
     before = os.environ.pop(SWITCH, None)
     if kind == "python":
         os.environ[SWITCH] = "off"  # for the processes that the lab starts
@@ -89,12 +89,14 @@ def _two_hosts() -> Topology:
 
 
 def _gbit(hosts: tuple[str, str], seconds: float) -> float:
-    """Gbit/s of one stream's payload from one host to the other."""
+    """Returns Gbit/s of one stream's payload from one host to the other."""
     receiving = inside(hosts[1], own_code("bench.softnic", "receive"))
     with started(receiving, keep=True) as receiver:
         while "listening" not in receiver.errors():
             if receiver.over():
-                raise LabError(f"nobody listens: {receiver.errors().strip()[-300:]}")
+                raise LabError(
+                    f"the receiver ended before it listened: {receiver.errors().strip()[-300:]}"
+                )
             time.sleep(0.005)
         run(inside(hosts[0], own_code("bench.softnic", "send", str(seconds))))
         return float(receiver.finish().output)
@@ -106,7 +108,7 @@ def _receive() -> float:
         stream, _ = server.accept()
         with stream:
             buffer, total, start = bytearray(_AT_ONCE), 0, time.monotonic()
-            # What a TCP socket "truncates" it drops without a copy, tcp(7).
+            # With MSG_TRUNC a TCP socket drops the bytes without copying them, tcp(7).
             while count := stream.recv_into(buffer, _AT_ONCE, socket.MSG_TRUNC):
                 total += count
             return total * 8e-9 / (time.monotonic() - start)

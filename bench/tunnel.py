@@ -1,4 +1,4 @@
-"""A VXLAN tunnel with outer checksums between two hosts of a lab, for TCP and UDP to go through."""
+"""A VXLAN tunnel with outer checksums between two hosts of a lab."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ VNI, PORT = 30, 5001
 
 
 def address(number: int) -> str:
-    """The address inside the tunnel of the first host or the second."""
+    """Returns the address of host 1 or 2 inside the tunnel."""
     return f"10.30.0.{number}"
 
 
 def underlay(number: int) -> str:
-    """The address outside of it."""
+    """Returns the underlay address of host 1 or 2."""
     return f"198.18.30.{number}"
 
 
 def make_end(namespace: str, number: int) -> None:
-    """Makes one end of the tunnel on `port0`.
+    """Creates one end of the tunnel on `port0`.
 
     Args:
-        namespace: The host.
-        number: 1 or 2; the other end is the other one.
+        namespace: The namespace of the host.
+        number: The number of the host, 1 or 2; the other host is the other end.
     """
     ip, other = ("ip", "-n", namespace), 3 - number
     run(*ip, "address", "add", f"{underlay(number)}/24", "dev", "port0")

@@ -1,4 +1,4 @@
-"""`vxqual verify` beside tcpdump and tshark; how soon it answers, and in how much memory."""
+"""`vxqual verify` compared with tcpdump and tshark; its time on a small file, and its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .processes import VXQUAL, run
 from .rows import Bar, Row, Side, at_least
 from .setting import Setting
 
-# -Z root: where it gives its rights up, it may not read what lies in a directory of ours.
+# -Z root: after dropping its privileges, tcpdump may be unable to read the file.
 TCPDUMP = ("tcpdump", "-Z", "root", "-nn", "-vvv", "-r")
 _CHECKS_ON = (
     "ip.check_checksum:TRUE",
@@ -25,9 +25,9 @@ _CHECKS_ON = (
 _STATUS = ("ip.checksum.status", "udp.checksum.status", "tcp.checksum.status")
 _TSHARK = ("tshark", "-n", *(word for option in _CHECKS_ON for word in ("-o", option)))
 TSHARK_ALL = (*_TSHARK, "-T", "fields", *(word for name in _STATUS for word in ("-e", name)), "-r")
-"""Tells of each frame what becomes of each checksum."""
+"""Prints the status of each checksum of each frame."""
 TSHARK_WRONG = (*_TSHARK, "-Y", " || ".join(f"{name} == 0" for name in _STATUS), "-r")
-"""Tells the wrong frames alone."""
+"""Prints the wrong frames only."""
 
 _OURS = "vxqual verify"
 _NOTHING = (sys.executable, "-c", "pass")
@@ -43,7 +43,7 @@ _LIMITS = {
 
 
 def against_tcpdump_and_tshark(setting: Setting) -> Iterator[Row]:
-    """Every checksum of a million frames, by CPU time."""
+    """Yields rows of checking every checksum of a million frames, by CPU time."""
     many, few = (20_000, 2_000) if setting.quick else (1_000_000, 200_000)
     works = {
         _OURS: ((VXQUAL, "verify"), many),
@@ -57,7 +57,7 @@ def against_tcpdump_and_tshark(setting: Setting) -> Iterator[Row]:
                 f"{name}, {sort.name}": partial(_frames_per_second, setting, sort, *work)
                 for name, work in works.items()
             },
-            warm_up=False,  # the file has just been written: it is in the page cache
+            warm_up=False,  # the file has just been written, and is in the page cache
         )
         ours, *peers = (
             Side(name, values) for name, values in zip(works, found.values(), strict=True)
@@ -80,7 +80,7 @@ def _frames_per_second(
 
 
 def answer(setting: Setting) -> Iterator[Row]:
-    """How long somebody waits for the answer on a small capture."""
+    """Yields the wall time for a small capture."""
     path = setting.capture(MIX, 1000)
     found = setting.in_turn(
         {
@@ -100,7 +100,7 @@ def answer(setting: Setting) -> Iterator[Row]:
 
 
 def memory(setting: Setting) -> Iterator[Row]:
-    """How much memory a large capture takes, over what the interpreter itself takes."""
+    """Yields the memory for a large capture, less what the interpreter needs."""
     size = 20_000_000 if setting.quick else 2_000_000_000
     path = setting.capture(LARGE, size // LARGE.longest)
 

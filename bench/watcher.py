@@ -1,8 +1,9 @@
-"""Captures and judges a flow as the agent on a peer does, until all of it has come or it is ended.
+"""Captures and judges a flow as the agent on a peer does, until all frames are received.
 
     python -m bench.watcher INTERFACE MAC VNI PORT FRAMES RING_BYTES
 
-Says "listening" on standard error once it captures, and what it has seen, as JSON, at the end.
+It prints "listening" to standard error once it captures, and the result as JSON at the end. Ctrl-C
+ends it early.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _VXLAN, _UDP = 4789, 17
 
 
 def watch(interface: str, mac: str, vni: int, port: int, frames: int, ring: int) -> None:
-    """Captures that many frames, or those that come until Ctrl-C."""
+    """Captures `frames` frames, or those received until Ctrl-C."""
     rings = Rings()
     order = CaptureOrder(
         interface=interface,
@@ -37,12 +38,12 @@ def watch(interface: str, mac: str, vni: int, port: int, frames: int, ring: int)
         outer_checksum=True,
         ring=ring,
     )
-    watching = PeerCapture(order, rings)
+    capture = PeerCapture(order, rings)
     print("listening", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        while watching.arrived < frames:
+        while capture.arrived < frames:
             time.sleep(0.05)
-    seen = dataclasses.asdict(watching.finish())
+    seen = dataclasses.asdict(capture.finish())
     rings.close()
     print(json.dumps({name: seen[name] for name in ("frames", "bad", "unjudged", "drops")}))
 

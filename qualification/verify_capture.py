@@ -1,7 +1,7 @@
-"""`vxqual verify`: judge the checksums of a capture file that somebody already has.
+"""`vxqual verify`: judges the checksums of an existing capture file.
 
-Needs no lab and no root, and starts fast: neither scapy, pydantic nor pytest is imported, and what
-not every file needs is imported where it is needed.
+It needs no lab and no root. To start fast, it imports neither scapy, pydantic nor pytest, and
+imports locally what is only needed for some files.
 """
 # ruff: noqa: PLC0415
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_PATIENCE = 2.0  # seconds without a word that nobody minds
+_QUIET = 2.0  # seconds before progress is shown
 _SENDER_HINT = (
     "Captured on the sending host? There the NIC has not filled in the checksums yet, "
     "and they look wrong: capture on the receiver."
@@ -42,22 +42,21 @@ def verify_file(
     frames: bool = False,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """Judge every frame of a pcap or pcapng file and say what was found.
+    """Judges every frame of a pcap or pcapng file and reports the result.
 
     Args:
         path: The file.
-        ports: UDP destination ports that mean VXLAN.
-        as_json: Say it as JSON: one document, or with `frames` one line for each frame.
-        frames: Say only what each frame is, one line each, tab-separated. The headline goes to
-            stderr then.
-        echo: Where lines go.
+        ports: UDP destination ports of VXLAN.
+        as_json: Report as JSON: one document, or with `frames` one line for each frame.
+        frames: Report each frame in one tab-separated line. The headline is then printed to stderr.
+        echo: Prints a line.
 
     Returns:
-        The exit code: 0 all right, 1 wrong frames found, 10 nothing to be found out: no VXLAN
-        frame could be judged, or the file is cut short.
+        The exit code: 0 if all frames are right, 1 if some are wrong, 10 if there is no result: no
+        VXLAN frame could be judged, or the file is cut short.
 
     Raises:
-        UsageError: The file cannot be read as a capture.
+        UsageError: The file cannot be read as a capture file.
     """
     tunnel_ports = frozenset(ports)
     each = _frame_writer(as_json, echo) if frames else None
@@ -90,16 +89,16 @@ def verify_file(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None] | None]:
-    """Let a person who waits see that it moves on."""
+    """Yields a function that shows progress on a terminal; None if stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
-    expected, shown = time.monotonic() + _PATIENCE, False
+    next_time, shown = time.monotonic() + _QUIET, False
 
     def show(number: int) -> None:
-        nonlocal expected, shown
-        if time.monotonic() >= expected:
-            expected, shown = time.monotonic() + 0.5, True
+        nonlocal next_time, shown
+        if time.monotonic() >= next_time:
+            next_time, shown = time.monotonic() + 0.5, True
             print(f"\r{number:,} frames judged", end="", file=sys.stderr, flush=True)
 
     yield show
@@ -145,7 +144,7 @@ def _why_nothing(found: Survey, ports: frozenset[int]) -> str:
 
 
 def _report(found: Survey) -> Iterator[str]:
-    """Yield the lines below the headline."""
+    """Yields the lines below the headline."""
     if not found.frames:
         return
     yield ""
@@ -195,7 +194,7 @@ def _is_are(number: int) -> str:
 
 
 def _frame_writer(as_json: bool, echo: Callable[[str], None]) -> Callable[[int, Checked], None]:
-    """Return what writes a line for each frame; TSV starts with a line of headings."""
+    """Returns a function that prints a line for each frame; TSV starts with a line of headings."""
     import json
 
     headings = ("frame", "verdict", *LAYERS.values(), "vni", "reason")
@@ -215,7 +214,7 @@ def _frame_writer(as_json: bool, echo: Callable[[str], None]) -> Callable[[int, 
 
 
 def _document(found: Survey) -> dict[str, Any]:
-    """Return all that was counted, for `json.dumps`."""
+    """Returns the survey as a document for `json.dumps`."""
     counted = ("frames", "right", "wrong", "unjudged", "not_ip", "tunnelled", "proven", "reasons")
     return {
         **{name: getattr(found, name) for name in counted},

@@ -1,4 +1,4 @@
-"""What is in C, for tests of it."""
+"""Provides the C implementations to their tests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from qualification.wire.native import SWITCH, native_for
 
 
 def built(module: ModuleType) -> ctypes.CDLL:
-    """The C implementation of a module as it was built here.
+    """Returns the C implementation of a module as it was built here.
 
-    Only who has no compiler, or wants no C implementation, has these tests skipped, and never in CI: one that
-    does not compile, or is of another source than the one that is to be tested, fails them.
+    Without it the test fails, so that C which does not compile, or was built from other source, is
+    not missed. Only without a compiler, or with the C implementations switched off, the test is
+    skipped, and never in CI.
     """
     assert module.__file__ is not None
     found = native_for(module.__file__)

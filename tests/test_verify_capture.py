@@ -25,7 +25,7 @@ PLAIN = bytes(LINK / IP(src="192.0.2.1", dst="192.0.2.2") / TCP())
 
 @pytest.fixture
 def verify(tmp_path):
-    """Write frames to a file and verify it; return the exit code and the lines."""
+    """Returns `verify(*frames)`, which verifies a file and returns the exit code and the lines."""
 
     def run(*frames: bytes, snap: int = 65535, cut: int = 0, ports=(4789,), **options):
         path = tmp_path / "capture.pcap"
@@ -76,7 +76,7 @@ def test_what_could_not_be_judged(verify):
 
 
 @pytest.mark.parametrize(
-    ("frames", "options", "said"),
+    ("frames", "options", "text"),
     [
         ([], {}, "nothing could be judged: it holds no frame"),
         ([ARPS], {}, "nothing could be judged: none of 1 frame is VXLAN to UDP port 4789."),
@@ -86,13 +86,13 @@ def test_what_could_not_be_judged(verify):
     ],
     ids=["empty", "arp", "plain", "other-port", "snap"],
 )
-def test_nothing_judged_is_no_pass(verify, frames, options, said):
+def test_nothing_judged_is_no_pass(verify, frames, options, text):
     code, lines = verify(*frames, **options)
     assert code == 10
-    assert said in lines[0]
+    assert text in lines[0]
 
 
-def test_plain_frames_that_are_wrong_are_wrong(verify):
+def test_wrong_frames_outside_a_tunnel(verify):
     code, _ = verify(PLAIN[:-1] + b"\1")
     assert code == 1
 
@@ -163,7 +163,7 @@ def test_frame_by_frame_as_json(verify):
     assert (second["outer L4"], second["reason"]) == (None, "not-ip")
 
 
-def test_progress_is_for_people_who_wait(verify, capsys, monkeypatch):
+def test_progress_is_shown_after_a_while(verify, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     verify(GOOD)
     assert capsys.readouterr().err == ""

@@ -1,1 +1,1 @@
-"""Bytes on the wire: checksums, headers, the reference verifier. Pure, and travels to the hosts."""
+"""Bytes on the wire: checksums, headers, the verifier. Pure; the agent has it on the hosts."""

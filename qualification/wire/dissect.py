@@ -1,4 +1,4 @@
-"""Where things are in a frame: VLAN tags, the packet on the wire, the VXLAN tunnel, what is inside.
+"""Finds the parts of a frame: VLAN tags, the packet on the wire, VXLAN, and the inner packet.
 
 Sources: IEEE 802.1Q, RFC 7348 (VXLAN), `drivers/net/vxlan/vxlan_core.c`.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VXLAN_PORTS = frozenset({4789})
-"""UDP destination ports that mean VXLAN unless told otherwise (IANA's; Linux's own was 8472)."""
+"""UDP destination ports of VXLAN by default: IANA's. (Linux's default is 8472.)"""
 
 _VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
 _IPV4, _IPV6 = 0x0800, 0x86DD
@@ -28,17 +28,17 @@ _read_vxlan = struct.Struct(">BxxxI").unpack_from
 
 
 class Layout(NamedTuple):
-    """One frame: the IP packet on the wire and, behind a VXLAN header, the one inside.
+    """The parts of a frame: the IP packet on the wire and, behind a VXLAN header, the inner one.
 
     Attributes:
         vlans: Tag control information (priority, DEI, VLAN id) of each outer tag, outermost first.
         outer: The packet on the wire.
         vxlan: Offset of the VXLAN header; None if the packet is not UDP to a tunnel port.
         vni: VXLAN network identifier; None without a tunnel or without a valid header.
-        inner_vlans: Tags of the frame inside, as `vlans`.
-        inner: The packet inside; None if there is none, or it is not IP.
-        trouble: None, or what stopped the walk at the tunnel: "vxlan-flag" (no I flag), "length"
-            (too short for VXLAN and Ethernet), "truncated", "not-ip" (ARP and such inside).
+        inner_vlans: Tags of the inner frame, as `vlans`.
+        inner: The inner packet; None if there is none, or it is not IP.
+        trouble: None, or why the tunnel has no inner packet to read: "vxlan-flag" (no I flag),
+            "length" (too short for VXLAN and Ethernet), "truncated", "not-ip" (ARP, for example).
     """
 
     vlans: tuple[int, ...]
@@ -50,22 +50,22 @@ class Layout(NamedTuple):
     trouble: str | None
 
 
-# As in `packet`: the ordinary frame comes by here.
+# Faster than Layout(...), as in `packet`; most frames take this path.
 _new_layout: Callable[[tuple[Any, ...]], Layout] = partial(tuple.__new__, Layout)
 
 
 def dissect(
     frame: bytes, wire_length: int | None = None, ports: frozenset[int] = VXLAN_PORTS
 ) -> Layout | None:
-    """Find the headers of an Ethernet frame.
+    """Finds the headers of an Ethernet frame.
 
     Args:
         frame: The bytes captured, from the destination MAC on; may be the headers only.
-        wire_length: Bytes the frame had on the wire; those captured unless given.
-        ports: UDP destination ports that mean VXLAN. A tunnel within the tunnel is plain UDP.
+        wire_length: Length of the frame on the wire; by default, the bytes captured.
+        ports: UDP destination ports of VXLAN. A tunnel within the tunnel is plain UDP.
 
     Returns:
-        None if the frame is not IP, or too short to tell.
+        The layout; None if the frame is not IP, or is cut off before its EtherType.
     """
     captured = len(frame)
     limit = captured if wire_length is None or wire_length < captured else wire_length
@@ -82,7 +82,7 @@ def dissect(
 
 
 def _tunnel(frame: bytes, vlans: tuple[int, ...], outer: Packet) -> Layout:
-    """Go on behind the UDP header of a packet to a tunnel port."""
+    """Returns the layout of a frame whose packet is UDP to a tunnel port."""
     vxlan, limit = outer.l4 + 8, outer.end
     if vxlan + 8 > limit or vxlan + 8 > len(frame):
         trouble = "length" if vxlan + 8 > limit else "truncated"
@@ -104,7 +104,7 @@ def _tunnel(frame: bytes, vlans: tuple[int, ...], outer: Packet) -> Layout:
 
 
 def _ethernet(frame: bytes, start: int) -> tuple[int, int, tuple[int, ...]]:
-    """Return the EtherType behind all VLAN tags, the offset behind it, and the tags."""
+    """Returns the EtherType behind all VLAN tags, the offset behind it, and the tags."""
     at, tags = start + 12, ()  # type: tuple[int, tuple[int, ...]]
     try:
         (kind,) = _read_u16(frame, at)

@@ -1,8 +1,8 @@
-"""Finds and loads what C there is, as setup.py built it for machines like this one.
+"""Finds and loads the native (C) implementations that setup.py built for this machine.
 
-Everything works without it, slower. The C implementation of a Python module stands beside it and is named
-after it, `batch.c`, and so is what was built of that, `batch-x86_64.so`: loaded by ctypes, in need
-of no libc, and refused if it was built from another source than the one it stands beside.
+Everything works without them, but slower. The C implementation of a Python module is in the same
+folder and has the same name: `batch.c` for `batch.py`, built as `batch-x86_64.so`. It is loaded by
+ctypes, needs no libc, and is refused if it was built from other source than the C file next to it.
 """
 
 from __future__ import annotations
@@ -17,33 +17,37 @@ from functools import cache
 from typing import Any, NamedTuple
 
 SWITCH = "VXQUAL_NATIVE"
-"""Environment variable: "off" leaves all work to Python, for tests and comparisons."""
+"""Environment variable: "off" makes Python do all work, for tests and comparisons."""
 
 REASONS = (
     None, "version", "length", "l4-length", "truncated", "fragment", "esp", "routing-header",
     "home-address", "jumbogram", "protocol", "vxlan-flag", "not-ip",
 )  # fmt: skip
-"""`enum reason`, in its order."""
+"""The names of `enum reason` (packet.h), in its order."""
 
 _INCLUDED = re.compile(rb'^#include "(.+)"$', re.MULTILINE)
 
 
 class NativeMismatchError(Exception):
-    """The C implementation and the reference judged a frame differently: an error of ours, not the NIC's."""
+    """The C implementation and the reference judge a frame differently.
+
+    This is an error in vxqual, not in the NIC.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what} is wrong by the C implementation, and not by the reference: please report it with the "
-            f"capture. {SWITCH}=off leaves the C implementation out"
+            f"{what} is wrong according to the C implementation, and right according to the Python "
+            f"reference. This is a bug in vxqual: please report it with the capture. Set "
+            f"{SWITCH}=off to run without the C implementation"
         )
 
 
 class Native(NamedTuple):
-    """A shared object of ours, or the reason why there is none.
+    """A loaded C implementation, or the reason why there is none.
 
     Attributes:
-        library: It; None where Python has to do.
-        says: Which of the two is used and why, for people: "native C (x86_64)".
+        library: The shared object; None if Python does the work.
+        says: Which implementation is used and why, for people: "native C (x86_64)".
     """
 
     library: ctypes.CDLL | None
@@ -51,7 +55,7 @@ class Native(NamedTuple):
 
 
 class KeyCounter(ctypes.Structure):
-    """`struct tally`: counts distinct keys in memory that is given once."""
+    """`struct key_counter`: counts distinct keys in memory that is allocated once."""
 
     used: int
     slot_mask: int
@@ -67,23 +71,23 @@ class KeyCounter(ctypes.Structure):
 
     @classmethod
     def of(cls, capacity: int, key: str) -> KeyCounter:
-        """An empty one.
+        """Returns an empty counter.
 
         Args:
-            capacity: Keys that there is room for, a power of two.
-            key: What one consists of, as `struct` has it: whole words of 64 bits.
+            capacity: The most distinct keys it can hold, a power of two.
+            key: The format of a key for `struct`, a multiple of 64 bits.
         """
-        slots = 8 * capacity  # so many that a key is found where it is looked for first
+        slots = 8 * capacity  # so sparse that a key is nearly always in the first slot probed
         entry = struct.Struct(f"={key}Q")
         entries = ctypes.create_string_buffer(capacity * entry.size)
         made = cls(
             ctypes.addressof(entries), (ctypes.c_uint32 * slots)(), capacity, 0, slots - 1
-        )  # ctypes keeps what a pointer in a structure was made of, but not what an address was
+        )  # ctypes keeps alive what a POINTER field refers to, but not what a c_void_p refers to
         made._entry, made._entries = entry, memoryview(entries)
         return made
 
     def drain(self) -> list[tuple[Any, ...]]:
-        """Gives keys, each with its count at the end, first seen first, and is empty again."""
+        """Returns and clears the keys, each with its count at the end, in the order first seen."""
         found = list(self._entry.iter_unpack(self._entries[: self.used * self._entry.size]))
         ctypes.memset(self.slots, 0, ctypes.sizeof(ctypes.c_uint32) * (self.slot_mask + 1))
         self.used = 0
@@ -92,10 +96,10 @@ class KeyCounter(ctypes.Structure):
 
 @cache
 def native_for(module: str) -> Native:
-    """The C implementation of a Python module, loaded once.
+    """Returns the C implementation of a Python module, which is loaded once.
 
     Args:
-        module: Its `__file__`, which may lie in the zip application that this module came from.
+        module: The module's `__file__`, which may be in the zip application of the agent.
     """
     return load(os.path.splitext(module)[0] + ".c")  # noqa: PTH122
 
@@ -104,8 +108,8 @@ def load(source: str) -> Native:
     """Loads the shared object that was built from a C file for this machine.
 
     Args:
-        source: Path of the C file, beside which it stands. Every such file has `vx_source`, its
-            fingerprint.
+        source: Path of the C file. The shared object is in the same folder, and exports
+            `vx_source`, the fingerprint of the source it was built from.
     """
     if os.environ.get(SWITCH) == "off":
         return Native(None, f"pure Python: {SWITCH}=off")
@@ -123,20 +127,22 @@ def load(source: str) -> Native:
         return Native(None, f"pure Python: the C implementation cannot be loaded: {error}")
     if not fits:
         return Native(
-            None, "pure Python: the C implementation here is of another source; install again"
+            None, "pure Python: the C implementation was built from other source; install again"
         )
     return Native(library, f"native C ({machine})")
 
 
 def fingerprint(source: str, before: int = 0) -> int:
-    """CRC-32 of a C file behind what it includes, which setup.py puts into what it builds.
+    """Returns the CRC-32 of the files that a C file includes, followed by the file itself.
+
+    setup.py compiles it into the shared object.
 
     Args:
-        source: Path of the file; what it includes is named by its path in the package.
-        before: CRC-32 of what goes before.
+        source: Path of the file. It names the files it includes by their paths in the package.
+        before: CRC-32 of the bytes before it.
 
     Raises:
-        OSError: A file is not there.
+        OSError: A file does not exist.
     """
     content = _read(source)
     for name in _INCLUDED.findall(content):
@@ -145,10 +151,10 @@ def fingerprint(source: str, before: int = 0) -> int:
 
 
 def _included(source: str, name: str) -> str:
-    """The path of an included file, which is named by its path from the package's folder.
+    """Returns the path of an included file, which is named relative to the package's folder.
 
     Raises:
-        OSError: No folder above the source holds it.
+        OSError: No folder above the source contains it.
     """
     folder = os.path.dirname(source)  # noqa: PTH120
     while folder and folder != os.path.dirname(folder):  # noqa: PTH120
@@ -157,14 +163,14 @@ def _included(source: str, name: str) -> str:
         with contextlib.suppress(OSError):
             _read(path)
             return path
-    raise FileNotFoundError(f"{source} includes {name}, which is in no folder above it")
+    raise FileNotFoundError(f"{source} includes {name}, which no folder above it contains")
 
 
 def _read(path: str) -> bytes:
-    """A file of this package, on disk or in the zip application.
+    """Returns the content of a file of this package, on disk or in the zip application.
 
     Raises:
-        OSError: There is none.
+        OSError: The file does not exist.
     """
     loader = __spec__.loader
     assert loader is not None and hasattr(loader, "get_data")
@@ -174,10 +180,10 @@ def _read(path: str) -> bytes:
 
 
 def _in_memory(content: bytes) -> str:
-    """A path to load a shared object from that is on no disk, so that none is left on a host.
+    """Returns a path to load a shared object from that is not on disk, so that no file is left.
 
-    Its file stays open: the dynamic linker knows what it has loaded by path, and the next
-    descriptor of the same number would lead it to this one.
+    The descriptor stays open: the dynamic linker identifies loaded objects by their path, and would
+    take another object at a reused descriptor number for this one.
     """
     descriptor = os.memfd_create("vxqual")
     with open(descriptor, "wb", closefd=False) as file:

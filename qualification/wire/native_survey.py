@@ -1,8 +1,8 @@
-"""`survey` of a capture file, by the C implementation where there is one.
+"""Surveys a capture file with the C implementation, if there is one.
 
-The C implementation takes record after record of what is in memory, counts distinct outcomes, and says where
-wrong frames are. All that is out of the ordinary it leaves where it is, for the Python that is the
-reference: the first bytes of a file, other link types, damage, and the wrong frames themselves.
+The C implementation judges record after record of the part of the file that is in memory, counts
+distinct outcomes, and reports where wrong frames are. It leaves everything unusual to the Python
+reference: the header of a file, other link types, damage, and the wrong frames themselves.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import ctypes
 import sys
 from typing import TYPE_CHECKING
 
-from .capture_file import COOKED, ETHERNET, CutShortError, PcapngReader, PcapReader
+from .capture_reader import COOKED, ETHERNET, CutShortError
 from .native import REASONS, KeyCounter, Native, NativeMismatchError, native_for
+from .pcap import PcapReader
+from .pcapng import PcapngReader
 from .survey import FlowKey, SurveyCounter
 from .verify import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .capture_file import Reader
+    from .capture_reader import Reader
     from .layers import Checked
     from .survey import Survey
 
 _SKIP = {ETHERNET: 0, COOKED: 2}
-"""Link type to the bytes that lie before what can be taken for an Ethernet header."""
+"""Link type to the number of bytes before something that can be read as an Ethernet header."""
 
-_OUTCOME = "32sQQ"  # a key, as `outcome` makes it
+_OUTCOME_KEY = "32sQQ"  # a key of outcome_key in native_survey.c, as `struct` format
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 
 
@@ -46,7 +48,7 @@ class _Survey(ctypes.Structure):
         ("swapped", ctypes.c_uint32),
         ("port_count", ctypes.c_uint32),
         ("ports", ctypes.POINTER(ctypes.c_uint16)),
-        ("tally", ctypes.POINTER(KeyCounter)),
+        ("outcomes", ctypes.POINTER(KeyCounter)),
         ("wrong", ctypes.POINTER(_WrongFrame)),
         ("wrong_capacity", ctypes.c_uint32),
         ("wrong_used", ctypes.c_uint32),
@@ -54,7 +56,7 @@ class _Survey(ctypes.Structure):
 
 
 def native() -> Native:
-    """What judges captures: the C implementation, or Python and why."""
+    """Returns the C implementation, or the reason why Python judges captures."""
     return native_for(__file__)
 
 
@@ -65,25 +67,26 @@ def survey_capture(
     each: Callable[[int, Checked], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Survey, str | None]:
-    """Check all frames of a capture and count, as `survey` does.
+    """Checks and counts all frames of a capture, as `survey` does.
 
     Args:
         reader: The capture.
         ports: UDP destination ports that mean VXLAN.
-        keep: How many wrong frames to keep.
-        each: Called with number and outcome of every frame, each of them judged in Python.
-        progress: Called now and then with the number of frames so far.
+        keep: The most wrong frames to keep.
+        each: Called with the number and outcome of every frame; with it, Python judges all frames.
+        progress: Called from time to time with the number of frames so far.
 
     Returns:
-        What was found, and None or how the capture is cut short.
+        The survey, and None or a text that says where the capture is truncated.
 
     Raises:
-        CaptureFileError: It is damaged, or of another link type.
-        NativeMismatchError: C and Python do not agree on a wrong frame.
+        CaptureFileError: The capture is damaged, or its link type is not supported.
+        NativeMismatchError: The C implementation finds a frame wrong that the reference finds
+            right.
     """
     counting = SurveyCounter(ports, keep)
     library = None if each else native().library
-    fast = None if library is None else _Fast(library, reader, counting)
+    fast = None if library is None else _NativeSurvey(library, reader, counting)
     number = 0
     try:
         while True:
@@ -103,46 +106,46 @@ def survey_capture(
     return counting.survey(), None
 
 
-class _Fast:
-    """The C implementation at work on a reader's window."""
+class _NativeSurvey:
+    """Surveys the part of a capture that is in a reader's window with the C implementation."""
 
     def __init__(self, library: ctypes.CDLL, reader: Reader, counting: SurveyCounter) -> None:
         self._run = library.vx_survey
         self._run.argtypes, self._run.restype = (ctypes.POINTER(_Survey),), None
         self._reader, self._counting = reader, counting
-        self._tally = KeyCounter.of(4096, _OUTCOME)
-        self._seen: tuple[str, list[int]] | None = None
+        self._outcomes = KeyCounter.of(4096, _OUTCOME_KEY)
+        self._links: tuple[str, list[int]] | None = None
         self._wrong = (_WrongFrame * counting.keep)()
         ports = sorted(counting.ports)
         self._survey = _Survey(
             ports=(ctypes.c_uint16 * len(ports))(*ports),
             port_count=len(ports),
-            tally=ctypes.pointer(self._tally),
+            outcomes=ctypes.pointer(self._outcomes),
             wrong=self._wrong,
         )
 
     def run(self) -> bool:
-        """Judges what it can of what is in memory; False if that is not a single frame."""
+        """Judges the frames in memory; returns False if C could not take even one."""
         reader, window, survey = self._reader, self._reader.window, self._survey
         if window.end - window.at < len(window.data) // 2:
             window.read_on()
-        self._see_links()
+        self._set_links()
         address = ctypes.addressof(ctypes.c_char.from_buffer(window.data))
         survey.data, survey.at, survey.size = address, window.at, window.end
         survey.number = reader.number
         survey.wrong_capacity = self._counting.keep - len(self._counting.bad_frames)
         survey.wrong_used = 0
         self._run(ctypes.byref(survey))
-        for place in self._wrong[: survey.wrong_used]:
-            self._keep(place)
+        for wrong in self._wrong[: survey.wrong_used]:
+            self._keep(wrong)
         progressed = bool(survey.number != reader.number)
-        if not progressed or self._tally.used > self._tally.capacity // 2:
-            self._count()
+        if not progressed or self._outcomes.used > self._outcomes.capacity // 2:
+            self._collect()
         window.at, reader.number = survey.at, survey.number
         return progressed
 
-    def _see_links(self) -> None:
-        """Tells what kind of records there are, as of now."""
+    def _set_links(self) -> None:
+        """Sets the kind of records and the link types that the reader has found so far."""
         reader, survey = self._reader, self._survey
         if isinstance(reader, PcapReader):
             links = [reader.link]
@@ -150,25 +153,25 @@ class _Fast:
             assert isinstance(reader, PcapngReader)
             links = [interface[0] for interface in reader.interfaces]
             survey.blocks = 1
-        if (reader.order, links) == self._seen:
+        if (reader.order, links) == self._links:
             return
-        self._seen = reader.order, links
+        self._links = reader.order, links
         survey.swapped = reader.order != _NATIVE_ORDER
         survey.interfaces = len(links)
         survey.skips = (ctypes.c_int16 * len(links))(*(_SKIP.get(link, -1) for link in links))
 
-    def _keep(self, place: _WrongFrame) -> None:
-        """Keeps a wrong frame, if the reference finds it wrong."""
+    def _keep(self, wrong: _WrongFrame) -> None:
+        """Keeps a wrong frame after the reference has confirmed that it is wrong."""
         counting = self._counting
-        frame = bytes(self._reader.window.data[place.at : place.at + place.captured])
-        checked = check(frame, place.wire_length, counting.ports)
+        frame = bytes(self._reader.window.data[wrong.at : wrong.at + wrong.captured])
+        checked = check(frame, wrong.wire_length, counting.ports)
         if not checked.bad:
-            raise NativeMismatchError(f"frame {place.number}")
-        counting.keep_bad(place.number, frame, place.wire_length, checked)
+            raise NativeMismatchError(f"frame {wrong.number}")
+        counting.keep_bad(wrong.number, frame, wrong.wire_length, checked)
 
-    def _count(self) -> None:
-        """Adds what was counted to what was before, first seen first."""
-        for addresses, about, said, count in self._tally.drain():
+    def _collect(self) -> None:
+        """Adds the outcomes that C has counted, in the order first seen; see `outcome_key` in C."""
+        for addresses, about, said, count in self._outcomes.drain():
             flow = None
             if said >> 40:
                 vni, protocol = _signed(about, 32), _signed(about >> 32, 16)
@@ -182,6 +185,6 @@ class _Fast:
 
 
 def _signed(number: int, bits: int) -> int:
-    """The lowest bits of a number as two's complement."""
+    """Returns the lowest bits of a number, read as two's complement."""
     number &= (1 << bits) - 1
     return number - (1 << bits) if number >> bits - 1 else number

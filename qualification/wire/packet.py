@@ -1,11 +1,11 @@
-"""One IP packet of a frame: addresses, ports, where L4 begins and ends. No sums.
+"""Parses one IP packet of a frame: addresses, ports, where L4 begins and ends. It sums nothing.
 
-All that can be said without adding up bytes is said here, and nothing ever raises: what is odd
-about a packet becomes its `trouble`, and the walk goes on as far as it can. So a capture of
-headers only, a GSO super-frame or a BIG TCP packet can be walked like a frame from the wire.
+Parsing never raises: an irregularity of a packet becomes its `trouble`, and parsing continues as
+far as possible. So a capture of headers only, a GSO super-packet or a BIG TCP packet can be parsed
+like a frame from the wire.
 
 Sources: RFC 791, RFC 768, RFC 9293, RFC 8200 (IPv6), RFC 4302 (AH), RFC 6275 (Home Address),
-RFC 2675 (jumbograms). What a receiver puts up with is taken from Linux: `net/ipv4/ip_input.c`,
+RFC 2675 (jumbograms). Which irregularities a receiver accepts follows Linux: `net/ipv4/ip_input.c`,
 `net/ipv6/ip6_input.c`, `net/ipv4/udp.c` and `net/ipv6/udp.c`.
 """
 
@@ -23,7 +23,7 @@ _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION = 0, 43, 44, 60
 _EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, AH, _DESTINATION})
 _HOME_ADDRESS = 0xC9
 
-# The protocols judged beside UDP: least bytes of the header, offset of its checksum field.
+# The protocols judged apart from UDP: minimum header size, offset of the checksum field.
 _CHECKED = {(4, TCP): (20, 16), (6, TCP): (20, 16), (4, ICMP): (8, 2), (6, ICMPV6): (8, 2)}
 
 _read_ipv4 = struct.Struct(">BxHxxHxBxx8s").unpack_from
@@ -41,15 +41,15 @@ class Packet(NamedTuple):
         start: Offset of the IP header.
         l4: Offset of the L4 header, behind options and extension headers.
         end: Offset behind the last byte that the L4 checksum covers: by the IP length, or by the
-            UDP length where that is less; never beyond what encloses the packet.
-        protocol: IP protocol number of L4; -1 where the headers do not reach that far.
-        addresses: Source and destination in one, as the pseudo-header has them: 8 or 32 bytes;
-            empty if unknown.
-        source_port: UDP or TCP port; None where there is none to read.
-        destination_port: The same for the other side.
-        checksum: L4 checksum field as on the wire; None where there is none to read.
-        trouble: None, or the first thing that is wrong or keeps L4 from being judged. Wrong in the
-            IP header: "version", "length". Wrong in L4: "l4-length". Not to be judged:
+            UDP length if that is less; never beyond the end of the enclosing frame or tunnel.
+        protocol: IP protocol number of L4; -1 if the headers end before it.
+        addresses: Source and destination address, concatenated as in the pseudo-header: 8 or 32
+            bytes; empty if unknown.
+        source_port: UDP or TCP source port; None if not present or cut off.
+        destination_port: The destination port, likewise.
+        checksum: L4 checksum field as on the wire; None if not present or cut off.
+        trouble: None, or the first irregularity that is an error or keeps L4 from being judged.
+            Errors in the IP header: "version", "length". Error in L4: "l4-length". Not judged:
             "truncated" (the capture ends within the headers), "fragment", "esp",
             "routing-header", "home-address", "jumbogram", "protocol".
     """
@@ -81,18 +81,18 @@ class Packet(NamedTuple):
         return self.end - self.l4
 
 
-# A third faster than Packet(...), and this is where the time of a verification goes.
+# A third faster than Packet(...), which would dominate the time of a verification.
 _new_packet: Callable[[tuple[Any, ...]], Packet] = partial(tuple.__new__, Packet)
 
 
 def ipv4(frame: bytes, start: int, limit: int) -> Packet:
-    """Walk an IPv4 packet.
+    """Parses an IPv4 packet.
 
     Args:
         frame: The bytes captured.
-        start: Offset of its header.
-        limit: Offset where the enclosing frame or tunnel ends on the wire; the capture may end
-            before it.
+        start: Offset of the IP header.
+        limit: Offset where the enclosing frame or tunnel ends on the wire; the captured bytes may
+            end before it.
     """
     if start + 20 > limit or start + 20 > len(frame):
         return _headless(4, start, "length" if start + 20 > limit else "truncated")
@@ -101,14 +101,14 @@ def ipv4(frame: bytes, start: int, limit: int) -> Packet:
         return _headless(4, start, "version")
     l4, end, trouble = start + (first & 15) * 4, start + total, None
     if total == 0 and limit - start > 65535:
-        end, trouble = limit, "jumbogram"  # BIG TCP: the field has no room for its length
+        end, trouble = limit, "jumbogram"  # BIG TCP: the length does not fit into its field
     elif end > limit:
         end, trouble = limit, "length"
     if l4 < start + 20 or l4 > end:
         return _headless(4, start, "length")
     if l4 > len(frame):
         return _headless(4, start, "truncated")
-    if fragment & 0x3FFF:  # more fragments follow, or others went before
+    if fragment & 0x3FFF:  # MF or a fragment offset is set
         trouble = trouble or "fragment"
         return _new_packet((4, start, l4, end, protocol, addresses, None, None, None, trouble))
     if protocol == AH:
@@ -122,7 +122,7 @@ def ipv4(frame: bytes, start: int, limit: int) -> Packet:
 
 
 def ipv6(frame: bytes, start: int, limit: int) -> Packet:
-    """Walk an IPv6 packet and its extension headers; arguments as for `ipv4`."""
+    """Parses an IPv6 packet and its extension headers; the arguments are those of `ipv4`."""
     l4 = start + 40
     if l4 > limit or l4 > len(frame):
         return _headless(6, start, "length" if l4 > limit else "truncated")
@@ -147,12 +147,12 @@ def ipv6(frame: bytes, start: int, limit: int) -> Packet:
 
 
 def _headless(family: int, start: int, trouble: str) -> Packet:
-    """Return a packet whose IP header cannot be read or believed."""
+    """Returns a packet whose IP header is cut off or invalid."""
     return _new_packet((family, start, start, start, -1, b"", None, None, None, trouble))
 
 
 def _extensions(frame: bytes, protocol: int, at: int, end: int) -> tuple[int, int, str | None]:
-    """Walk extension headers; return the protocol behind them, its offset, and any trouble."""
+    """Parses extension headers; returns the protocol behind them, its offset, and any trouble."""
     trouble = None
     while protocol in _EXTENSIONS:
         if at + 8 > end or at + 8 > len(frame):
@@ -167,7 +167,7 @@ def _extensions(frame: bytes, protocol: int, at: int, end: int) -> tuple[int, in
         elif protocol == _ROUTING and frame[at + 3]:
             trouble = "routing-header"  # the pseudo-header holds the last address of the route
         elif protocol == _DESTINATION and _has_home_address(frame[at + 2 : at + size]):
-            trouble = "home-address"  # the pseudo-header holds it, instead of the source
+            trouble = "home-address"  # the pseudo-header holds it in place of the source
         if at + size > end:
             return -1, at, "length"
         protocol, at = following, at + size
@@ -175,7 +175,7 @@ def _extensions(frame: bytes, protocol: int, at: int, end: int) -> tuple[int, in
 
 
 def _has_home_address(options: bytes) -> bool:
-    """Look for the option among those of a destination options header (RFC 6275, section 6.3)."""
+    """Returns whether destination options include a Home Address (RFC 6275, section 6.3)."""
     at = 0
     while at < len(options) and options[at] != _HOME_ADDRESS:
         at += 2 + options[at + 1] if options[at] and at + 1 < len(options) else 1
@@ -185,7 +185,7 @@ def _has_home_address(options: bytes) -> bool:
 def _l4(
     frame: bytes, family: int, protocol: int, l4: int, end: int
 ) -> tuple[int, int | None, int | None, int | None, str | None]:
-    """Return where L4 ends by its own length, the ports, the checksum field, and any trouble."""
+    """Returns the end of L4 by its own length, the ports, the checksum field, and any trouble."""
     source = destination = field = trouble = None
     try:
         if protocol == UDP:

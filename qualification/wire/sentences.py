@@ -1,4 +1,4 @@
-"""What is wrong with a frame, in words. The slow path, for the few frames that people look at."""
+"""Describes in words what is wrong with a frame: for the few frames that people look at."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ REASONS = {
     "not-ip": "it is not IP",
     "vxlan-flag": "the VXLAN header is not valid",
 }
-"""Why something was not judged, by the `reason` of a `Checked`."""
+"""Why a layer was not judged, by the `reason` of a `Checked`."""
 
 
 def sentences(data: bytes, checked: Checked) -> list[str]:
-    """Say for each layer that is bad or unjudged what was found and what should be there.
+    """Describes for each layer that is bad or unjudged what was found and what is right.
 
     Args:
         data: The bytes captured.
-        checked: What `verify.check` says about them.
+        checked: The result of `verify.check` for them.
 
     Returns:
         Sentences without a full stop, such as "outer UDP checksum is 0x1a2b, should be 0x3c4d".
@@ -37,16 +37,16 @@ def sentences(data: bytes, checked: Checked) -> list[str]:
     layout = checked.layout
     if layout is None:
         return []
-    said = []
+    vxlan = []
     if checked.bad & VXLAN:
         flag_missing = layout.trouble == "vxlan-flag"
-        said.append(
+        vxlan.append(
             f"VXLAN header has no I flag: its first byte is 0x{data[layout.outer.l4 + 8]:02x}"
             if flag_missing
             else "UDP payload is too short for a VXLAN and an Ethernet header"
         )
     elif checked.unjudged & VXLAN:
-        said.append(f"VXLAN could not be judged: {REASONS['truncated']}")
+        vxlan.append(f"VXLAN could not be judged: {REASONS['truncated']}")
     outer = _packet(data, checked.bad, checked.unjudged, layout.outer, "outer")
     bad, unjudged = checked.bad >> INWARD, checked.unjudged >> INWARD
     inner = []
@@ -54,25 +54,25 @@ def sentences(data: bytes, checked: Checked) -> list[str]:
         inner = _packet(data, bad, unjudged, layout.inner, "inner")
     elif unjudged:
         inner = [f"inner packet could not be judged: {REASONS['truncated']}"]
-    return outer + said + inner
+    return outer + vxlan + inner
 
 
 def _packet(data: bytes, bad: int, unjudged: int, packet: Packet, side: str) -> list[str]:
-    """Speak of one packet; `bad` and `unjudged` in outer bits."""
-    said = []
+    """Describes one packet; `bad` and `unjudged` are masks of the outer layers' bits."""
+    texts = []
     name = f"{side} {PROTOCOLS.get(packet.protocol, 'L4')}"
     if bad & OUTER_IP:
-        said.append(f"{side} {_ip_fault(data, packet)}")
+        texts.append(f"{side} {_ip_fault(data, packet)}")
     elif unjudged & OUTER_IP:
-        said.append(f"{side} IP header could not be judged: {REASONS['truncated']}")
+        texts.append(f"{side} IP header could not be judged: {REASONS['truncated']}")
     if bad & OUTER_L4 and packet.trouble == "l4-length":
-        said.append(f"{name} {_l4_length_fault(data, packet)}")
+        texts.append(f"{name} {_l4_length_fault(data, packet)}")
     elif bad & OUTER_L4:
         found, expected = l4_checksum(data, packet)
-        said.append(f"{name} checksum is 0x{found:04x}, should be 0x{expected:04x}")
+        texts.append(f"{name} checksum is 0x{found:04x}, should be 0x{expected:04x}")
     elif unjudged & OUTER_L4:
-        said.append(f"{name} could not be judged: {REASONS[packet.trouble or 'truncated']}")
-    return said
+        texts.append(f"{name} could not be judged: {REASONS[packet.trouble or 'truncated']}")
+    return texts
 
 
 def _ip_fault(data: bytes, packet: Packet) -> str:
@@ -98,7 +98,7 @@ def _l4_length_fault(data: bytes, packet: Packet) -> str:
 
 
 def header_checksum(data: bytes, packet: Packet) -> tuple[int, int]:
-    """Return the checksum found in an IPv4 header that is there in full, and the right one."""
+    """Returns the checksum in a complete IPv4 header, and the right one."""
     start = packet.start
     found = int.from_bytes(data[start + 10 : start + 12], "big")
     total = ones_sum(data[start : start + (data[start] & 15) * 4])
@@ -106,15 +106,16 @@ def header_checksum(data: bytes, packet: Packet) -> tuple[int, int]:
 
 
 def l4_checksum(data: bytes, packet: Packet) -> tuple[int, int]:
-    """Return the checksum found in a UDP, TCP or ICMP header, and the right one.
+    """Returns the checksum in a UDP, TCP or ICMP header, and the right one.
 
     Args:
-        data: The bytes captured, up to the packet's end at least.
-        packet: One whose `trouble` is None.
+        data: The bytes captured; they must reach to the end of the packet.
+        packet: A packet whose `trouble` is None.
     """
     found, covered = packet.checksum or 0, data[packet.l4 : packet.end]
     if packet.protocol == ICMP:
-        # Only here can all that is covered be zero: a sum of 0x0000, not 0xffff (RFC 1071).
+        # Only in ICMP can all bytes covered be zero, which makes the sum 0x0000, not 0xffff
+        # (RFC 1071).
         return found, checksum(ones_sum(covered) - found) if any(covered) else 0xFFFF
     total = ones_sum(covered) - found
     total += pseudo_sum(packet.source, packet.destination, packet.protocol, packet.l4_length)

@@ -1,4 +1,4 @@
-"""What a whole capture amounts to: counts by layer, by reason and by flow, and the bad frames."""
+"""Surveys a capture: counts frames by layer, by reason and by flow, and keeps wrong frames."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ WRONG, UNJUDGED, NOT_IP, RIGHT = "wrong", "unjudged", "not-ip", "right"
 
 
 class FlowKey(NamedTuple):
-    """What the frames of one shape have in common.
+    """Identifies a flow in a survey.
 
     Attributes:
-        addresses: Outer source and destination in one, 8 or 32 bytes; empty if unreadable.
+        addresses: Outer source and destination address, concatenated, 8 or 32 bytes; empty if
+            unreadable.
         vni: VXLAN network identifier; None outside a tunnel.
-        inner_family: 4 or 6; None where there is no IP inside.
-        protocol: IP protocol number of the inner packet, without one of the outer packet.
+        inner_family: 4 or 6; None if there is no inner IP packet.
+        protocol: IP protocol number of the inner packet; of the outer packet if there is no inner
+            one.
     """
 
     addresses: bytes
@@ -49,7 +51,7 @@ class FlowKey(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerTally:
-    """Frames by what became of one of their layers, as in `Checked`."""
+    """The number of frames for each outcome of one layer, as in `Checked`."""
 
     good: int
     bad: int
@@ -59,7 +61,7 @@ class LayerTally:
 
 @dataclass(frozen=True)
 class FlowTally:
-    """Frames of one flow; those neither wrong nor unjudged are right."""
+    """The number of frames of one flow; those neither wrong nor unjudged are right."""
 
     flow: FlowKey
     frames: int
@@ -72,11 +74,11 @@ class WrongFrame:
     """A wrong frame, kept as evidence.
 
     Attributes:
-        number: Its place in the capture, from 1 as Wireshark counts.
+        number: The number of the frame in the capture, from 1 as in Wireshark.
         frame: The bytes captured.
-        wire_length: Bytes it had on the wire.
-        checked: What is wrong with it.
-        sentences: The same in words.
+        wire_length: Length of the frame on the wire.
+        checked: The result of its check.
+        sentences: The result in words.
     """
 
     number: int
@@ -88,19 +90,19 @@ class WrongFrame:
 
 @dataclass(frozen=True)
 class Survey:
-    """A capture in numbers. Every frame is one of right, wrong, unjudged and not IP.
+    """The result of a survey. Every frame is one of right, wrong, unjudged and not IP.
 
     Attributes:
-        frames: All frames.
-        right: Frames with nothing wrong and nothing left unjudged.
+        frames: The number of all frames.
+        right: Frames without a bad or unjudged layer.
         wrong: Frames with a bad layer.
-        unjudged: Frames with nothing wrong and some layer that could not be judged.
+        unjudged: Frames with an unjudged layer, but no bad one.
         not_ip: Frames without an IP packet, which have no checksum.
         tunnelled: Frames with a VXLAN header.
-        proven: Those of them with at least one UDP, TCP or ICMP checksum found right or wrong.
-        layers: By name of the layer, outermost first.
-        reasons: Why frames are unjudged: frames by `reason`, most frequent first.
-        flows: IP frames by flow, the ones with most wrong frames first, then by size.
+        proven: Tunnelled frames with at least one UDP, TCP or ICMP checksum found right or wrong.
+        layers: The outcomes of each layer by its name, outermost first.
+        reasons: The number of unjudged frames by `reason`, most frequent first.
+        flows: IP frames by flow, those with the most wrong frames first, then the largest.
         bad_frames: The first wrong frames.
     """
 
@@ -123,13 +125,13 @@ def survey(
     keep: int = 16,
     each: Callable[[int, Checked], None] | None = None,
 ) -> Survey:
-    """Check all frames and count.
+    """Checks and counts all frames.
 
     Args:
-        frames: Bytes captured and bytes on the wire of each, as `capture_file` hands them out.
-        ports: UDP destination ports that mean VXLAN.
-        keep: How many wrong frames to keep.
-        each: Called with number and outcome of every frame, for those who want them one by one.
+        frames: The captured bytes and the length on the wire of each, as from `capture_file`.
+        ports: UDP destination ports of VXLAN.
+        keep: The most wrong frames to keep.
+        each: Called with the number and outcome of every frame.
     """
     counting = SurveyCounter(ports, keep)
     for number, (frame, wire_length) in enumerate(frames, 1):
@@ -140,12 +142,14 @@ def survey(
 
 
 class SurveyCounter:
-    """A survey under way.
+    """Counts the frames of a survey.
 
     Attributes:
-        outcomes: Frames by flow and outcome. Distinct ones are few, so one counter takes a frame
-            each, and is added up at the end.
-        bad_frames: The first wrong frames, `keep` at most.
+        ports: UDP destination ports of VXLAN.
+        keep: The most wrong frames to keep.
+        outcomes: Frames by flow and outcome. Distinct outcomes are few, so a frame only increments
+            one counter, and everything else is derived at the end.
+        bad_frames: The first wrong frames, at most `keep`.
     """
 
     def __init__(self, ports: frozenset[int], keep: int) -> None:
@@ -155,7 +159,7 @@ class SurveyCounter:
         self.bad_frames: list[WrongFrame] = []
 
     def take(self, number: int, frame: bytes, wire_length: int) -> Checked:
-        """Check and count a frame."""
+        """Checks and counts a frame."""
         checked = check(frame, wire_length, self.ports)
         flow = None if checked.layout is None else flow_of(checked.layout)
         self.outcomes[flow, checked[:5]] += 1
@@ -164,18 +168,18 @@ class SurveyCounter:
         return checked
 
     def keep_bad(self, number: int, frame: bytes, wire_length: int, checked: Checked) -> None:
-        """Keep a wrong frame as evidence, if there is room for one."""
+        """Keeps a wrong frame as evidence, unless `keep` frames are kept already."""
         if len(self.bad_frames) < self.keep:
             words = tuple(sentences(frame, checked))
             self.bad_frames.append(WrongFrame(number, frame, wire_length, checked, words))
 
     def survey(self) -> Survey:
-        """Add up what was counted."""
+        """Returns the survey of the frames counted so far."""
         return _add_up(self.outcomes, tuple(self.bad_frames))
 
 
 def verdict_of(checked: Checked) -> str:
-    """Sum up one frame in a word: WRONG, UNJUDGED, NOT_IP or RIGHT."""
+    """Returns WRONG, UNJUDGED, NOT_IP or RIGHT for a frame."""
     if checked.bad:
         return WRONG
     if checked.unjudged or checked.reason == "truncated":
@@ -184,7 +188,7 @@ def verdict_of(checked: Checked) -> str:
 
 
 def flow_of(layout: Layout) -> FlowKey:
-    """Return the flow that a frame belongs to."""
+    """Returns the flow that a frame belongs to."""
     outer, inner = layout.outer, layout.inner
     return FlowKey(
         outer.addresses,
@@ -226,15 +230,15 @@ def _add_up(outcomes: Outcomes, bad_frames: tuple[WrongFrame, ...]) -> Survey:
         not_ip=verdicts[NOT_IP],
         tunnelled=tunnelled,
         proven=proven,
-        layers={name: _tally(outcomes, bit) for bit, name in LAYERS.items()},
+        layers={name: _layer_tally(outcomes, bit) for bit, name in LAYERS.items()},
         reasons=dict(reasons.most_common()),
         flows=tuple(flows),
         bad_frames=bad_frames,
     )
 
 
-def _tally(outcomes: Outcomes, bit: int) -> LayerTally:
-    """Add up one layer."""
+def _layer_tally(outcomes: Outcomes, bit: int) -> LayerTally:
+    """Counts the outcomes of one layer."""
     tally: Counter[str | None] = Counter()
     for (_, outcome), count in outcomes.items():
         tally[Checked(*outcome, None).state(bit)] += count

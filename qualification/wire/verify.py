@@ -1,10 +1,10 @@
-"""The reference verifier: which checksums of a frame are right, and which are wrong.
+"""The reference verifier: decides which checksums of a frame are right, and which are wrong.
 
-Lengths and headers come from `dissect`; here is the adding up. The bytes are gone over once: the
-sum over the inner packet's L4 is a part of the outer one's, and is reused (see `checksum`).
+`dissect` finds lengths and headers; this module sums. It reads every byte once: the sum over the
+inner packet's L4 is part of the outer sum, and is reused there (see `checksum`).
 
-What is looked at is the frame as it is on the wire of the *receiver*. On the sender the NIC has
-not filled in the checksums yet.
+The frame must be as on the wire, or captured on the *receiver*. On the sender, the NIC has not
+filled in the checksums yet.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 _IP, _L4 = OUTER_IP, OUTER_L4
 _WRONG_TUNNEL = frozenset({"vxlan-flag", "length"})
 
-# As in `packet`: the ordinary frame comes by here.
+# Faster than Checked(...), as in `packet`; most frames take this path.
 _new_checked: Callable[[tuple[Any, ...]], Checked] = partial(tuple.__new__, Checked)
 
 
@@ -38,14 +38,14 @@ def check(
     wire_length: int | None = None,
     ports: frozenset[int] = VXLAN_PORTS,
 ) -> Checked:
-    """Judge every checksum of one Ethernet frame. Never raises, whatever the bytes.
+    """Judges every checksum of one Ethernet frame. Never raises, whatever the bytes.
 
     Args:
         frame: The bytes captured, from the destination MAC on, without FCS.
-        wire_length: Bytes the frame had on the wire; those captured unless given.
-        ports: UDP destination ports that mean VXLAN.
+        wire_length: Length of the frame on the wire; by default, the bytes captured.
+        ports: UDP destination ports of VXLAN.
     """
-    data = bytes(frame)  # slices of bytes are summed without another copy
+    data = bytes(frame)  # because slices of bytes are summed without another copy
     layout = dissect(data, wire_length, ports)
     if layout is None:
         cut_off = len(data) < min(14, wire_length or 0)
@@ -88,15 +88,15 @@ def explain(
     wire_length: int | None = None,
     ports: frozenset[int] = VXLAN_PORTS,
 ) -> list[str]:
-    """Say in words what `check` finds wrong or could not judge; arguments as there."""
+    """Describes in words what `check` finds wrong or cannot judge; the arguments are the same."""
     return sentences(bytes(frame), check(frame, wire_length, ports))
 
 
 def _sum_around(data: bytes, outer: Packet, inner: Packet, inner_total: int) -> int:
-    """Sum the outer packet's L4 by way of the inner one's, so as not to go over it again.
+    """Returns the sum over the outer packet's L4, which reuses the sum over the inner one's.
 
-    All headers between have even lengths; only what trails the inner packet can sit at an odd
-    offset, where it counts times 256.
+    All headers between them have even lengths. Only the bytes behind the inner packet can start at
+    an odd offset, where their sum counts times 256.
     """
     total = ones_sum(data[outer.l4 : inner.l4]) + inner_total
     if inner.end == outer.end:
@@ -108,19 +108,19 @@ def _sum_around(data: bytes, outer: Packet, inner: Packet, inner_total: int) -> 
 def _judge(
     data: bytes, packet: Packet, total: int, tunnel: bool
 ) -> tuple[int, int, int, int, str | None]:
-    """Judge one packet.
+    """Judges one packet.
 
     Args:
         data: The bytes captured.
-        packet: One of its packets.
-        total: Sum over the packet's L4, without a pseudo-header.
-        tunnel: Whether it is the outer one of a tunnel.
+        packet: The packet.
+        total: Sum over the packet's L4, without the pseudo-header.
+        tunnel: Whether it is the outer packet of a tunnel.
 
     Returns:
-        good, bad, absent and unjudged, in outer bits, and the reason.
+        good, bad, absent and unjudged, as masks of the outer layers' bits, and the reason.
     """
     family, start, l4, end, protocol, addresses, _, _, field, trouble = packet
-    if trouble and (l4 == start or trouble == "length"):  # no header that one could go by
+    if trouble and (l4 == start or trouble == "length"):  # the headers cannot be relied on
         unread = trouble == "truncated"
         return 0, 0 if unread else _IP, 0, _IP | _L4 if unread else _L4, trouble
 
@@ -151,9 +151,10 @@ def _judge(
 
 
 def _zero_is_wrong(protocol: int, covered: bytes) -> bool:
-    """Tell 0x0000 from 0xffff, which are the same to a sum, in a field that holds 0x0000.
+    """Returns whether a field of 0x0000 is wrong although the sum is right.
 
-    UDP sends 0xffff instead (RFC 768; RFC 8200 for IPv6, where 0 is not "none"). A message of
-    nothing but zeros has the checksum 0xffff, and only ICMP has no pseudo-header to rule it out.
+    A sum cannot tell 0x0000 from 0xffff. UDP sends 0xffff (RFC 768; RFC 8200 for IPv6, where 0 does
+    not mean "no checksum"). A message of zeros only has the checksum 0xffff; this can only occur in
+    ICMP, which has no pseudo-header.
     """
     return protocol == UDP or (protocol == ICMP and not any(covered))

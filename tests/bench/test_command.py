@@ -1,4 +1,4 @@
-"""`scripts/bench` itself, on small inputs: every kind still runs."""
+"""`scripts/bench` on small inputs: every kind runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bench(*options: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def quick(tmp_path: Path, *kinds: str) -> dict[str, Any]:
-    """The document of a quick run, which must have worked."""
+    """Returns the document of a quick run, which must succeed."""
     path = tmp_path / "bench.json"
     done = bench("--quick", "--rounds=1", f"--json={path}", *kinds)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,13 +68,13 @@ def test_every_kind_is_tried_above() -> None:
     assert all(f'"{name}"' in text for name in KINDS)
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_a_missing_tool_is_reported(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = bench("--quick", "--rounds=1", "verify", "answer", PATH=f"{tmp_path / 'empty'}")
     assert done.returncode == 10
     assert "not measured: vxqual verify: " in done.stdout
     assert "tcpdump" in done.stdout
-    assert "verify 1,000 frames" in done.stdout, "all else is measured"
+    assert "verify 1,000 frames" in done.stdout, "everything else is measured"
 
 
 def test_the_help_names_every_kind() -> None:
@@ -88,7 +88,7 @@ def test_a_quick_run_makes_no_page(tmp_path: Path) -> None:
     assert not (tmp_path / "page.md").exists()
 
 
-def test_what_a_command_costs() -> None:
+def test_the_cost_of_a_command() -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass\nprint('done')"
     cost = run([sys.executable, "-c", f"held = bytearray(80 << 20)\n{busy}"], keep=True)
     assert cost.output == "done\n"
@@ -99,20 +99,20 @@ def test_what_a_command_costs() -> None:
     assert nothing.output == ""
 
 
-def test_memory_of_whoever_measures_is_nobody_elses() -> None:
+def test_a_command_does_not_count_the_memory_of_its_caller() -> None:
     held = bytearray(200 << 20)
     assert run([sys.executable, "-c", "pass"]).peak < len(held) / 2
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
+    ("command", "message"),
     [
         ([sys.executable, "-c", "import sys; sys.exit('too bad')"], "ended with 1: too bad"),
         (["/nonexistent/program"], "cannot run /nonexistent/program"),
     ],
 )
-def test_a_command_that_fails_is_an_error(command: list[str], says: str) -> None:
-    with pytest.raises(LabError, match=says):
+def test_a_command_that_fails_is_an_error(command: list[str], message: str) -> None:
+    with pytest.raises(LabError, match=message):
         run(command)
 
 

@@ -1,4 +1,4 @@
-"""The frames that the bench measures with: right, varied, and seen into by all who are compared."""
+"""The input frames of the bench: right, varied, and parsed by all tools that are compared."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def said(command: tuple[str, ...], path: Path) -> str:
 
 @SORTS
 def test_the_others_look_at_every_checksum(sort: Sort, tmp_path: Path) -> None:
-    """Whoever left some out would be measured at less work."""
+    """A tool that skipped some of the frames would be measured with less work."""
     path = tmp_path / "some.pcap"
     write_capture(path, sort, COUNT)
     tcpdump = said(TCPDUMP, path)

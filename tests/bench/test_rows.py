@@ -1,4 +1,4 @@
-"""What rows say of figures, and how figures are written."""
+"""Rows, ratios and bars, and how figures are formatted."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_the_document_holds_every_figure() -> None:
     assert made["unmeasured"][0]["why"] == "there is no TUN"
 
 
-def test_the_page_says_what_was_measured_and_what_not() -> None:
+def test_the_page_shows_what_was_measured_and_what_was_not() -> None:
     made = page(RESULTS, KINDS)
     assert "| 200 | 10.0 | 10.0× (5.00 to 30.0) | ≥ 10× | yes |" in made
     assert "another \\| one" in made
@@ -138,7 +138,7 @@ def test_the_page_says_what_was_measured_and_what_not() -> None:
     assert max(len(line) for line in made.splitlines() if not line.startswith("|")) <= 100
 
 
-def test_the_page_says_which_rows_a_limit_is_of() -> None:
+def test_the_page_shows_to_which_rows_a_limit_applies() -> None:
     rows = (
         ROW,
         replace(ROW, work="verify, 64 B inner, against tshark"),
@@ -150,7 +150,7 @@ def test_the_page_says_which_rows_a_limit_is_of() -> None:
     assert "Seen meanwhile:\n\n- *verify, 1400 B inner, against tcpdump*: a note.\n" in made
 
 
-def test_every_kind_says_what_it_measures() -> None:
+def test_every_kind_describes_what_it_measures() -> None:
     titles = [kind.title for kind in KINDS.values()]
     assert len(set(titles)) == len(titles)
     for name, kind in KINDS.items():

@@ -1,7 +1,7 @@
-"""Right frames of any shape for hypothesis, put together byte by byte, and what is right of them.
+"""Right frames of any shape for hypothesis, built byte by byte, and the right result for each.
 
-Nothing here comes from the verifier: where everything is, is known from having put it there, and
-sums are made anew by words. So the two have to agree, whatever the shape.
+Nothing here uses the verifier: the place of every field is known from building the frame, and sums
+are computed by words. So both must agree, whatever the shape.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TUNNEL_PORT = 4789
 
 
 def folded(data: bytes) -> int:
-    """One's complement sum by words, both zeros told apart: 0xffff for right, 0 for all zero."""
+    """Returns the one's complement sum by words: 0xffff if right, 0 only if all bytes are zero."""
     data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
@@ -30,16 +30,16 @@ def folded(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """One IP packet in a frame, by offsets into it.
+    """One IP packet of a frame, by its offsets.
 
     Attributes:
         family: 4 or 6.
-        start: Of its header.
-        l4: Of its L4 header, behind options and extension headers.
-        end: Behind it.
-        protocol: Of L4.
-        shift: What turns the bits of the outer layers into its own.
-        tunnel: Whether VXLAN is inside.
+        start: Offset of the IP header.
+        l4: Offset of the L4 header, behind options and extension headers.
+        end: Offset of the end of the packet.
+        protocol: IP protocol number of L4.
+        shift: Left shift from the bits of the outer layers to those of this packet's.
+        tunnel: Whether it carries VXLAN.
     """
 
     family: int
@@ -52,7 +52,7 @@ class Part:
 
     @property
     def field(self) -> int:
-        """Offset of the L4 checksum."""
+        """Offset of the L4 checksum field."""
         return self.l4 + FIELD[self.protocol]
 
     @property
@@ -62,7 +62,7 @@ class Part:
 
     @property
     def steering(self) -> set[int]:
-        """Bytes that say where things are: to spoil one is to make another packet of it."""
+        """Offsets of bytes that determine the layout: a change to one makes it another packet."""
         start = self.start
         if self.family == 4:
             found = {start, start + 2, start + 3, start + 6, start + 7, start + 9}
@@ -75,7 +75,7 @@ class Part:
         return found
 
     def covered(self, data: bytes, l4_length: int | None = None) -> bytes:
-        """What the L4 checksum is over, pseudo-header first."""
+        """Returns the bytes that the L4 checksum covers, pseudo-header first."""
         size = self.end - self.l4 if l4_length is None else l4_length
         l4 = data[self.l4 : self.l4 + size]
         if self.protocol == ICMP:
@@ -85,7 +85,7 @@ class Part:
         return addresses + struct.pack(">II", size, self.protocol) + l4
 
     def right_field(self, data: bytes) -> int:
-        """The L4 checksum that belongs there."""
+        """Returns the right L4 checksum."""
         blank = bytearray(data)
         blank[self.field : self.field + 2] = b"\0\0"
         covered = self.covered(bytes(blank))
@@ -93,7 +93,7 @@ class Part:
         return (value or 0xFFFF) if self.protocol == UDP else value
 
     def judge(self, data: bytes) -> dict[int, str]:
-        """Each of its layers by what has become of it, the headers being where they were."""
+        """Returns the right result for each of its layers; the layout must be unchanged."""
         found = {}
         if self.family == 4:
             right = folded(data[self.start : self.l4]) == 0xFFFF
@@ -110,14 +110,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Frame:
-    """A right frame, and where everything is.
+    """A right frame and its layout.
 
     Attributes:
-        data: Its bytes.
+        data: The bytes.
         outer: The packet on the wire.
-        inner: The one in the tunnel, if there is a tunnel.
+        inner: The inner packet, if there is a tunnel.
         vxlan: Offset of the VXLAN header.
-        types: Offsets of EtherTypes and tag types outside and inside.
+        outer_types: Offsets of the outer EtherType and tag types.
+        inner_types: Offsets of the inner EtherType and tag types.
     """
 
     data: bytes
@@ -132,14 +133,14 @@ class Frame:
         return (self.outer,) if self.inner is None else (self.outer, self.inner)
 
     def judge(self, data: bytes) -> dict[int, str]:
-        """Each layer by what has become of it, in bytes of the same layout."""
+        """Returns the right result for each layer of bytes with the same layout."""
         found = {bit: state for part in self.parts for bit, state in part.judge(data).items()}
         if self.vxlan is not None:
             found[VXLAN] = "good" if data[self.vxlan] & 8 else "bad"
         return found
 
     def resealed(self, data: bytes) -> bytes:
-        """The bytes with the outer checksum right again, if there was one."""
+        """Returns the bytes with a right outer checksum, if the frame has one."""
         whole = bytearray(data)
         at = self.outer.field
         if self.inner is not None and self.data[at : at + 2] != b"\0\0":
@@ -152,7 +153,7 @@ def with_word(data: bytes, at: int, value: int) -> bytes:
 
 
 def with_header_sum(data: bytes, part: Part) -> bytes:
-    """The bytes with an IPv4 header checksum that is right."""
+    """Returns the bytes with a right IPv4 header checksum."""
     if part.family == 6:
         return data
     blank = with_word(data, part.start + 10, 0)
@@ -174,8 +175,11 @@ _options = st.integers(0, 10).flatmap(
 
 @st.composite
 def _extension(draw) -> tuple[int, bytes]:
-    """An extension header without its first byte: hop-by-hop or destination options of padding, a
-    route that is used up, an atomic fragment's, or an authentication header."""
+    """Returns an extension header without its first byte.
+
+    It is one of hop-by-hop or destination options with padding, a routing header without segments
+    left, an atomic fragment header, or an authentication header.
+    """
     kind = draw(st.sampled_from([60, 43, 44, 51]))
     if kind == 44:
         return 44, struct.pack(">BHI", 0, 0, draw(st.integers(0, 2**32 - 1)))
@@ -201,7 +205,7 @@ def _ethernet(draw, family: int) -> tuple[bytes, list[int]]:
 
 
 def _ip(draw, family: int, protocol: int, l4: bytes) -> tuple[bytes, int]:
-    """The packet, and how long its headers are. Its checksum is not there yet."""
+    """Returns an IP packet without its checksum, and the length of its headers."""
     if family == 4:
         options = draw(_options)
         size = 20 + len(options)
@@ -227,7 +231,7 @@ def _ip(draw, family: int, protocol: int, l4: bytes) -> tuple[bytes, int]:
 
 
 def _l4(draw, protocol: int, payload: bytes) -> bytes:
-    """The datagram, segment or message, with nothing in its checksum field."""
+    """Returns a datagram, segment or message whose checksum field is 0."""
     port = st.integers(0, 0xFFFF).filter(lambda number: number != TUNNEL_PORT)
     if protocol == UDP:
         return struct.pack(">HHHH", draw(_words), draw(port), 8 + len(payload), 0) + payload
@@ -251,12 +255,14 @@ def _protocol(draw, family: int) -> int:
 
 
 def _summed(draw, data: bytes, part: Part, *, empty: bool) -> bytes:
-    """The bytes with their checksums; now and then L4's comes to zero, which UDP writes as ones."""
+    """Returns the bytes with checksums; sometimes L4's is 0, which UDP sends as 0xffff."""
     data = with_header_sum(data, part)
     if empty:
         return data
     if draw(st.integers(0, 2)) == 0:
-        at = part.l4 + (4 if part.protocol in (ICMP, ICMPV6) else 0)  # an id, or the source port
+        at = part.l4 + (
+            4 if part.protocol in (ICMP, ICMPV6) else 0
+        )  # the ICMP id, or the source port
         (word,) = struct.unpack_from(">H", data, at)
         total = word + part.right_field(data)
         data = with_word(data, at, (total & 0xFFFF) + (total >> 16))
@@ -264,7 +270,7 @@ def _summed(draw, data: bytes, part: Part, *, empty: bool) -> bytes:
 
 
 def _packet(draw, at: int, l4: bytes, protocol: int, family: int, shift: int) -> tuple[bytes, Part]:
-    """A packet that is to stand at an offset, and where its parts are then."""
+    """Returns a packet to be placed at an offset, and its parts there."""
     data, size = _ip(draw, family, protocol, l4)
     part = Part(family, at, at + size, at + len(data), protocol, shift, tunnel=shift == 0)
     return data, part
@@ -276,7 +282,7 @@ def _both_bytes(words: Iterable[int]) -> frozenset[int]:
 
 @st.composite
 def frames(draw) -> Frame:
-    """A right frame: plain or in a tunnel, of any shape that the verifier judges in full."""
+    """Returns a right frame, plain or in a tunnel, of a shape that is judged in full."""
     family = draw(st.sampled_from([4, 6]))
     ethernet, types = _ethernet(draw, family)
     start = len(ethernet)

@@ -1,4 +1,4 @@
-"""Frames of every shape, made by scapy: an author of its own, whom the verifier has to believe."""
+"""Right frames of every shape, made by scapy, which is independent of the verifier."""
 
 import ctypes
 import os
@@ -29,7 +29,7 @@ from tests.built import built
 OUTER = {4: IP(src="192.0.2.1", dst="192.0.2.2"), 6: IPv6(src="2001:db8::1", dst="2001:db8::2")}
 INNER = {4: IP(src="10.244.1.7", dst="10.244.2.9"), 6: IPv6(src="fd00::7", dst="fd00::9")}
 VNI = 7001
-LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # or scapy asks the kernel
+LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # without them scapy asks the kernel
 
 
 def payload(size: int) -> Raw:
@@ -39,7 +39,7 @@ def payload(size: int) -> Raw:
 def tunnel(
     inner: Packet, *, family: int = 4, source_port: int = 50000, vlan: Packet | None = None, **udp
 ) -> Packet:
-    """Put an inner Ethernet frame, or the IP packet in one, into VXLAN."""
+    """Returns an inner Ethernet frame, or an IP packet with an Ethernet header, in VXLAN."""
     inside = inner if isinstance(inner, Ether) else LINK / inner
     outer = UDP(sport=source_port, dport=4789, **udp)
     return (LINK / vlan if vlan else LINK) / OUTER[family] / outer / VXLAN(vni=VNI) / inside
@@ -61,7 +61,7 @@ def _shapes() -> dict[str, Packet]:
                 INNER[ins] / udp / payload(8), family=out, chksum=0
             )
     hop, dest = IPv6ExtHdrHopByHop(options=[RouterAlert()]), IPv6ExtHdrDestOpt(options=[PadN()])
-    ah = AH(nh=17, spi=1, payloadlen=4, icv=b"123456789012")  # scapy sums nothing behind it
+    ah = AH(nh=17, spi=1, payloadlen=4, icv=b"123456789012")  # scapy computes no checksum behind it
     route = IPv6ExtHdrRouting(segleft=0, addresses=["fd00::8"])
     return shapes | {
         "vlan-outer": tunnel(inner_tcp, vlan=Dot1Q(vlan=100, prio=3)),
@@ -99,32 +99,35 @@ SHAPES = {name: bytes(packet) for name, packet in _shapes().items()}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `good_frame` on every shape."""
+    """Runs a test that requests `good_frame` on every shape."""
     if "good_frame" in metafunc.fixturenames:
         metafunc.parametrize("good_frame", SHAPES.values(), ids=SHAPES.keys())
 
 
 @pytest.fixture(scope="session")
 def shapes() -> dict[str, bytes]:
-    """Right frames by the name of their shape."""
+    """Returns right frames by the name of their shape."""
     return dict(SHAPES)
 
 
 @pytest.fixture(scope="session")
 def native() -> ctypes.CDLL:
-    """The verifier's C implementation."""
+    """Returns the C implementation of the verifier."""
     return built(native_survey)
 
 
 @pytest.fixture
 def wrap() -> Callable[..., Packet]:
-    """`tunnel`, to make further shapes with."""
+    """Returns `tunnel`, to make further shapes."""
     return tunnel
 
 
 @pytest.fixture
 def run_tool() -> Callable[..., str]:
-    """Run tshark or tcpdump; skip if it is not installed, but never in CI."""
+    """Returns a function that runs tshark or tcpdump.
+
+    If the tool is not installed the test is skipped, but in CI it fails.
+    """
 
     def run(*command: str) -> str:
         if shutil.which(command[0]) is None:

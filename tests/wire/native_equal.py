@@ -1,4 +1,4 @@
-"""What the C implementation makes of one frame, put in the reference's words."""
+"""Converts the C implementation's result for one frame to the reference's types."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class _Judged(ctypes.Structure):
     ]
 
 
-def twin_check(
+def native_check(
     library: ctypes.CDLL,
     frame: bytes,
     wire_length: int | None = None,
     ports: frozenset[int] = VXLAN_PORTS,
 ) -> Checked:
-    """`check` by the C implementation, in memory that ends where the frame does: a sanitizer can tell."""
+    """Returns the result of C's `check`, on memory that ends with the frame, for sanitizers."""
     found = _Judged()
     exact = (ctypes.c_uint8 * len(frame)).from_buffer_copy(frame)
     is_ip = library.vx_check(
@@ -95,5 +95,5 @@ def assert_equal(
     wire_length: int | None = None,
     ports: frozenset[int] = VXLAN_PORTS,
 ) -> None:
-    """The C implementation says of a frame all that the reference says, and nothing else."""
-    assert twin_check(library, frame, wire_length, ports) == check(frame, wire_length, ports)
+    """Asserts that the C implementation and the reference return the same result for a frame."""
+    assert native_check(library, frame, wire_length, ports) == check(frame, wire_length, ports)

@@ -1,4 +1,4 @@
-"""What holds of a verification whatever the bytes."""
+"""Properties that every verification has, whatever the bytes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def assert_sane(frame: bytes, wire_length: int | None) -> None:
     assert sum(bin(mask).count("1") for mask in masks) == bin(
         masks[0] | masks[1] | masks[2] | masks[3]
     ).count("1")
-    said = explain(frame, wire_length)
-    assert bool(said) == bool(checked.bad | checked.unjudged)
+    texts = explain(frame, wire_length)
+    assert bool(texts) == bool(checked.bad | checked.unjudged)
     if checked.unjudged or not sum(masks):
         assert checked.reason
     if checked.layout is None:
@@ -32,7 +32,7 @@ def assert_sane(frame: bytes, wire_length: int | None) -> None:
 
 
 def assert_outer_sum_is_plain(frame: bytes) -> None:
-    """However broken the inside, the sum by way of it is that over all the bytes."""
+    """Asserts that the outer sum, which reuses the inner one, is the sum over all its bytes."""
     checked = check(frame)
     if checked.layout is None or checked.state(OUTER_L4) not in ("good", "bad"):
         return

@@ -1,4 +1,4 @@
-"""The verifier on frames of any shape: it invents nothing, and misses no field spoiled alone."""
+"""The verifier on frames of any shape: no false positives, and no wrong field missed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_nothing_is_invented_on_right_frames(frame: Frame) -> None:
 @settings(max_examples=40)
 @given(frames(), st.integers(0, 7))
 def test_no_bit_can_flip_unseen(frame: Frame, bit: int) -> None:
-    """Every bit of every header, and one of every other byte."""
+    """Returns every bit of the headers, and one bit of every other byte."""
     headers = (frame.inner or frame.outer).l4 + 20
     for at in range(len(frame.data)):
         for flip in range(8) if at < headers else (bit + at & 7,):
@@ -71,7 +71,7 @@ def assert_seen(frame: Frame, data: bytes, at: int) -> None:
     wrong = sum(bit for bit, state in expected.items() if state == "bad")
     summed = covering(frame, at)
     if at in frame.outer_types:
-        return  # to another EtherType the frame is none of ours
+        return  # with another EtherType the frame is not IP
     if at == frame.vxlan and not data[at] & 8:
         assert checked.bad & ~OUTER_IP == VXLAN | wrong & OUTER_L4
         return
@@ -90,14 +90,14 @@ def assert_seen(frame: Frame, data: bytes, at: int) -> None:
             assert checked.bad & OUTER_L4 << 3 or absent or consistent(inner, data)
         return
     assert states(checked) == expected
-    # And the sums that cover a byte cannot but notice, unless the flip emptied a UDP field.
+    # Every sum that covers the byte must be wrong, unless the flip made a UDP field 0.
     for layer in summed:
         assert expected[layer] in ("bad", "absent")
     assert bool(wrong) == any(expected[layer] == "bad" for layer in summed)
 
 
 def covering(frame: Frame, at: int) -> list[int]:
-    """The layers of which a byte is summed, by where it was put."""
+    """Returns the layers whose checksum covers a byte, by the layout."""
     found = []
     for part in frame.parts:
         if part.family == 4 and part.start <= at < part.l4:
@@ -112,7 +112,7 @@ def covering(frame: Frame, at: int) -> list[int]:
 
 
 def consistent(part: Part, data: bytes) -> bool:
-    """Whether a UDP length that was spoiled happens to fit: then the datagram is a right one."""
+    """Returns whether a spoiled UDP length happens to fit, so that the datagram is right."""
     (length,) = struct.unpack_from(">H", data, part.l4 + 4)
     if part.protocol != UDP or not 8 <= length <= part.end - part.l4:
         return False
@@ -123,7 +123,7 @@ def consistent(part: Part, data: bytes) -> bool:
 @settings(max_examples=200)
 @given(frames(), st.data())
 def test_a_wrong_checksum_is_found_in_its_layer_alone(frame: Frame, data: st.DataObject) -> None:
-    """Whatever it is, and with an outer one made over it, as a NIC makes them."""
+    """Any wrong inner checksum, also with a right outer one over it, as a NIC computes it."""
     part = data.draw(st.sampled_from(frame.parts))
     if part.family == 4 and data.draw(st.booleans()):
         layer, at = OUTER_IP << part.shift, part.start + 10
@@ -138,12 +138,12 @@ def test_a_wrong_checksum_is_found_in_its_layer_alone(frame: Frame, data: st.Dat
     state = frame.judge(spoiled)[layer]
     event(state)
     assert states(plain) == frame.judge(spoiled)
-    # Where it is not bad, it is no checksum at all, the other zero, or one that was missing.
+    # If it is not bad, it is 0 for no checksum, or the other zero, or was 0 before.
     proper = part.right_field(frame.data) if at == part.field else right
     udp = at == part.field and part.protocol == UDP
     assert (state == "absent") <= (udp and value == 0)
     assert (state == "good") <= (value % 0xFFFF == proper % 0xFFFF)
-    # What a NIC makes that sums the outer packet over an inner one that is wrong already.
+    # A NIC that computes the outer checksum over a wrong inner packet makes such a frame.
     if part.shift:
         assert resealed.bad == (layer if state == "bad" else 0)
     elif state == "bad":
@@ -154,7 +154,7 @@ def test_a_wrong_checksum_is_found_in_its_layer_alone(frame: Frame, data: st.Dat
 @settings(max_examples=200)
 @given(frames(), st.data())
 def test_a_wrong_length_is_found_in_its_packet_alone(frame: Frame, data: st.DataObject) -> None:
-    """With all other checksums made over it: the super-packet's length left in a segment."""
+    """The super-packet's length is left in a segment, with all other checksums right over it."""
     part = data.draw(st.sampled_from(frame.parts))
     fields = [part.length] + ([part.l4 + 4] if part.protocol == UDP else [])
     at = data.draw(st.sampled_from(fields))
@@ -179,7 +179,7 @@ def test_a_wrong_length_is_found_in_its_packet_alone(frame: Frame, data: st.Data
     event("longer" if value > right else "shorter")
     if checked.bad & of_packet:
         return
-    # Not found: then it must be a right packet of that length, or have no checksum to say.
+    # If it is not found wrong, it is a right packet of that length, or has no checksum.
     shorter = min(size, len(spoiled) - part.l4)
     assert shorter >= {TCP: 20}.get(part.protocol, 8)
     if part.protocol == UDP:

@@ -20,11 +20,11 @@ def read(path):
 
 
 def up_to_error(content):
-    """Return what is handed out, and the error at the end if there is one."""
+    """Returns the frames that are read, and the error at the end if there is one."""
     got = []
     try:
         for frame in frames_of(content):
-            got.append(frame)  # noqa: PERF402  (what came before the error counts)
+            got.append(frame)  # noqa: PERF402  (keeps the frames before an error)
     except CaptureFileError as error:
         return got, error
     return got, None
@@ -155,7 +155,7 @@ def test_pcapng_cut_at_every_byte(frames):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         (section()[:8] + b"abcd" + section()[12:], "no byte order mark"),
         (section() + struct.pack("<III", 6, 13, 13), "cannot be 13 bytes long"),
@@ -165,10 +165,10 @@ def test_pcapng_cut_at_every_byte(frames):
         (section() + interface() + block(6, struct.pack("<5I", 0, 0, 0, 99, 99)), "is damaged"),
     ],
 )
-def test_damaged_pcapng(content, said):
+def test_damaged_pcapng(content, text):
     got, error = up_to_error(content)
     assert got == []
-    assert said in str(error)
+    assert text in str(error)
     assert not isinstance(error, CutShortError)
 
 
@@ -176,7 +176,7 @@ def test_damaged_pcapng(content, said):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         (b"", "the file is empty"),
         (b"#!/bin/sh\n", "neither a pcap nor a pcapng file"),
@@ -187,10 +187,10 @@ def test_damaged_pcapng(content, said):
     ],
     ids=["empty", "script", "short", "gzip", "modified", "modified-big-endian"],
 )
-def test_no_capture_file(tmp_path, content, said):
+def test_no_capture_file(tmp_path, content, text):
     path = tmp_path / "file"
     path.write_bytes(content)
-    with pytest.raises(CaptureFileError, match=said):
+    with pytest.raises(CaptureFileError, match=text):
         read(path)
 
 

@@ -42,7 +42,7 @@ def test_fields_are_those_scapy_wrote(good_frame):
         assert (layout.inner.source_port, layout.inner.checksum) == (l4.sport, l4.chksum)
 
 
-def test_vlan_tags_are_told_with_their_priority(shapes):
+def test_vlan_tags_are_returned_with_their_priority(shapes):
     assert dissect(shapes["vlan-outer"]).vlans == (3 << 13 | 100,)
     assert dissect(shapes["vlan-inner"]).inner_vlans == (9,)
 
@@ -64,7 +64,7 @@ def test_super_frame_of_64_kib(wrap, inner, family):
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_big_tcp_takes_its_length_from_the_wire(wrap, family):
-    """Beyond 64 KiB the kernel writes 0 into the IP lengths; the UDP length means nothing."""
+    """Beyond 64 KiB the kernel writes 0 into the IP length; the UDP length is meaningless."""
     inner = IP(len=0) if family == 4 else IPv6(plen=0)
     packet = wrap(inner / TCP(chksum=0), family=family)
     packet[UDP].len = 1234

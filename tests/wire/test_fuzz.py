@@ -1,4 +1,4 @@
-"""Arbitrary bytes never crash the verifier: mutated frames and capture files, a few or for long.
+"""Arbitrary bytes never crash the verifier: mutated frames and files, for a short or long time.
 
 scripts/test -m slow -k fuzz                      # ten minutes
 VXQUAL_FUZZ_SECONDS=60 scripts/test -m slow -k fuzz
@@ -31,11 +31,11 @@ WORDS = (0, 1, 7, 8, 19, 20, 0x0800, 0x8100, 0x86DD, 0x12B5, 0x7FFF, 0x8000, 0xF
 
 
 def mutated(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
-    """The bytes with a few things done to them that break parsers."""
+    """Returns the bytes with a few changes of kinds that break parsers."""
     found = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 3, 6, 12))):
         at = random.randrange(len(found)) if found else 0
-        near = min(at, random.randrange(140))  # headers stand in front
+        near = min(at, random.randrange(140))  # most often in the headers
         match random.randrange(9):
             case 0 if found:
                 found[near] ^= 1 << random.randrange(8)
@@ -53,8 +53,8 @@ def mutated(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
                 found[near:near] = random.randbytes(random.randrange(1, 24))
             case 7:
                 other = random.choice(others)
-                cut = random.randrange(len(other) + 1)
-                found[at:] = other[cut : cut + 2000]
+                start = random.randrange(len(other) + 1)
+                found[at:] = other[start : start + 2000]
             case 8:
                 found[near:near] = found[near : near + random.randrange(1, 60)]
     return bytes(found)
@@ -62,7 +62,7 @@ def mutated(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
 
 @pytest.fixture(scope="session")
 def files(shapes: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Capture files of both kinds, byte orders and of another link type."""
+    """Returns capture files of both formats and byte orders, and one of another link type."""
     directory = tmp_path_factory.mktemp("fuzz")
     some = [Ether(frame) for frame in list(shapes.values())[::7] if len(frame) < 400]
     for name, options in {
@@ -80,10 +80,10 @@ def files(shapes: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) ->
 def fuzz(
     random: Random, frames: Sequence[bytes], files: Sequence[bytes], path: Path
 ) -> Iterator[int]:
-    """Goes on for ever; yields the number of executions after each some.
+    """Runs without end; yields the number of executions from time to time.
 
     Raises:
-        AssertionError: Something that holds whatever the bytes did not hold.
+        AssertionError: A property that holds for any bytes did not hold.
     """
     done, library = 0, native().library
     while True:
@@ -124,7 +124,7 @@ def test_fuzz_for_long(
 ) -> None:
     seconds = float(os.environ.get("VXQUAL_FUZZ_SECONDS", "600"))
     seed = int(os.environ.get("VXQUAL_FUZZ_SEED", "0")) or time.time_ns()
-    print(f"seed {seed}")  # shown where it fails
+    print(f"seed {seed}")  # pytest shows it if the test fails
     until = time.monotonic() + seconds
     for done in fuzz(Random(seed), list(shapes.values()), files, tmp_path / "capture"):
         if time.monotonic() >= until:

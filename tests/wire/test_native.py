@@ -1,4 +1,4 @@
-"""The loader of what is in C: what it finds, what it refuses, and that nothing needs it."""
+"""The loader of the C implementations: what it finds, what it refuses, and that it is optional."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NATIVES = (native_survey, native_capture, batch, engine)
 
 @pytest.fixture
 def copied(native: object, tmp_path: Path) -> Path:
-    """The sources of one and what was built of them, in a package of their own."""
+    """Returns a copy of a C file, in a package of its own with its headers and shared object."""
     wire = tmp_path / "package/wire"
     wire.mkdir(parents=True)
     for path in (ROOT / "qualification/wire").iterdir():
@@ -43,7 +43,7 @@ def copied(native: object, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`install(command, **environment)`: setup.py, run as an install does, in `tmp_path`."""
+    """Returns `install(command, **environment)`, which runs setup.py as an install does."""
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     for path in (ROOT / "qualification").glob("**/*.[ch]"):
@@ -70,11 +70,11 @@ def install(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.parametrize("module", NATIVES, ids=lambda module: module.__name__)
-def test_it_is_loaded_and_says_so(module: ModuleType) -> None:
+def test_it_is_loaded_and_reported(module: ModuleType) -> None:
     assert loader.native_for(str(module.__file__)) == (built(module), f"native C ({MACHINE})")
 
 
-def test_every_c_file_is_the_twin_of_a_module() -> None:
+def test_every_c_file_implements_a_module() -> None:
     sources = {str(path) for path in (ROOT / "qualification").glob("**/*.c")}
     assert sources == {f"{str(module.__file__)[:-3]}.c" for module in NATIVES}
 
@@ -92,7 +92,7 @@ def test_its_sum_is_the_reference_sum(native) -> None:
         assert total(b"\xff" * length, length) == ones_sum(b"\xff" * length)
 
 
-def test_the_switch_leaves_it_out(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_switch_turns_it_off(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loader.load(str(copied)).library is not None
     monkeypatch.setenv(loader.SWITCH, "off")
     assert loader.load(str(copied)) == (None, "pure Python: VXQUAL_NATIVE=off")
@@ -107,26 +107,28 @@ def test_none_was_built(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["native_survey.c", "verify.h", "bytes.h"])
-def test_one_of_another_source_is_refused(copied: Path, name: str) -> None:
-    changed = copied.with_name(name)  # included by it, or by what it includes
+def test_an_object_built_from_other_source_is_refused(copied: Path, name: str) -> None:
+    changed = copied.with_name(
+        name
+    )  # the C file itself, or a file that it includes directly or indirectly
     changed.write_text(changed.read_text() + "\n")
     assert loader.load(str(copied)) == (
         None,
-        "pure Python: the C implementation here is of another source; install again",
+        "pure Python: the C implementation was built from other source; install again",
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"#!/bin/sh\n"])
-def test_what_cannot_be_loaded_is_said(copied: Path, content: bytes) -> None:
+def test_the_error_of_loading_is_reported(copied: Path, content: bytes) -> None:
     built = copied.with_name(f"native_survey-{MACHINE}.so")
-    built.unlink()  # it is mapped by now, if not from here
+    built.unlink()  # replaced, not overwritten: it may be mapped
     built.write_bytes(content)
     found = loader.load(str(copied))
     assert found.library is None
     assert found.says.startswith("pure Python: the C implementation cannot be loaded: ")
 
 
-def test_a_library_that_is_not_ours_is_refused(copied: Path) -> None:
+def test_a_foreign_library_is_refused(copied: Path) -> None:
     built = copied.with_name(f"native_survey-{MACHINE}.so")
     built.unlink()
     empty = copied.with_name("empty.c")
@@ -149,7 +151,7 @@ def _pythons() -> list[str]:
 
 
 @pytest.mark.parametrize("python", _pythons(), ids=lambda python: Path(python).name)
-def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
+def test_it_is_loaded_from_a_zip_application_and_leaves_no_file(
     native: object, tmp_path: Path, python: str
 ) -> None:
     archive = tmp_path / "some.pyz"
@@ -174,7 +176,7 @@ def test_it_loads_out_of_a_zip_application_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_without_a_compiler_an_install_goes_on(install, tmp_path: Path) -> None:
+def test_an_install_works_without_a_compiler(install, tmp_path: Path) -> None:
     for strict in ("", "1"):
         done = install(CC="no-such-compiler", VXQUAL_STRICT_BUILD=strict)
         assert done.returncode == 0, done.stderr
@@ -184,9 +186,7 @@ def test_without_a_compiler_an_install_goes_on(install, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.so"))
 
 
-def test_what_does_not_compile_costs_users_speed_and_stops_who_works_on_it(
-    install, tmp_path: Path
-) -> None:
+def test_a_compile_error_fails_a_strict_install_only(install, tmp_path: Path) -> None:
     with (tmp_path / "qualification/lab/softnic/engine.c").open("a") as source:
         source.write("not C;\n")
     for command in ("build_py", "editable_wheel"):

@@ -1,4 +1,4 @@
-"""The C implementation against the reference: equal on every frame and every capture, whatever the bytes."""
+"""The C implementation and the reference give equal results on all frames and captures."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def some_lengths(frame: bytes) -> st.SearchStrategy[int | None]:
 @given(st.data(), frames(), st.sampled_from(PORTS))
 def test_frames_of_any_shape(native, data: st.DataObject, frame: Frame, ports) -> None:
     assert_equal(native, frame.data, data.draw(some_lengths(frame.data)), ports)
-    cut = frame.data[: data.draw(st.integers(0, len(frame.data)))]
-    assert_equal(native, cut, data.draw(some_lengths(frame.data)), ports)
+    truncated = frame.data[: data.draw(st.integers(0, len(frame.data)))]
+    assert_equal(native, truncated, data.draw(some_lengths(frame.data)), ports)
 
 
 @settings(max_examples=300)
@@ -53,7 +53,7 @@ def test_bytes_that_are_no_frame(native, data: bytes) -> None:
     assert_equal(native, data)
 
 
-def test_every_cut_of_every_shape(native, good_frame: bytes) -> None:
+def test_every_shape_truncated_anywhere(native, good_frame: bytes) -> None:
     for end in range(min(len(good_frame), 260) + 1):
         assert_equal(native, good_frame[:end], len(good_frame))
         assert_equal(native, good_frame[:end])
@@ -99,13 +99,13 @@ def pcapng(frames: list[tuple[bytes, int]], order: str = "<", link: int = 1) -> 
     out += block(1, struct.pack(order + "HHI", link, 0, 0))
     for number, (data, wire) in enumerate(frames):
         if number % 50 == 7:
-            out += block(5, bytes(16))  # interface statistics, as between packets
+            out += block(5, bytes(16))  # interface statistics between packets
         out += block(6, struct.pack(order + "IIIII", 0, 0, 0, len(data), wire) + data)
     return out
 
 
 def outcome_of(content: bytes, keep: int = 16):
-    """What a survey ends in, or how it fails."""
+    """Returns the result of a survey, or its error."""
     try:
         return survey_capture(reader_of(io.BytesIO(content)), PORTS[0], keep)
     except CaptureFileError as error:
@@ -118,7 +118,7 @@ def assert_same_survey(content: bytes, keep: int = 16) -> None:
         expected = outcome_of(content, keep)
     found = outcome_of(content, keep)
     assert found == expected
-    if isinstance(found, tuple):  # in what order, too
+    if isinstance(found, tuple):  # the order must be the same, too
         assert list(found[0].reasons) == list(expected[0].reasons)
 
 
@@ -157,7 +157,7 @@ def test_captures_of_every_kind(native, make, order: str, link: int) -> None:
         assert_same_survey(mutated(random, content, [content]))
 
 
-def test_more_flows_than_the_twin_has_room_for(native) -> None:
+def test_more_flows_than_c_has_room_for(native) -> None:
     good = SHAPES["4in4-udp-3"]
     frames = []
     for number in list(range(9000)) * 2:
@@ -174,15 +174,13 @@ def test_packets_larger_than_the_window(native) -> None:
     assert_same_survey(pcapng(frames))
 
 
-def test_a_twin_that_errs_is_found_out(native, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it finds wrong is looked at by the reference before anybody is told."""
+def test_an_error_of_the_c_implementation_is_found(native, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference checks the frames that C finds wrong before they are reported."""
     good = SHAPES["4in4-tcp-100"]
     bad = good[:-1] + bytes([good[-1] ^ 1])
     content = pcap([(good, len(good)), (bad, len(bad))])
     assert outcome_of(content)[0].wrong == 1
     right = check(good)
-    monkeypatch.setattr(
-        native_survey, "check", lambda *_: right
-    )  # as if the C implementation were mistaken
+    monkeypatch.setattr(native_survey, "check", lambda *_: right)  # as if C were wrong
     with pytest.raises(NativeMismatchError, match="frame 2"):
         outcome_of(content)

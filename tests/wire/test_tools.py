@@ -1,4 +1,4 @@
-"""The verifier beside tshark, frame by frame, and beside what tcpdump cannot see."""
+"""The verifier compared with tshark, frame by frame, and with tcpdump where that is blind."""
 
 import itertools
 import random
@@ -32,7 +32,7 @@ TSHARK = [
 
 
 def faulty(shapes: dict[str, bytes]) -> list[bytes]:
-    """Frames of every shape with each header's checksum wrong, and some bits flipped at random."""
+    """Returns frames of every shape with each checksum wrong in turn, and with random bit flips."""
     dice = random.Random(4789)
     frames = []
     for frame in shapes.values():
@@ -65,7 +65,7 @@ def capture(tmp_path):
 
 
 def in_tshark_words(checked: Checked) -> tuple[list[str], list[str], list[str]]:
-    """Return the status of every IPv4, UDP and TCP header, outermost first."""
+    """Returns the status of every IPv4, UDP and TCP header, outermost first."""
     ip, udp, tcp = [], [], []
     packets = [(checked.layout.outer, OUTER_IP, OUTER_L4)]
     if checked.layout.inner is not None:
@@ -78,8 +78,8 @@ def in_tshark_words(checked: Checked) -> tuple[list[str], list[str], list[str]]:
 
 
 def test_tshark_agrees_frame_by_frame(shapes, capture, run_tool):
-    # Not comparable: tshark goes on into a nested tunnel, calls an outer UDP field of 0 over IPv6
-    # bad even though it is a tunnel's.
+    # Not comparable: tshark parses a nested tunnel as well, and calls an outer UDP field of 0 over
+    # IPv6 bad although a tunnel may have it.
     left_out = {"nested", "6in4-noudpcsum", "6in6-noudpcsum"}
     comparable = {name: frame for name, frame in shapes.items() if name not in left_out}
     frames = list(comparable.values()) + faulty(comparable)
@@ -99,7 +99,7 @@ def test_tshark_agrees_frame_by_frame(shapes, capture, run_tool):
 
 
 def test_tshark_calls_a_tcp_field_of_ffff_bad(wrap, capture, run_tool):
-    """The known difference: 0xffff and 0x0000 are the same to every receiver's sum."""
+    """The known difference: 0xffff and 0x0000 are equal in every receiver's sum."""
     inner = IP(src="10.0.0.1", dst="10.0.0.2") / TCP()
     sum_left = IP(bytes(inner / Raw(b"\0\0")))[TCP].chksum
     inner[TCP].chksum = 0xFFFF
@@ -118,7 +118,7 @@ def test_tshark_on_udp_over_ipv6_without_checksum(wrap, capture, run_tool):
 
 @pytest.mark.parametrize(("source_port", "sees"), [(50000, True), (49152, False)])
 def test_tcpdump_misreads_one_port_in_64(wrap, capture, run_tool, source_port, sees):
-    """What tcpdump takes for another protocol by its source port, it does not look into."""
+    """tcpdump does not parse a tunnel whose source port it takes for another protocol."""
     inner = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(dport=443, chksum=0xBAD) / Raw(b"data")
     frame = bytes(wrap(inner, source_port=source_port))
     said = run_tool("tcpdump", "-nn", "-vvv", "-r", str(capture([frame])))

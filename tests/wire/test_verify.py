@@ -33,7 +33,7 @@ from qualification.wire.verify import (
 from .any_frame import folded
 from .sanity import assert_outer_sum_is_plain, assert_sane
 
-LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # or scapy asks the kernel
+LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # without them scapy asks the kernel
 ETHERNET_IPV4 = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x0800)
 IN4 = IP(src="10.244.1.7", dst="10.244.2.9")
 IN6 = IPv6(src="fd00::7", dst="fd00::9")
@@ -118,7 +118,7 @@ def test_flipped_payload_breaks_inner_and_outer(wrap):
 
 
 def test_inner_fault_alone(wrap):
-    """What a NIC does that computes the outer checksum after it got the inner one wrong."""
+    """A NIC that computes the outer checksum over a wrong inner one makes such a frame."""
     frame = bytes(wrap(IN4 / TCP(chksum=0x1234) / Raw(b"abc")))
     assert layers(check(frame).bad) == {"inner L4"}
     (said,) = explain(frame)
@@ -145,7 +145,7 @@ def test_words_for_every_checksum(wrap):
 
 
 def sums_to_nothing(wrap, inner, l4) -> bytes:
-    """A frame whose inner checksum computes to 0."""
+    """Returns a frame whose inner checksum is computed as 0."""
     first = bytes(inner / l4 / Raw(b"\0\0"))
     value = type(inner)(first)[type(l4)].chksum
     return bytes(wrap(inner / l4 / Raw(value.to_bytes(2, "big")), chksum=0))
@@ -301,7 +301,7 @@ def test_fragments(wrap):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_not_judged_is_said(wrap, inner, reason):
+def test_what_is_not_judged_has_a_reason(wrap, inner, reason):
     frame = bytes(wrap(inner))
     checked = check(frame)
     assert (checked.bad, checked.unjudged, checked.reason) == (0, INNER_L4, reason)
@@ -332,7 +332,7 @@ def test_vxlan_header(wrap):
     assert check(bare).layout.vni == 5
 
 
-def test_the_tunnel_port_is_what_one_says(wrap):
+def test_the_tunnel_port_is_an_argument(wrap):
     frame = bytes(wrap(IN4 / TCP(chksum=1)))
     assert layers(check(frame).bad) == {"inner L4"}
     assert check(frame, ports=frozenset({8472})).good == OUTER_IP | OUTER_L4
@@ -376,7 +376,7 @@ def pseudo(family: int, protocol: int, length: int) -> bytes:
 
 
 def transport(family: int, protocol: int, ports: int, payload: bytes, field: int | None) -> bytes:
-    """Return a UDP datagram or TCP segment; with None, its checksum is right."""
+    """Returns a UDP datagram or TCP segment; with None, its checksum is right."""
     if protocol == 17:
         head, tail = struct.pack(">IH", ports, 8 + len(payload)), payload
     else:

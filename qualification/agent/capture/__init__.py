@@ -1,1 +1,1 @@
-"""Captures on a NIC: rings, filters, and the judgement of every frame."""
+"""Captures on a NIC: rings, filters, and the check of every frame."""

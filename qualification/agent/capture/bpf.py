@@ -1,8 +1,8 @@
-"""The capture filter: classic BPF (Documentation/networking/filter.rst), put together by hand.
+"""The capture filter: classic BPF (Documentation/networking/filter.rst), assembled here.
 
-It is coarse on purpose: frames of one sender whose outermost transport and destination port are
-ours, and whatever it cannot look into (fragments, IPv6 extension headers). What is left over is
-counted by the verifier, not dropped in silence here.
+The filter is coarse on purpose. It accepts frames of one sender with a given outermost protocol and
+destination port, and frames whose ports it cannot find (fragments, IPv6 extension headers). The
+verifier then counts frames that do not belong to the burst, so that none is dropped unseen here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _VLAN = 0x8100
 
 
 class _Program:
-    """Instructions with named targets; jumps only go forward, as BPF wants."""
+    """Instructions with named jump targets. Jumps only go forward, as BPF requires."""
 
     def __init__(self) -> None:
         self._code: list[tuple[int, str | None, str | None, int]] = []
@@ -41,14 +41,14 @@ class _Program:
 
 
 def _packet(p: _Program, name: str, at: int, protocols: tuple[int, ...], port: int) -> None:
-    """What an IP packet has to be; its EtherType is loaded.
+    """Adds the tests of an IP packet to a program. The EtherType must be in the accumulator.
 
     Args:
-        p: What it is added to.
-        name: Of its labels, so that there may be several.
-        at: Where its header begins.
+        p: The program.
+        name: A prefix for the labels, which are different for each packet.
+        at: Offset of the IP header.
         protocols: As for `sender_filter`.
-        port: The same.
+        port: As for `sender_filter`.
     """
     four, six = name + "ip4-ours", name + "ip6-ours"
     p.add(_JEQ, 0x86DD, yes=name + "ip6")
@@ -60,7 +60,7 @@ def _packet(p: _Program, name: str, at: int, protocols: tuple[int, ...], port: i
     p.add(_RET, 0)
     p.label(four)
     p.add(_LD_H, at + 6)
-    p.add(_JSET, 0x3FFF, yes=_ACCEPT)  # a fragment: no ports to look at
+    p.add(_JSET, 0x3FFF, yes=_ACCEPT)  # a fragment, which may have no ports
     p.add(_LDX_MSH, at)
     p.add(_LD_H_IND, at + 2)
     p.add(_JEQ, port, yes=_ACCEPT, no=_REJECT)
@@ -78,7 +78,7 @@ def _packet(p: _Program, name: str, at: int, protocols: tuple[int, ...], port: i
 
 
 def sender_filter(mac: str, protocols: Iterable[int], port: int, snap: int) -> bytes:
-    """A program that keeps frames from a MAC address to a port of the given IP protocols.
+    """Returns a program that accepts frames from a MAC address to a port of the given protocols.
 
     Args:
         mac: Source address, "02:00:…".
@@ -92,7 +92,7 @@ def sender_filter(mac: str, protocols: Iterable[int], port: int, snap: int) -> b
     return _sender_filter(mac, tuple(protocols), port, snap)
 
 
-@lru_cache(8)  # a run has one or two
+@lru_cache(8)  # a run uses one or two programs
 def _sender_filter(mac: str, protocols: tuple[int, ...], port: int, snap: int) -> bytes:
     source = bytes.fromhex(mac.replace(":", ""))
     p = _Program()
@@ -102,7 +102,7 @@ def _sender_filter(mac: str, protocols: tuple[int, ...], port: int, snap: int) -
     p.add(_JEQ, int.from_bytes(source[:2], "big"), no=_REJECT)
     p.add(_LD_H, 12)
     p.add(_JEQ, _VLAN, yes="tagged")
-    # The kernel takes the outermost tag out of what arrives, and out of what the NIC is to tag.
+    # The kernel removes the outermost tag from received frames, and from frames that the NIC tags.
     for name, tag in (("", 0), ("tagged", 4)):
         if name:
             p.label(name)

@@ -1,7 +1,8 @@
-"""Fires a crafted packet set, into a tunnel or not, and holds what arrives against what was due.
+"""Captures of a crafted packet set: the sender's tx tap, and the peer's capture.
 
-The buffers go in by AF_PACKET with PACKET_VNET_HDR (packet(7), net/packet/af_packet.c), so that
-the tunnel takes them for its stack's own: unfinished, and super-packets uncut.
+The buffers are injected by AF_PACKET with PACKET_VNET_HDR (packet(7), net/packet/af_packet.c), so
+that the tunnel treats them as the stack's own: with CHECKSUM_PARTIAL, and super-packets not yet
+segmented.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from qualification.wire.packet import Packet
 from .native_capture import NativeCraftedCounter
 from .peer import PeerCapture
 from .ring import Rings
-from .tx_tap import TxTap
+from .tx_tap import TxTap, segment_count
 
 if TYPE_CHECKING:
     from ctypes import CDLL
 
 
 class CraftedTxTap(TxTap[NativeCraftedCounter]):
-    """Counts what the kernel hands to the NIC of a crafted packet set, each crafted packet by its own segment size."""
+    """Counts the submitted buffers of a crafted packet set, each by its own segment size."""
 
     def __init__(self, order: CaptureOrder, rings: Rings, prepared: PreparedSet) -> None:
         self._prepared = prepared
@@ -35,23 +36,22 @@ class CraftedTxTap(TxTap[NativeCraftedCounter]):
 
     @property
     def frames(self) -> int:
-        """Frames that what was seen so far makes on the wire."""
+        """Frames that the buffers submitted so far make on the wire."""
         return self._submitted["frames"] + (self._native.counted("frames") if self._native else 0)
 
     def _count(self, packet: Packet, payload: int, csum_partial: bool) -> None:
         crafted, sizes = (packet.source_port or 0) - self._prepared.first_port, self._prepared.sizes
-        segment = (sizes[crafted] if 0 <= crafted < len(sizes) else 0) or max(1, payload)
-        pieces = max(1, -(-payload // segment))
+        count = segment_count(payload, sizes[crafted] if 0 <= crafted < len(sizes) else 0)
         submitted = self._submitted
         submitted["packets"] += 1
-        submitted["frames"] += pieces
-        submitted["csum_partial"] += pieces if csum_partial else 0
-        if pieces > 1:
+        submitted["frames"] += count
+        submitted["csum_partial"] += count if csum_partial else 0
+        if count > 1:
             submitted["super_packets"] += 1
-            submitted["segments"] += pieces
+            submitted["segments"] += count
 
     def finish(self) -> Submitted:
-        """Ends the capture and says what was handed over."""
+        """Ends the capture and returns what was submitted."""
         drops = self._close()
         if self._native is not None:
             self._submitted.update(self._native.all_counted())
@@ -59,7 +59,7 @@ class CraftedTxTap(TxTap[NativeCraftedCounter]):
 
 
 class CraftedCapture(PeerCapture):
-    """Judges every frame of a crafted packet set, and whether it is one of those that were due."""
+    """Judges every frame of a crafted packet set, and compares it with the expected frames."""
 
     def __init__(self, order: CaptureOrder, rings: Rings, packet_set: CraftedOrder) -> None:
         super().__init__(order, rings, expected_frames(packet_set))

@@ -1,7 +1,7 @@
-"""What a NIC says of the frames that it hands to the kernel, before anything has looked at them.
+"""Captures received frames with the receive checksum status that the NIC has given them.
 
-A packet socket with PACKET_AUXDATA (packet(7)): `packet_recvmsg` in net/packet/af_packet.c tells
-CHECKSUM_PARTIAL and what counts as checked already (`skb_csum_unnecessary`).
+This is a packet socket with PACKET_AUXDATA (packet(7)): `packet_recvmsg` in net/packet/af_packet.c
+reports CHECKSUM_PARTIAL, and whether the checksum counts as verified (`skb_csum_unnecessary`).
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ _SOL_PACKET, _PACKET_AUXDATA, _PACKET_STATISTICS = 263, 8, 6
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _ETH_P_ALL = 0x0003
 _BUFFER = 32 << 20
-"""Holds a burst whole, bytes."""
+"""Bytes of the socket buffer; it holds an entire burst."""
 
 _AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata, include/uapi/linux/if_packet.h
 CSUM_NOT_READY, CSUM_VALID = 1 << 3, 1 << 7
 """Bits of a status: TP_STATUS_CSUMNOTREADY and TP_STATUS_CSUM_VALID."""
 
-_LARGEST = 1 << 17  # of a frame that was merged on receipt
+_LARGEST = 1 << 17  # bytes of a frame that GRO has merged
 _REJECT_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)
 _UDP = 17
 
 
 class CsumStatusCapture:
-    """Keeps what comes to an interface until it is taken.
+    """Buffers the frames that an interface receives until they are taken.
 
-    It is kept from one burst to the next: to close it takes the kernel 10 ms and more, as with
-    `ring.Rings`.
+    The socket is kept from one burst to the next, because closing it takes the kernel 10 ms or
+    more, as with `ring.Rings`.
     """
 
     def __init__(self, interface: str) -> None:
-        # Protocol 0 receives nothing until bind: no frame slips in before the filter.
+        # A socket of protocol 0 receives nothing until bind, so no frame gets past the filter.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
             self.rest()
@@ -49,8 +49,8 @@ class CsumStatusCapture:
             raise
 
     def watch(self, mac: str, port: int) -> None:
-        """Captures what comes from a MAC address to a UDP port from now on."""
-        # A link that was down meanwhile has left an error, which reading it takes away.
+        """Captures from now on the frames from a MAC address to a UDP port."""
+        # A link that was down has left an error on the socket; reading the error clears it.
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._filter(sender_filter(mac, (_UDP,), port, 0))
         for _ in self.take():
@@ -58,7 +58,7 @@ class CsumStatusCapture:
         self.drops()
 
     def rest(self) -> None:
-        """Captures nothing until it watches again."""
+        """Captures nothing until the next `watch`."""
         self._filter(_REJECT_ALL)
 
     def _filter(self, program: bytes) -> None:
@@ -67,7 +67,7 @@ class CsumStatusCapture:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
 
     def take(self) -> Iterator[tuple[bytes, int]]:
-        """The frames there are, each with its status."""
+        """Yields the buffered frames, each with its receive checksum status."""
         try:
             while True:
                 data, extra, _flags, _sender = self._socket.recvmsg(_LARGEST, 64)
@@ -76,8 +76,8 @@ class CsumStatusCapture:
             return
 
     def drops(self) -> int:
-        """Frames there was no room for, since it was asked last."""
-        # struct tpacket_stats: frames, and those lost among them; reading resets both.
+        """Returns the number of frames lost for lack of room since the last call."""
+        # struct tpacket_stats: all frames, and the lost ones among them; reading resets both.
         stats = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         return int(struct.unpack("=II", stats)[1])
 

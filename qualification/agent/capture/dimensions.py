@@ -1,6 +1,6 @@
-"""Counts a burst's frames by shape, so that it shows which of them are wrong.
+"""Counts a burst's frames by shape, to show which shapes of frames are wrong.
 
-The counts are plain memory: the C implementation adds to the same ones (native_capture.c, count_shape).
+The counts are plain memory, which the C implementation shares (count_shape in native_capture.c).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _VALUES = (
     (PSH, "not set"), (PSH, "set"),
     (PREVIOUS, "right"), (PREVIOUS, "wrong"),
 )  # fmt: skip
-"""What there are two counts of, beside the ports: frames, and wrong ones among them."""
+"""The values that frames are counted by, apart from ports: each has a count of frames and of wrong
+ones."""
 _PARITY, _SIZE, _PSH, _PREVIOUS = 0, 2, 6, 8
 
 
@@ -47,10 +48,11 @@ class ShapeCounter:
         longest: Bytes of the longest frame the link takes, without FCS.
 
     Attributes:
-        last: What the last frame of each outer source port was, and of those without at the end:
-            0 there was none, 1 right, 2 wrong.
-        by_port: Frames and wrong ones of each outer source port, and of those without.
-        by_value: The same of each of `_VALUES`.
+        last: The last frame of each outer source port: 0 for no frame yet, 1 for a right one, 2 for
+            a wrong one. The last entry is that of frames without a source port.
+        by_port: The number of frames, and of wrong ones, of each outer source port; the last pair
+            is that of frames without a source port.
+        by_value: The number of frames, and of wrong ones, of each of `_VALUES`.
     """
 
     def __init__(self, longest: int) -> None:
@@ -77,7 +79,7 @@ class ShapeCounter:
         if packet.protocol == TCP and len(data) > l4 + 13:
             self._count(_PSH + (data[l4 + 13] & _PSH_FLAG != 0), wrong)
         if inner is None and vxlan is not None:
-            return  # the innermost packet of a frame whose tunnel is broken is anybody's guess
+            return  # the innermost packet of a frame with a broken tunnel is unknown
         self._count(_PARITY + (packet.end - l4 & 1), wrong)
         self._count(_SIZE + self._size(wire_length, frame), wrong)
 
@@ -86,16 +88,17 @@ class ShapeCounter:
         self.by_value[2 * value + 1] += wrong
 
     def _size(self, wire_length: int, frame: int) -> int:
-        """Of a frame's `SIZE`, which one."""
+        """Returns the index of a frame's value in the dimension `SIZE`."""
         if wire_length >= self._longest:
             return 3
         return (frame >= _FCS_FREE_MINIMUM) + (frame >= _MINIMUM_AND_TAG)
 
     def tally(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Frames, and wrong ones among them, by dimension and value.
+        """Returns the number of frames, and of wrong ones, by dimension and value.
 
-        A frame that has no value in a dimension is left out there. Of a dimension of very many
-        values those with most wrong frames, then most frames, are kept; the rest is `OTHERS`.
+        A frame without a value in a dimension is not counted there. Of a dimension with very many
+        values, those with the most wrong frames, then the most frames, are listed; `OTHERS` sums up
+        the rest.
         """
         found: dict[str, dict[str, tuple[int, int]]] = {}
         ports = self._by_port()
@@ -118,9 +121,9 @@ class ShapeCounter:
         return found
 
     def _ports(self) -> Iterator[int]:
-        """The outer source ports that frames had."""
-        for was in (1, 2):
-            port = self.last.find(was, 0, _NO_PORT)
+        """Yields the outer source ports of the frames counted."""
+        for state in (1, 2):
+            port = self.last.find(state, 0, _NO_PORT)
             while port >= 0:
                 yield port
-                port = self.last.find(was, port + 1, _NO_PORT)
+                port = self.last.find(state, port + 1, _NO_PORT)

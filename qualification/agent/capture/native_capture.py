@@ -1,21 +1,27 @@
-"""Captures at the C implementation's speed: frame after frame judged where the kernel wrote it.
+"""Captures with the C implementation, which judges each frame where the kernel wrote it.
 
-The C implementation takes what it can, and leaves to Python one frame at a time what Python has to
-see: wrong frames of which some are kept, and whatever it has no room to count.
+C leaves to Python, one at a time, the frames that Python has to see: wrong frames, of which some
+are kept as evidence, and frames that C has no room to count.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qualification.wire.native import REASONS, KeyCounter, Native, native_for
 from qualification.wire.verify import LAYERS
 
+from .native_structs import (
+    SUBMITTED_COUNTS,
+    ExpectedStruct,
+    SubmittedStruct,
+    WatchStruct,
+    memory,
+)
 from .ring import PAUSE_MS
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
 
     from qualification.agent.traffic.expected_frames import ExpectedFrames
@@ -26,177 +32,87 @@ if TYPE_CHECKING:
     from .ring import Ring, RingFrame
 
 _POLL = ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value
-"""Where this process has poll(2), which C has no other way to."""
-_SUBMITTED = "qQ"  # a key, as count_handed makes it
+"""Address of poll(2) in this process. The C code links to no libc and cannot find it itself."""
+_SIZE_KEY = "qQ"  # a key of count_submitted, as `struct` format: payload bytes, csum_partial
 _SIZES = 4096
-"""Distinct sizes that are counted before they are told."""
+"""Distinct payload sizes that are counted before they are passed on to Python."""
 
 
 def native() -> Native:
-    """What judges frames on this host: the C implementation, or Python and why."""
+    """Returns the C implementation, or the reason why Python judges frames on this host."""
     return native_for(__file__)
 
 
-def _memory(kind: type[ctypes._SimpleCData[int]], numbers: array[int] | bytearray) -> Any:
-    """Memory of Python's for C to work on; ctypes keeps it where a structure points to it."""
-    assert ctypes.sizeof(kind) == memoryview(numbers).itemsize
-    if not numbers:
-        return None
-    return ctypes.pointer(kind.from_buffer(numbers))  # of an array, each length would be a type
-
-
-class _Expected(ctypes.Structure):
-    """`struct due`: the memory of a `ExpectedFrames`."""
-
-    _fields_ = [
-        ("frames", ctypes.POINTER(ctypes.c_uint8)),
-        ("starts", ctypes.POINTER(ctypes.c_uint32)),
-        ("came", ctypes.POINTER(ctypes.c_int32)),
-        ("firsts", ctypes.POINTER(ctypes.c_uint32)),
-        ("fragmentable", ctypes.c_char_p),
-        ("outer", ctypes.POINTER(ctypes.c_uint64)),
-        *((name, ctypes.c_uint32) for name in ("first_port", "crafted_packets", "tunnel")),
-    ]
-
-    @classmethod
-    def of(cls, expected: ExpectedFrames) -> _Expected:
-        """What it has, in place: ctypes keeps it."""
-        return cls(
-            _memory(ctypes.c_uint8, expected.frames),
-            _memory(ctypes.c_uint32, expected.starts),
-            _memory(ctypes.c_int32, expected.came),
-            _memory(ctypes.c_uint32, expected.firsts),
-            expected.fragmentable,
-            _memory(ctypes.c_uint64, expected.outer),
-            expected.first_port,
-            len(expected.outer),
-            expected.tunnel,
-        )
-
-
-_SUBMITTED_COUNTS = ("packets", "frames", "csum_partial", "super_packets", "segments")
-
-
-class _Submitted(ctypes.Structure):
-    """`struct handed`."""
-
-    _fields_ = [
-        ("sizes", ctypes.POINTER(ctypes.c_uint16)),
-        ("first_port", ctypes.c_uint32),
-        ("crafted_packets", ctypes.c_uint32),
-        *((name, ctypes.c_uint64) for name in _SUBMITTED_COUNTS),
-    ]
-
-
-class _Watch(ctypes.Structure):
-    """`struct watch`."""
-
-    at: int
-    left: int
-    next: int
-
-    _fields_ = [
-        ("ring", ctypes.c_void_p),
-        ("block_size", ctypes.c_uint32),
-        ("block_count", ctypes.c_uint32),
-        ("next", ctypes.c_uint32),
-        ("at", ctypes.c_void_p),
-        ("left", ctypes.c_uint32),
-        ("stop_at_wrong", ctypes.c_uint32),
-        ("poll", ctypes.c_void_p),
-        ("end", ctypes.c_int32),
-        ("pause", ctypes.c_uint32),
-        ("our_vnis", ctypes.POINTER(ctypes.c_int32)),
-        ("our_vni_count", ctypes.c_uint32),
-        *(
-            (name, ctypes.c_int32)
-            for name in (
-                "vni", "flow_port", "ttl", "vlan", "first_late", "end_late", "first_mark",
-                "end_mark",
-            )
-        ),
-        ("longest", ctypes.c_uint32),
-        ("vxlan_port", ctypes.c_uint16),
-        ("must_have", ctypes.c_uint8),
-        ("must_not_have", ctypes.c_uint8),
-        ("tally", ctypes.POINTER(KeyCounter)),
-        ("last", ctypes.POINTER(ctypes.c_uint8)),
-        ("by_port", ctypes.POINTER(ctypes.c_uint32)),
-        ("by_value", ctypes.POINTER(ctypes.c_uint64)),
-        *(
-            (name, ctypes.c_uint64)
-            for name in (
-                "arrived", "frames", "bad", "unasked", "late", "foreign", "csum_not_ready", "over_mtu",
-            )
-        ),
-        ("expected", ctypes.POINTER(_Expected)),
-        ("unexpected", ctypes.c_uint64),
-        ("submitted", ctypes.POINTER(_Submitted)),
-        ("bad_layers", ctypes.c_uint64 * len(LAYERS)),
-        ("unjudged", ctypes.c_uint64 * len(REASONS)),
-    ]  # fmt: skip
-
-
 class NativeCapture:
-    """The C implementation at work on a capture."""
+    """A capture by the C implementation.
 
-    _tally: KeyCounter | None = None
+    Args:
+        library: The C implementation.
+        function: Name of the function that takes frames.
+        order: What is captured.
+
+    Attributes:
+        counts: The structure that C works on, with what it has counted.
+    """
+
+    _payload_sizes: KeyCounter | None = None
 
     def __init__(self, library: ctypes.CDLL, function: str, order: CaptureOrder) -> None:
         self._run = getattr(library, function)
-        self._run.argtypes, self._run.restype = (ctypes.POINTER(_Watch),), None
+        self._run.argtypes, self._run.restype = (ctypes.POINTER(WatchStruct),), None
         self._step = library.vx_step
-        self._step.argtypes, self._step.restype = (ctypes.POINTER(_Watch),), None
-        first_late, end_late = order.late_ports
-        first_mark, end_mark = order.late_ttls
-        self.counts = _Watch(
+        self._step.argtypes, self._step.restype = (ctypes.POINTER(WatchStruct),), None
+        first_late_port, end_late_port = order.late_ports
+        first_late_ttl, end_late_ttl = order.late_ttls
+        self.counts = WatchStruct(
             our_vnis=(ctypes.c_int32 * len(order.our_vnis))(*order.our_vnis),
             our_vni_count=len(order.our_vnis),
             vni=-1 if order.vni is None else order.vni,
             flow_port=order.flow_port,
             ttl=-1 if order.ttl is None else order.ttl,
             vlan=-1 if order.vlan is None else order.vlan,
-            first_late=first_late,
-            end_late=end_late,
-            first_mark=first_mark,
-            end_mark=end_mark,
+            first_late_port=first_late_port,
+            end_late_port=end_late_port,
+            first_late_ttl=first_late_ttl,
+            end_late_ttl=end_late_ttl,
             vxlan_port=order.vxlan_port,
             poll=_POLL,
             pause=PAUSE_MS,
         )
 
     def watch(self, ring: Ring, end: int) -> None:
-        """Says where frames come, before any is taken.
+        """Sets the ring to read, before any frame is taken.
 
         Args:
-            ring: From its next block on.
-            end: File descriptor of a pipe whose other end is closed when there are to be no pauses.
+            ring: The ring, which is read from its next block on.
+            end: File descriptor of a pipe, whose other end is closed to stop the capture.
         """
         watch = self.counts
         watch.ring, watch.block_size, watch.block_count = ring.address, ring.BLOCK, ring.block_count
         watch.next, watch.end = ring.next, end
         self._ring = ring
 
-    def take(self, slowly: Callable[[RingFrame], None]) -> None:
-        """Takes the blocks that are ready, pauses, and goes on so up to the end.
+    def take(self, take_in_python: Callable[[RingFrame], None]) -> None:
+        """Takes the frames of all blocks that get ready until the capture is stopped.
 
         Args:
-            slowly: Takes a frame that is left to Python.
+            take_in_python: Takes a frame that C leaves to Python.
         """
         watch, ring = self.counts, self._ring
         while True:
             self._run(ctypes.byref(watch))
             if not watch.left:
                 break
-            if self._tally is not None and self._tally.used == self._tally.capacity:
-                self.drain()  # perhaps it only had no room
+            sizes = self._payload_sizes
+            if sizes is not None and sizes.used == sizes.capacity:
+                self.drain()  # C may have stopped only for lack of room
                 continue
-            slowly(ring.frame_at(watch.at - ring.address)[0])
+            take_in_python(ring.frame_at(watch.at - ring.address)[0])
             self._step(ctypes.byref(watch))
         ring.next = watch.next
 
     def drain(self) -> None:
-        """Hands over what is in a tally, if there is one."""
+        """Passes on what a key counter holds, if there is one."""
 
 
 class NativeJudge(NativeCapture):
@@ -204,12 +120,12 @@ class NativeJudge(NativeCapture):
 
     Args:
         library: The C implementation.
-        order: What is watched.
+        order: What is captured.
         must_have: Layers whose checksum must not be absent.
         must_not_have: Layers whose checksum must be absent.
         longest: Bytes of the longest frame the link takes.
-        shapes: Where frames are counted by shape.
-        due: The frames that are due, where each of them is known.
+        shapes: Counts frames by shape.
+        expected: The expected frames, if they are known in advance.
     """
 
     def __init__(
@@ -227,20 +143,20 @@ class NativeJudge(NativeCapture):
         counts.must_have, counts.must_not_have = must_have, must_not_have
         counts.longest = longest
         if expected is not None:
-            counts.expected = ctypes.pointer(_Expected.of(expected))
-        counts.last = _memory(ctypes.c_uint8, shapes.last)
-        counts.by_port = _memory(ctypes.c_uint32, shapes.by_port)
-        counts.by_value = _memory(ctypes.c_uint64, shapes.by_value)
+            counts.expected = ctypes.pointer(ExpectedStruct.of(expected))
+        counts.last = memory(ctypes.c_uint8, shapes.last)
+        counts.by_port = memory(ctypes.c_uint32, shapes.by_port)
+        counts.by_value = memory(ctypes.c_uint64, shapes.by_value)
 
     def unjudged(self) -> dict[str, int]:
-        """Frames that could not be judged, by reason."""
+        """Returns the number of frames that could not be judged, by reason."""
         counts = self.counts
         found = {reason or "unknown": counts.unjudged[at] for at, reason in enumerate(REASONS)}
         found.update({"csum-not-ready": counts.csum_not_ready, "over-mtu": counts.over_mtu})
         return {reason: frames for reason, frames in found.items() if frames}
 
     def bad_layers(self) -> dict[str, int]:
-        """Wrong frames by the name of the wrong layer."""
+        """Returns the number of wrong frames, by the name of the wrong layer."""
         found = {name: self.counts.bad_layers[at] for at, name in enumerate(LAYERS.values())}
         return {name: frames for name, frames in found.items() if frames}
 
@@ -250,8 +166,9 @@ class NativeTxCounter(NativeCapture):
 
     Args:
         library: The C implementation.
-        order: What is watched.
-        add: Called with payload in bytes, whether it is unfinished, and how often that was.
+        order: What is captured.
+        add: Called with a payload size in bytes, whether the checksum is left to the NIC
+            (CHECKSUM_PARTIAL), and the number of such buffers.
     """
 
     def __init__(
@@ -259,13 +176,13 @@ class NativeTxCounter(NativeCapture):
     ) -> None:
         super().__init__(library, "vx_count_ring", order)
         self._add = add
-        self._tally = tally = KeyCounter.of(_SIZES, _SUBMITTED)
-        self.counts.tally = ctypes.pointer(tally)
+        self._payload_sizes = KeyCounter.of(_SIZES, _SIZE_KEY)
+        self.counts.payload_sizes = ctypes.pointer(self._payload_sizes)
 
     def drain(self) -> None:
-        """Hands counts over."""
-        assert self._tally is not None
-        for payload, csum_partial, count in self._tally.drain():
+        """Passes the counts on to `add`."""
+        assert self._payload_sizes is not None
+        for payload, csum_partial, count in self._payload_sizes.drain():
             self._add(payload, bool(csum_partial), count)
 
 
@@ -274,22 +191,26 @@ class NativeCraftedCounter(NativeCapture):
 
     Args:
         library: The C implementation.
-        order: What is watched.
-        prepared: What is fired.
+        order: What is captured.
+        prepared: The prepared packet set that is sent.
     """
 
     def __init__(self, library: ctypes.CDLL, order: CaptureOrder, prepared: PreparedSet) -> None:
         super().__init__(library, "vx_count_ring", order)
         sizes = prepared.sizes
-        self._submitted = _Submitted(
-            _memory(ctypes.c_uint16, sizes), prepared.first_port, len(sizes)
+        self._submitted = SubmittedStruct(
+            memory(ctypes.c_uint16, sizes), prepared.first_port, len(sizes)
         )
         self.counts.submitted = ctypes.pointer(self._submitted)
 
     def counted(self, name: str) -> int:
-        """So many so far; the name is one of `Handed`'s."""
+        """Returns a count so far.
+
+        Args:
+            name: A field of `Submitted`, one of `SUBMITTED_COUNTS`.
+        """
         return int(getattr(self._submitted, name))
 
     def all_counted(self) -> dict[str, int]:
-        """All of them by name."""
-        return {name: self.counted(name) for name in _SUBMITTED_COUNTS}
+        """Returns all counts so far, by name."""
+        return {name: self.counted(name) for name in SUBMITTED_COUNTS}

@@ -1,8 +1,8 @@
-"""Frames made for a tunnel's receiver: what became of each.
+"""The receiving side of a receive test: records what happened to each frame of the burst.
 
-The receiver holds three things against each other: a frame as it left its maker, the same frame
-as the NIC handed it to the kernel, and what an application got of it. All is parked in socket
-buffers, which hold a burst whole, and looked at afterwards.
+It compares three things: a frame as it was made, the same frame as the NIC has passed it to the
+kernel, and the payload that an application received. Everything is buffered in sockets, which hold
+an entire burst, and evaluated afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SAMPLES = 16
 
 
 def receive_frames_of(order: ReceiveOrder) -> list[ReceiveFrame]:
-    """The frames of a burst; the same wherever they are made."""
+    """Returns the frames of a burst, which are the same on the sender and on the receiver."""
     protocol = TCP if order.protocol == "tcp" else UDP
     outer = Path.of(
         (order.source_mac, order.destination_mac),
@@ -47,22 +47,24 @@ def receive_frames_of(order: ReceiveOrder) -> list[ReceiveFrame]:
 
 
 class ReceiveTest:
-    """A burst that is about to arrive; `drain` it until it is over, then `finish`.
+    """Receives a burst: call `drain` until the burst is over, then `finish`.
 
     Args:
         order: The burst.
-        capture: On the NIC that it comes to.
+        capture: The capture on the NIC that receives it.
         namespace: Descriptor of the tunnel namespace.
     """
 
     def __init__(self, order: ReceiveOrder, capture: CsumStatusCapture, namespace: int) -> None:
         self._order, self._capture, self._namespace = order, capture, namespace
         self._expected = receive_frames_of(order)
-        self._whose = {receive_frame.frame: receive_frame for receive_frame in self._expected}
-        self._to_deliver = [a for a in self._expected if a.shape != REFERENCE]
-        self._places = {(a.source_port, a.sequence): a for a in self._to_deliver}
+        self._by_bytes = {frame.frame: frame for frame in self._expected}
+        self._to_deliver = [frame for frame in self._expected if frame.shape != REFERENCE]
+        self._by_port_and_sequence = {
+            (frame.source_port, frame.sequence): frame for frame in self._to_deliver
+        }
         self._ports = frozenset({order.vxlan_port})
-        self._captured: dict[int, int] = {}  # by id of the arrival: the status of its frame
+        self._captured: dict[int, int] = {}  # receive checksum status by id() of the frame
         self._changed: dict[int, tuple[bytes, tuple[str, ...]]] = {}
         self._refused = counters.refusals(namespace)
         self._last = time.monotonic()
@@ -70,48 +72,52 @@ class ReceiveTest:
         self._capture.watch(order.source_mac, order.vxlan_port)
 
     def drain(self) -> None:
-        """Takes what has come."""
-        came = self._sockets.drain()
+        """Takes all that was received so far."""
+        received = self._sockets.drain()
         for data, status in self._capture.take():
             self._note(data, status)
-            came = True
-        if came:
+            received = True
+        if received:
             self._last = time.monotonic()
 
     def quiet_for(self) -> float:
-        """Seconds since something came, or since the start."""
+        """Returns the seconds since something was received, or since the start."""
         return time.monotonic() - self._last
 
     def complete(self) -> bool:
-        """Whether every frame came, all right ones got through and the others were refused."""
+        """Returns whether every frame was captured, and either delivered or refused.
+
+        All right frames must be delivered.
+        """
         if len(self._captured) < len(self._expected):
             return False
-        got = [
-            receive_frame for receive_frame in self._to_deliver if self._delivered(receive_frame)
-        ]
-        if len(got) < sum(not receive_frame.wrong for receive_frame in self._to_deliver):
+        delivered = sum(map(self._delivered, self._to_deliver))
+        if delivered < sum(not frame.wrong for frame in self._to_deliver):
             return False
         refused = counters.refusals(self._namespace) - self._refused
-        return len(got) + refused >= len(self._to_deliver)
+        return delivered + refused >= len(self._to_deliver)
 
     def _note(self, data: bytes, status: int) -> None:
-        """Finds out which frame this is, and whether it is as it was sent."""
-        receive_frame = self._whose.get(data)
+        """Records a captured frame, and whether it is as it was sent."""
+        receive_frame = self._by_bytes.get(data)
         if receive_frame is not None:
             self._captured[id(receive_frame)] = status
             return
         checked = check(data, len(data), self._ports)
-        found = self._told(data, checked)
+        found = self._merged_from(data, checked)
         for receive_frame in found:
             self._captured[id(receive_frame)] = status
-        # GRO merges before we see it, and leaves the checksum of what it has merged unfinished
-        # (`tcp4_gro_complete`, net/ipv4/tcp_offload.c): its bytes say nothing of what arrived.
+        # GRO merges frames before the capture, and leaves the checksum of a merged one incomplete
+        # (`tcp4_gro_complete`, net/ipv4/tcp_offload.c): its bytes are not those that were received.
         if len(found) == 1 and not status & CSUM_NOT_READY:
             names = tuple(name for bit, name in LAYERS.items() if checked.bad & bit)
             self._changed[id(found[0])] = data, names
 
-    def _told(self, data: bytes, checked: Checked) -> list[ReceiveFrame]:
-        """The frames that one was made of which is none of them; none if it is not ours."""
+    def _merged_from(self, data: bytes, checked: Checked) -> list[ReceiveFrame]:
+        """Returns the frames that a changed or merged frame was made from.
+
+        The list is empty if it is no frame of the burst.
+        """
         layout = checked.layout
         if layout is None or layout.vni != self._order.vni or layout.inner is None:
             return []
@@ -119,18 +125,18 @@ class ReceiveTest:
         if inner.destination_port != self._order.port or inner.source_port is None:
             return []
         if inner.protocol != TCP:
-            found = self._places.get((inner.source_port, 0))
+            found = self._by_port_and_sequence.get((inner.source_port, 0))
             return [found] if found else []
         (first,) = struct.unpack_from("!I", data, inner.l4 + 4)
         end = first + inner.l4_length - (data[inner.l4 + 12] >> 4) * 4
         return [
             receive_frame
-            for (port, sequence), receive_frame in self._places.items()
+            for (port, sequence), receive_frame in self._by_port_and_sequence.items()
             if port == inner.source_port and first <= sequence < end
         ]
 
     def _delivered(self, receive_frame: ReceiveFrame) -> bool:
-        """Whether an application got just what the frame carries."""
+        """Returns whether the application received exactly the payload of a frame."""
         pieces = self._sockets.of(receive_frame.source_port)
         if self._order.protocol == "udp":
             return receive_frame.payload in pieces
@@ -138,7 +144,7 @@ class ReceiveTest:
         return b"".join(pieces)[start : start + len(receive_frame.payload)] == receive_frame.payload
 
     def _altered(self, receive_frame: ReceiveFrame) -> bool:
-        """Whether it got something else in its place."""
+        """Returns whether the application received something else in place of a frame's payload."""
         pieces = self._sockets.of(receive_frame.source_port)
         if self._order.protocol == "udp":
             return any(piece != receive_frame.payload for piece in pieces)
@@ -147,11 +153,11 @@ class ReceiveTest:
         return bool(piece) and piece != receive_frame.payload
 
     def finish(self, moved: dict[str, int], log: tuple[str, ...]) -> ReceiveResult:
-        """Ends the burst and says what became of it.
+        """Ends the burst and returns its result.
 
         Args:
-            moved: Counters that moved meanwhile.
-            log: Lines of the kernel's log.
+            moved: The counters that changed during the burst, and by how much.
+            log: The kernel's log lines during the burst.
         """
         self.drain()
         drops = self._capture.drops()
@@ -174,10 +180,10 @@ class ReceiveTest:
                 tally["csum_valid"] += bool(status & CSUM_VALID)
                 tally["csum_not_ready"] += bool(status & CSUM_NOT_READY)
             if wrong and delivered and len(samples) < _SAMPLES:
-                said = tuple(explain(data, len(data), self._ports))
-                told = f"it was delivered all the same ({receive_frame.shape})"
+                findings = tuple(explain(data, len(data), self._ports))
+                delivery = f"it was delivered all the same ({receive_frame.shape})"
                 encoded = base64.b64encode(data).decode("ascii")
-                samples.append(BadFrame(encoded, wrong, (*said, told)))
+                samples.append(BadFrame(encoded, wrong, (*findings, delivery)))
         self.close()
         tallies = tuple(
             ShapeResult(shape, wrong, **tally) for (shape, wrong), tally in counts.items()
@@ -185,6 +191,6 @@ class ReceiveTest:
         return ReceiveResult(tallies, strangers, drops, tuple(samples), moved, log)
 
     def close(self) -> None:
-        """Ends its sockets, and has the capture rest; harmless twice."""
+        """Closes the sockets and stops the capture; may be called twice."""
         self._capture.rest()
         self._sockets.close()

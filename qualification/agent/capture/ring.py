@@ -1,4 +1,4 @@
-"""TPACKET_V3 receive rings: the kernel writes, we read in place.
+"""TPACKET_V3 receive rings, which the kernel writes and the capture reads in place.
 
 Source: Documentation/networking/packet_mmap.rst and include/uapi/linux/if_packet.h.
 """
@@ -29,21 +29,23 @@ _BLOCK = struct.Struct(
 _FRAME = struct.Struct("=IIIIIIHH4xIH")  # struct tpacket3_hdr
 _STATUS_AT = 8
 _RETIRE_MS = 4
-"""A block that is not full is handed over after this long: with small blocks, and many of them, a
-reader that gets no CPU for half a second loses nothing."""
+"""The kernel passes on a block that is not full after this time. As the ring has many small blocks,
+a reader that gets no CPU for half a second loses no frame."""
 PAUSE_MS = 4
-"""A reader that has caught up looks again after this long: waking up for each block as it gets full
-costs more than judging what is in it. The smallest ring holds many times what comes meanwhile."""
+"""A reader that has read all ready blocks waits this long before it looks again: waking up for each
+block as it gets full would cost more than judging its frames. Even the smallest ring holds many
+times the frames that arrive in this time."""
 
 
 class RingFrame(NamedTuple):
-    """One captured frame, valid until the next block is asked for.
+    """One captured frame, valid until the next block is read.
 
     Attributes:
         data: Its bytes, in place in the ring.
         wire_length: Its length before the snap length cut it, bytes.
-        unfinished: Its checksum is left to the NIC (CHECKSUM_PARTIAL).
-        vlan: The tag the NIC or the kernel took off, as the 4 bytes to put back, or None.
+        csum_not_ready: Its checksum is not complete (TP_STATUS_CSUMNOTREADY): on the sender, it is
+            left to the NIC (CHECKSUM_PARTIAL).
+        vlan: The 4 bytes of the VLAN tag that the NIC or the kernel has removed, or None.
     """
 
     data: memoryview
@@ -59,16 +61,16 @@ class Ring:
     """Captures on one interface from construction on.
 
     Args:
-        interface: Where.
+        interface: The interface.
         program: Classic BPF instructions; applied before the first frame can arrive.
         size: Ring size, bytes; a multiple of `BLOCK`.
 
     Attributes:
-        interface: Where.
+        interface: The interface.
         size: Ring size, bytes.
-        address: Of its memory, for C.
-        block_count: Blocks of `BLOCK` bytes in it.
-        next: The block that is handed over next, or is being read.
+        address: The address of the ring's memory, for C.
+        block_count: The number of blocks of `BLOCK` bytes.
+        next: The block that is being read, or is read next.
     """
 
     BLOCK = 64 << 10
@@ -76,7 +78,7 @@ class Ring:
     def __init__(self, interface: str, program: bytes, size: int) -> None:
         self.interface, self.size = interface, size
         blocks = max(2, size // self.BLOCK)
-        # Protocol 0 receives nothing until bind: no frame slips in before the filter.
+        # A socket of protocol 0 receives nothing until bind, so no frame gets past the filter.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
             self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
@@ -107,7 +109,10 @@ class Ring:
         )
 
     def watch(self, program: bytes) -> None:
-        """Captures something else from now on; a frame that was under way may come behind this."""
+        """Captures something else from now on.
+
+        A frame of the former kind may still arrive after this call.
+        """
         self._filter(program)
         for _ in self.frames():
             pass
@@ -115,33 +120,33 @@ class Ring:
         self._drops = 0
 
     def broken(self) -> bool:
-        """Whether its link was down or away meanwhile (packet_notifier)."""
+        """Returns whether the link went down or away at any time (packet_notifier)."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def rest(self) -> None:
-        """Captures nothing until it watches again."""
+        """Captures nothing until the next `watch`."""
         self._filter(_REJECT_ALL)
 
     def wait(self, seconds: float) -> bool:
-        """Waits until a block is ready, that long at most; says whether one is."""
+        """Waits until a block is ready, or for this many seconds; returns whether one is ready."""
         return self.ready() or bool(select.select([self._socket], [], [], seconds)[0])
 
     def ready(self) -> bool:
-        """Whether a block is ready."""
+        """Returns whether a block is ready."""
         start = self.next * self.BLOCK
         return bool(_BLOCK.unpack_from(self._view, start)[0] & _TP_STATUS_USER)
 
     def empty(self) -> bool:
-        """Whether nothing waits: neither a block for us nor a frame in the one being filled.
+        """Returns whether no frame waits, neither in a ready block nor in the one being filled.
 
-        The kernel counts a frame in its block at once, though it hands the block over later
+        The kernel counts a frame in its block at once, but passes the block on later
         (net/packet/af_packet.c, prb_fill_curr_block).
         """
         _status, count, _first = _BLOCK.unpack_from(self._view, self.next * self.BLOCK)
         return bool(count == 0)
 
     def frames(self) -> Iterator[RingFrame]:
-        """The frames of every block that is ready now; each block goes back when it is done."""
+        """Yields the frames of every ready block, and gives each block back to the kernel."""
         while self.ready():
             start = self.next * self.BLOCK
             _status, count, first = _BLOCK.unpack_from(self._view, start)
@@ -154,35 +159,35 @@ class Ring:
             self.next = (self.next + 1) % self.block_count
 
     def frame_at(self, at: int) -> tuple[RingFrame, int]:
-        """The frame whose header (struct tpacket3_hdr) is there, and how far it is to the next."""
-        step, _sec, _nsec, kept, length, status, mac, _net, tci, tpid = _FRAME.unpack_from(
+        """Returns the frame whose struct tpacket3_hdr is at `at`, and the distance to the next."""
+        step, _sec, _nsec, captured, length, status, mac, _net, tci, tpid = _FRAME.unpack_from(
             self._view, at
         )
         tag = None
         if status & _TP_STATUS_VLAN_VALID:
             kind = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
             tag = struct.pack("!HH", kind, tci)
-        data = self._view[at + mac : at + mac + kept]
+        data = self._view[at + mac : at + mac + captured]
         return RingFrame(data, length, bool(status & _TP_STATUS_CSUMNOTREADY), tag), step
 
     def drops(self) -> int:
-        """Frames the ring had no room for, since it was made or set to watch."""
+        """Returns the number of frames lost for lack of room since construction or `watch`."""
         # The kernel resets its counters on each read.
         stats = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
         self._drops += struct.unpack("=3I", stats)[1]
         return self._drops
 
     def close(self) -> None:
-        """Ends the capture and gives the memory back."""
+        """Ends the capture and frees the memory."""
         self._view.release()
         self._memory.close()
         self._socket.close()
 
 
 class Rings:
-    """Rings kept from one burst to the next.
+    """Rings that are kept from one burst to the next.
 
-    To make one and to close it takes the kernel 10 to 20 ms each, as it waits for whoever might
+    Creating and closing a ring takes the kernel 10 to 20 ms each, because it waits until no CPU can
     still be delivering to it (net/packet/af_packet.c, synchronize_net).
     """
 
@@ -190,7 +195,7 @@ class Rings:
         self._free: list[Ring] = []
 
     def take(self, interface: str, program: bytes, size: int) -> Ring:
-        """A ring that captures on an interface, of that many bytes or more."""
+        """Returns a ring of at least `size` bytes that captures on an interface."""
         for ring in self._free.copy():
             if ring.broken():
                 self._free.remove(ring)
@@ -207,6 +212,6 @@ class Rings:
         self._free.append(ring)
 
     def close(self) -> None:
-        """Gives all memory back."""
+        """Closes all rings that are not in use."""
         while self._free:
             self._free.pop().close()

@@ -1,4 +1,4 @@
-"""What the sender's kernel hands to its NIC of a flow: how much of it is left for the NIC to do."""
+"""The tx tap: counts what the sender's kernel submits to the NIC driver, and leaves to the NIC."""
 
 from __future__ import annotations
 
@@ -9,16 +9,42 @@ from qualification.messages.bursts import CaptureOrder, Submitted
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, Packet
 
+from .flow_frames import OURS, of_flow, whose_is
 from .native_capture import NativeTxCounter
-from .peer import OURS, Capture, NativeT, of_flow, whose_is
 from .ring import RingFrame, Rings
+from .ring_capture import Capture, NativeT
 
 if TYPE_CHECKING:
     from ctypes import CDLL
 
 
+def payload_length(packet: Packet, data: bytes) -> int:
+    """Returns the payload bytes that a submitted buffer holds, by its headers.
+
+    native_capture.c has the same function.
+
+    Args:
+        packet: The buffer's TCP or UDP packet.
+        data: The bytes captured.
+    """
+    header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
+    return packet.l4_length - header
+
+
+def segment_count(payload: int, segment: int) -> int:
+    """Returns the number of frames that a submitted buffer makes on the wire.
+
+    native_capture.c has the same function.
+
+    Args:
+        payload: Payload bytes of the buffer.
+        segment: Payload bytes of each segment but the last; 0 if the buffer is not segmented.
+    """
+    return max(1, -(-payload // segment)) if segment else 1
+
+
 class TxTap(Capture[NativeT]):
-    """Sees what the kernel hands to the NIC."""
+    """Captures the buffers of a flow that the kernel submits to the driver."""
 
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
@@ -28,15 +54,14 @@ class TxTap(Capture[NativeT]):
         packet = of_flow(self._order, layout)
         if packet is None:
             return
-        header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
-        self._count(packet, packet.l4_length - header, frame.csum_not_ready)
+        self._count(packet, payload_length(packet, data), frame.csum_not_ready)
 
-    def _count(self, packet: Packet, payload: int, unfinished: bool) -> None:
+    def _count(self, packet: Packet, payload: int, csum_partial: bool) -> None:
         raise NotImplementedError
 
 
 class BulkTxTap(TxTap[NativeTxCounter]):
-    """Counts what the kernel hands to the NIC: unfinished checksums, super-packets."""
+    """Counts the submitted buffers of ordinary traffic."""
 
     def __init__(self, order: CaptureOrder, rings: Rings) -> None:
         self._sizes: Counter[tuple[int, bool]] = Counter()
@@ -45,28 +70,28 @@ class BulkTxTap(TxTap[NativeTxCounter]):
     def _native_from(self, library: CDLL) -> NativeTxCounter:
         return NativeTxCounter(library, self._order, self._add)
 
-    def _count(self, _packet: Packet, payload: int, unfinished: bool) -> None:
-        self._add(payload, unfinished, 1)
+    def _count(self, _packet: Packet, payload: int, csum_partial: bool) -> None:
+        self._add(payload, csum_partial, 1)
 
-    def _add(self, payload: int, unfinished: bool, packets: int) -> None:
-        self._sizes[payload, unfinished] += packets
+    def _add(self, payload: int, csum_partial: bool, packets: int) -> None:
+        self._sizes[payload, csum_partial] += packets
 
     def finish(self, segment: int) -> Submitted:
-        """Ends the capture and says what was handed over.
+        """Ends the capture and returns what was submitted.
 
         Args:
-            segment: Largest payload of one frame, bytes: what super-packets are cut by.
+            segment: Payload bytes of each segment of a super-packet but the last.
         """
         drops = self._close()
         if self._native is not None:
             self._native.drain()
-        packets = frames = unfinished = super_packets = segments = 0
-        for (payload, partial), count in self._sizes.items():
-            pieces = max(1, -(-payload // segment))
-            packets += count
-            frames += pieces * count
-            unfinished += pieces * count if partial else 0
-            if pieces > 1:
-                super_packets += count
-                segments += pieces * count
-        return Submitted(packets, frames, unfinished, super_packets, segments, drops)
+        packets = frames = csum_partial = super_packets = segments = 0
+        for (payload, partial), buffers in self._sizes.items():
+            count = segment_count(payload, segment)
+            packets += buffers
+            frames += count * buffers
+            csum_partial += count * buffers if partial else 0
+            if count > 1:
+                super_packets += buffers
+                segments += count * buffers
+        return Submitted(packets, frames, csum_partial, super_packets, segments, drops)

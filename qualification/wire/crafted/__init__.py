@@ -1,1 +1,1 @@
-"""Crafted packets: buffers made byte by byte, with the frames that must come of them."""
+"""Crafted packets: buffers made byte by byte, with the frames that they must become."""

@@ -1,4 +1,4 @@
-"""In what a frame differs from the one that was due, field by field, in words."""
+"""Describes in words, field by field, how a frame differs from an expected one."""
 
 from __future__ import annotations
 
@@ -42,29 +42,30 @@ _TCP = (
 
 
 def nearest(found: bytes, expected: Iterable[bytes]) -> bytes | None:
-    """The frame that one was most probably meant to be: most bytes in the same place the same."""
-    return max(expected, key=lambda frame: _alike(found, frame), default=None)
+    """Returns the expected frame that has most bytes in common with a frame, or None."""
+    return max(expected, key=lambda frame: _similarity(found, frame), default=None)
 
 
-def _alike(one: bytes, other: bytes) -> int:
+def _similarity(one: bytes, other: bytes) -> int:
+    """Returns the number of equal bytes at the same offset, less the difference in length."""
     same = sum(a == b for a, b in zip(one, other))  # noqa: B905  (Python 3.9)
     return same - abs(len(one) - len(other))
 
 
 def differences(found: bytes, expected: bytes, l3: int, l4: int, protocol: int) -> list[str]:
-    """What is not as it was due.
+    """Describes the fields in which a frame differs from the expected one.
 
     Args:
-        found: The frame, as `crafted packets.canonical` leaves it.
-        due: What it should be, the same.
-        l3: Where the IP header of the one due is, in bytes from its start.
-        l4: Where its L4 header is.
-        protocol: Of L4.
+        found: The frame, in the form of `packet.canonical`.
+        expected: The expected frame, in the same form.
+        l3: Offset of the expected frame's IP header.
+        l4: Offset of its L4 header.
+        protocol: IP protocol number of L4.
 
     Returns:
         Sentences such as "TCP flags are 0x18, should be 0x10"; none if there is no difference.
     """
-    said = []
+    texts = []
     four = expected[l3] >> 4 == 4
     header = l4 + (8 if protocol != TCP else (expected[l4 + 12] >> 4) * 4)
     for start, name, fields in (
@@ -75,18 +76,18 @@ def differences(found: bytes, expected: bytes, l3: int, l4: int, protocol: int) 
         for first, end, field in fields:
             a, b = found[start + first : start + end], expected[start + first : start + end]
             if a != b:
-                said.append(f"{name} {field} is 0x{a.hex()}, should be 0x{b.hex()}")
+                texts.append(f"{name} {field} is 0x{a.hex()}, should be 0x{b.hex()}")
     if found[12:l3] != expected[12:l3]:
-        said.append(f"VLAN tags are {found[12:l3].hex()}, should be {expected[12:l3].hex()}")
+        texts.append(f"VLAN tags are {found[12:l3].hex()}, should be {expected[12:l3].hex()}")
     fixed = 20 if four else 40
     if found[l3 + fixed : l4] != expected[l3 + fixed : l4]:
-        said.append("IP options or extension headers are not those sent")
+        texts.append("IP options or extension headers are not those sent")
     if len(found) != len(expected):
-        said.append(
+        texts.append(
             f"it has {len(found) - header} bytes of payload, should have {len(expected) - header}"
         )
     pairs = zip(found[header:], expected[header:])  # noqa: B905  (Python 3.9)
     wrong = [at for at, (one, other) in enumerate(pairs) if one != other]
     if wrong:
-        said.append(f"{len(wrong)} bytes of the payload differ, the first at {wrong[0]}")
-    return said
+        texts.append(f"{len(wrong)} bytes of the payload differ, the first at {wrong[0]}")
+    return texts

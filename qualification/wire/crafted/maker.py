@@ -1,4 +1,4 @@
-"""Makes crafted packets: Ethernet frames with the headers that a test wants, and payloads all their own."""
+"""Makes crafted packets: Ethernet frames with chosen headers, each with a different payload."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ class Maker:
     """Makes the crafted packets of a crafted packet set, each with a source port of its own.
 
     Args:
-        path: Who sends to whom.
+        path: The addresses that it sends from and to.
         protocol: `packet.TCP` or `packet.UDP`.
-        fill: Bytes that payloads are taken from, over and over, from a new place each time.
+        fill: Bytes that payloads are copied from, each from another offset, wrapping around.
 
     Attributes:
-        taken: Crafted packets made so far; the next one's number.
+        path: As above.
+        protocol: As above.
+        taken: The number of crafted packets made so far, which is the next one's number.
     """
 
     def __init__(self, path: Path, protocol: int, fill: bytes) -> None:
@@ -45,12 +47,12 @@ class Maker:
 
     @property
     def largest(self) -> int:
-        """Most payload bytes of one frame without options."""
+        """The most payload bytes of a frame without options."""
         headers = (20 if self.path.family == 4 else 40) + (20 if self.protocol == TCP else 8)
         return self.path.mtu - headers
 
     def payload(self, size: int) -> bytes:
-        """Bytes that no other crafted packet has at the same place."""
+        """Returns payload bytes that start at another offset of `fill` for each crafted packet."""
         start = self.taken * 7919 % len(self._fill)
         found = self._fill[start : start + size]
         while len(found) < size:
@@ -71,19 +73,19 @@ class Maker:
         options: bytes = b"",
         following: int | None = None,
     ) -> CraftedPacket:
-        """One buffer.
+        """Returns a crafted packet.
 
         Args:
-            payload: Its bytes, or how many.
-            gso_size: Payload bytes of each segment, if it is to be cut.
-            flags: Of TCP.
-            traffic_class: DSCP and ECN, the byte of IPv4's TOS and IPv6's traffic class.
-            df: IPv4: do not fragment.
-            ttl: Or hop limit; the path's unless given.
-            ident: IPv4's identification; a new one each time unless given.
-            vlans: 802.1Q tags in front of the IP packet, outermost first.
+            payload: Its payload, or the number of payload bytes.
+            gso_size: Payload bytes of each segment; 0 if it is not to be segmented.
+            flags: TCP flags.
+            traffic_class: DSCP and ECN: the TOS byte of IPv4, or the traffic class of IPv6.
+            df: The DF flag of IPv4.
+            ttl: TTL or hop limit; by default the path's.
+            ident: Identification of IPv4; by default a different one for each crafted packet.
+            vlans: Tag control information of 802.1Q tags, outermost first.
             options: IPv4 options, or IPv6 extension headers; a multiple of 4 or 8 bytes.
-            following: IPv6: the type of the first extension header.
+            following: IPv6 only: the type of the first extension header.
         """
         number, self.taken = self.taken, self.taken + 1
         data = self.payload(payload) if isinstance(payload, int) else payload
@@ -112,18 +114,23 @@ class Maker:
         source = first_source_port(port) + number
         if self.protocol == UDP:
             length = 8 + payload
-            # A super-packet of 64 KiB and headers has a length that its field cannot hold.
-            return _UDP.pack(source, port, length & 0xFFFF, self.seed(length))
-        seed = self.seed(20 + payload)
-        sequence = (0x80000000 + (number << 16)) & 0xFFFFFFFF  # none meets another crafted packet's
-        return _TCP.pack(source, port, sequence, 1, 0x50, flags, 4096, seed, 0)
+            # The length of a super-packet of 64 KiB and its headers does not fit into the field.
+            return _UDP.pack(source, port, length & 0xFFFF, self.pseudo_sum(length))
+        field = self.pseudo_sum(20 + payload)
+        # So far apart that no two crafted packets have sequence numbers in common.
+        sequence = (0x80000000 + (number << 16)) & 0xFFFFFFFF
+        return _TCP.pack(source, port, sequence, 1, 0x50, flags, 4096, field, 0)
 
-    def seed(self, length: int) -> int:
-        """The folded sum of the pseudo-header, as the kernel leaves it in the field."""
+    def pseudo_sum(self, length: int) -> int:
+        """Returns the folded pseudo-header sum, as the kernel leaves it for the NIC in the field.
+
+        Args:
+            length: Bytes of the L4 header and payload together.
+        """
         return (self._addresses + self.protocol + length) % 65535
 
     def _ipv4(self, tos: int, ident: int, df: bool, ttl: int, options: bytes, size: int) -> bytes:
-        """The IPv4 header of a packet of that size behind its first 20 bytes."""
+        """Returns an IPv4 header; `size` is the bytes of options, L4 header and payload."""
         words = (
             (0x45 + len(options) // 4) << 8 | tos,
             (20 + size) & 0xFFFF,

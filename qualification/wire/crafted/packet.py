@@ -1,11 +1,12 @@
-"""Crafted buffers: what is handed to the kernel in one piece, and the frames that must come of it.
+"""A crafted packet: one buffer that is passed to the kernel, and the frames that it must become.
 
-A crafted packet is an Ethernet frame as AF_PACKET takes it with PACKET_VNET_HDR: its TCP or UDP checksum is
-left to whoever sends it, and it may be a super-packet still to be cut. So the NIC gets exactly the
-boundaries, flags and headers that a test wants, where TCP's mood would decide them otherwise.
+A crafted packet is an Ethernet frame for AF_PACKET with PACKET_VNET_HDR: its TCP or UDP checksum is
+left to the NIC, and it may be a super-packet that the NIC has to segment. So a test chooses the
+segment boundaries, flags and headers that the NIC gets, which TCP would otherwise choose.
 
-What it must become is said here by itself, and not with the code of the soft NIC, which the suite
-would then judge by its own mistakes. Checksums are left out of it: the verifier judges them.
+The expected frames are computed here independently, not by the code of the soft NIC: the suite
+would otherwise not see errors in that code. They do not include checksums, which the verifier
+judges.
 
 Sources: include/uapi/linux/virtio_net.h; `tcp_gso_segment` (net/ipv4/tcp_offload.c) and
 `__udp_gso_segment` (net/ipv4/udp_offload.c) for what each segment gets; RFC 3168 section 6.1.2
@@ -39,27 +40,28 @@ _PORTS_TOGETHER = 61_024
 
 
 def first_source_port(port: int) -> int:
-    """Of a crafted packet set's first crafted packet, by the destination port of all of them.
+    """Returns the source port of a set's first crafted packet, by the set's destination port.
 
-    Both together are always the same, and so is every sum: a crafted packet set to another port is the same
-    bytes but for the ports.
+    The sum of both ports is always the same, and so is every checksum: a crafted packet set that is
+    retargeted to another port has the same bytes except for the ports.
     """
     return _PORTS_TOGETHER - port
 
 
 @dataclass(frozen=True)
 class Path:
-    """Who sends to whom.
+    """The addresses between which crafted packets are sent.
 
     Attributes:
-        source_mac: Six bytes.
-        destination_mac: The same.
-        source: IP address, 4 or 16 bytes.
-        destination: The same.
+        source_mac: Source MAC address, six bytes.
+        destination_mac: Destination MAC address.
+        source: Source IP address, 4 or 16 bytes.
+        destination: Destination IP address.
         port: Destination port of TCP or UDP.
-        mtu: Most bytes of an IP packet on the wire.
-        ttl: Or hop limit, where a crafted packet does not say otherwise.
-        tunnel_sum: What the tunnel adds to the outer checksum; None if that is not known. See `aimed`.
+        mtu: The most bytes of an IP packet on the wire.
+        ttl: The default TTL or hop limit.
+        tunnel_sum: The sum of the headers around the inner frame, see `outer_checksum.tunnel_sum`;
+            None if unknown.
     """
 
     source_mac: bytes
@@ -86,7 +88,7 @@ class Path:
         ttl: int = 64,
         tunnel_sum: int | None = None,
     ) -> Path:
-        """A path by its MAC and IP addresses as text, the source's first."""
+        """Returns the path between MAC and IP addresses in text form, the source's first."""
         source_mac, destination_mac = (bytes.fromhex(mac.replace(":", "")) for mac in macs)
         source, destination = (ip_address(address).packed for address in addresses)
         return cls(source_mac, destination_mac, source, destination, port, mtu, ttl, tunnel_sum)
@@ -97,13 +99,13 @@ class CraftedPacket:
     """One buffer. Offsets are in bytes from the start of the frame.
 
     Attributes:
-        frame: The Ethernet frame; its L4 checksum field holds the seed, the folded sum of the
-            pseudo-header with the length of all of it.
-        l3: Where the IP header is.
-        l4: Where the TCP or UDP header is.
+        frame: The Ethernet frame. Its L4 checksum field holds the folded pseudo-header sum, with
+            the length of the entire buffer, unless `finished`.
+        l3: Offset of the IP header.
+        l4: Offset of the TCP or UDP header.
         protocol: `packet.TCP` or `packet.UDP`.
-        gso_size: Payload bytes of each segment but the last; 0 for a buffer not to be cut.
-        finished: Its checksum is made.
+        gso_size: Payload bytes of each segment but the last; 0 if it is not to be segmented.
+        finished: Whether its checksum is complete (CHECKSUM_NONE), not left to the NIC.
     """
 
     frame: bytes
@@ -120,32 +122,32 @@ class CraftedPacket:
 
     @property
     def source_port(self) -> int:
-        """Which crafted packet it is: each of a crafted packet set has a source port of its own."""
+        """The source port, which identifies a crafted packet within its set."""
         return int.from_bytes(self.frame[self.l4 : self.l4 + 2], "big")
 
     @property
     def payload_at(self) -> int:
-        """Where the payload begins."""
+        """Offset of the payload."""
         return self.l4 + (8 if self.protocol == UDP else (self.frame[self.l4 + 12] >> 4) * 4)
 
     @property
     def checksum_at(self) -> int:
-        """Where the checksum of TCP or UDP is."""
+        """Offset of the TCP or UDP checksum field."""
         return self.l4 + _CSUM_AT[self.protocol]
 
     @property
     def frames(self) -> int:
-        """How many frames it makes on the wire."""
+        """The number of frames that it makes on the wire."""
         size = len(self.frame) - self.payload_at
         return max(1, -(-size // self.gso_size)) if self.gso_size else 1
 
     @property
     def fragmentable(self) -> bool:
-        """IPv4 without DF: the identification of each frame counts (RFC 6864)."""
+        """Whether it is IPv4 without DF, so that its frames need different ids (RFC 6864)."""
         return self.family == 4 and not self.frame[self.l3 + 6] & 0x40
 
     def vnet(self) -> bytes:
-        """The struct virtio_net_hdr in front of it, 10 bytes."""
+        """Returns the struct virtio_net_hdr to put before the frame, 10 bytes."""
         if self.finished:
             return bytes(VNET_SIZE)
         kind = 0
@@ -158,7 +160,7 @@ class CraftedPacket:
         return _VNET.pack(_NEEDS_CSUM, kind, at, self.gso_size, self.l4, _CSUM_AT[self.protocol])
 
     def expected(self) -> list[bytes]:
-        """What must be on the wire, in order, each as `canonical` leaves it."""
+        """Returns the frames expected on the wire, in order, in the form of `canonical`."""
         l3, l4 = self.l3, self.l4
         if self.frames == 1:
             return [canonical(self.frame, l3, l4, self.protocol)]
@@ -168,8 +170,8 @@ class CraftedPacket:
         sequence, flags = _read_sequence(head, l4) if self.protocol == TCP else (0, 0)
         expected = []
         for at in range(0, payload, size):
-            piece = self.frame[start + at : start + at + size]
-            length = start + len(piece)
+            segment = self.frame[start + at : start + at + size]
+            length = start + len(segment)
             if self.family == 4:
                 _put_u16(head, l3 + 2, length - l3)
             else:
@@ -178,18 +180,18 @@ class CraftedPacket:
                 _put_u16(head, l4 + 4, length - l4)
             else:
                 last = at + size >= payload
-                not_here = (0 if last else FIN | PSH) | (CWR if at else 0)
+                cleared = (0 if last else FIN | PSH) | (CWR if at else 0)
                 _put_u32(head, l4 + 4, (sequence + at) & 0xFFFFFFFF)
-                head[l4 + 13] = flags & ~not_here
-            expected.append(bytes(head) + piece)
+                head[l4 + 13] = flags & ~cleared
+            expected.append(bytes(head) + segment)
         return expected
 
 
 def canonical(frame: bytes | bytearray, l3: int, l4: int, protocol: int) -> bytes:
-    """A frame without what may differ: checksums, which are judged apart, and the IPv4 id.
+    """Returns a frame with the fields zeroed that may differ: checksums, and the IPv4 id.
 
-    The id is free for packets that may not be fragmented, and the others are only to differ from
-    each other (RFC 6864); see `CraftedPacket.fragmentable`.
+    The verifier judges the checksums. The id of packets with DF may have any value, and those of
+    the other packets need only differ from each other (RFC 6864); see `CraftedPacket.fragmentable`.
     """
     out = bytearray(frame)
     if out[l3] >> 4 == 4:
@@ -202,11 +204,12 @@ def canonical(frame: bytes | bytearray, l3: int, l4: int, protocol: int) -> byte
 
 
 def retarget(frames: bytearray, heads: Iterable[tuple[int, int]], port: int) -> int:
-    """Has the frames of a crafted packet set go to another port.
+    """Changes the ports of a crafted packet set's frames in place, so that they go to another port.
 
     Args:
-        frames: One behind the other.
-        heads: Of each, where its TCP or UDP header is, and the number of its crafted packet.
+        frames: The frames, concatenated.
+        heads: For each frame the offset of its TCP or UDP header and the number of its crafted
+            packet.
         port: The destination port.
 
     Returns:

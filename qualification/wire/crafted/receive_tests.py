@@ -1,16 +1,18 @@
-"""Frames for a tunnel's receiver, right and wrong on purpose, and what must become of each.
+"""Frames for the receiver of a tunnel, right and wrong on purpose, and which must be delivered.
 
-They are finished, as they are on a wire: nothing is left for the sender's NIC to do. What is due
-follows from Linux's own rules, where no NIC vouches for anything: it refuses an IPv4 header whose
-checksum is wrong (`ip_rcv_core`, net/ipv4/ip_input.c, whatever the NIC says), a UDP checksum that
-is wrong and not 0 before a tunnel gets the packet (`udp_queue_rcv_one_skb`, net/ipv4/udp.c), and
-the same inside; TCP likewise (`tcp_v4_rcv`, `tcp_rcv_established`). It delivers what has an outer
-checksum of 0 (over IPv6 where the VXLAN device was told to, udp6zerocsumrx: RFC 6935), cuts off
-what is behind the IP packet (`pskb_trim_rcsum`), and takes a tag of VLAN 0 for no VLAN
-(`__netif_receive_skb_core`, net/core/dev.c; IEEE 802.1Q, priority-tagged frames).
+The frames are complete, as on a wire: nothing is left for the sender's NIC to do. Which of them
+must be delivered follows from what Linux does if no NIC reports a checksum as verified. It drops an
+IPv4 header whose checksum is wrong (`ip_rcv_core`, net/ipv4/ip_input.c, whatever the NIC reports).
+It drops a UDP datagram whose checksum is wrong and not 0 before a tunnel gets it
+(`udp_queue_rcv_one_skb`, net/ipv4/udp.c), and likewise inside the tunnel; TCP in the same way
+(`tcp_v4_rcv`, `tcp_rcv_established`). It delivers a frame with an outer checksum of 0 (over IPv6 if
+the VXLAN device has udp6zerocsumrx: RFC 6935), trims bytes behind the IP packet
+(`pskb_trim_rcsum`), and treats a tag of VLAN 0 as no VLAN (`__netif_receive_skb_core`,
+net/core/dev.c; IEEE 802.1Q, priority-tagged frames).
 
-Everything is deterministic: whoever knows the order makes the same frames, the sender to send them
-and the receiver to hold against them what it captures and what its sockets get, byte for byte.
+Everything is deterministic. The sender and the receiver make the same frames from the same order:
+the sender to send them, and the receiver to compare with them, byte for byte, the frames that it
+captures and the payloads that its sockets receive.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qualification.wire.checksum import checksum, ones_sum, udp_checksum
 from qualification.wire.layers import INNER_IP, INNER_L4, LAYERS, OUTER_IP, OUTER_L4
 from qualification.wire.packet import TCP, UDP
 
 from .maker import Maker
-from .packet import ACK, PSH, CraftedPacket, Path
+from .packet import ACK, PSH, Path
+from .receive_inner import InnerPackets, StreamPlace, finish, spoil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +45,7 @@ RIGHT: Mapping[str, str] = {
     "vlan": "an 802.1Q tag of VLAN 0 inside",
     "no-inner": "UDP over IPv4 without a checksum inside",
 }
-"""Shapes of frames that are right, in the order they are sent."""
+"""Shapes of right frames, in the order in which they are sent."""
 
 WRONG: Mapping[str, tuple[str, int]] = {
     "outer": ("outer UDP checksum wrong", OUTER_L4),
@@ -54,36 +56,34 @@ WRONG: Mapping[str, tuple[str, int]] = {
     "outer-ip": ("outer IPv4 header checksum wrong", OUTER_IP),
     "inner-ip": ("inner IPv4 header checksum wrong, the outer UDP checksum right", INNER_IP),
 }
-"""Kinds of frames that are wrong, and the layers that are, in the order they are sent."""
+"""Shapes of wrong frames and the layers that are wrong, in the order in which they are sent."""
 
 REFERENCE = "reference"
-"""A right frame that is not IP inside the tunnel, and which no application gets. Where it arrives
-and all else is missing, it is not the path that drops the tunnel."""
+"""A right frame whose inner frame is not IP and is delivered to no application. If it arrives while
+all others are missing, the path does carry the tunnel."""
 
 FRAMES = 400
-"""Frames of a burst, at least."""
+"""The least frames of a burst."""
 
 _FIRST_OUTER_PORT = 0xC000  # as VXLAN's own (RFC 7348, section 5): 49152 and up
 _OUTER_PORTS = 0x3000
-_SPOIL = 0x5A5A
 _SHORTEST = 60
-_DESTINATION_OPTIONS = 60
 _EXPERIMENTAL = 0x88B5  # an EtherType for local experiments (IEEE 802)
-_UNREMARKABLE = ("even", "odd")
+_ORDINARY = ("even", "odd")
 
 
 @dataclass(frozen=True)
 class ReceiveFrame:
-    """One frame.
+    """One frame of a receive test.
 
     Attributes:
-        frame: All of it, from the outer destination MAC on, without FCS.
+        frame: The bytes of the frame, from the outer destination MAC on, without FCS.
         shape: A key of `RIGHT` or `WRONG`, or `REFERENCE`.
-        wrong: Names of the layers that are wrong; a frame without any is to be delivered.
-        source_port: The inner one. A datagram has one of its own, a segment that of its stream.
-        payload: What its application gets, if it is delivered.
-        at: TCP: where in its stream the payload is; a stream's wrong segment is its last.
-        sequence: TCP: its sequence number.
+        wrong: Names of the wrong layers; a frame without any must be delivered.
+        source_port: The inner source port, which is different for each datagram or TCP stream.
+        payload: The payload that the application receives, if the frame is delivered.
+        at: TCP: offset of the payload in its stream. A wrong segment is the last of its stream.
+        sequence: TCP: the sequence number.
     """
 
     frame: bytes
@@ -98,17 +98,17 @@ class ReceiveFrame:
 def receive_frames(
     outer: Path, inner: Path, vni: int, protocol: int, fill: bytes
 ) -> Iterator[ReceiveFrame]:
-    """The frames of a burst, in rounds of every shape there is for the families and the protocol.
+    """Yields the frames of a burst, in rounds of all shapes for the families and the protocol.
 
-    Of TCP each shape is the second segment of a stream whose first one is unremarkable, so that
-    the receiver may merge the two, and must not where the second one is wrong.
+    With TCP, each shape is the second segment of a stream whose first segment is an ordinary one.
+    The receiver may merge the two, but not if the second one is wrong.
 
     Args:
-        outer: From whom to whom the tunnel goes; its port is the tunnel's.
-        inner: The same inside it.
+        outer: The outer addresses; its port is the tunnel's.
+        inner: The inner addresses.
         vni: VXLAN network identifier.
-        protocol: Of the inner packets, `packet.TCP` or `packet.UDP`.
-        fill: Bytes that payloads are taken from.
+        protocol: IP protocol of the inner packets, `packet.TCP` or `packet.UDP`.
+        fill: Bytes that payloads are copied from.
     """
     craft = _Craft(outer, inner, vni, protocol, fill)
     count = turn = 0
@@ -123,16 +123,17 @@ def receive_frames(
 
 
 class _Craft:
-    """Makes the frames; arguments as for `arrivals`."""
+    """Makes the frames; the arguments are those of `receive_frames`."""
 
     def __init__(self, outer: Path, inner: Path, vni: int, protocol: int, fill: bytes) -> None:
         self._outer = Maker(outer, UDP, b"\0")
         self._inner = Maker(inner, protocol, fill)
+        self._packets = InnerPackets(self._inner)
         self._vxlan = struct.pack("!II", 0x08000000, vni << 8)  # RFC 7348, section 5
         self._protocol = protocol
 
     def shapes(self) -> Iterator[str]:
-        """The shapes there are, right and wrong ones by turns."""
+        """Yields the shapes that apply, right and wrong ones alternating."""
         four, inner_four = self._outer.path.family == 4, self._inner.path.family == 4
         left_out = set()
         if not four:
@@ -148,7 +149,7 @@ class _Craft:
             yield from wrong[place : place + 1]
 
     def reference(self, turn: int) -> ReceiveFrame:
-        """The round's frame that is not IP inside."""
+        """Returns a round's frame that is not IP inside the tunnel."""
         path = self._inner.path
         head = path.destination_mac + path.source_mac + struct.pack("!HI", _EXPERIMENTAL, turn)
         inside = head + bytes(_SHORTEST - len(head))
@@ -157,33 +158,37 @@ class _Craft:
         )
 
     def make(self, shape: str, turn: int) -> Iterator[ReceiveFrame]:
-        """The frame of a shape, with what goes before it in its stream.
+        """Yields the frame of a shape, and before it the first segment of its stream, if any.
 
         Args:
-            shape: Its name.
-            turn: Number of the round: sizes change with it.
+            shape: A key of `RIGHT` or `WRONG`.
+            turn: Number of the round, which the sizes depend on.
         """
         if self._protocol == UDP:
             yield self._receive_frame(shape, turn, None)
             return
-        first = self._receive_frame(_UNREMARKABLE[turn % 2], turn, None, flags=ACK)
+        first = self._receive_frame(_ORDINARY[turn % 2], turn, None, flags=ACK)
         yield first
         yield self._receive_frame(shape, turn, first)
 
     def _receive_frame(
-        self, shape: str, turn: int, behind: ReceiveFrame | None, flags: int = ACK | PSH
+        self, shape: str, turn: int, before: ReceiveFrame | None, flags: int = ACK | PSH
     ) -> ReceiveFrame:
-        inner, start, size = self._packet(shape, turn, behind, flags)
+        place = None
+        if before is not None:
+            follows = (before.sequence + len(before.payload)) & 0xFFFFFFFF
+            place = StreamPlace(before.source_port, follows)
+        inner, start, size = self._packets.packet(shape, turn, place, flags)
         port = int.from_bytes(inner[start : start + 2], "big")
         sequence = int.from_bytes(inner[start + 4 : start + 8], "big")
         payload_at = len(inner) - size
-        behind_it = b""
+        trailer = b""
         if shape == "padded":
-            behind_it = bytes(max(2, _SHORTEST - len(inner)))
+            trailer = bytes(max(2, _SHORTEST - len(inner)))
         elif shape == "trailing":
-            behind_it = self._inner.payload(1 + turn % 9) + b"\xa5"
-        frame = self._around(shape, bytes(inner) + behind_it, port, turn)
-        outer_size = len(frame) - len(inner) - len(behind_it)
+            trailer = self._inner.payload(1 + turn % 9) + b"\xa5"
+        frame = self._around(shape, bytes(inner) + trailer, port, turn)
+        outer_size = len(frame) - len(inner) - len(trailer)
         if shape == "outer-trailing":
             outer_size -= 4
         if shape == "flipped":
@@ -197,93 +202,23 @@ class _Craft:
             tuple(name for bit, name in LAYERS.items() if bits & bit),
             port,
             bytes(inner[payload_at:]),
-            0 if behind is None else behind.at + len(behind.payload),
+            0 if before is None else before.at + len(before.payload),
             sequence if self._protocol == TCP else 0,
         )
 
-    def _packet(
-        self, shape: str, turn: int, behind: ReceiveFrame | None, flags: int
-    ) -> tuple[bytearray, int, int]:
-        """The frame inside the tunnel, where its L4 header is, and how long its payload."""
-        size, options, following = self._size(shape, turn), b"", None
-        if shape == "options":
-            if self._inner.path.family == 4:
-                options = b"\x01" * (4 * (1 + turn % 10))  # NOPs
-            else:
-                # One PadN option (RFC 8200, section 4.2).
-                following = _DESTINATION_OPTIONS
-                options = struct.pack("!BBBB", self._protocol, 0, 1, 4) + bytes(4)
-        vlans = (turn % 8 << 13,) if shape == "vlan" else ()
-        crafted = self._inner.crafted(
-            size, flags=flags, options=options, following=following, vlans=vlans
-        )
-        frame = bytearray(crafted.frame)
-        l4 = crafted.l4
-        if behind is not None:
-            follows = (behind.sequence + len(behind.payload)) & 0xFFFFFFFF
-            struct.pack_into("!H", frame, l4, behind.source_port)
-            struct.pack_into("!I", frame, l4 + 4, follows)
-            # The seed is of the pseudo-header alone, which has neither of them.
-        if shape == "computed-0":
-            frame[crafted.payload_at : crafted.payload_at + 2] = bytes(2)
-            word = -ones_sum(bytes(frame[l4:])) % 65535
-            struct.pack_into("!H", frame, crafted.payload_at, word)
-        _finish(frame, crafted)
-        if shape in ("inner", "inner-zero-outer", "both"):
-            _spoil(frame, _field(crafted))
-        elif shape == "inner-ip":
-            _spoil(frame, crafted.l3 + 10)
-        elif shape == "no-inner":
-            frame[_field(crafted) : _field(crafted) + 2] = bytes(2)
-        return frame, l4, size
-
-    def _size(self, shape: str, turn: int) -> int:
-        """Payload bytes. All of TCP's have some: what is empty is not delivered."""
-        if shape == "full":
-            return self._inner.largest - turn % 2
-        if shape == "tiny":
-            return turn % 4 if self._protocol == UDP else 1 + turn % 3
-        if shape == "padded":
-            return 1 + turn % 5  # the shortest TCP segment over IPv4 is one of 54 bytes
-        if shape == "computed-0":
-            return (8, 65, 1000, 257)[turn % 4]
-        if shape == "even":
-            return (64, 256, 1000, 18)[turn % 4]
-        if shape == "odd":
-            return (65, 257, 1001, 19)[turn % 4]
-        return (64, 101, 1000, 3, 257, 1001)[turn % 6]
-
     def _around(self, shape: str, inside: bytes, inner_port: int, turn: int) -> bytearray:
-        """The frame on the wire around the one in the tunnel."""
+        """Returns the frame on the wire that carries an inner frame."""
         crafted = self._outer.crafted(self._vxlan + inside, df=False)
         frame = bytearray(crafted.frame)
-        # Segments of a stream have one outer flow, as the kernel's have.
+        # As in the kernel, the segments of a stream have the same outer source port.
         struct.pack_into("!H", frame, crafted.l4, _FIRST_OUTER_PORT + inner_port % _OUTER_PORTS)
-        _finish(frame, crafted)
+        finish(frame, crafted)
         if shape in ("zero-outer", "inner-zero-outer"):
             frame[crafted.l4 + 6 : crafted.l4 + 8] = bytes(2)
         elif shape in ("outer", "both"):
-            _spoil(frame, _field(crafted))
+            spoil(frame, crafted.checksum_at)
         elif shape == "outer-ip":
-            _spoil(frame, crafted.l3 + 10)
+            spoil(frame, crafted.l3 + 10)
         elif shape == "outer-trailing":
             frame += struct.pack("!I", 0xA5000001 + turn)
         return frame
-
-
-def _field(crafted: CraftedPacket) -> int:
-    """Where its L4 checksum is."""
-    return crafted.l4 + (6 if crafted.protocol == UDP else 16)
-
-
-def _finish(frame: bytearray, crafted: CraftedPacket) -> None:
-    """Makes the checksum whose field holds the seed, the sum of the pseudo-header."""
-    total = ones_sum(bytes(frame[crafted.l4 :]))
-    made = udp_checksum(total) if crafted.protocol == UDP else checksum(total)
-    struct.pack_into("!H", frame, _field(crafted), made)
-
-
-def _spoil(frame: bytearray, at: int) -> None:
-    """Makes a checksum wrong by every reading: the field is not 0, and not the same number."""
-    (right,) = struct.unpack_from("!H", frame, at)
-    struct.pack_into("!H", frame, at, right ^ _SPOIL or 0x1234)

@@ -1,4 +1,4 @@
-"""Crafted packet sets on the real kernel: fired into a tunnel, held against what was due."""
+"""Crafted packet sets on the real kernel: sent into a tunnel, compared with the expected frames."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def packet_set(
     return answer, seen["captured"], order
 
 
-def test_super_packets_reach_the_nic_uncut_and_come_out_as_due(
+def test_super_packets_reach_the_nic_and_become_the_expected_frames(
     pair: tuple[AgentClient, AgentClient], ends: Ends
 ) -> None:
     sent, seen, order = packet_set(pair, ends)
@@ -74,14 +74,14 @@ def test_super_packets_reach_the_nic_uncut_and_come_out_as_due(
     assert sent["submitted"]["frames"] == sent["written"] == seen["frames"] == expected
     assert (
         sent["submitted"]["segments"] > expected * 0.9
-    )  # a crafted packet of one segment is not cut
+    )  # a crafted packet of one segment is not segmented
     assert (seen["bad"], seen["unjudged"]) == (0, {})
 
 
-def test_what_was_not_due_is_told_by_its_field(
+def test_an_unexpected_frame_is_described_by_its_field(
     pair: tuple[AgentClient, AgentClient], ends: Ends
 ) -> None:
-    """The peer expects another destination address than what is sent."""
+    """The peer expects another destination address than the one that is sent to."""
     sent, seen, _order = packet_set(pair, ends, destination="10.86.1.78")
     assert seen["bad"] == sent["submitted"]["frames"]
     assert seen["bad_layers"] == {"segment": seen["bad"]}
@@ -110,12 +110,12 @@ def test_without_a_tunnel(pair: tuple[AgentClient, AgentClient], ends: Ends) -> 
             >= 400
         )
         assert (seen["bad"], seen["unjudged"]) == (0, {})
-        # What the tunnel's kernel ever counted is none of this burst's.
+        # The counters of the tunnel's kernel from before this burst do not matter.
         assert not [name for name in answer["counters"] if name.startswith("inner.")]
 
 
 class Plain(NamedTuple):
-    """A crafted packet set on a wire, without a tunnel.
+    """Sends and captures a crafted packet set without a tunnel.
 
     Attributes:
         left: The host that sends it.
@@ -148,7 +148,7 @@ def plain(net: Any, local_agent: Any) -> Plain:
     return Plain(left, agent, order, capture)
 
 
-def test_a_frame_that_comes_twice_is_told(plain: Plain) -> None:
+def test_a_duplicate_frame_is_reported(plain: Plain) -> None:
     left, agent, order, capture = plain
     agent("watch", capture=capture, packet_set=dataclasses.asdict(order))
     with left.inside():
@@ -164,7 +164,7 @@ def test_a_frame_that_comes_twice_is_told(plain: Plain) -> None:
 
 
 def test_who_asks_late_waits_all_the_same(plain: Plain) -> None:
-    """Nothing came while the sender was at work: it may only be slow to arrive."""
+    """A burst of which nothing arrived while it was sent may only be slow to arrive."""
     left, agent, order, capture = plain
     agent("watch", capture=capture, packet_set=dataclasses.asdict(order))
 
@@ -182,8 +182,8 @@ def test_who_asks_late_waits_all_the_same(plain: Plain) -> None:
 
 
 @pytest.mark.parametrize("crafted", [True, False])
-def test_a_tag_that_is_not_there_is_told(plain: Plain, crafted: bool) -> None:
-    """Of every frame, though its bytes are right."""
+def test_a_missing_tag_is_reported(plain: Plain, crafted: bool) -> None:
+    """It is reported for every frame, though the bytes of the frames are right."""
     left, agent, order, capture = plain
     packet_set = dataclasses.asdict(order) if crafted else None
     agent("watch", capture=capture | {"vlan": 3725}, packet_set=packet_set)

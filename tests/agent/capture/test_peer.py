@@ -1,4 +1,4 @@
-"""Filter, ring and captures: frames made by scapy, put on a wire of the test's own."""
+"""Filter, ring and captures: frames made by scapy, sent on a wire between two namespaces."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ORDER = CaptureOrder(
 
 
 def filled(packet: Packet) -> Packet:
-    """With lengths and checksums, so that they can be spoilt."""
+    """Returns a packet with its lengths and checksums set, so that they can be changed."""
     return Ether(bytes(packet))
 
 
@@ -67,7 +67,7 @@ def tunnel(inside: Packet, *, vni: int = VNI, outer: Packet = V4, **udp: int) ->
 
 
 def spoilt(packet: Packet, layer: Any, number: int = 1) -> Packet:
-    """With a wrong checksum in the number-th layer of a kind; outer ones are made to fit."""
+    """Returns a packet with a wrong checksum in one layer, and right ones around it."""
     found = packet.getlayer(layer, number)
     found.chksum = found.chksum ^ 0x1234 or 0x4321
     if number > 1:
@@ -121,7 +121,7 @@ def rings() -> Iterator[Callable[..., Ring]]:
 
 
 def read(ring: Ring, until: Any, count: int) -> list[bytes]:
-    """The first so many frames, their VLAN tags put back."""
+    """Returns the first `count` frames, with their VLAN tags."""
     found: list[bytes] = []
 
     def enough() -> bool:
@@ -156,7 +156,7 @@ def test_two_protocols_and_another_port(net: Any, rings: Any, until: Any) -> Non
     assert read(ring, until, 4) == frames[4:]
 
 
-def test_what_is_cut_short_says_how_long_it_was(net: Any, rings: Any, until: Any) -> None:
+def test_a_truncated_frame_has_its_length_on_the_wire(net: Any, rings: Any, until: Any) -> None:
     sender, host = net.wire()
     ring = rings(host, sender_filter(MAC, (17,), 4789, 64))
     frames = [bytes(LINK / V4 / VX / bytes(size)) for size in (0, 21, 22, 23, 900)]
@@ -181,15 +181,15 @@ def test_a_ring_that_nobody_reads_counts_what_it_loses(net: Any, rings: Any, unt
     sender.inject("w0", *frames)
     found: list[bytes] = []
 
-    def all_told() -> bool:
+    def complete() -> bool:
         ring.wait(0.02)
         found.extend(bytes(frame.data) for frame in ring.frames())
         return len(found) + ring.drops() == len(frames)
 
-    until(all_told)
+    until(complete)
     assert 0 < len(found) < len(frames)
-    assert found == frames[: len(found)]  # the first are kept, in order
-    sender.inject("w0", frames[-1])  # and it goes on
+    assert found == frames[: len(found)]  # the first frames, in order
+    sender.inject("w0", frames[-1])  # the capture continues
     assert read(ring, until, 1) == frames[-1:]
     assert len(found) + ring.drops() == len(frames)
 
@@ -198,7 +198,7 @@ def test_a_ring_that_nobody_reads_counts_what_it_loses(net: Any, rings: Any, unt
 
 
 def bare(seen: CaptureResult) -> CaptureResult:
-    """Without the tallies, which must be of no more frames than were judged."""
+    """Returns a result without the counts by shape, which must not exceed the judged frames."""
     for values in seen.shapes.values():
         assert sum(frames for frames, _ in values.values()) <= seen.frames
         assert sum(bad for _, bad in values.values()) <= seen.bad
@@ -216,7 +216,7 @@ def kept() -> Iterator[Rings]:
 def captured(
     net: Any, kept: Rings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., CaptureResult]:
-    """`captured(order, *packets)`: what a peer makes of them, the same in place and in Python."""
+    """Returns `captured(order, *packets)`: a peer's result, the same in C and in Python."""
     sender, host = net.wire()
 
     def capture(order: CaptureOrder, *packets: Packet | bytes) -> CaptureResult:
@@ -226,7 +226,7 @@ def captured(
             with host.inside():
                 watching = PeerCapture(order, kept)
             sender.inject("w0", *map(bytes, packets))
-            seen.append(watching.finish())  # nothing to wait for: what was sent, it has seen
+            seen.append(watching.finish())  # no wait: every frame sent has been received
         assert seen[0] == seen[1]
         return seen[1]
 
@@ -242,7 +242,7 @@ def test_right_frames_of_every_size_are_right(captured: Any, outer: Packet, fami
 
 @pytest.mark.parametrize("seed", range(3))
 def test_broken_frames_in_great_number(captured: Any, seed: int) -> None:
-    """Whatever comes from the NIC is the same to the C implementation as to the reference."""
+    """The C implementation and the reference agree, whatever the NIC sends."""
     random = Random(seed)
     shapes = [
         bytes(tunnel(inner(port, family=family, size=size), outer=outer, vni=vni))
@@ -264,7 +264,7 @@ def test_broken_frames_in_great_number(captured: Any, seed: int) -> None:
         assert not seen.drops
 
 
-def test_more_outer_source_ports_than_are_told(captured: Any) -> None:
+def test_more_outer_source_ports_than_are_listed(captured: Any) -> None:
     one = tunnel(inner(size=1))
     frames = []
     for port in range(5000):
@@ -272,7 +272,7 @@ def test_more_outer_source_ports_than_are_told(captured: Any) -> None:
         frames.append(bytes(one))
     seen = captured(ORDER, *frames)
     assert seen.frames == 5000
-    assert len(seen.shapes["outer source port"]) == 65  # with the others
+    assert len(seen.shapes["outer source port"]) == 65  # 64 ports and OTHERS
 
 
 def test_whose_frames(captured: Any) -> None:
@@ -284,11 +284,11 @@ def test_whose_frames(captured: Any) -> None:
     ]  # fmt: skip
     seen = captured(ORDER, *packets)
     assert (seen.late, seen.foreign) == (2, 4)
-    # The last has no VXLAN header in it, and came from this NIC to the tunnel's port all the same.
+    # The last frame has no VXLAN header, but is from this NIC and to the tunnel's port.
     assert (seen.frames, seen.bad, seen.bad_layers) == (4, 1, {"VXLAN": 1})
 
 
-def test_a_wrong_frame_is_wrong_though_it_no_longer_says_whose_it_is(captured: Any) -> None:
+def test_a_wrong_frame_that_no_longer_shows_its_flow_is_counted(captured: Any) -> None:
     port = spoilt(tunnel(inner(FLOW + 77)), UDP, 2)
     vni = spoilt(tunnel(inner(), vni=STRANGE_VNI), UDP, 1)
     flag = tunnel(inner())
@@ -328,7 +328,7 @@ def test_a_stripped_vlan_tag_is_put_back(captured: Any) -> None:
 
 @pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
 @pytest.mark.parametrize("keep", [0, 1, 9])
-def test_the_tag_is_the_one_that_was_due(captured: Any, outer: Packet, keep: int) -> None:
+def test_the_tag_is_the_expected_one(captured: Any, outer: Packet, keep: int) -> None:
     plain = tunnel(inner(), outer=outer)
     inside = bytes(plain)[14:]
     mac, kind = bytes(plain)[:12], bytes(plain)[12:14]
@@ -397,7 +397,9 @@ def test_plain_traffic(captured: Any) -> None:
 
 
 @pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
-def test_plain_traffic_to_a_tunnel_s_port_is_told_by_its_ttl(captured: Any, outer: Packet) -> None:
+def test_plain_traffic_to_a_tunnel_port_is_identified_by_its_ttl(
+    captured: Any, outer: Packet
+) -> None:
     def marked(ttl: int, payload: bytes = b"\xc0plain") -> Packet:
         ip = outer.copy()
         ip.setfieldval("ttl" if ip.version == 4 else "hlim", ttl)
@@ -406,19 +408,19 @@ def test_plain_traffic_to_a_tunnel_s_port_is_told_by_its_ttl(captured: Any, oute
     order = replace(ORDER, vni=None, flow_port=4789, vxlan_port=0, late_ports=(20_000, FLOW))
     order = replace(order, ttl=MARKS[1])
     mine, empty = marked(MARKS[1]), marked(MARKS[1], b"")
-    earlier = spoilt(marked(MARKS[0]), UDP)  # nobody's now, though it is wrong
+    earlier = spoilt(marked(MARKS[0]), UDP)  # a wrong frame of an earlier burst
     theirs = [tunnel(inner(), outer=outer), spoilt(tunnel(inner(), outer=outer), UDP)]
     wrong = spoilt(mine.copy(), UDP)
     seen = captured(order, mine, empty, earlier, *theirs, wrong)
     assert (seen.frames, seen.bad_layers, seen.late) == (3, {"outer L4": 1}, 3)
 
-    # And to a burst in the tunnel that comes after it, it is late, and no broken VXLAN header.
+    # For a later burst in the tunnel it is a late frame, not a broken VXLAN header.
     late = captured(ORDER, mine, empty, wrong, tunnel(inner(), outer=outer))
     assert bare(late) == CaptureResult(frames=1, late=3)
 
 
-def test_the_last_frame_is_seen_though_it_came_just_now(captured: Any) -> None:
-    """A block that is not full is with the kernel for a while; the end must wait for it."""
+def test_the_last_frame_is_seen_though_it_has_just_arrived(captured: Any) -> None:
+    """The kernel keeps a block that is not full for a while; the end must wait for it."""
     for _ in range(30):
         assert captured(ORDER, tunnel(inner())).frames == 1
 
@@ -431,7 +433,7 @@ def test_a_capture_leaves_nothing_open(captured: Any) -> None:
 
 
 def test_a_ring_too_small_loses_loudly(net: Any, kept: Rings) -> None:
-    """Whatever the reader is too slow for is counted, never missing in silence."""
+    """Frames that the reader is too slow for are counted as drops."""
     sender, host = net.wire()
     packets = [bytes(tunnel(inner(size=1300)))] * 6000
     with host.inside():
@@ -494,7 +496,7 @@ FLOW_ORDER = FlowOrder(
 def submitted(
     net: Any, kept: Rings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Submitted, int]]:
-    """`handed(flow, *ethtool)`: what a kernel with those offloads hands over, and what it sent.
+    """Returns `submitted(flow, *ethtool)`: what a kernel with those offloads submits, and has sent.
 
     Two watch it, in place and in Python, and see the same.
     """
@@ -526,14 +528,14 @@ def submitted(
     return burst
 
 
-def test_super_packets_are_counted_by_what_they_are_cut_into(submitted: Any) -> None:
+def test_super_packets_are_counted_by_their_segments(submitted: Any) -> None:
     found, written = submitted(FLOW_ORDER, "tx", "on", "gso", "on", "tx-udp-segmentation", "on")
     assert found.frames == found.csum_partial == found.segments == written >= 500
     assert found.packets == found.super_packets < written / 5
     assert found.drops == 0
 
 
-def test_what_the_kernel_cuts_itself_is_not_the_nic_s_to_cut(submitted: Any) -> None:
+def test_super_packets_that_the_kernel_segments_are_not_counted(submitted: Any) -> None:
     found, written = submitted(FLOW_ORDER, "tx", "on", "tx-udp-segmentation", "off")
     assert (found.packets, found.frames) == (written, written)
     assert (found.super_packets, found.segments) == (0, 0)
@@ -550,9 +552,9 @@ def test_what_the_kernel_has_finished_is_not_the_nic_s_to_finish(submitted: Any)
 
 
 def test_nothing_of_others_is_counted(submitted: Any) -> None:
-    """Answers of the other end, and ICMP about a port that nobody reads."""
+    """Replies of the other end, and ICMP about a port without a socket."""
     flow = replace(FLOW_ORDER, protocol="tcp", segmented=False, frames=200, deadline=0.5)
     found, written = submitted(flow, "tx", "on")
-    assert written == 0  # it listens to no stream
+    assert written == 0  # nothing listens, so that no stream connects
     assert found.super_packets == 0
-    assert found.packets == found.frames == flow.streams  # one question each
+    assert found.packets == found.frames == flow.streams  # one SYN each

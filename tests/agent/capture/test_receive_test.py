@@ -1,4 +1,4 @@
-"""Frames right and wrong on purpose, on the real kernel: what it delivers when no NIC vouches."""
+"""Receive tests on the real kernel: what it delivers if no NIC reports checksums as verified."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAC, NOBODY = "02:00:00:00:4d:01", "02:56:58:00:00:4d"
 
 @pytest.fixture
 def dut(net: Any, local_agent: Any) -> Any:
-    """`dut(outer)`: two hosts on a wire, and the agent of the one that has a tunnel."""
+    """Returns `dut(outer)`: two hosts on a wire, and the agent of the host with a tunnel."""
     left, right = net.wire()
 
     def begin(outer: int) -> tuple[Any, Any, Any]:
@@ -68,27 +68,27 @@ def test_the_kernel_delivers_what_is_right_and_nothing_else(
     agent("expect_received", order=asdict(burst))
     made = receive_frames_of(burst)
     right.inject("w0", *(receive_frame.frame for receive_frame in made))
-    told = agent("collect_received")
-    assert (told["strangers"], told["drops"], told["samples"]) == (0, 0, [])
-    assert sum(tally["frames"] for tally in told["tallies"]) == len(made)
-    assert {tally["shape"] for tally in told["tallies"]} <= {*RIGHT, *WRONG, REFERENCE}
-    for tally in told["tallies"]:
+    result = agent("collect_received")
+    assert (result["strangers"], result["drops"], result["samples"]) == (0, 0, [])
+    assert sum(tally["frames"] for tally in result["tallies"]) == len(made)
+    assert {tally["shape"] for tally in result["tallies"]} <= {*RIGHT, *WRONG, REFERENCE}
+    for tally in result["tallies"]:
         assert bool(tally["wrong"]) == (tally["shape"] in WRONG), tally
         expected = 0 if tally["wrong"] or tally["shape"] == REFERENCE else tally["frames"]
         assert (tally["delivered"], tally["altered"]) == (expected, 0), tally
         assert tally["captured"] == tally["frames"], tally
-        if gro == "off":  # what GRO has merged is unfinished, what it has checked is vouched for
+        if gro == "off":  # GRO leaves merged checksums incomplete and marks checked ones valid
             assert (tally["csum_valid"], tally["csum_not_ready"]) == (0, 0), tally
-    wrong = sum(tally["frames"] for tally in told["tallies"] if tally["wrong"])
+    wrong = sum(tally["frames"] for tally in result["tallies"] if tally["wrong"])
     counted = sum(
-        value for name, value in told["counters"].items()
+        value for name, value in result["counters"].items()
         if name.endswith(("InCsumErrors", "Ip.InHdrErrors"))
     )  # fmt: skip
     assert counted == wrong
 
 
 def test_who_asks_late_waits_all_the_same(dut: Any) -> None:
-    """The sender took longer to make the frames than the wire is ever quiet."""
+    """The sender takes longer to make the frames than the receiver waits for the next one."""
     agent, left, right = dut(4)
     burst = order(4, 4, "udp", left, right)
     agent("expect_received", order=asdict(burst))
@@ -96,12 +96,12 @@ def test_who_asks_late_waits_all_the_same(dut: Any) -> None:
     time.sleep(1.2 * QUIET_SECONDS)
     sender = threading.Timer(QUIET_SECONDS / 3, right.inject, ("w0", *frames))
     sender.start()
-    told = agent("collect_received")
+    result = agent("collect_received")
     sender.join()
-    assert sum(tally["captured"] for tally in told["tallies"]) == len(frames)
+    assert sum(tally["captured"] for tally in result["tallies"]) == len(frames)
 
 
-def test_what_came_otherwise_than_it_was_sent(dut: Any) -> None:
+def test_a_frame_that_was_changed_on_the_way(dut: Any) -> None:
     agent, left, right = dut(4)
     burst = order(4, 4, "udp", left, right)
     agent("expect_received", order=asdict(burst))
@@ -110,20 +110,20 @@ def test_what_came_otherwise_than_it_was_sent(dut: Any) -> None:
     }
     flipped = bytearray(frames["zero-outer"])
     flipped[-1] ^= 1
-    # Of another seed, and right in all its checksums: what an application gets is not what was due.
+    # Made from another seed, with right checksums: the application receives an unexpected payload.
     other = next(a for a in receive_frames_of(replace(burst, seed=8)) if a.shape == "even")
     right.inject("w0", bytes(flipped), other.frame)
-    told = agent("collect_received")
-    came = {(t["shape"], *t["wrong"]): t for t in told["tallies"] if t["captured"]}
-    assert came.keys() == {("zero-outer", "inner L4"), ("even",)}
-    for tally in came.values():
+    result = agent("collect_received")
+    captured = {(t["shape"], *t["wrong"]): t for t in result["tallies"] if t["captured"]}
+    assert captured.keys() == {("zero-outer", "inner L4"), ("even",)}
+    for tally in captured.values():
         assert (tally["captured"], tally["delivered"]) == (1, 0)
-    assert came["even",]["altered"] == 1
-    assert sum(tally["altered"] for tally in told["tallies"]) == 1
+    assert captured["even",]["altered"] == 1
+    assert sum(tally["altered"] for tally in result["tallies"]) == 1
 
 
 def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:
-    """Delivered by a C implementation of it that is right, as if the wrong one had been let through."""
+    """A right frame delivers the payload of a wrong one, as if the wrong one had been accepted."""
     agent, left, right = dut(4)
     burst = order(4, 4, "udp", left, right)
     agent("expect_received", order=asdict(burst))
@@ -135,12 +135,12 @@ def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:
     layout = check(wrong.frame, None, frozenset({4789})).layout
     assert layout is not None
     assert layout.inner is not None
-    native = bytearray(wrong.frame)
-    native[layout.inner.l4 + 6 : layout.inner.l4 + 8] = bytes(2)
-    native[6:12] = bytes.fromhex("020000000099")  # whom the capture does not look at
-    right.inject("w0", bytes(native), wrong.frame)
-    told = agent("collect_received")
-    [sample] = told["samples"]
+    substitute = bytearray(wrong.frame)
+    substitute[layout.inner.l4 + 6 : layout.inner.l4 + 8] = bytes(2)
+    substitute[6:12] = bytes.fromhex("020000000099")  # a sender that the capture does not accept
+    right.inject("w0", bytes(substitute), wrong.frame)
+    result = agent("collect_received")
+    [sample] = result["samples"]
     assert sample["layers"] == ["inner L4"]
     assert sample["findings"][-1] == "it was delivered all the same (inner-zero-outer)"
     assert base64.b64decode(sample["data"]) == wrong.frame

@@ -1,4 +1,4 @@
-"""Crafted packets and crafted packet sets: what is due of them, held against a NIC written by itself (`lab.offload`)."""
+"""The expected frames of crafted packets are those that `lab.softnic.offload` makes of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from qualification.wire.crafted.difference import differences, nearest
 from qualification.wire.crafted.maker import Maker
 from qualification.wire.crafted.outer_checksum import outer_target, tunnel_sum
 from qualification.wire.crafted.packet import ACK, CWR, FIN, PSH, CraftedPacket, Path, canonical
-from qualification.wire.crafted.packet_sets import ENOUGH, MARKS, PACKET_SETS, TUNNEL_PORTS
+from qualification.wire.crafted.packet_set import MIN_FRAMES
+from qualification.wire.crafted.packet_sets import MARKS, PACKET_SETS, TUNNEL_PORTS
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
 from qualification.wire.verify import check
@@ -29,16 +30,16 @@ PATHS = {
 }
 FILL = bytes(range(251)) * 9
 EVERY = [
-    (packet_set.name, family, l4, cut)
+    (packet_set.name, family, l4, segmented)
     for packet_set in PACKET_SETS.values()
     for family in (4, 6)
-    for l4, cut in dict.fromkeys(packet_set.traffic + packet_set.plain)
+    for l4, segmented in dict.fromkeys(packet_set.traffic + packet_set.plain)
 ]
 
 
-def crafted_packets(name: str, family: int, l4: str, cut: bool) -> list[CraftedPacket]:
+def crafted_packets(name: str, family: int, l4: str, segmented: bool) -> list[CraftedPacket]:
     make = Maker(PATHS[family], TCP if l4 == "tcp" else UDP, FILL)
-    return list(PACKET_SETS[name].crafted_packets(make, cut))
+    return list(PACKET_SETS[name].crafted_packets(make, segmented))
 
 
 def finished(crafted: CraftedPacket) -> list[bytes]:
@@ -46,7 +47,9 @@ def finished(crafted: CraftedPacket) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: "/".join(map(str, kind)))
-def test_what_is_due_is_what_an_honest_nic_makes_of_it(kind: tuple[str, int, str, bool]) -> None:
+def test_expected_frames_are_those_of_a_nic_without_faults(
+    kind: tuple[str, int, str, bool],
+) -> None:
     for crafted in crafted_packets(*kind):
         frames = finished(crafted)
         expected = [canonical(frame, crafted.l3, crafted.l4, crafted.protocol) for frame in frames]
@@ -60,14 +63,16 @@ def test_what_is_due_is_what_an_honest_nic_makes_of_it(kind: tuple[str, int, str
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: "/".join(map(str, kind)))
-def test_shots_of_a_volley_can_be_told_apart(kind: tuple[str, int, str, bool]) -> None:
+def test_crafted_packets_of_a_set_can_be_distinguished(kind: tuple[str, int, str, bool]) -> None:
     made = crafted_packets(*kind)
     ports = [crafted.source_port for crafted in made]
     assert len(set(ports)) == len(ports)
     expected = [frame for crafted in made for frame in crafted.expected()]
     assert len(set(expected)) == len(expected)
     assert any(crafted.gso_size for crafted in made) == kind[3]
-    assert sum(crafted.frames for crafted in made if crafted.frames > 1 or not kind[3]) >= ENOUGH
+    assert (
+        sum(crafted.frames for crafted in made if crafted.frames > 1 or not kind[3]) >= MIN_FRAMES
+    )
 
 
 @given(
@@ -78,10 +83,10 @@ def test_shots_of_a_volley_can_be_told_apart(kind: tuple[str, int, str, bool]) -
     outer=st.sampled_from([4, 6]),
     tcp=st.booleans(),
 )
-def test_outer_checksums_come_to_what_is_aimed_at(
+def test_outer_checksums_have_the_chosen_value(
     size: int, segments: int, computed: int, family: int, outer: int, tcp: bool
 ) -> None:
-    """In a tunnel that is built tunnel_sum it here, byte for byte."""
+    """The tunnel's headers are built here, byte for byte."""
     source, destination = (b"\xfd" * 16, b"\xfe" * 16) if outer == 6 else (b"\1" * 4, b"\2" * 4)
     known = tunnel_sum(source, destination, 50_000, 4789, 0x5661)
     path = dataclasses.replace(PATHS[family], tunnel_sum=known)
@@ -100,23 +105,23 @@ def test_outer_checksums_come_to_what_is_aimed_at(
         assert inner[6:10] == b"\x02" * 4
 
 
-def test_ids_count_only_where_df_is_not_set() -> None:
-    said = {crafted.fragmentable for crafted in crafted_packets("fields", 4, "tcp", True)}
-    assert said == {True, False}
+def test_ids_matter_only_without_df() -> None:
+    found = {crafted.fragmentable for crafted in crafted_packets("fields", 4, "tcp", True)}
+    assert found == {True, False}
     assert not any(crafted.fragmentable for crafted in crafted_packets("fields", 6, "tcp", True))
 
 
-def test_crafted_payloads_come_to_the_sums_that_matter() -> None:
+def test_crafted_payloads_have_the_sums_that_matter() -> None:
     found = set()
     for crafted in crafted_packets("crafted", 4, "udp", False):
         frame = finished(crafted)[0]
         found.add(frame[crafted.l4 + 6 : crafted.l4 + 8].hex())
-    assert {"ffff", "0001", "fffe", "8000"} <= found  # computed as 0, it is sent as ffff
+    assert {"ffff", "0001", "fffe", "8000"} <= found  # a checksum computed as 0 is sent as ffff
 
 
 @pytest.mark.parametrize("port", TUNNEL_PORTS)
 @pytest.mark.parametrize("family", [4, 6])
-def test_what_goes_to_a_tunnel_s_port_is_no_tunnel_s(port: int, family: int) -> None:
+def test_packets_to_a_tunnel_port_are_no_tunnel_packets(port: int, family: int) -> None:
     assert PACKET_SETS[f"port-{port}"].port == port
     path = dataclasses.replace(PATHS[family], port=port, ttl=MARKS[-1])
     sizes = set()
@@ -126,7 +131,7 @@ def test_what_goes_to_a_tunnel_s_port_is_no_tunnel_s(port: int, family: int) -> 
         assert (layout.outer.destination_port, layout.vni) == (port, None)
         assert crafted.frame[crafted.l3 + (8 if family == 4 else 7)] == MARKS[-1]
         payload = crafted.frame[crafted.payload_at :]
-        assert not payload or payload[0] >> 6  # of Geneve, there is version 0 alone
+        assert not payload or payload[0] >> 6  # Geneve has no version other than 0
         sizes.add(len(payload))
     assert {0, 1, 2, 3, 8, path.mtu - 8 - (20 if family == 4 else 40)} <= sizes
 
@@ -145,7 +150,7 @@ def test_flags_belong_to_the_first_or_the_last_segment() -> None:
     options=st.integers(0, 10),
     vlans=st.lists(st.integers(0, 0xFFFF), max_size=2),
 )
-def test_any_shot_comes_out_as_due(
+def test_expected_frames_of_any_crafted_packet(
     family: int, protocol: int, size: int, mss: int, options: int, vlans: list[int]
 ) -> None:
     extra = {"options": b"\x01" * 4 * options} if family == 4 else {}
@@ -154,7 +159,7 @@ def test_any_shot_comes_out_as_due(
     assert crafted.expected() == expected
 
 
-def test_an_order_makes_the_same_shots_wherever_it_is_read() -> None:
+def test_an_order_always_makes_the_same_crafted_packets() -> None:
     order = CraftedOrder(
         packet_set="boundaries", protocol="tcp", segmented=True, device="vx1", vni=1,
         source_mac="02:00:00:00:00:01", destination_mac="02:00:00:00:00:02",
@@ -165,7 +170,7 @@ def test_an_order_makes_the_same_shots_wherever_it_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "said"),
+    ("at", "text"),
     [
         (0, "Ethernet destination MAC is"),
         (15, "IPv4 DSCP and ECN is"),
@@ -176,16 +181,16 @@ def test_an_order_makes_the_same_shots_wherever_it_is_read() -> None:
         (60, "1 bytes of the payload differ, the first at 6"),
     ],
 )
-def test_differences_name_the_field(at: int, said: str) -> None:
+def test_differences_name_the_field(at: int, text: str) -> None:
     crafted = Maker(PATHS[4], TCP, FILL).crafted(100)
     (expected,) = crafted.expected()
     found = bytearray(expected)
     found[at] ^= 0x04
     (sentence,) = differences(bytes(found), expected, crafted.l3, crafted.l4, TCP)
-    assert sentence.startswith(said)
+    assert sentence.startswith(text)
 
 
-def test_a_cut_off_segment_is_told_by_its_length() -> None:
+def test_a_truncated_segment_is_reported_by_its_length() -> None:
     crafted = Maker(PATHS[6], UDP, FILL).crafted(100)
     (expected,) = crafted.expected()
     assert differences(expected[:-3], expected, crafted.l3, crafted.l4, UDP) == [
@@ -194,7 +199,7 @@ def test_a_cut_off_segment_is_told_by_its_length() -> None:
     assert differences(expected, expected, crafted.l3, crafted.l4, UDP) == []
 
 
-def test_nearest_is_the_segment_that_was_meant() -> None:
+def test_nearest_is_the_most_similar_segment() -> None:
     expected = Maker(PATHS[4], TCP, FILL).crafted(2500, 1000).expected()
     spoiled = expected[1][:200] + b"\0\0" + expected[1][202:]
     assert nearest(spoiled, expected) == expected[1]

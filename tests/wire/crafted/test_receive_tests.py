@@ -1,4 +1,4 @@
-"""Frames made for a tunnel's receiver: the verifier finds wrong in each just what is said to be."""
+"""Frames of receive tests: the verifier finds wrong in each exactly the layers that are stated."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def burst(outer: int, inner: int, protocol: int, fill: bytes = FILL) -> list[Rec
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=str)
-def test_the_verifier_finds_wrong_what_is_said_to_be(kind: tuple[int, int, int]) -> None:
+def test_the_verifier_finds_the_stated_layers_wrong(kind: tuple[int, int, int]) -> None:
     for receive_frame in burst(*kind):
         checked = check(receive_frame.frame, None, frozenset({PORT}))
         bad = tuple(name for bit, name in LAYERS.items() if checked.bad & bit)
@@ -90,7 +90,7 @@ def test_every_shape_comes_often_enough(kind: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=str)
-def test_frames_can_be_told_apart(kind: tuple[int, int, int]) -> None:
+def test_frames_can_be_distinguished(kind: tuple[int, int, int]) -> None:
     made = burst(*kind)
     assert len({receive_frame.frame for receive_frame in made}) == len(made)
     numbered = [a for a in made if a.shape != REFERENCE]
@@ -121,7 +121,7 @@ def outermost_inner(frame: bytes) -> Ether:
 
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if kind[2] == UDP_NUMBER], ids=str)
 def test_scapy_sees_the_shapes(kind: tuple[int, int, int]) -> None:
-    """Read by a parser of somebody else's."""
+    """Scapy, an independent parser, reads them as intended."""
     by_shape: dict[str, list[ReceiveFrame]] = {}
     for receive_frame in burst(*kind):
         by_shape.setdefault(receive_frame.shape, []).append(receive_frame)
