@@ -54,7 +54,7 @@ def _machine(machine: Machine) -> Iterator[str]:
     yield f"- CPU: {machine.cpu}, {machine.cpus} CPUs; {machine.memory:.0f} GB of memory"
     yield f"- {machine.os}, kernel {machine.kernel}, Python {machine.python}"
     yield f"- vxqual {machine.version}, frames judged by {machine.verifier}"
-    yield from (f"- {said}" for said in machine.tools.values())
+    yield from (f"- {version}" for version in machine.tools.values())
     yield f"- {machine.day}; load average at the start: {machine.load:.2f}"
 
 

@@ -53,7 +53,7 @@ def side_by_side(setting: Setting) -> Iterator[Row]:
         unit="MB",
         ours=Side("largest process", tuple(cost.peak / 1e6 for cost in costs[counts[-1]])),
         bar=Bar("value", "at most", 2000),
-        limit="Modules; results and evidence come to little beside them.",
+        limit="Modules; results and evidence are small in comparison.",
         note="of the controller, its workers and what they have started, the largest",
     )
 

@@ -34,7 +34,7 @@ _ENGINES = {"native": "soft NIC", "python": "soft NIC in pure Python"}
 _LIMIT = (
     "The kernel: a soft NIC gives every frame to the other end by a write of its own. Three "
     "quarters of its process are that, and a seventh is the cutting and summing. The other end's "
-    "stack takes the frames in beside it, on another CPU."
+    "stack receives the frames at the same time, on another CPU."
 )
 
 

@@ -94,7 +94,7 @@ def answer(setting: Setting) -> Iterator[Row]:
         ours=Side(_OURS, found[_OURS]),
         peer=Side("python -c pass", found["python -c pass"]),
         bar=Bar("value", "at most", 0.15),
-        limit="Imports: click, ctypes and vxqual's own modules, beside the interpreter's start. "
+        limit="Imports: click, ctypes and vxqual's own modules, and the interpreter's start. "
         "The frames themselves take a millisecond.",
     )
 

@@ -171,15 +171,15 @@ class _NativeSurvey:
 
     def _collect(self) -> None:
         """Adds the outcomes that C has counted, in the order first seen; see `outcome_key` in C."""
-        for addresses, about, said, count in self._outcomes.drain():
+        for addresses, packed, outcome_word, count in self._outcomes.drain():
             flow = None
-            if said >> 40:
-                vni, protocol = _signed(about, 32), _signed(about >> 32, 16)
+            if outcome_word >> 40:
+                vni, protocol = _signed(packed, 32), _signed(packed >> 32, 16)
                 known = None if vni < 0 else vni
                 flow = FlowKey(
-                    addresses[: about >> 48 & 0xFF], known, about >> 56 or None, protocol
+                    addresses[: packed >> 48 & 0xFF], known, packed >> 56 or None, protocol
                 )
-            good, bad, absent, unjudged, reason = said.to_bytes(6, "little")[:5]
+            good, bad, absent, unjudged, reason = outcome_word.to_bytes(6, "little")[:5]
             outcome = good, bad, absent, unjudged, REASONS[reason]
             self._counting.outcomes[flow, outcome] += count
 

@@ -159,7 +159,7 @@ def test_pcapng_cut_at_every_byte(frames):
     [
         (section()[:8] + b"abcd" + section()[12:], "no byte order mark"),
         (section() + struct.pack("<III", 6, 13, 13), "cannot be 13 bytes long"),
-        (section() + struct.pack("<III", 6, 12, 16), "tells two lengths"),
+        (section() + struct.pack("<III", 6, 12, 16), "has two different lengths"),
         (section() + packet(b"frame"), "is damaged"),
         (section() + interface() + block(6, bytes(8)), "is damaged"),
         (section() + interface() + block(6, struct.pack("<5I", 0, 0, 0, 99, 99)), "is damaged"),

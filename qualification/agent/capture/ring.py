@@ -42,7 +42,7 @@ class RingFrame(NamedTuple):
 
     Attributes:
         data: Its bytes, in place in the ring.
-        wire_length: Its length before the snap length cut it, bytes.
+        wire_length: Its length on the wire, before truncation to the snap length, bytes.
         csum_not_ready: Its checksum is not complete (TP_STATUS_CSUMNOTREADY): on the sender, it is
             left to the NIC (CHECKSUM_PARTIAL).
         vlan: The 4 bytes of the VLAN tag that the NIC or the kernel has removed, or None.

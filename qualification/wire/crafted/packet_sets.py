@@ -123,7 +123,7 @@ def _lengths(make: Maker, _segmented: bool) -> Iterator[CraftedPacket]:
 
 @_packet_set(
     "crafted",
-    "payloads whose checksum comes to 0 or 0xffff, all zeros, all ones, far carries",
+    "payloads whose checksum is computed as 0 or 0xffff, all zeros, all ones, long carries",
     "zero-not-ffff odd-byte seed-left",
     TCP_SINGLE,
     UDP_SINGLE,
@@ -155,7 +155,7 @@ def _summing_to(make: Maker, size: int, target: int) -> CraftedPacket:
 
 @_packet_set(
     "outer-sums",
-    "frames whose outer checksum comes to 0, which is sent as 0xffff, and to values beside it",
+    "frames whose outer checksum is computed as 0, sent as 0xffff, or as a value next to it",
     "zero-not-ffff outer-garbage",
     TCP_SEGMENTED,
     UDP_SINGLE,
