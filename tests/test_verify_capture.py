@@ -167,7 +167,7 @@ def test_progress_is_shown_after_a_while(verify, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     verify(GOOD)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(verify_capture, "_PATIENCE", 0.0)
+    monkeypatch.setattr(verify_capture, "_QUIET", 0.0)
     verify(*[GOOD] * 5000)
     assert "frames judged" in capsys.readouterr().err
 
