@@ -1,1 +1,1 @@
-"""Results are rows; every report here is a view of them."""
+"""The store of a run, and the reports: each is a view of the same result rows."""

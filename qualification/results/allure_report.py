@@ -1,4 +1,4 @@
-"""What Allure is told: by the worker that ran a cell, and by the controller at the end."""
+"""What goes to Allure: from the worker that ran a cell, and from the controller at the end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .pcapng import pcapng
 
 
 def label(ends: Ends, pair: str, verdict: Verdict | None, reason: str) -> None:
-    """Labels the running test; does nothing when Allure is not asked for.
+    """Labels the running test; does nothing if the run does not report to Allure.
 
     Args:
         ends: The pair it ran on.
         pair: The pair's name.
-        verdict: How it ends; None where it is a view and gives none.
-        reason: Why, in a sentence.
+        verdict: The test's verdict; None for a test that gives none, such as the symptom.
+        reason: The reason, in a sentence.
     """
     for name, value in {
         "driver": ends.dut.driver,
@@ -35,16 +35,16 @@ def label(ends: Ends, pair: str, verdict: Verdict | None, reason: str) -> None:
     if verdict is not None:
         allure.dynamic.label("verdict", str(verdict))
     allure.dynamic.description(reason)
-    # Shown, but no part of the test's identity: its history goes on under another firmware.
+    # Shown, but excluded from the test's identity: its history continues across firmwares.
     allure.dynamic.parameter("firmware", ends.dut.firmware, excluded=True)
 
 
 def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
-    """Attaches evidence to the running test, and its wrong frames as a capture.
+    """Attaches evidence to the running test, and its bad frames as a capture file.
 
     Args:
         evidence: What a verdict rests on.
-        dumped: The same as JSON types.
+        dumped: The same evidence as JSON types.
     """
     attach_json("evidence.json", dumped)
     bad = [frame for burst in evidence.bursts for frame in burst.received.captured.samples]
@@ -62,7 +62,7 @@ def attach_search(findings: Mapping[str, Any], steps: Sequence[Mapping[str, Any]
     """Attaches a search for culprits to the running test.
 
     Args:
-        findings: What came of it, as JSON types.
+        findings: What was found, as JSON types.
         steps: The cells that were run for it, in order.
     """
     attach_json("culprits.json", findings)
@@ -70,7 +70,7 @@ def attach_search(findings: Mapping[str, Any], steps: Sequence[Mapping[str, Any]
 
 
 def finish(directory: Path, campaign: Campaign) -> None:
-    """Writes what describes the run as a whole; the controller's business alone."""
+    """Writes the files that describe the run as a whole; only the controller calls this."""
     lines = [f"vxqual={campaign.version}", f"run={campaign.run_id}", f"seed={campaign.seed}"]
     for pair in campaign.pairs:
         dut = campaign.ends(pair).dut

@@ -1,28 +1,27 @@
-"""Culprits and mitigations as people read them in a terminal, below the matrix."""
+"""Culprits and mitigations as the terminal shows them, below the matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from textwrap import wrap
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
 
 from .matrix import Matrix
-from .terminal import ReportLine
+from .report_line import ReportLine, wrapped
 
 _OFF = {"udpcsum": "noudpcsum", "noudp6zerocsumtx": "udp6zerocsumtx"}
-"""How a VXLAN device is made without what asks for outer checksums (ip-link(8))."""
+"""Options of `ip link add` that turn off what asks for outer checksums (ip-link(8))."""
 _MOST_EXPLAINED = 12
 
 
 def render(
     matrix: Matrix, found: Iterable[CulpritFindings], width: int = 100
 ) -> Iterator[ReportLine]:
-    """A block for each pair that has failing cells.
+    """Yields a block for each pair that has failing cells.
 
     Args:
         matrix: The results.
-        found: What came of the searches.
+        found: The findings of each pair.
         width: Columns of the terminal.
     """
     duts = {nic.pair: nic for nic in matrix.nics if nic.role == "dut"}
@@ -31,11 +30,13 @@ def render(
             continue
         dut = duts[one.pair]
         yield ReportLine("")
-        yield ReportLine(f"culprits on {one.pair}, by {one.runs} more runs", "title")
+        yield ReportLine(f"culprits on {one.pair}, found by {one.runs} more runs", "title")
         for finding in one.findings[:_MOST_EXPLAINED]:
-            yield from _wrapped(_said(finding), width, "bad" if finding.off else "doubt")
+            yield from wrapped(_summary(finding), width, "bad" if finding.off else "doubt")
             if finding.proof:
-                yield from _wrapped(f"proof: {finding.reason} ({finding.proof.cell})", width)
+                yield from wrapped(
+                    f"proof: {finding.reason} ({finding.proof.cell})", width, indent="      "
+                )
         if len(one.findings) > _MOST_EXPLAINED:
             yield ReportLine(
                 f"  and {len(one.findings) - _MOST_EXPLAINED} more groups of failing cells"
@@ -44,14 +45,14 @@ def render(
 
 
 def command(interface: str, mitigation: Mitigation) -> str:
-    """What a user pastes on the DUT's host."""
+    """Returns the command that a user pastes on the DUT's host."""
     names = mitigation.off or mitigation.on
     return f"ethtool -K {interface} " + " ".join(
         f"{name} {'off' if mitigation.off else 'on'}" for name in names
     )
 
 
-def _said(finding: CulpritGroup) -> str:
+def _summary(finding: CulpritGroup) -> str:
     cells, flows = len(finding.cells), finding.flows
     these = f"{cells} failing cell{'s' * (cells > 1)} of {flows} flow{'s' * (flows > 1)}"
     if not finding.off:
@@ -61,7 +62,7 @@ def _said(finding: CulpritGroup) -> str:
 
 
 def _remedies(found: CulpritFindings, host: str, interface: str) -> Iterator[ReportLine]:
-    """Commands are never broken: they are there to be pasted."""
+    """Yields the commands that heal; they are never wrapped, so that they can be pasted."""
     safe = found.mitigation
     if safe is not None:
         some = "" if safe.healed == safe.failing else f" {safe.healed} of {safe.failing} flows"
@@ -72,18 +73,6 @@ def _remedies(found: CulpritFindings, host: str, interface: str) -> Iterator[Rep
         if finding.device == "vxlan":
             options = " ".join(_OFF[name] for name in finding.off)
             yield ReportLine(
-                "  heals, where no feature of the NIC does; the device has to be made anew:"
+                "  heals, where no feature of the NIC does; the VXLAN device must be created again:"
             )
             yield ReportLine(f"      ip link add … type vxlan … {options}")
-
-
-def _wrapped(text: str, width: int, tone: str = "") -> Iterator[ReportLine]:
-    lines = wrap(
-        text,
-        max(40, width - 4),
-        initial_indent="  " if tone else "      ",
-        subsequent_indent="      ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    return (ReportLine(line, tone) for line in lines)

@@ -1,4 +1,4 @@
-"""`matrix.json`: the one table that every report is a view of.
+"""`matrix.json`: the table of results that every report is a view of.
 
 `python -m qualification.results.matrix` prints its JSON schema.
 """
@@ -20,12 +20,23 @@ from qualification.inventory import Role
 from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 
+from .schema import check_schema
+
+SCHEMA: Literal[2] = 2
+"""Since 2 the keys are the words of the glossary: a flow has a `packet_set`."""
+
 
 @dataclass(frozen=True)
 class RunRow:
-    """The run: its id, when it started (ISO 8601), seed, vxqual's version, the topology's file.
+    """The run that gave the results.
 
-    And the confidence of its claims, such as 0.999.
+    Attributes:
+        id: Unique id of the run.
+        started: When it started (ISO 8601, with zone).
+        seed: Seed of every payload.
+        version: Version of vxqual.
+        topology: The topology file, as the user named it.
+        confidence: The confidence of its claims, such as 0.999.
     """
 
     id: str
@@ -38,12 +49,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class NicRow:
-    """A NIC in its role in a pair; null where the host does not say.
-
-    Its MTU, in bytes, is that of the run: the smaller one of a pair sets the sizes of its frames.
+    """A NIC in its role in a pair; a value that its host does not report is null.
 
     Attributes:
-        verifier: Which verifier judges frames on its host, and why that one.
+        mtu: Its MTU in bytes during the run; the smaller one of a pair sets the frame sizes.
+        verifier: The verifier that judges frames on its host, and why that one was chosen.
     """
 
     pair: str
@@ -64,16 +74,16 @@ class Matrix:
     """A run's results.
 
     Attributes:
-        schema: Version of this form.
+        schema: Number of this schema, `SCHEMA`.
         run: The run.
         nics: DUT and peer of each pair.
         cells: A row for each cell.
-        symptoms: For each pair whose calls were made, what an application would feel.
-        mitigation: For each failing pair that features heal, the kernel names of those to turn
-            off on the DUT so that its flows are clean with most left on.
+        symptoms: What an application would notice, for each pair on which calls were made.
+        mitigation: For each failing pair that features can heal, the kernel names of the features
+            to turn off on the DUT so that its flows are clean and most features stay on.
     """
 
-    schema: Literal[1]
+    schema: Literal[2]
     run: RunRow
     nics: tuple[NicRow, ...]
     cells: tuple[CellRow, ...]
@@ -90,7 +100,7 @@ def build(
     symptoms: Iterable[Symptom] = (),
     mitigation: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Matrix:
-    """The results of a run."""
+    """Returns the results of a run as a matrix."""
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
     for pair in campaign.pairs:
@@ -119,11 +129,11 @@ def build(
         campaign.source,
         campaign.demand.confidence,
     )
-    return Matrix(1, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
+    return Matrix(SCHEMA, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
 
 
 def write(matrix: Matrix, path: Path) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the file completely or not at all."""
     part = path.with_suffix(".part")
     part.write_bytes(_ADAPTER.dump_json(matrix, indent=1) + b"\n")
     part.replace(path)
@@ -133,21 +143,36 @@ def read(path: Path) -> Matrix:
     """Reads a file that `write` made.
 
     Raises:
-        UsageError: It is not one.
+        UsageError: It is not such a file, or it has another schema.
     """
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        content = path.read_bytes()
+        return _ADAPTER.validate_json(content)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
     except ValidationError as error:
+        _check_schema(content, str(path))
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise UsageError(f"is no matrix of a run: {what}", where=str(path)) from None
+        raise UsageError(f"is not the matrix of a run: {what}", where=str(path)) from None
+
+
+def _check_schema(content: bytes, where: str) -> None:
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return
+    if not isinstance(document, dict) or not isinstance(document.get("schema"), int):
+        return
+    run = document.get("run")
+    check_schema(
+        document["schema"], SCHEMA, where, run.get("version") if isinstance(run, dict) else None
+    )
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of `matrix.json`."""
+    """Returns the JSON schema of `matrix.json`."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_ADAPTER.json_schema(mode="serialization"),

@@ -1,4 +1,4 @@
-"""A stored run judged again: other demands, the same evidence, no host."""
+"""Judges a stored run again: other demands, the same evidence, no host."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
 
 from . import matrix
-from .run_directory import CellEntry, StoredRun
+from .run_directory import StoredRun
+from .run_files import CellEntry
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A run as it comes out now.
+    """The results of judging a stored run again.
 
     Attributes:
         matrix: The results.
-        exit_code: What a run that came out so ends with.
-        troubles: Errors of the lab in that run that are no cell's.
-        findings: What it shows of the expectations.
+        exit_code: The exit code of a run with these results.
+        troubles: Errors of the lab in that run that belong to no cell.
+        findings: What the results say about the expectations.
     """
 
     matrix: matrix.Matrix
@@ -43,10 +44,10 @@ def judge(
     """Judges every control and every cell of a stored run.
 
     Args:
-        run: It.
-        today: The day by which expectations expire.
-        rate: Share of corrupted frames to exclude; the run's own if None.
-        confidence: With which it is to be excluded; the run's own if None.
+        run: The stored run.
+        today: The date that decides which expectations have expired.
+        rate: The corruption rate that a PASS excludes; that of the run if None.
+        confidence: The confidence with which it is excluded; that of the run if None.
     """
     asked = run.campaign.demand
     demand = Demand(
@@ -91,7 +92,7 @@ def judge(
 
 
 def _with_culprit(made: CellRow, run: StoredRun) -> CellRow:
-    """What was found of a cell that fails; nobody looked for what fails by new demands only."""
+    """Adds the culprit that was found; no search was made for cells that fail only now."""
     failing = made.verdict in (Verdict.FAIL, Verdict.LOSS, Verdict.KNOWN)
     return explained(made, run.culprits.get(made.pair) if failing else None)
 
@@ -110,7 +111,7 @@ def _outcome(
 
 
 def write(judged: Judged, directory: Path) -> Path:
-    """Writes `matrix.json` into a directory, made if need be; returns the file.
+    """Writes `matrix.json` into a directory, which is created if needed; returns the file.
 
     Raises:
         UsageError: It cannot be written.
@@ -122,6 +123,6 @@ def write(judged: Judged, directory: Path) -> Path:
     except OSError as error:
         raise UsageError(
             f"results cannot be written to {directory}: {error.strerror}",
-            hint="give a directory that you may write to, or one that can be made",
+            hint="give a directory that you can write to, or one that can be created",
         ) from None
     return path

@@ -1,4 +1,4 @@
-"""Hand-made campaigns and rows: what a run would have left, without a run."""
+"""Campaigns and rows made by hand: what a run would have stored, without a run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def made(
     return row(Cell(pair, offloads, flow, unsupported), judgement)
 
 
-def felt(pair: str) -> Symptom:
+def symptom(pair: str) -> Symptom:
     """A symptom as the judge would have made it."""
     good = CallFigures(320, 0, 0, 0, 0.001, 0.1, 0.2, 9000, 1, 2, {})
     bad = CallFigures(320, 6, 6, 0, 0.001, 1.0, 1.0, 9999, 888, 2, {"outer4-csum/inner4": (6, 80)})

@@ -1,4 +1,4 @@
-"""What Allure gets: its own result files, as allure-pytest writes them."""
+"""What Allure gets: the result files that allure-pytest writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ CASE = """
 import base64, os
 import pytest
 from pydantic import TypeAdapter
-from qualification.messages.bursts import BadFrame, CaptureResult, Delivered, Received, Sent, Submitted
+from qualification.messages.bursts import BadFrame, CaptureResult, Delivered, Received
+from qualification.messages.bursts import Sent, Submitted
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
@@ -46,8 +47,8 @@ def test_untrusted(cell):
 
 
 @dataclass
-class Told:
-    """A test's result file, and where its attachments are."""
+class Result:
+    """The result file of a test, and the folder of its attachments."""
 
     folder: Path
     result: dict[str, Any]
@@ -69,12 +70,12 @@ def report(
     pytester.makepyfile(test_case=CASE)
     monkeypatch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
 
-    def run(firmware: str) -> dict[str, Told]:
+    def run(firmware: str) -> dict[str, Result]:
         folder = pytester.path / f"allure-{firmware}"
         monkeypatch.setenv("FIRMWARE", firmware)
         pytester.runpytest_subprocess(f"--alluredir={folder}").assert_outcomes(passed=2)
         results = [json.loads(file.read_text()) for file in folder.glob("*-result.json")]
-        return {r["name"].partition("[")[0]: Told(folder, r) for r in results}
+        return {r["name"].partition("[")[0]: Result(folder, r) for r in results}
 
     return run
 
@@ -103,8 +104,8 @@ def test_labels_attachments_and_history(report: Any) -> None:
     assert not untrusted.result.get("attachments")
 
     assert new["test_fails"].labels["firmware"] == "9.20"
-    for name, told in old.items():
-        assert told.result["historyId"] == new[name].result["historyId"]
+    for name, found in old.items():
+        assert found.result["historyId"] == new[name].result["historyId"]
     assert failed.result["historyId"] != untrusted.result["historyId"]
 
 

@@ -31,7 +31,7 @@ def test_one_culprit(campaign: Make) -> None:
     assert (
         lines(campaign, found)
         == """
-culprits on x710, by 2 more runs
+culprits on x710, found by 2 more runs
   tx-udp_tnl-csum-segmentation: 4 failing cells of 2 flows
       proof: none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on
       (x710/all-on/outer4-csum/inner4/tcp)
@@ -49,12 +49,12 @@ def test_where_not_all_is_healed(campaign: Make) -> None:
         "  unknown, 2 failing cells of 2 flows: no offload heals it",
         "  heals 2 of 5 flows on x710-dut, with 3 of 5 features left on:",
         "      ethtool -K p0 tx-udp_tnl-csum-segmentation off tx-udp-segmentation off",
-        "  heals, where no feature of the NIC does; the device has to be made anew:",
+        "  heals, where no feature of the NIC does; the VXLAN device must be created again:",
         "      ip link add … type vxlan … noudpcsum",
     ]
 
 
-def test_a_pair_that_passed_says_nothing(campaign: Make) -> None:
+def test_a_pair_that_passed_has_no_lines(campaign: Make) -> None:
     assert lines(campaign, CulpritFindings("x710", {}, (), None, 0)) == ""
 
 
@@ -64,7 +64,7 @@ def test_where_everything_on_is_clean() -> None:
     )
 
 
-def test_of_many_reasons_some_are_told(campaign: Make) -> None:
+def test_of_many_reasons_some_are_shown(campaign: Make) -> None:
     some = tuple(replace(UNKNOWN, reason=f"reason {number}") for number in range(15))
     said = lines(campaign, CulpritFindings("x710", {}, some, None, 0))
     assert said.count("reason ") == 12

@@ -16,7 +16,7 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, USO
 from qualification.results import matrix
 
-from .conftest import ALL_OFF, ALL_ON, TCP, TCP6, UDP, Make, felt, made
+from .conftest import ALL_OFF, ALL_ON, TCP, TCP6, UDP, Make, made, symptom
 
 SCHEMA = Path(__file__, "../../../reports/matrix.schema.json").resolve()
 
@@ -31,7 +31,7 @@ def written(tmp_path: Path, campaign: Make) -> Path:
         made(ALL_OFF, UDP, Verdict.UNSUPPORTED, "lacks it", unsupported=(USO,)),
     ]
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
-    matrix.write(matrix.build(both, cells, [felt("e810")], {"e810": [TNL]}), path)
+    matrix.write(matrix.build(both, cells, [symptom("e810")], {"e810": [TNL]}), path)
     return path
 
 
@@ -72,9 +72,7 @@ def test_what_is_written_is_valid(document: Any, validator: Any) -> None:
         ("symptoms", "tunnel"),
     ],
 )
-def test_the_schema_misses_what_is_missing(
-    document: Any, validator: Any, where: str, key: str
-) -> None:
+def test_the_schema_requires_every_key(document: Any, validator: Any, where: str, key: str) -> None:
     part = document[where]
     del (part[0] if isinstance(part, list) else part)[key]
     assert any(
@@ -90,7 +88,7 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 def test_the_form(document: Any) -> None:
     assert list(document) == ["schema", "run", "nics", "cells", "symptoms", "mitigation"]
     assert document["mitigation"] == {"e810": [TNL]}
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["run"] == {
         "id": "20260102-030405-6",
         "started": "2026-01-02T03:04:05+00:00",
@@ -183,7 +181,7 @@ def test_what_was_written_is_read_back_the_same(written: Path, tmp_path: Path) -
         (b"\xff\xfe\x00", "Invalid JSON"),
         (b"[]", "should be an object"),
         (b"{}", "schema: Field required"),
-        (b'{"schema": 1, "run": 3, "nics": [], "cells": []}', "run: "),
+        (b'{"schema": 2, "run": 3, "nics": [], "cells": []}', "run: "),
     ],
 )
 def test_junk_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
@@ -191,7 +189,7 @@ def test_junk_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
     path.write_bytes(content)
     with pytest.raises(UsageError, match=what) as caught:
         matrix.read(path)
-    assert str(caught.value).startswith(f"{path}: is no matrix of a run: ")
+    assert str(caught.value).startswith(f"{path}: is not the matrix of a run: ")
     assert "\n" not in str(caught.value)
 
 
@@ -205,11 +203,14 @@ def test_a_file_from_before_mitigations_is_read(
     assert matrix.read(path).mitigation == {}
 
 
-def test_another_schema_is_refused(written: Path) -> None:
-    document = json.loads(written.read_text()) | {"schema": 2}
+@pytest.mark.parametrize("schema", [1, 3])
+def test_another_schema_is_refused(written: Path, schema: int) -> None:
+    document = json.loads(written.read_text()) | {"schema": schema}
     written.write_text(json.dumps(document))
-    with pytest.raises(UsageError, match="schema: Input should be 1"):
+    what = rf"was written by vxqual 0\.1\.0 with schema {schema}, and this vxqual .* reads schema 2"
+    with pytest.raises(UsageError, match=what) as caught:
         matrix.read(written)
+    assert caught.value.where == str(written)
 
 
 def test_an_unknown_verdict_is_refused_at_its_place(written: Path) -> None:
@@ -227,7 +228,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_symptoms_are_read_again_and_need_not_be_there(written: Path, document: Any) -> None:
-    assert matrix.read(written).symptoms == (felt("e810"),)
-    del document["symptoms"]  # as of an older version, or a run that told none
+    assert matrix.read(written).symptoms == (symptom("e810"),)
+    del document["symptoms"]  # as in a run that made no calls
     written.write_text(json.dumps(document))
     assert matrix.read(written).symptoms == ()

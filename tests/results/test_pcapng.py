@@ -21,7 +21,7 @@ BODY = IP(src="198.18.0.1", dst="198.18.0.2") / UDP(sport=50000, dport=4789, chk
 FRAMES = [
     bytes(HEAD / BODY / Raw(b"odd")),
     bytes(HEAD / Dot1Q(vlan=7) / BODY / Raw(bytes(range(200)))),
-    # Scapy would write this anew with fields put right, if it were given the chance.
+    # Scapy would correct the fields of this frame, if it built the frame again.
     bytes(HEAD / IP(src="198.18.0.1", dst="198.18.0.2", chksum=1, len=3) / UDP(len=9)),
     bytes(HEAD / Raw(b"\x00")),
 ]

@@ -1,4 +1,4 @@
-"""A run on disk: read back whole or not at all, and judged again without a host."""
+"""A stored run: read back completely or not at all, and judged again without a host."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ from qualification.messages.bursts import (
 )
 from qualification.plan.features import TSO6, USO
 from qualification.results import matrix, rejudge, run_directory
-from qualification.results.run_directory import (
+from qualification.results.run_files import (
     CellEntry,
     ControlEntry,
     CulpritEntry,
+    Entry,
     ProofEntry,
-    Store,
     TroubleEntry,
     dump_entry,
 )
+from qualification.results.store import Store
 from qualification.topology import parse
 
 from .conftest import Make
@@ -87,7 +88,7 @@ def stored(run: Campaign, tmp_path: Path) -> Stored:
         silent: str = "none of them",
         shown: list[ControlResult] | None = None,
         troubles: tuple[str, ...] = (),
-        more: tuple[run_directory.Entry, ...] = (),
+        more: tuple[Entry, ...] = (),
     ) -> Path:
         cells = [
             cell
@@ -132,7 +133,7 @@ def test_what_is_written_is_read(run: Campaign, stored: Stored) -> None:
     assert found.troubles == ("alpha: left changed",)
 
 
-def test_what_was_found_of_failing_cells_is_told_again(stored: Stored) -> None:
+def test_what_was_found_of_failing_cells_is_reported_again(stored: Stored) -> None:
     failing, passing = "x710/all-on/outer4-csum/inner6/tcp", "x710/all-on/outer4-csum/inner6/udp"
     found = CulpritFindings(
         "x710", {failing: (TSO6,), passing: (USO,)}, (), Mitigation((TSO6,), (), 1, 1), 4
@@ -166,7 +167,7 @@ def test_another_confidence_gives_other_verdicts(stored: Stored) -> None:
     assert set(verdicts(rejudge.judge(found, TODAY, 0.02, 0.99)).values()) == {Verdict.PASS}
 
 
-def test_what_controls_cannot_vouch_for_any_more_is_untrusted(stored: Stored) -> None:
+def test_cells_whose_controls_have_too_few_frames_are_untrusted(stored: Stored) -> None:
     judged = rejudge.judge(run_directory.read(stored(seen={"tcp": BAD})), TODAY, confidence=0.999)
     assert set(verdicts(judged).values()) == {Verdict.UNTRUSTED}
     assert judged.exit_code == EXIT_LAB
@@ -264,7 +265,7 @@ pairs:
     assert ssh.user == "${HOME}"
 
 
-def test_judging_writes_where_it_is_told_to(stored: Stored, tmp_path: Path) -> None:
+def test_judging_writes_to_the_directory_given(stored: Stored, tmp_path: Path) -> None:
     judged = rejudge.judge(run_directory.read(stored()), TODAY)
     assert not (tmp_path / "matrix.json").exists()
     path = rejudge.write(judged, tmp_path / "some" / "where")
@@ -273,14 +274,14 @@ def test_judging_writes_where_it_is_told_to(stored: Stored, tmp_path: Path) -> N
         rejudge.write(judged, tmp_path / "run.json")
 
 
-# Files that are not what a run leaves
+# Files that no run has written
 
 
 def lines(directory: Path) -> list[str]:
     return (directory / "evidence.jsonl").read_text().splitlines(keepends=True)
 
 
-def test_cut_anywhere_it_is_told_and_nothing_is_judged(stored: Stored) -> None:
+def test_a_file_cut_short_anywhere_is_refused(stored: Stored) -> None:
     path = stored() / "evidence.jsonl"
     content = path.read_bytes()
     newlines = [n for n, byte in enumerate(content) if byte == 10]
@@ -294,7 +295,7 @@ def test_cut_anywhere_it_is_told_and_nothing_is_judged(stored: Stored) -> None:
 
 
 @pytest.mark.parametrize("drop", [1, 4, -2])
-def test_a_line_taken_out_is_told(stored: Stored, drop: int) -> None:
+def test_a_missing_line_is_noticed(stored: Stored, drop: int) -> None:
     directory = stored()
     kept = lines(directory)
     del kept[drop]
@@ -314,19 +315,31 @@ def edit(directory: Path, number: int, change: Callable[[dict[str, Any]], object
 @pytest.mark.parametrize(
     ("number", "change", "said"),
     [
-        (0, {"schema": 2}, r"evidence\.jsonl:1: has schema 2, and this vxqual reads 1"),
-        (0, {"run": "another"}, r"is of run another, and run\.json beside it of run 2026"),
-        (0, {"kind": "cell"}, r"evidence\.jsonl:1: does not begin as evidence does"),
+        (
+            0,
+            {"schema": 1},
+            r"evidence\.jsonl:1: was written by another vxqual with schema 1, and this ",
+        ),
+        (
+            0,
+            {"run": "another"},
+            r"belongs to run another, and the run\.json next to it to run 2026",
+        ),
+        (
+            0,
+            {"kind": "cell"},
+            r"evidence\.jsonl:1: does not begin with the head of an evidence file",
+        ),
         (1, {"kind": "poem"}, r"evidence\.jsonl:2: is damaged"),
         (5, {"id": "x710/all-on/of/yore"}, r"evidence\.jsonl:6: there is no cell 'x710/all-on/of"),
-        (5, {"id": "x710/all-on/outer4-csum/inner4/udp"}, r":7: cell .*/inner4/udp comes twice"),
-        (5, {"evidence": None}, r":6: cell .* has no evidence to be None by"),
-        (5, {"evidence": None, "verdict": "PASS"}, r":6: .* has no evidence to be PASS by"),
+        (5, {"id": "x710/all-on/outer4-csum/inner4/udp"}, r":7: cell .*/inner4/udp occurs twice"),
+        (5, {"evidence": None}, r":6: cell .* is None without any evidence"),
+        (5, {"evidence": None, "verdict": "PASS"}, r":6: .* is PASS without any evidence"),
         (5, {"evidence": {"effective": 7}}, r":6: is damaged or cut short: cell\.evidence\.eff"),
         (5, {"kind": "end", "entries": 4}, r":6: ends before its last line"),
     ],
 )
-def test_a_line_that_is_not_ours_is_told(
+def test_a_foreign_line_is_refused(
     stored: Stored, number: int, change: dict[str, Any], said: str
 ) -> None:
     directory = stored()
@@ -338,15 +351,18 @@ def test_a_line_that_is_not_ours_is_told(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "is no JSON, or cut short"),
-        ("[]", "has schema None"),
-        ('{"schema": 9}', "has schema 9, and this vxqual reads 1"),
-        ('{"schema": 1}', "is no stored run: 'campaign'"),
-        ('{"schema": 1, "campaign": []}', "is no stored run"),
-        ('{"schema": 1, "campaign": {"topology": "", "source": "x"}}', "the file is empty"),
+        ("{", "is not JSON, or is cut short"),
+        ("[]", "has schema None, and this vxqual reads 2"),
+        (
+            '{"schema": 9}',
+            "was written by another vxqual with schema 9, and this vxqual .* reads schema 2",
+        ),
+        ('{"schema": 2}', "is not a stored run: 'campaign'"),
+        ('{"schema": 2, "campaign": []}', "is not a stored run"),
+        ('{"schema": 2, "campaign": {"topology": "", "source": "x"}}', "the file is empty"),
     ],
 )
-def test_a_run_that_is_not_ours_is_told(stored: Stored, content: str, said: str) -> None:
+def test_a_foreign_run_is_refused(stored: Stored, content: str, said: str) -> None:
     directory = stored()
     (directory / "run.json").write_text(content)
     with pytest.raises(UsageError, match=said):
@@ -354,7 +370,7 @@ def test_a_run_that_is_not_ours_is_told(stored: Stored, content: str, said: str)
 
 
 @pytest.mark.parametrize("missing", ["run.json", "evidence.jsonl"])
-def test_a_missing_file_is_told(stored: Stored, missing: str) -> None:
+def test_a_missing_file_is_reported(stored: Stored, missing: str) -> None:
     directory = stored()
     (directory / missing).unlink()
     with pytest.raises(UsageError, match=f"{missing}: cannot be read: No such file"):

@@ -16,7 +16,8 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
 from qualification.plan.flows import Flow
 from qualification.results import matrix
-from qualification.results.terminal import LETTERS, ReportLine, headline, render, report
+from qualification.results.report_line import LETTERS, ReportLine
+from qualification.results.terminal import headline, render, report
 
 from .conftest import (
     ALL_OFF,
@@ -29,8 +30,8 @@ from .conftest import (
     UDP,
     UDP_SEG,
     Make,
-    felt,
     made,
+    symptom,
 )
 
 V = Verdict
@@ -44,7 +45,7 @@ MIXED = [
     made(ALL_OFF, TCP6),
     made(ALL_OFF, PLAIN_TCP),
     made(ALL_ON, TCP, V.FAIL, LONG, frames=1024, bad=31),
-    made(ALL_ON, UDP, V.LOSS, "2 of 9 frames handed to the NIC never reached the peer"),
+    made(ALL_ON, UDP, V.LOSS, "2 of 9 frames submitted to the driver never reached the peer"),
     made(ALL_ON, TCP6, V.NOT_EXERCISED, "the kernel did it itself"),
     made(ALL_ON, PLAIN_TCP, V.INCONCLUSIVE, "the capture lost 3 frames"),
     # Ragged: one flow that no other set has, and three that this one lacks.
@@ -100,24 +101,24 @@ GOLDEN = {
     + """\
   FAIL x710/all-on/outer4-csum/inner4/tcp: 31 of 1,024 frames are wrong (3.03 %, 1.5 % to 5.4 % at 99.9%): outer L4
       (31); outer4-csum/inner4/tcp under all-on
-  LOSS x710/all-on/outer4-csum/inner4/udp: 2 of 9 frames handed to the NIC never reached the peer
+  LOSS x710/all-on/outer4-csum/inner4/udp: 2 of 9 frames submitted to the driver never reached the peer
   NOT EXERCISED x710/all-on/outer4-csum/inner6/tcp: the kernel did it itself
   INCONCLUSIVE x710/all-on/outer4-nocsum/inner4/tcp: the capture lost 3 frames"""
     + TAIL.format(" ").rstrip()
-    + """  n the NIC lacks it  U controls failed
-E the lab's error  t TCP  u UDP  s UDP segmented""",
+    + """  n not supported by the NIC
+U controls failed  E lab error  t TCP  u UDP  s UDP segmented""",
     80: HEAD.format("control plain\n      failed: it was not run")
     + """\
   FAIL x710/all-on/outer4-csum/inner4/tcp: 31 of 1,024 frames are wrong
       (3.03 %, 1.5 % to 5.4 % at 99.9%): outer L4 (31);
       outer4-csum/inner4/tcp under all-on
-  LOSS x710/all-on/outer4-csum/inner4/udp: 2 of 9 frames handed to the NIC
-      never reached the peer
+  LOSS x710/all-on/outer4-csum/inner4/udp: 2 of 9 frames submitted to the
+      driver never reached the peer
   NOT EXERCISED x710/all-on/outer4-csum/inner6/tcp: the kernel did it itself
   INCONCLUSIVE x710/all-on/outer4-nocsum/inner4/tcp: the capture lost 3
       frames"""
     + TAIL.format("\n      ")
-    + "n the NIC lacks it  U controls failed  E the lab's error  t TCP  u UDP\ns UDP segmented",
+    + "n not supported by the NIC  U controls failed  E lab error  t TCP  u UDP\ns UDP segmented",
 }
 
 
@@ -170,7 +171,7 @@ KNOWN = (
 )
 
 
-def test_what_is_known_and_what_its_file_needs(campaign: Make) -> None:
+def test_known_failures_and_the_notes_on_their_file(campaign: Make) -> None:
     known = [
         replace(made(ALL_ON, flow, V.KNOWN, f"{KNOWN} {flow.id}", bad=31), expectation="slow")
         for flow in (TCP, TCP6)
@@ -183,7 +184,7 @@ def test_what_is_known_and_what_its_file_needs(campaign: Make) -> None:
     rendered = list(report(one, EXIT_QUALIFIED, 100, found))
     assert text(rendered) == dedent(
         """\
-        QUALIFIED, but for what is known. 3 cells: 1 pass, 2 known to fail
+        QUALIFIED except for known failures. 3 cells: 1 pass, 2 known to fail
 
         driver i40e, firmware 8.30
           x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28
@@ -238,13 +239,11 @@ def test_a_set_is_as_good_as_its_worst_cell(
 @pytest.mark.parametrize(
     ("verdict", "rest"),
     [
-        (V.FAIL, "and 3 more like them; matrix.json has a sentence for each"),
-        (V.INCONCLUSIVE, "and 3 more reasons; matrix.json has a sentence for each"),
+        (V.FAIL, "and 3 more failing cells; matrix.json has the reason of each"),
+        (V.INCONCLUSIVE, "and 3 more reasons; matrix.json has the reason of each cell"),
     ],
 )
-def test_of_many_sentences_it_is_told_that_there_are_more(
-    campaign: Make, verdict: Verdict, rest: str
-) -> None:
+def test_of_many_reasons_the_rest_is_counted(campaign: Make, verdict: Verdict, rest: str) -> None:
     sets = [frozenset(some) for some in ((), (TNL,), (TNL_CSUM,), (TSO,), (TNL, TNL_CSUM))]
     cells = [
         made(OffloadSet(on, SPACE), flow, verdict, f"sentence {number} {flow.id}")
@@ -256,10 +255,10 @@ def test_of_many_sentences_it_is_told_that_there_are_more(
     assert f"  {rest}" in rendered
 
 
-def test_a_symptom_stands_below_its_pair_and_says_neither_good_nor_bad(campaign: Make) -> None:
+def test_a_symptom_is_below_its_pair_and_neither_good_nor_bad(campaign: Make) -> None:
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
     cells = [made(ALL_ON, TCP), made(ALL_ON, TCP, pair="e810")]
-    rendered = list(render(matrix.build(both, cells, [felt("x710")]), 100))
+    rendered = list(render(matrix.build(both, cells, [symptom("x710")]), 100))
     at = next(i for i, line in enumerate(rendered) if line.text.startswith("  all-on  "))
     assert rendered[at + 1 : at + 3] == [
         ReportLine("  symptom of x710: 6 of 320 calls missed"),
@@ -269,8 +268,8 @@ def test_a_symptom_stands_below_its_pair_and_says_neither_good_nor_bad(campaign:
 
 
 def test_a_symptom_alone_qualifies_nothing(campaign: Make) -> None:
-    alone = matrix.build(campaign(x710=("i40e", "8.30")), [], [felt("x710")])
-    assert headline(alone, 0) == ReportLine("No cell was run: nothing is said of any NIC", "doubt")
+    alone = matrix.build(campaign(x710=("i40e", "8.30")), [], [symptom("x710")])
+    assert headline(alone, 0) == ReportLine("No cell was run: no NIC was qualified", "doubt")
     rendered = [line.text for line in render(alone)]
     assert rendered[2:4] == [
         "  x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28",
@@ -279,7 +278,7 @@ def test_a_symptom_alone_qualifies_nothing(campaign: Make) -> None:
 
 
 def test_plain_traffic_has_columns_of_its_own(campaign: Make) -> None:
-    """Behind the tunnels', whatever came first."""
+    """They follow those of the tunnels, in whatever order the cells ran."""
     lengths = [replace(flow, packet_set="lengths") for flow in (TCP, UDP, TCP6)]
     plain = [
         Flow(v, True, v, l4, False, 0, packet_set, tunnel=False)
@@ -308,6 +307,6 @@ def test_plain_traffic_has_columns_of_its_own(campaign: Make) -> None:
 def test_a_pair_says_who_judged_its_frames(campaign: Make) -> None:
     found = matrix.build(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
     dut, peer = found.nics
-    told = replace(found, nics=(dut, replace(peer, verifier="native C (x86_64)")))
-    [line] = [line.text for line in render(told, 100) if line.text.startswith("  x710: ")]
+    judged = replace(found, nics=(dut, replace(peer, verifier="native C (x86_64)")))
+    [line] = [line.text for line in render(judged, 100) if line.text.startswith("  x710: ")]
     assert line.endswith("kernel 6.1.0-28, judged by native C (x86_64)")

@@ -1,0 +1,99 @@
+"""The two files of a stored run: their names, their schema and the entries of the second one.
+
+`run.json` holds what was asked; `evidence.jsonl` holds an entry a line with what each verdict rests
+on. Together they are all that a judgement needs: no host, no topology file, no secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from qualification.judge.controls import ControlResult
+from qualification.judge.culprit.findings import CulpritFindings
+from qualification.judge.evidence import Evidence
+from qualification.judge.verdict import Verdict
+
+SCHEMA = 2
+"""Schema number of both files, which are written together.
+
+Since 2 the keys are the words of the glossary: `packet_set`, `submitted`, `captured` and others.
+"""
+
+RUN, EVIDENCE = "run.json", "evidence.jsonl"
+
+
+@dataclass(frozen=True)
+class CellEntry:
+    """What is known of one cell.
+
+    Attributes:
+        id: The cell's id.
+        evidence: What was gathered for it; None if it was not run.
+        verdict: The verdict of a cell without evidence.
+        reason: The reason for that verdict.
+        kind: Distinguishes the kinds of entry.
+    """
+
+    id: str
+    evidence: Evidence | None
+    verdict: Verdict | None = None
+    reason: str = ""
+    kind: Literal["cell"] = "cell"
+
+
+@dataclass(frozen=True)
+class ControlEntry:
+    """One control of a pair, with what it rests on."""
+
+    pair: str
+    result: ControlResult
+    kind: Literal["control"] = "control"
+
+
+@dataclass(frozen=True)
+class TroubleEntry:
+    """An error of the lab that belongs to no cell, such as a host that could not be restored."""
+
+    text: str
+    kind: Literal["trouble"] = "trouble"
+
+
+@dataclass(frozen=True)
+class ProofEntry:
+    """A cell that was run to find or prove a culprit; its id ends in "#" and a purpose."""
+
+    id: str
+    evidence: Evidence
+    kind: Literal["proof"] = "proof"
+
+
+@dataclass(frozen=True)
+class CulpritEntry:
+    """What the search for culprits found on a pair."""
+
+    findings: CulpritFindings
+    kind: Literal["findings"] = "findings"
+
+
+@dataclass(frozen=True)
+class EndEntry:
+    """The last line; it counts the entries before it, so that a file that was cut short shows."""
+
+    entries: int
+    kind: Literal["end"] = "end"
+
+
+Entry = CellEntry | ControlEntry | TroubleEntry | ProofEntry | CulpritEntry
+
+LINE: TypeAdapter[Entry | EndEntry] = TypeAdapter(
+    Annotated[Entry | EndEntry, Field(discriminator="kind")]
+)
+
+
+def dump_entry(entry: Entry | EndEntry) -> dict[str, Any]:
+    """Returns an entry as JSON types, which a worker's test report can carry."""
+    dumped: dict[str, Any] = LINE.dump_python(entry, mode="json")
+    return dumped
