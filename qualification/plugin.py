@@ -1,11 +1,12 @@
-"""The pytest plugin: options, and who does what: the controller's hooks and the workers'.
+"""The pytest plugin: its options, and the registration of the controller and of workers.
 
-Loaded into every pytest run of the environment, it does nothing without `--vx-topology`. The
-controller alone looks at hardware and alone writes (`run.controller`); workers get the campaign as
-JSON, come to the same cells and run them (`run.worker`). Without xdist, one process is both.
+It is loaded into every pytest run of the environment, and does nothing without `--vx-topology`.
+Only the controller looks at hardware and writes results (`run.controller`); workers get the
+campaign as JSON, derive the same cells from it and run them (`run.worker`). Without xdist one
+process does both.
 """
 
-# Imports stand in the hooks: most pytest runs of an environment are not ours and should not wait.
+# Imports are in the hooks: most pytest runs of an environment are not ours and should not wait.
 # ruff: noqa: PLC0415, D103
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from .errors import UsageError
 
 _CASES = Path(__file__).with_name("cases")
 _NO_LAB = "vxqual's cases need a lab: give --vx-topology FILE"
+MARKERS = (
+    "crafted: cells of crafted packets, few frames each; -m 'not crafted' selects bulk traffic",
+    "receive: cells of what the DUT receives, which are crafted, too",
+)
+"""What `-m` can select."""
 
 
 def _share(text: str) -> float:
@@ -29,42 +35,53 @@ def _share(text: str) -> float:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("vxqual", "vxqual: qualify NICs for VXLAN checksum offload")
-    group.addoption("--vx-topology", metavar="FILE", help="the lab: hosts and pairs, as YAML")
+    group.addoption(
+        "--vx-topology",
+        metavar="FILE",
+        help="the topology of the lab: its hosts and pairs, as YAML",
+    )
     group.addoption(
         "--vx-plan",
         choices=("quick", "standard", "full"),
         default="standard",
-        help="how many offload sets (default: standard)",
+        help="the number of offload sets to test (default: standard)",
     )
     group.addoption(
         "--vx-rate",
         type=_share,
         default=1e-3,
         metavar="P",
-        help="corruption rate that a PASS excludes (default: 1e-3)",
+        help="the corruption rate that a PASS excludes (default: 1e-3)",
     )
     group.addoption(
         "--vx-confidence",
         type=_share,
         default=0.999,
         metavar="C",
-        help="with which confidence (default: 0.999)",
+        help="the confidence with which a PASS excludes it (default: 0.999)",
     )
     group.addoption(
-        "--vx-pair", action="append", default=[], metavar="NAME", help="only this pair; repeatable"
+        "--vx-pair",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="qualify only this pair; repeatable",
     )
     group.addoption(
-        "--vx-out", default="out", metavar="DIR", help="where results go (default: out)"
+        "--vx-out",
+        default="out",
+        metavar="DIR",
+        help="the directory for results and the log, DIR/vxqual.log (default: out)",
     )
-    group.addoption("--vx-expectations", metavar="FILE", help="failures that are known, as YAML")
+    group.addoption("--vx-expectations", metavar="FILE", help="known failures, as YAML")
     group.addoption(
-        "--vx-seed", type=int, metavar="N", help="seed of every payload (default: a new one)"
+        "--vx-seed", type=int, metavar="N", help="the seed of every payload (default: a new one)"
     )
     group.addoption(
         "--vx-symptom",
         choices=("auto", "on", "off"),
         default="auto",
-        help="tell what an application would feel (default: auto, with plan standard or full)",
+        help="measure what an application would notice (default: auto, with plan standard or full)",
     )
 
 
@@ -73,30 +90,32 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("vx_topology"):
         _refuse_cases(config)
         return
-    from .run import worker
+    from .run import log, worker
 
-    config.addinivalue_line("markers", "crafted: cells of crafted packet sets, few frames each")
-    config.addinivalue_line("markers", "receive: of these, cells of what the DUT receives")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     config.pluginmanager.register(worker, "vxqual-fixtures")
     if hasattr(config, "workerinput"):
         campaign = worker.Worker.from_json(config.workerinput["vxqual"])
         config.pluginmanager.register(campaign, "vxqual-worker")
+        log.configure_worker(config, config.workerinput["workerid"])
         return
     from qualification.run.controller import Controller
 
     try:
         controller = Controller(config.option)
+        log.configure(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(controller, "vxqual-controller")
     config.pluginmanager.register(worker.Worker(), "vxqual-worker")
     if hasattr(config.option, "maxworkerrestart") and config.option.maxworkerrestart is None:
-        # A crashed worker's cells would be run again on a pair in an unknown state.
+        # The cells of a crashed worker would run again on a pair in an unknown state.
         config.option.maxworkerrestart = "0"
 
 
 def _refuse_cases(config: pytest.Config) -> None:
-    """Without a lab the cases cannot even be listed."""
+    """Raises if the cases are named without a lab: they cannot even be listed."""
     for argument in config.args:
         path = Path(config.invocation_params.dir, argument.partition("::")[0]).resolve()
         if path.is_relative_to(_CASES) or argument.startswith("qualification.cases"):
@@ -105,7 +124,7 @@ def _refuse_cases(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """`-n auto`: as many workers as groups of pairs can be at work. Before pytest_configure."""
+    """Returns the number of workers for `-n auto`; pytest calls it before pytest_configure."""
     if not config.getoption("vx_topology"):
         return None
     from qualification.run.controller import Controller
@@ -117,7 +136,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The same where the cases are found on the way, below another folder."""
+    """Raises if the cases are found below another folder, without a lab."""
     ours = metafunc.definition.path.parent == _CASES
     if ours and not metafunc.config.getoption("vx_topology"):
         raise pytest.UsageError(_NO_LAB)

@@ -1,8 +1,10 @@
-"""Where a worker runs its cells: one pair's session open at a time, its controls run once."""
+"""Runs the cells of a worker: the session of one pair is open at a time, its controls run once."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +28,7 @@ from qualification.remote.pair.symptom import run_symptom
 
 T = TypeVar("T")
 
+_LOG = logging.getLogger("vxqual.run")
 _MOST_FAILURES = 3
 """Errors of the lab on one pair, after which the rest of its cells is not tried."""
 
@@ -47,35 +50,43 @@ class CellRunner:
         self._broken: dict[str, LabError] = {}
 
     def ends(self, pair: str) -> Ends:
-        """The NICs of a pair."""
+        """Returns the NICs of a pair."""
         return self.campaign.ends(pair)
 
     def controls(self, pair: str) -> dict[str, ControlResult]:
-        """The pair's controls, run when first asked for."""
+        """Returns the controls of a pair; the first call runs them."""
         if pair not in self._controls:
-            self._controls[pair] = self._unreported[pair] = self._on(pair, run_controls)
+            start = time.monotonic()
+            self._controls[pair] = self._unreported[pair] = self._with_session(pair, run_controls)
+            _log_controls(pair, self._controls[pair], time.monotonic() - start)
         return self._controls[pair]
 
     def unreported(self, pair: str) -> dict[str, ControlResult]:
-        """The pair's controls, if they were run and nobody has asked for them this way yet."""
+        """Returns the controls of a pair once, after they were run; nothing in later calls."""
         return self._unreported.pop(pair, {})
 
     def run(self, cell: Cell) -> Outcome:
-        """Runs and judges one cell of the plan, in the light of what is known of its NIC."""
+        """Runs and judges a cell of the plan; a failure that is expected of its NIC is KNOWN."""
         campaign = self.campaign
+        start = time.monotonic()
         outcome = self._judged(cell, anew=False)
         self._observed.setdefault(cell.pair, []).append(outcome.observation)
         dut = campaign.ends(cell.pair).dut
-        return expect(outcome, dut, campaign.expectations, campaign.day)
+        expected = expect(outcome, dut, campaign.expectations, campaign.day)
+        _log_cell("cell", expected, time.monotonic() - start)
+        return expected
 
     def rerun(self, cell: Cell) -> Outcome:
-        """Runs and judges any cell, whatever was run before."""
-        return self._judged(cell, anew=True)
+        """Runs and judges any cell, also if it was run before."""
+        start = time.monotonic()
+        outcome = self._judged(cell, anew=True)
+        _log_cell("culprit search, cell", outcome, time.monotonic() - start)
+        return outcome
 
     def begin(self, seed: int) -> None:
-        """Begins anew with another seed: of what cells have shown, nothing is known any more.
+        """Starts again with another seed and forgets what cells have shown.
 
-        What controls have shown stays: it is of the path and the peer.
+        The results of controls stay: they are about the path and the peer.
         """
         self.campaign = replace(self.campaign, seed=seed)
         self._observed.clear()
@@ -83,7 +94,7 @@ class CellRunner:
             self._session.begin(seed)
 
     def observed(self, pair: str) -> tuple[Observation, ...]:
-        """How those cells of a pair came out that have been run."""
+        """Returns the results of those cells of a pair that have been run."""
         return tuple(self._observed.get(pair, ()))
 
     def _judged(self, cell: Cell, *, anew: bool) -> Outcome:
@@ -94,23 +105,33 @@ class CellRunner:
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
-        evidence = self._on(cell.pair, lambda session: session.evidence(cell, anew=anew))
+        evidence = self._with_session(cell.pair, lambda session: session.evidence(cell, anew=anew))
         return decide(cell, evidence, controls, demand)
 
     def symptom(self, pair: str) -> Runs | None:
-        """Makes the calls of a pair's symptom; None where its controls forbid it."""
+        """Makes the calls of a pair's symptom; returns None if a control has failed."""
         if first_untrusted(self.controls(pair)) is not None:
             return None
-        return self._on(pair, run_symptom)
+        return self._with_session(pair, run_symptom)
 
     def close(self) -> None:
-        """Puts the hosts of the open pair back."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        """Puts the hosts of the open pair back.
 
-    def _on(self, pair: str, act: Callable[[PairSession], T]) -> T:
-        """Does something with a pair, over a new session where the old one has died.
+        Raises:
+            LabError: A host is left changed.
+        """
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            session.close()
+        except LabError as error:
+            _LOG.error("pair %s: its hosts could not be put back: %s", session.name, error)
+            raise
+        _LOG.info("pair %s: its hosts are as they were before the run", session.name)
+
+    def _with_session(self, pair: str, act: Callable[[PairSession], T]) -> T:
+        """Does something with a pair, over a new session if the previous one has died.
 
         A pair that cannot be opened, or whose sessions keep dying, is not tried for every cell.
         """
@@ -120,14 +141,21 @@ class CellRunner:
             return act(self._open(pair))
         except LabError as error:
             self._failures[pair] = self._failures.get(pair, 0) + 1
+            _LOG.error(
+                "pair %s: error %d of at most %d: %s",
+                pair, self._failures[pair], _MOST_FAILURES, error,
+            )  # fmt: skip
             if self._session is None or self._failures[pair] >= _MOST_FAILURES:
                 self._broken[pair] = error
-            with contextlib.suppress(LabError):  # what happened first matters most
+                _LOG.error("pair %s: the rest of its cells is not tried", pair)
+            else:
+                _LOG.warning("pair %s: its next cell opens a new session", pair)
+            with contextlib.suppress(LabError):  # the first error matters most
                 self.close()
             raise
 
     def _open(self, pair: str) -> PairSession:
-        """The pair's session; opening another pair's closes the one before."""
+        """Returns the session of a pair; closes that of another pair first."""
         if self._session is not None and self._session.name != pair:
             self.close()
         if self._session is None:
@@ -139,6 +167,7 @@ class CellRunner:
         named = topology.pairs[pair]
         nics: dict[Role, str] = {"dut": named.dut, "peer": named.peer}
         hosts: dict[Role, AgentClient] = {}
+        start = time.monotonic()
         with contextlib.ExitStack() as undo:
             for role, nic in nics.items():
                 hosts[role] = open_host(topology, topology.host_of(nic))
@@ -153,6 +182,25 @@ class CellRunner:
                 {role: topology.nic(nic).allow_management for role, nic in nics.items()},
             )
             for line in session.open():
-                warnings.warn(f"put back what a dead agent had left: {line}", stacklevel=2)
+                text = f"put back what an agent that died had left changed: {line}"
+                _LOG.warning("pair %s: %s", pair, text)
+                warnings.warn(text, stacklevel=2)
             undo.pop_all()
+        _LOG.info("pair %s: its session is open after %.1f s", pair, time.monotonic() - start)
         return session
+
+
+def _log_controls(pair: str, controls: dict[str, ControlResult], seconds: float) -> None:
+    for name, result in controls.items():
+        outcome = "passed" if result.trusted else "blocked" if result.blocked else "FAILED"
+        level = logging.INFO if result.trusted or result.blocked else logging.WARNING
+        _LOG.log(level, "control %s/%s %s: %s", pair, name, outcome, result.reason)
+    _LOG.info("pair %s: its controls are complete after %.1f s", pair, seconds)
+
+
+def _log_cell(what: str, outcome: Outcome, seconds: float) -> None:
+    judgement = outcome.judgement
+    _LOG.info(
+        "%s %s: %s in %.2f s: %s",
+        what, outcome.cell.id, judgement.verdict, seconds, judgement.reason,
+    )  # fmt: skip

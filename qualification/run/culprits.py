@@ -1,4 +1,4 @@
-"""Culprits in a run: the cells that a search takes, and what becomes of its findings."""
+"""The search for culprits in a run: the cells that it runs, and the report of its findings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qualification.plan.cells import Cell
 from qualification.plan.features import FeatureSpace
 from qualification.plan.flows import Direction, Flow
 from qualification.results import allure_report
-from qualification.results.run_directory import CulpritEntry, Entry, ProofEntry, dump_entry
+from qualification.results.run_files import CulpritEntry, Entry, ProofEntry, dump_entry
 
 from .cell_runner import CellRunner
 
 FINDINGS, PROOFS = "vxqual_findings", "vxqual_proofs"
-"""Attributes of a test report; they travel from worker to controller with it."""
+"""Attributes of a test report; xdist sends them from worker to controller."""
 
 _FINDINGS = TypeAdapter(CulpritFindings)
 
@@ -34,39 +34,39 @@ class Step:
 
     Attributes:
         id: The cell's id with the purpose and a number, "…/tcp#off-3": no cell has such an id.
-        observation: How it came out.
-        evidence: What that rests on; None where the lab failed.
-        why: Its sentence.
+        observation: Its result.
+        evidence: The evidence for that; None if the lab failed.
+        reason: The reason, in a sentence.
     """
 
     id: str
     observation: Observation
     evidence: Evidence | None
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
-class Searched:
-    """What came of a pair's failing cells, and how."""
+class CulpritSearch:
+    """A search on a pair: its findings, and the cells that were run for it."""
 
     findings: CulpritFindings
     steps: tuple[Step, ...]
 
     @property
     def unproved(self) -> str:
-        """Why some failing cells have no culprit; empty if all have."""
+        """The reason that some failing cells have no culprit; empty if all have one."""
         unknown = [finding for finding in self.findings.findings if not finding.off]
-        said = [f"failing cells: {len(one.cells)}, {one.reason}" for one in unknown]
-        if said:  # the lab's errors, which are told nowhere else
-            said += dict.fromkeys(step.why for step in self.steps if step.evidence is None)
-        return "; ".join(said)
+        reasons = [f"failing cells: {len(one.cells)}, {one.reason}" for one in unknown]
+        if reasons:  # with the errors of the lab, which are reported nowhere else
+            reasons += dict.fromkeys(step.reason for step in self.steps if step.evidence is None)
+        return "; ".join(reasons)
 
 
-def beside(seen: Iterable[Observation]) -> dict[str, str]:
-    """What fails beside the kernel's own traffic of its kind, and the cell of that.
+def bulk_counterparts(seen: Iterable[Observation]) -> dict[str, str]:
+    """Maps failing cells of few frames to the failing bulk cell of the same kind, by their ids.
 
-    That are crafted packet sets, and traffic that is not alone. The other has the same culprit to tell, and
-    frames enough to prove it.
+    Cells of few frames are those of crafted packet sets and of traffic under load. The bulk cell
+    has the same culprit, and enough frames to prove it.
     """
     seen = tuple(one for one in seen if one.failing and not one.cell.flow.state)
     bulk = {_kind(one.cell): one.cell.id for one in seen if not _special(one.cell)}
@@ -87,10 +87,10 @@ def _kind(cell: Cell) -> tuple[object, ...]:
     return cell.set_id, flow.direction, *kind, flow.vlan
 
 
-def search(pair: str, runner: CellRunner) -> Searched:
-    """Finds and proves the culprits of a pair's failing cells; runs nothing where none failed.
+def search(pair: str, runner: CellRunner) -> CulpritSearch:
+    """Finds and proves the culprits of a pair's failing cells; runs nothing if none failed.
 
-    An error of the lab is a cell that could not be judged.
+    A cell that ends in an error of the lab counts as not judged.
     """
     steps: list[Step] = []
 
@@ -107,9 +107,9 @@ def search(pair: str, runner: CellRunner) -> Searched:
         return outcome.observation
 
     campaign, observed = runner.campaign, runner.observed(pair)
-    told = beside(observed)
-    # Nor flows in a state: one that is run again would not come after the same as before.
-    seen = [one for one in observed if one.cell.id not in told and not one.cell.flow.state]
+    counterparts = bulk_counterparts(observed)
+    # Flows in a state are left out too: the history before a second run would not be the same.
+    seen = [one for one in observed if one.cell.id not in counterparts and not one.cell.flow.state]
 
     def investigate(
         space: FeatureSpace, flows: Sequence[Flow], direction: Direction
@@ -123,12 +123,12 @@ def search(pair: str, runner: CellRunner) -> Searched:
         investigate(campaign.receive_space(pair), campaign.received(pair), "receive"),
     )
     culprits = found.culprits
-    inherited = {id_: culprits[cell] for id_, cell in told.items() if cell in culprits}
-    return Searched(replace(found, culprits={**culprits, **inherited}), tuple(steps))
+    inherited = {id_: culprits[cell] for id_, cell in counterparts.items() if cell in culprits}
+    return CulpritSearch(replace(found, culprits={**culprits, **inherited}), tuple(steps))
 
 
-def conclude(searched: Searched, runner: CellRunner) -> None:
-    """Ends the running test: passed when every failing cell has its culprit, skipped if not."""
+def conclude(searched: CulpritSearch, runner: CellRunner) -> None:
+    """Ends the running test: passed if every failing cell has its culprit, skipped if not."""
     pair, found = searched.findings.pair, searched.findings
     names = sorted({" ".join(finding.off) for finding in found.findings if finding.off})
     reason = searched.unproved or (f"culprit: {', '.join(names)}" if names else "no cell failed")
@@ -143,7 +143,7 @@ def conclude(searched: Searched, runner: CellRunner) -> None:
                     "verdict": step.observation.verdict,
                     "wrong": step.observation.wrong,
                     "frames": step.observation.frames,
-                    "reason": step.why,
+                    "reason": step.reason,
                 }
                 for step in searched.steps
             ],
@@ -152,8 +152,8 @@ def conclude(searched: Searched, runner: CellRunner) -> None:
         pytest.skip(searched.unproved)
 
 
-def mark(report: pytest.TestReport, searched: Searched) -> None:
-    """Puts findings and the evidence of the runs on the report."""
+def attach_search(report: pytest.TestReport, searched: CulpritSearch) -> None:
+    """Puts the findings, and the evidence of the cells that were run, on the report."""
     setattr(report, FINDINGS, _FINDINGS.dump_python(searched.findings, mode="json"))
     entries: list[Entry] = [CulpritEntry(searched.findings)]
     entries += [ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence]
@@ -161,6 +161,6 @@ def mark(report: pytest.TestReport, searched: Searched) -> None:
 
 
 def findings_of(report: pytest.TestReport) -> CulpritFindings | None:
-    """The findings that a report carries, if it is a culprit's."""
+    """Returns the findings that a report carries; None if it carries none."""
     data = getattr(report, FINDINGS, None)
     return None if data is None else _FINDINGS.validate_python(data)

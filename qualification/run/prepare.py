@@ -1,4 +1,4 @@
-"""What comes before a run, and is all that `check` and `plan` do: the lab up, the hosts asked."""
+"""Prepares a run: builds the lab and asks the hosts. `check` and `plan` do no more than this."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from qualification.topology import Topology
 
 
 @contextmanager
-def standing(lab: Topology, say: Progress) -> Iterator[Topology]:
-    """The topology with its hosts there: as it is, or with the lab that it names built for it."""
+def with_lab(lab: Topology, say: Progress) -> Iterator[Topology]:
+    """Yields the topology, with the lab that it names built for it if it names one."""
     if lab.lab is None:
         yield lab
         return
@@ -31,8 +31,8 @@ def standing(lab: Topology, say: Progress) -> Iterator[Topology]:
         yield running.topology
 
 
-def chosen(lab: Topology, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The pairs to run, in the file's order: those wanted, or all.
+def select_pairs(lab: Topology, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Returns the pairs to run, in the order of the file: those wanted, or all.
 
     Raises:
         UsageError: There is no such pair.
@@ -47,7 +47,7 @@ def chosen(lab: Topology, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in lab.pairs if not wanted or name in wanted)
 
 
-def campaign(
+def make_campaign(
     resolved: Topology,
     source: str,
     pairs: tuple[str, ...],
@@ -58,18 +58,18 @@ def campaign(
     expectations: Expectations | None = None,
     symptom: bool | None = None,
 ) -> Campaign:
-    """Asks the hosts what they are, and says what is going to be run on them.
+    """Asks the hosts what they are, and reports what will run on them.
 
     Args:
-        resolved: The lab.
+        resolved: The topology, with SSH settings for every host.
         source: The topology file, as the user named it.
         pairs: Names of the pairs to qualify.
         plan: How many offload sets.
         demand: What a PASS has to exclude.
-        seed: Of every payload; a new one if None.
-        say: Tells the user.
+        seed: Seed of every payload; a new one if None.
+        say: Prints a line for the user.
         expectations: Failures that are known.
-        symptom: Whether to tell the symptom; None for what the plan has.
+        symptom: Whether to measure the symptom; None for the default of the plan.
     """
     started = datetime.now(UTC).astimezone()
     made = Campaign(
@@ -92,26 +92,26 @@ def campaign(
     for pair in pairs:
         longest[groups[pair]] = longest.get(groups[pair], 0) + made.seconds(pair)
     total = sum(longest.values())
-    soonest = max(*longest.values(), total / workers(resolved, pairs))
-    side_by_side = f", {_span(soonest)} with -n auto" if len(longest) > 1 else ""
+    soonest = max(*longest.values(), total / worker_count(resolved, pairs))
+    side_by_side = f", {_duration(soonest)} with -n auto" if len(longest) > 1 else ""
     say(
         f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}, plan {plan}: {cells} cells of "
-        f"{demand.frames:,} frames, seed {made.seed}; about {_span(total)}" + side_by_side
+        f"{demand.frames:,} frames, seed {made.seed}; about {_duration(total)}" + side_by_side
     )
     return made
 
 
-def workers(lab: Topology, pairs: Sequence[str]) -> int:
-    """How many groups of pairs run at the same time with `-n auto`.
+def worker_count(lab: Topology, pairs: Sequence[str]) -> int:
+    """Returns how many groups of pairs run at the same time with `-n auto`.
 
-    All of them where the hosts do the work. Those of a lab inside this machine share its CPUs: more
-    of them at a time would only wait for each other, and their frames with them.
+    All groups run in parallel if the hosts do the work. The pairs of a lab inside this machine
+    share its CPUs: more of them at a time would only wait for each other, and their frames, too.
     """
     groups = len({group for pair, group in lab.groups().items() if pair in pairs})
     return groups if lab.lab is None else min(groups, 2 * (os.cpu_count() or 1))
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
@@ -124,11 +124,11 @@ def show_plan(
     list_cells: bool,
     say: Progress,
 ) -> None:
-    """`vxqual plan`: what would run."""
+    """Carries out `vxqual plan`: prints what would run."""
     lab = topology.load(path)
-    pairs = chosen(lab, wanted)
-    with standing(lab, lambda _: None) as resolved:
-        made = campaign(resolved, path, pairs, plan, Demand(rate, confidence), None, say)
+    pairs = select_pairs(lab, wanted)
+    with with_lab(lab, lambda _: None) as resolved:
+        made = make_campaign(resolved, path, pairs, plan, Demand(rate, confidence), None, say)
     say(f"{plan}: {PLANS[plan]}")
     for pair in pairs:
         dut = made.ends(pair).dut
@@ -138,7 +138,7 @@ def show_plan(
             key=lambda cell: (cell.set_id, cell.flow.state, cell.flow.direction),
         ):
             cells = list(some)
-            why = "  the NIC lacks it: not run" if cells[0].unsupported else ""
+            why = "  not supported by the NIC: not run" if cells[0].unsupported else ""
             name = f"{set_id} @{state}" if state else set_id
             name += ", received" if direction == "receive" else ""
             say(f"  {name:<32} {len(cells)} flows{why}")
@@ -148,10 +148,10 @@ def show_plan(
 
 
 def check_lab(path: str, wanted: Sequence[str], say: Progress) -> int:
-    """`vxqual check`: whether every host could start right now."""
+    """Carries out `vxqual check`: prints whether every host is ready; returns the exit code."""
     lab = topology.load(path)
-    pairs = chosen(lab, wanted)
-    with standing(lab, lambda _: None) as resolved:
+    pairs = select_pairs(lab, wanted)
+    with with_lab(lab, lambda _: None) as resolved:
         answers = readiness(resolved, pairs)
     lines = []
     bad = 0

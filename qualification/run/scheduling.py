@@ -1,4 +1,4 @@
-"""One pair to one xdist worker: pairs that share a NIC never run at the same time."""
+"""Gives each pair to one xdist worker, so that pairs that share a NIC never run in parallel."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 class PairScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Load scheduling by group of pairs, read off a test's id: "…::test_cell[x710/all-on/…]".
+    """Load scheduling by group of pairs, taken from a test's id: "…::test_cell[x710/all-on/…]".
 
     Not by `xdist_group`, which pytest 9.2 with xdist 3.8 ignores.
 
     Args:
-        config: Pytest's.
-        log: Xdist's.
-        groups: Each pair's group.
+        config: The configuration of pytest.
+        log: The log of xdist.
+        groups: The group of each pair.
     """
 
     def __init__(self, config: pytest.Config, log: Any, groups: Mapping[str, str]) -> None:

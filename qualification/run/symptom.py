@@ -1,4 +1,4 @@
-"""A pair's symptom as a pytest test: it never fails, and its report carries a row of its own."""
+"""The symptom of a pair as a pytest test, which never fails and whose report has its own row."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from qualification.judge.symptom import Runs, Symptom, summarise
 from qualification.results import allure_report
 
 _ATTRIBUTE = "vxqual_symptom"
-"""Of a test report; travels from worker to controller with it."""
+"""An attribute of a test report; xdist sends it from worker to controller."""
 
 _SYMPTOM = TypeAdapter(Symptom)
 _RUNS = TypeAdapter(Runs)
 
-LEFT_OUT = "not asked for: the plans standard and full have it, others with --symptom"
+LEFT_OUT = "not requested: only the plans standard and full include it; give --symptom"
 
 
 def conclude_symptom(pair: str, runs: Runs | None, ends: Ends) -> Symptom:
-    """Ends the running test: told what calls came to, or skipped where nothing can be said."""
+    """Ends the running test: with the figures of its calls, or skipped if a control failed."""
     if runs is None:
-        pytest.skip("a control failed: what calls would come to says nothing")
+        pytest.skip("a control failed, so calls would show nothing about the NIC")
     symptom = summarise(pair, runs)
     allure_report.label(ends, pair, None, f"{symptom.errors}\n\n{symptom.pace}")
     allure_report.attach_json(
@@ -37,16 +37,16 @@ def conclude_symptom(pair: str, runs: Runs | None, ends: Ends) -> Symptom:
 
 
 def properties(symptom: Symptom) -> list[tuple[str, object]]:
-    """What junit tells of a symptom."""
+    """Returns what junit reports of a symptom."""
     return [("symptom", symptom.errors), ("pace", symptom.pace)]
 
 
-def mark_symptom(report: pytest.TestReport, symptom: Symptom) -> None:
+def attach_symptom(report: pytest.TestReport, symptom: Symptom) -> None:
     """Puts a symptom on its test's report."""
     setattr(report, _ATTRIBUTE, _SYMPTOM.dump_python(symptom, mode="json"))
 
 
 def symptom_of(report: pytest.TestReport) -> Symptom | None:
-    """The symptom that a report carries, if it is one's."""
+    """Returns the symptom that a report carries; None if it carries none."""
     data: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
     return None if data is None else _SYMPTOM.validate_python(data)

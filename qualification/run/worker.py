@@ -1,6 +1,6 @@
 """A worker's part of a run, as pytest hooks: parameters, fixtures, rows on reports.
 
-Without xdist the one process there is has this beside the controller.
+Without xdist the only process has both this part and the controller's.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
 
-from . import conclusion, culprits, symptom
+from . import culprits, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
-from .keys import CAMPAIGN, CONTROLS, CULPRIT, OUTCOME, SYMPTOM
+from .stash_keys import CAMPAIGN, CONTROLS, CULPRIT, OUTCOME, SYMPTOM
 
 
 class Worker:
     """Runs cells.
 
     Args:
-        campaign: What to run; None where the controller of this process makes it later.
+        campaign: The run; None if the controller in this process makes it later.
     """
 
     def __init__(self, campaign: Campaign | None = None) -> None:
@@ -34,16 +34,16 @@ class Worker:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Worker:
-        """A worker of what the controller handed over."""
+        """Returns a worker for the campaign that the controller has passed."""
         return cls(Campaign.parse(data))
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Puts the campaign where everything finds it."""
+        """Puts the campaign into the stash of the config."""
         if self._campaign is not None:
             session.config.stash[CAMPAIGN] = self._campaign
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """A test for each cell, control and pair to search, from the campaign alone."""
+        """Makes a test for each cell, control and pair to search, from the campaign alone."""
         campaign = metafunc.config.stash.get(CAMPAIGN, None)
         if campaign is None:
             return
@@ -86,10 +86,10 @@ class Worker:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Pair by pair, so that each pair's hosts are set up once.
+        """Sorts the tests by pair, so that the hosts of each pair are set up once.
 
-        Cells in a state come last, behind the search for culprits and the symptom: those have to
-        find the NIC as its other cells did.
+        Cells in a state come last, after the search for culprits and the symptom, which need the
+        NIC in the condition in which its other cells ran.
         """
         order = {pair: index for index, pair in enumerate(config.stash[CAMPAIGN].pairs)}
         states = ["", *STATES]
@@ -106,31 +106,31 @@ class Worker:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Puts the cell's row on the report, and a sentence where a traceback would be."""
+        """Puts the cell's row on the report, and a sentence in place of a traceback."""
         report = yield
-        text = conclusion.sentence(call.excinfo.value if call.excinfo else None)
+        text = pytest_outcome.sentence(call.excinfo.value if call.excinfo else None)
         if text is not None and report.failed:
             report.longrepr = text
         cell = _parameters(item).get("cell")
         if isinstance(cell, Cell) and (call.when == "call" or report.failed):
-            conclusion.mark(report, cell, item.stash.get(OUTCOME, None), text)
-            # Junit takes them off the report of the teardown, which gets them from the test.
+            report_data.attach_cell(report, cell, item.stash.get(OUTCOME, None), text)
+            # Junit takes them from the report of the teardown, which takes them from the item.
             item.user_properties[:] = report.user_properties
         if call.when == "call" and CONTROLS in item.stash:
-            conclusion.mark_controls(report, *item.stash[CONTROLS])
+            report_data.attach_controls(report, *item.stash[CONTROLS])
         if call.when == "call" and CULPRIT in item.stash:
-            culprits.mark(report, item.stash[CULPRIT])
+            culprits.attach_search(report, item.stash[CULPRIT])
         if call.when == "call" and SYMPTOM in item.stash:
-            symptom.mark_symptom(report, item.stash[SYMPTOM])
+            symptom.attach_symptom(report, item.stash[SYMPTOM])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
-        """Verdicts as letters and words."""
-        return conclusion.status(report)
+        """Returns verdicts as letters and words."""
+        return report_data.status(report)
 
 
 def _parameters(item: pytest.Item) -> dict[str, Any]:
-    """A test's parameters, and the pair that they are about."""
+    """Returns the parameters of a test, with the pair that they are about."""
     callspec = getattr(item, "callspec", None)
     parameters: dict[str, Any] = dict(callspec.params) if callspec is not None else {}
     if "cell" in parameters:
@@ -146,7 +146,7 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(pytestconfig: pytest.Config) -> Generator[CellRunner]:
-    """Runs controls and cells; the hosts of its pair are put back when it closes."""
+    """Runs controls and cells; puts the hosts of its pair back when it closes."""
     runner = CellRunner(pytestconfig.stash[CAMPAIGN])
     yield runner
     runner.close()
@@ -154,12 +154,12 @@ def runner(pytestconfig: pytest.Config) -> Generator[CellRunner]:
 
 @pytest.fixture
 def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Outcome], None]:
-    """Ends a test by the verdict on its cell."""
+    """Returns a function that ends a test by the verdict on its cell."""
 
     def end(outcome: Outcome) -> None:
         request.node.stash[OUTCOME] = outcome
         request.node.stash[CONTROLS] = outcome.cell.pair, runner.unreported(outcome.cell.pair)
-        conclusion.conclude(outcome, runner.ends(outcome.cell.pair))
+        pytest_outcome.conclude(outcome, runner.ends(outcome.cell.pair))
 
     return end
 
@@ -168,11 +168,11 @@ def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Ou
 def conclude_control(
     request: pytest.FixtureRequest, runner: CellRunner
 ) -> Callable[[str, ControlResult], None]:
-    """Ends a test as a control came out."""
+    """Returns a function that ends a test by the result of a control."""
 
     def end(pair: str, result: ControlResult) -> None:
         request.node.stash[CONTROLS] = pair, runner.unreported(pair)
-        conclusion.conclude_control(pair, result, runner.ends(pair))
+        pytest_outcome.conclude_control(pair, result, runner.ends(pair))
 
     return end
 
@@ -181,7 +181,7 @@ def conclude_control(
 def conclude_symptom(
     request: pytest.FixtureRequest, runner: CellRunner
 ) -> Callable[[str, Runs | None], None]:
-    """Ends a test of a symptom, which says what it found and never fails by it."""
+    """Returns a function that ends the test of a symptom, which reports it and never fails."""
 
     def end(pair: str, runs: Runs | None) -> None:
         found = symptom.conclude_symptom(pair, runs, runner.ends(pair))
@@ -193,10 +193,10 @@ def conclude_symptom(
 
 @pytest.fixture
 def conclude_culprit(request: pytest.FixtureRequest) -> Callable[[str, CellRunner], None]:
-    """Searches for the culprits of a pair, and ends a test by what came of it."""
+    """Returns a function that searches for the culprits of a pair and ends its test."""
 
     def end(pair: str, runner: CellRunner) -> None:
-        searched = request.node.stash[CULPRIT] = culprits.search(pair, runner)
-        culprits.conclude(searched, runner)
+        found = request.node.stash[CULPRIT] = culprits.search(pair, runner)
+        culprits.conclude(found, runner)
 
     return end

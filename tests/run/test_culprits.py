@@ -25,7 +25,7 @@ from qualification.plan.cells import Cell
 from qualification.plan.extra_flows import VLAN_INSERT
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
-from qualification.results.run_directory import CulpritEntry, ProofEntry, dump_entry
+from qualification.results.run_files import CulpritEntry, ProofEntry, dump_entry
 from qualification.run import culprits
 from qualification.run.cell_runner import CellRunner
 from qualification.topology import Topology
@@ -58,7 +58,7 @@ def report() -> pytest.TestReport:
 
 def test_findings_travel_on_the_report() -> None:
     made = report()
-    culprits.mark(made, culprits.Searched(FOUND, STEPS))
+    culprits.attach_search(made, culprits.CulpritSearch(FOUND, STEPS))
     again = pytest.TestReport._from_json(made._to_json())  # over the wire, as xdist does it
     assert culprits.findings_of(again) == FOUND
     assert getattr(again, culprits.PROOFS) == [
@@ -68,25 +68,25 @@ def test_findings_travel_on_the_report() -> None:
     assert culprits.findings_of(report()) is None
 
 
-def test_rows_are_told_their_culprit() -> None:
+def test_rows_get_their_culprit() -> None:
     made = row(CELL, Judgement(Verdict.FAIL, "wrong"))
     assert explained(made, FOUND) == replace(made, culprit=[CSUM])
     assert explained(made, replace(FOUND, culprits={})) == made
     assert explained(made, None) == made
 
 
-def test_what_is_unproved_is_said_with_what_the_lab_said() -> None:
-    assert culprits.Searched(FOUND, STEPS).unproved == ""
+def test_what_is_unproved_is_reported_with_the_errors_of_the_lab() -> None:
+    assert culprits.CulpritSearch(FOUND, STEPS).unproved == ""
     unknown = CulpritGroup(
         (), "nic", (CELL.id,), 1, None, "no culprit is proved: it came out ERROR"
     )
-    searched = culprits.Searched(replace(FOUND, findings=(unknown,)), STEPS)
-    assert searched.unproved == (
+    found = culprits.CulpritSearch(replace(FOUND, findings=(unknown,)), STEPS)
+    assert found.unproved == (
         "failing cells: 1, no culprit is proved: it came out ERROR; alpha: it is gone"
     )
 
 
-def test_a_plain_volley_is_searched_beside_a_tunnel_that_fails() -> None:
+def test_plain_crafted_packets_are_searched_although_a_tunnel_fails_too() -> None:
     udp = Flow(4, True, 4, "udp", False)
     inside = replace(udp, packet_set="lengths")
     plain = replace(inside, port=0, tunnel=False)
@@ -94,7 +94,7 @@ def test_a_plain_volley_is_searched_beside_a_tunnel_that_fails() -> None:
         Observation(replace(CELL, flow=flow), Verdict.FAIL, True, 9, 99)
         for flow in (udp, inside, plain)
     ]
-    assert culprits.beside(seen) == {seen[1].cell.id: seen[0].cell.id}
+    assert culprits.bulk_counterparts(seen) == {seen[1].cell.id: seen[0].cell.id}
 
 
 def nic(host: str) -> Nic:
@@ -108,7 +108,7 @@ def nic(host: str) -> Nic:
 
 @pytest.fixture
 def runner(tmp_path: Path) -> CellRunner:
-    """A pair whose hosts cannot be reached any more."""
+    """A pair whose hosts cannot be reached."""
     ssh = {"proxy_command": "false", "known_hosts": str(tmp_path / "none")}
     hosts = {
         host: {
@@ -128,13 +128,13 @@ def runner(tmp_path: Path) -> CellRunner:
 
 
 def test_nothing_is_run_where_nothing_failed(runner: CellRunner) -> None:
-    assert culprits.search("x710", runner) == culprits.Searched(
+    assert culprits.search("x710", runner) == culprits.CulpritSearch(
         CulpritFindings("x710", {}, (), None, 0), ()
     )
 
 
 def test_flows_in_a_state_are_not_searched(runner: CellRunner) -> None:
-    """To run one again would be to run it after something else."""
+    """The history before a second run would not be the same."""
     seen = runner._observed.setdefault("x710", [])
     for cell in runner.campaign.cells("x710"):
         if cell.flow.state:
@@ -205,9 +205,9 @@ def test_a_lab_that_fails_proves_nothing_and_blames_nobody(runner: CellRunner) -
             bad = bool(cell.offloads.on)
             verdict = Verdict.FAIL if bad else Verdict.PASS
             seen.append(Observation(cell, verdict, bad, 21 * bad, 7000))
-    searched = culprits.search("x710", runner)
-    assert searched.findings.culprits == {}
-    assert [step.id for step in searched.steps] == ["x710/all-off/outer4-csum/inner4/tcp#off-1"]
-    assert "came out ERROR; " in searched.unproved
+    found = culprits.search("x710", runner)
+    assert found.findings.culprits == {}
+    assert [step.id for step in found.steps] == ["x710/all-off/outer4-csum/inner4/tcp#off-1"]
+    assert "came out ERROR; " in found.unproved
     with pytest.raises(pytest.skip.Exception, match="came out ERROR"):
-        culprits.conclude(searched, runner)
+        culprits.conclude(found, runner)

@@ -1,4 +1,4 @@
-"""The pytest plugin where there is no lab: silent when not asked, clear when asked wrongly."""
+"""The pytest plugin without a lab: silent unless it is used, clear if its options are wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pairs:
   only: {dut: alpha.p, peer: bravo.p}
 """
 
-UNASKED = """
+UNUSED = """
 import sys
 
 def test_nothing_is_imported_or_registered(pytestconfig):
@@ -52,7 +52,7 @@ def usage_error(result: pytest.RunResult, what: str) -> None:
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_without_a_topology_nothing_happens(pytester: pytest.Pytester, workers: str) -> None:
     pytester.makeconftest("import pytest\n\n@pytest.fixture\ndef cell():\n    return 7\n")
-    pytester.makepyfile(UNASKED)
+    pytester.makepyfile(UNUSED)
     result = pytester.runpytest_subprocess("-p", "no:allure_pytest", "-n", workers)
     result.assert_outcomes(passed=2)
     assert "vxqual:" not in result.stdout.str()

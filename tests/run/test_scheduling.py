@@ -1,4 +1,4 @@
-"""Pairs of one group go to one worker, one after the other."""
+"""Pairs of one group go to one worker, which runs them in turn."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from collections import defaultdict
 
 import pytest
 
-from qualification.run.prepare import workers
+from qualification.run.prepare import worker_count
 from qualification.run.scheduling import PairScheduling
 from qualification.topology import Topology
 
 GROUPS = {"x710": "x710", "x710-back": "x710", "e810": "e810", "cx6": "cx6"}
 
 CONFTEST = f"""
-import json, os, pathlib
+import json
 import pytest
-from qualification.run.prepare import workers
 from qualification.run.scheduling import PairScheduling
-from qualification.topology import Topology
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
@@ -76,7 +74,7 @@ def test_on_real_workers(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("lab", [None, {"kind": "loopback"}])
-def test_auto_has_all_at_work_but_on_one_machine_not_more_than_it_can_serve(
+def test_auto_runs_all_pairs_but_on_one_machine_no_more_than_it_can_serve(
     lab: dict[str, str] | None,
 ) -> None:
     cpus = os.cpu_count() or 1
@@ -87,5 +85,5 @@ def test_auto_has_all_at_work_but_on_one_machine_not_more_than_it_can_serve(
         hosts[f"h{n}"] = {"nics": {"p": nic}, **ssh}
     pairs = {f"p{n}": {"dut": f"h{2 * n}.p", "peer": f"h{2 * n + 1}.p"} for n in range(8 * cpus)}
     topology = Topology.model_validate({"version": 1, "hosts": hosts, "pairs": pairs, "lab": lab})
-    assert workers(topology, list(pairs)) == (8 * cpus if lab is None else 2 * cpus)
-    assert workers(topology, ["p0"]) == 1
+    assert worker_count(topology, list(pairs)) == (8 * cpus if lab is None else 2 * cpus)
+    assert worker_count(topology, ["p0"]) == 1

@@ -1,4 +1,4 @@
-"""A symptom's way from its test to the controller; whether there is one."""
+"""How a symptom gets from its test to the controller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOUND = summarise("soft", Runs(1.0, RUN, RUN, RUN))
 def test_it_travels_on_its_report() -> None:
     made = pytest.TestReport("test_4.py::test_symptom[x]", ("", 0, ""), {}, "passed", None, "call")
     assert symptom.symptom_of(made) is None
-    symptom.mark_symptom(made, FOUND)
+    symptom.attach_symptom(made, FOUND)
     # Over the wire from a worker, as xdist does it.
     assert symptom.symptom_of(pytest.TestReport._from_json(made._to_json())) == FOUND
     assert symptom.properties(FOUND) == [("symptom", FOUND.errors), ("pace", FOUND.pace)]

@@ -1,4 +1,4 @@
-"""How verdicts become pytest's outcomes, letters, properties."""
+"""How verdicts become outcomes, letters and properties of pytest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
-from qualification.run import conclusion
+from qualification.run import report_data
+from qualification.run.pytest_outcome import sentence
 
 SPACE = FeatureSpace(frozenset({CSUM}))
 CELL = Cell("x710", OffloadSet(frozenset({CSUM}), SPACE), Flow(4, True, 4, "tcp", True))
@@ -31,17 +32,17 @@ def outcome(judgement: Judgement, *, blames_nic: bool = False) -> Outcome:
 
 def test_a_report_carries_its_row() -> None:
     made = report()
-    conclusion.mark(made, CELL, outcome(FAILED, blames_nic=True), None)
+    report_data.attach_cell(made, CELL, outcome(FAILED, blames_nic=True), None)
     assert made.user_properties == [
         ("verdict", "FAIL"),
         ("frames", 9),
         ("bad", 3),
         ("reason", "3 of 9 are wrong"),
     ]
-    assert getattr(made, conclusion.BLAMES_NIC) is True
+    assert getattr(made, report_data.BLAMES_NIC) is True
     # Over the wire from a worker, as xdist does it.
     again = pytest.TestReport._from_json(made._to_json())
-    row = conclusion.row_of(again)
+    row = report_data.row_of(again)
     assert row is not None
     assert (row.id, row.verdict, row.effective) == (CELL.id, Verdict.FAIL, {CSUM: True})
     assert row.rate_high == 0.6
@@ -49,12 +50,12 @@ def test_a_report_carries_its_row() -> None:
 
 def test_a_report_carries_what_is_stored() -> None:
     made = report()
-    conclusion.mark(made, CELL, outcome(FAILED, blames_nic=True), None)
-    found = getattr(pytest.TestReport._from_json(made._to_json()), conclusion.ENTRY)
+    report_data.attach_cell(made, CELL, outcome(FAILED, blames_nic=True), None)
+    found = getattr(pytest.TestReport._from_json(made._to_json()), report_data.ENTRY)
     assert (found["kind"], found["id"], found["verdict"]) == ("cell", CELL.id, None)
     assert found["evidence"]["effective"] == {CSUM: True}
-    conclusion.mark(made, CELL, None, "the cable fell out")
-    found = getattr(made, conclusion.ENTRY)
+    report_data.attach_cell(made, CELL, None, "the cable fell out")
+    found = getattr(made, report_data.ENTRY)
     assert (found["evidence"], found["verdict"], found["reason"]) == (
         None, "ERROR", "the cable fell out",
     )  # fmt: skip
@@ -62,19 +63,19 @@ def test_a_report_carries_what_is_stored() -> None:
 
 def test_a_cell_that_never_got_to_a_verdict_is_an_error() -> None:
     made = report()
-    conclusion.mark(made, CELL, None, "alpha: the SSH connection is lost: closed")
-    row = conclusion.row_of(made)
+    report_data.attach_cell(made, CELL, None, "alpha: the SSH connection is lost: closed")
+    row = report_data.row_of(made)
     assert row is not None
     assert (row.verdict, row.reason) == (
         Verdict.ERROR,
         "alpha: the SSH connection is lost: closed",
     )
-    assert getattr(made, conclusion.BLAMES_NIC) is False
+    assert getattr(made, report_data.BLAMES_NIC) is False
 
 
 def test_a_report_of_anything_else_has_no_row() -> None:
-    assert conclusion.row_of(report()) is None
-    assert conclusion.status(report()) is None
+    assert report_data.row_of(report()) is None
+    assert report_data.status(report()) is None
 
 
 LETTERS = {
@@ -93,8 +94,8 @@ LETTERS = {
 @pytest.mark.parametrize("verdict", Verdict)
 def test_letters_and_words(verdict: Verdict) -> None:
     made = report("passed")
-    conclusion.mark(made, CELL, outcome(replace(FAILED, verdict=verdict)), None)
-    assert conclusion.status(made) == (
+    report_data.attach_cell(made, CELL, outcome(replace(FAILED, verdict=verdict)), None)
+    assert report_data.status(made) == (
         "xfailed" if verdict is Verdict.KNOWN else "passed",
         LETTERS[verdict],
         (str(verdict), {"green": True}),
@@ -108,7 +109,7 @@ def test_our_errors_are_sentences_and_others_tracebacks() -> None:
         HostError("gone", where="alpha"),
         UsageError("no such file", where="lab.yaml"),
     ):
-        assert conclusion.sentence(error) == str(error)
-    assert conclusion.sentence(ZeroDivisionError("by hand")) is None
-    assert conclusion.sentence(AssertionError("of pytest")) is None
-    assert conclusion.sentence(None) is None
+        assert sentence(error) == str(error)
+    assert sentence(ZeroDivisionError("by hand")) is None
+    assert sentence(AssertionError("of pytest")) is None
+    assert sentence(None) is None

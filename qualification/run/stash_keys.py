@@ -1,4 +1,4 @@
-"""Where pytest keeps what is ours: on its config, and on each test."""
+"""Keys of what a run keeps in pytest's stashes: on the config, and on each test."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
 from qualification.judge.symptom import Symptom
 
-from .culprits import Searched
+from .culprits import CulpritSearch
 
 CAMPAIGN = pytest.StashKey[Campaign]()
+"""On the config: the run."""
+
 OUTCOME = pytest.StashKey[Outcome]()
 CONTROLS = pytest.StashKey[tuple[str, dict[str, ControlResult]]]()
-CULPRIT = pytest.StashKey[Searched]()
+CULPRIT = pytest.StashKey[CulpritSearch]()
 SYMPTOM = pytest.StashKey[Symptom]()
+"""On a test: what it found."""

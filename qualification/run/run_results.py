@@ -1,0 +1,139 @@
+"""The results of a run, collected from the reports of its tests: rows, evidence, the exit code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+import pytest
+
+from qualification.campaign import Campaign
+from qualification.errors import EXIT_QUALIFIED, exit_code
+from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
+from qualification.judge.outcome import never_ran
+from qualification.judge.result_row import CellRow, row
+from qualification.judge.symptom import Symptom
+from qualification.results import matrix
+from qualification.results.run_files import TroubleEntry, dump_entry
+from qualification.results.store import Store
+
+from .culprits import PROOFS, findings_of
+from .report_data import BLAMES_NIC, CONTROLS, ENTRY, row_of
+from .symptom import symptom_of
+
+_LOG = logging.getLogger("vxqual.run")
+
+
+class RunResults:
+    """Collects the results of a run and stores the evidence as it arrives.
+
+    Args:
+        store: The store of the run.
+
+    Attributes:
+        findings: What the search for culprits found, by pair.
+        tracebacks: Errors of vxqual itself, with the id of the test.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._planned: dict[str, CellRow] = {}
+        self._rows: dict[str, CellRow] = {}
+        self._symptoms: dict[str, Symptom] = {}
+        self.findings: dict[str, CulpritFindings] = {}
+        self._blamed = self._doubted = False
+        self.tracebacks: list[str] = []
+
+    def clear(self) -> None:
+        """Removes what an earlier run has stored."""
+        self._store.clear()
+
+    def select(self, campaign: Campaign, ids: Collection[str]) -> None:
+        """Notes the cells that were selected; a cell without a report ends as an ERROR.
+
+        Args:
+            campaign: The run.
+            ids: Ids of cells and of other tests, which are ignored. Every worker reports the same
+                ones, and only the first report counts.
+        """
+        if self._planned:
+            return
+        cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
+        self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
+        self._store.begin(campaign, cells)
+        _LOG.info("%d cells selected", len(cells))
+
+    def select_nothing(self) -> None:
+        """Forgets the selection: the expression of -k or -m was invalid, and nothing ran."""
+        self._planned = {}
+        self._store.clear()
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Takes what a report carries."""
+        made = row_of(report)
+        first = made is not None and made.id not in self._rows
+        for entry in getattr(report, CONTROLS, ()):
+            self._store.add(entry)
+        if first:
+            self._store.add(getattr(report, ENTRY))
+        if report.failed:
+            self._add_failure(report, judged=first or hasattr(report, CONTROLS))
+        symptom = symptom_of(report)
+        if symptom is not None:
+            self._symptoms[symptom.pair] = symptom
+        found = findings_of(report)
+        if found is not None:
+            self.findings[found.pair] = found
+            for entry in getattr(report, PROOFS, ()):
+                self._store.add(entry)
+        if made is not None:  # a later error, of a teardown, does not replace a verdict
+            self._rows.setdefault(made.id, made)
+
+    def _add_failure(self, report: pytest.TestReport, *, judged: bool) -> None:
+        text = f"{report.nodeid}: {report.longreprtext}"
+        if not judged:  # no verdict includes this error: of a host, or of a control
+            _LOG.error("%s", text)
+            self._store.add(dump_entry(TroubleEntry(text)))
+        blamed = bool(getattr(report, BLAMES_NIC, False))
+        self._blamed |= blamed
+        self._doubted |= not blamed
+        if not isinstance(report.longrepr, str):  # not raised on purpose: the user has to see it
+            self.add_traceback(report)
+
+    def add_traceback(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """Keeps an error of vxqual itself; the settings of the cases hide tracebacks."""
+        _LOG.error("an error of vxqual itself in %s:\n%s", report.nodeid, report.longreprtext)
+        self.tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
+
+    def end(self) -> None:
+        """Completes the store."""
+        self._store.end()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell was selected and none has reported."""
+        return not self._planned | self._rows
+
+    def exit_code(self, *, listed: bool) -> int:
+        """Returns the exit code of the run.
+
+        Args:
+            listed: Whether the tests were only listed (`--collect-only`).
+        """
+        silent = self._planned.keys() - self._rows.keys()
+        code = exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
+        if code == EXIT_QUALIFIED and not listed and self.empty:
+            return pytest.ExitCode.NO_TESTS_COLLECTED  # controls or symptom alone qualify nothing
+        return code
+
+    def matrix(self, campaign: Campaign) -> matrix.Matrix | None:
+        """Returns the results as a matrix; None if there are none."""
+        if self.empty and not self._symptoms:
+            return None
+        rows = (self._planned | self._rows).values()
+        return matrix.build(
+            campaign,
+            [explained(made, self.findings.get(made.pair)) for made in rows],
+            self._symptoms.values(),
+            mitigations(self.findings.values()),
+        )
