@@ -1,1 +1,1 @@
-"""The tests users run. Each reads as a test plan: Steps, Verify."""
+"""The tests that users run; each docstring is a test plan with steps and what is verified."""

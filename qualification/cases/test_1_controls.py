@@ -1,4 +1,4 @@
-"""Controls before trust: runs that must come out one way for the others to mean anything."""
+"""Controls: runs with a known result, which must be right before any verdict can be trusted."""
 
 from collections.abc import Callable
 
@@ -11,27 +11,29 @@ def test_control(
     runner: CellRunner,
     conclude_control: Callable[[str, ControlResult], None],
 ) -> None:
-    """With every offload of the DUT off, path and capture are beyond doubt.
+    """With every offload of the DUT off, the path and the capture are reliable.
 
     Steps:
-        1. Open the pair: leases, underlay addresses, tunnels; the peer's offloads and GRO off.
+        1. Open the pair: lease both hosts, add underlay addresses and tunnels, switch the offloads
+           and GRO of the peer off.
         2. Switch every offload of the DUT off.
-        3. plain: TCP and UDP on the underlay, without a tunnel.
-           all-off: every flow through the tunnels.
-           crafted: crafted buffers, which the kernel finishes itself.
-           injected: frames made wrong on purpose, one layer each, and right ones among them.
-           received: what the DUT is going to receive, the other way, to sockets of the peer.
-           tagged: flows whose outer packets carry a VLAN tag.
+        3. plain: send TCP and UDP on the underlay, without a tunnel.
+           all-off: send every flow through the tunnels.
+           crafted: send crafted packets, whose checksums the kernel fills in itself.
+           injected: send frames that are corrupt on purpose, one layer each, among valid frames.
+           received: send the frames of the receive tests in the other direction, to sockets of the
+           peer.
+           tagged: send flows whose outer packets carry a VLAN tag.
     Verify:
         * plain, all-off: every checksum on the wire is right, in as many frames as a cell needs.
-        * crafted: every frame is byte for byte what was due.
-        * injected: the capture calls exactly the wrong ones wrong, in the layer that is wrong.
-        * received: the peer's kernel, whose NIC vouches for nothing, delivers the right ones and
-          refuses the wrong ones.
-        * tagged: frames arrive with their tag. Where none gets through, those flows are
-          UNSUPPORTED, and no others.
-        * Otherwise the pair is UNTRUSTED and none of its cells may pass or fail: those of what it
-          receives by the last control, all others by the first four.
+        * crafted: every frame is equal to its expected frame, byte for byte.
+        * injected: the capture reports exactly the corrupt frames, each in the corrupt layer.
+        * received: the peer's kernel, which validates every checksum itself, delivers the valid
+          frames and drops the corrupt ones.
+        * tagged: frames arrive with their tag. If none arrives, those flows are UNSUPPORTED, and no
+          others.
+        * Otherwise the pair is UNTRUSTED and none of its cells may pass or fail. The cells of what
+          the DUT receives depend on `received`, all other cells on the first four.
     """
     pair, name = control
     conclude_control(pair, runner.controls(pair)[name])

@@ -8,19 +8,19 @@ from qualification.run.cell_runner import CellRunner
 
 
 def test_cell(cell: Cell, runner: CellRunner, conclude: Callable[[Outcome], None]) -> None:
-    """Whatever the kernel leaves to the NIC, the frames on the wire are right.
+    """Every frame that the DUT transmits is right, whatever the kernel leaves to the NIC.
 
     Steps:
-        1. Put the DUT under the cell's offload set, read back what is in effect.
-        2. Peer: capture every frame of the flow; receive it.
+        1. Request the offload set of the cell on the DUT, and read back what is in effect.
+        2. Peer: capture every frame of the flow, and receive it.
         3. DUT: send the flow from sockets inside the tunnel, over many source ports, and capture
-           what the kernel hands to the NIC.
+           what the kernel submits to the driver.
     Verify:
         * Every frame on the wire is right in every layer: outer IP, outer UDP, VXLAN, inner IP,
-          inner TCP or UDP. One wrong frame is FAIL.
-        * What the application received is, byte for byte, what was sent.
-        * No frame handed to the NIC is missing on the wire (LOSS).
+          inner TCP or UDP. A single wrong frame is FAIL.
+        * The application receives, byte for byte, what was sent.
+        * No frame that was submitted to the driver is missing on the wire (LOSS).
         * The NIC had the work to do that the features in effect give it (else NOT EXERCISED), in
-          enough frames to exclude the rate asked for (else INCONCLUSIVE).
+          enough frames to exclude the requested corruption rate (else INCONCLUSIVE).
     """
     conclude(runner.run(cell))

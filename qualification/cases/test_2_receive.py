@@ -1,4 +1,4 @@
-"""Receive: what a NIC vouches for, against the truth."""
+"""The receive tests: the checksum status that a NIC reports for frames, valid and corrupt."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,22 @@ from qualification.run.cell_runner import CellRunner
 
 @pytest.mark.receive
 def test_received(cell: Cell, runner: CellRunner, conclude: Callable[[Outcome], None]) -> None:
-    """Whatever the NIC says of a frame, the right ones are delivered and the wrong ones refused.
+    """Valid frames are delivered and corrupt ones dropped, whatever status the NIC reports.
 
     Steps:
-        1. Put the DUT under the cell's set of receive features, rx-checksum and rx-gro on and off;
-           what it has fixed stays as it is.
-        2. DUT: open sockets inside the tunnel, and a capture on the NIC that sees what the NIC
-           says of each frame.
-        3. Peer: send finished frames to the DUT's tunnel. Right ones: odd, tiny, as long as the
-           MTU, without an outer checksum, padded inside and outside, with options, with a tag.
-           Wrong ones: outer checksum, inner one, both, an IP header's, a flipped bit.
+        1. Request the receive features of the cell on the DUT: rx-checksum and rx-gro, on and off.
+           Features that the NIC has fixed stay as they are.
+        2. DUT: open sockets inside the tunnel, and a capture on the NIC that records the checksum
+           status which the NIC reports for each frame.
+        3. Peer: send complete frames to the tunnel of the DUT. Valid ones: odd length, tiny, as
+           long as the MTU, without an outer checksum, padded inside and outside, with IP or TCP
+           options, with a VLAN tag. Corrupt ones: outer checksum, inner checksum, both, the
+           checksum of an IP header, a flipped bit.
     Verify:
-        * No application gets a wrong frame (false accept: rx-blind, or rx-level where the NIC goes
-          by the outer checksum alone). One of them is FAIL.
-        * Applications get every right frame, byte for byte. A shape of which none reaches the
-          kernel is FAIL (false reject: rx-strict); others are LOSS.
-        * With rx-checksum on, the NIC vouched for right frames (else NOT EXERCISED).
+        * No application gets a corrupt frame (false accept: rx-blind, or rx-level if the NIC checks
+          only the outer checksum). A single one is FAIL.
+        * Applications get every valid frame, byte for byte. If no frame of a shape reaches the
+          kernel, that is FAIL (false reject: rx-strict); other missing frames are LOSS.
+        * With rx-checksum on, the NIC reported valid frames as valid (else NOT EXERCISED).
     """
     conclude(runner.run(cell))

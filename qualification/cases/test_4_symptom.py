@@ -1,4 +1,4 @@
-"""The symptom: what an application would feel. A view beside the verdicts, and none itself."""
+"""The symptom: what an application would notice. It is reported, and gives no verdict."""
 
 from collections.abc import Callable
 
@@ -11,15 +11,15 @@ def test_symptom(
     runner: CellRunner,
     conclude_symptom: Callable[[str, Runs | None], None],
 ) -> None:
-    """Calls through the tunnel, as gRPC would make them, beside calls that no offload can spoil.
+    """Calls through the tunnel, as gRPC would make them, compared with calls without offloads.
 
     Steps:
         1. Peer: serve request and answer over TCP at every inner address.
-        2. DUT: switch every offload on; make calls of 100 B to 1 MB over 8 connections, which
-           share the ways through the tunnels, each call with a deadline of 1 s.
-        3. The same with every offload off, and the same with both ends on the DUT's host.
+        2. DUT: switch every offload on; make calls of 100 B to 1 MB over 8 connections, which are
+           spread over the paths through the tunnels, each call with a deadline of 1 s.
+        3. Do the same with every offload off, and the same with both ends on the host of the DUT.
     Verify:
-        * Nothing: the wire gives the verdicts. Told are errors, latencies (p50, p99, p99.9) and
-          segments sent again (TCP_INFO) of all three.
+        * Nothing: the frames on the wire give the verdicts. Errors, latencies (p50, p99, p99.9) and
+          retransmitted segments (TCP_INFO) of all three are reported.
     """
     conclude_symptom(symptom, runner.symptom(symptom))

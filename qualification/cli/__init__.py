@@ -1,6 +1,7 @@
-"""The `vxqual` command: thin, each command a few lines over the package.
+"""The `vxqual` command: thin, each command is a few lines over the package.
 
-What a command needs is imported inside it: `vxqual verify` is a tool that people wait for.
+A command imports what it needs inside its function, so that others, such as `vxqual verify`, start
+quickly.
 """
 
 from . import lab, running, stored

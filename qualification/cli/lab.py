@@ -1,4 +1,4 @@
-"""Commands on a lab that stands: up, down, status."""
+"""Commands for a persistent lab: up, down, status."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .root import USAGE, codes, main
 if TYPE_CHECKING:
     from qualification.lab.persistent import PersistentLab
 
-_UP_CODES = codes(c0="the lab stands", c4=USAGE, c10="this machine cannot build it")
-_DOWN_CODES = codes(c0="there is no lab of that topology, or no longer")
-_STATUS_CODES = codes(c0="the lab stands", c10="it does not")
+_UP_CODES = codes(c0="the lab is up", c4=USAGE, c10="this machine cannot build the lab")
+_DOWN_CODES = codes(c0="the lab is down")
+_STATUS_CODES = codes(c0="the lab is up", c10="the lab is not up")
 
 
 @main.group()
 def lab() -> None:
-    """Keep a loopback lab standing, to play with."""
+    """Keep a loopback lab up between runs, to experiment with."""
 
 
 def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], click.Command]:
@@ -34,36 +34,36 @@ def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], c
 
 @_lab_command("up", _UP_CODES)
 def lab_up(topology: Path) -> None:
-    """Build a topology's lab and leave it standing."""
+    """Build the lab of a topology and leave it up."""
     from qualification.lab import persistent
     from qualification.topology import load
 
     built = persistent.up(load(topology), topology)
-    click.echo(f"the lab of {topology} {'stands already' if built.stood else 'stands'}")
+    click.echo(f"the lab of {topology} is {'already ' if built.stood else ''}up")
     _show(built)
     click.echo(f"\nqualify it:  vxqual run --topology {built.topology}")
-    click.echo(f"take it away:  vxqual lab down {topology}")
+    click.echo(f"take it down:  vxqual lab down {topology}")
 
 
 @_lab_command("down", _DOWN_CODES)
 def lab_down(topology: Path) -> None:
-    """Take a persistent lab away; harmless where there is none."""
+    """Take a persistent lab down; does nothing if it is not up."""
     from qualification.lab import persistent
 
     gone = persistent.down(topology)
-    click.echo(f"the lab of {topology} {'is gone' if gone else 'did not stand'}")
+    click.echo(f"the lab of {topology} {'is down' if gone else 'was not up'}")
 
 
 @_lab_command("status", _STATUS_CODES)
 def lab_status(topology: Path) -> None:
-    """Show a persistent lab: hosts, how to log in, NICs and what they have counted."""
+    """Show a persistent lab: its hosts and how to log in, its NICs and their counters."""
     from qualification.lab import persistent
 
     found = persistent.status(topology)
     if found is None:
-        click.echo(f"the lab of {topology} does not stand; vxqual lab up {topology}")
+        click.echo(f"the lab of {topology} is not up; next: vxqual lab up {topology}")
         sys.exit(EXIT_LAB)
-    click.echo(f"the lab of {topology} stands")
+    click.echo(f"the lab of {topology} is up")
     _show(found)
 
 
@@ -74,6 +74,6 @@ def _show(found: PersistentLab) -> None:
         counted = ", ".join(f"{count:,} {name}" for name, count in nic.counters.items() if count)
         alive = f"pid {nic.pid}" if nic.pid else "not running"
         click.echo(f"\nNIC {nic.name}: {nic.interface}, firmware {nic.firmware}, {alive}")
-        click.echo(f"  {counted or 'nothing counted yet'}")
+        click.echo(f"  {counted or 'no frames counted yet'}")
     for sentence in found.missing:
         click.echo(f"\nnote: {sentence}")

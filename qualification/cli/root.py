@@ -1,4 +1,4 @@
-"""What all commands share: the group, its errors and exit codes, options that several have."""
+"""The group of all commands, its errors and exit codes, and options that several commands have."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from qualification.errors import EXIT_INTERRUPTED, EXIT_USAGE, VxqualError
 
 EXIT_CODES = """\b
 Exit codes:
-  0   qualified: every exercised cell passed, or failed as is known
-      (verify: every checksum is right)
-  1   not qualified: the NIC put wrong frames on the wire, or lost some
+  0   qualified: every exercised cell passed, or its failure is known
+      (verify: every checksum is right; selftest: every fault is detected)
+  1   not qualified: the NIC sent wrong frames, or lost frames
   2   interrupted
-  3   an error of vxqual's own; please report it
-  4   what was given cannot be used: topology, option or file
-  5   nothing was selected, or no cell: controls and symptom alone qualify no NIC
-  10  the lab could not judge: a host, a control, too few frames
+  3   an internal error of vxqual; please report it
+  4   invalid input: a topology, an option or a file cannot be used
+  5   no cell was selected: controls and symptom alone do not qualify a NIC
+  10  not judged: an error of the lab, a failed control, or too few frames
 """
 
 
 def codes(**meanings: str) -> str:
-    """The exit codes of one command, as its help shows them: c0="ready"."""
+    """Returns the exit codes of one command as its help shows them: c0="ready"."""
     lines = [f"  {code[1:]:<3} {meaning}" for code, meaning in meanings.items()]
     return "\n".join(["\b", "Exit codes:", *lines])
 
 
-USAGE = "what was given cannot be used: topology, option or file"
+USAGE = "invalid input: a topology, an option or a file cannot be used"
 
 
 class _Group(click.Group):
-    """Turns our errors into their exit codes, and never into a traceback."""
+    """Reports vxqual's own errors as a message and an exit code, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,27 +49,39 @@ class _Group(click.Group):
 
 
 topology_option = click.option(
-    "--topology", "-t", required=True, metavar="FILE", help="The lab: hosts and pairs, as YAML."
+    "--topology",
+    "-t",
+    required=True,
+    metavar="FILE",
+    help="The topology of the lab: its hosts and pairs, as YAML.",
 )
 pair_option = click.option(
-    "--pair", multiple=True, metavar="NAME", help="Only this pair; repeatable."
+    "--pair", multiple=True, metavar="NAME", help="Use only this pair; repeatable."
 )
 plan_option = click.option(
     "--plan",
     type=click.Choice(["quick", "standard", "full"]),
     default="standard",
     show_default=True,
-    help="How many offload sets.",
+    help="The number of offload sets to test.",
 )
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 rate_option = click.option(
-    "--rate", type=SHARE, default=1e-3, show_default=True, help="Corruption rate a PASS excludes."
+    "--rate",
+    type=SHARE,
+    default=1e-3,
+    show_default=True,
+    help="The corruption rate that a PASS excludes.",
 )
 confidence_option = click.option(
-    "--confidence", type=SHARE, default=0.999, show_default=True, help="With which confidence."
+    "--confidence",
+    type=SHARE,
+    default=0.999,
+    show_default=True,
+    help="The confidence with which a PASS excludes it.",
 )
 expectations_option = click.option(
-    "--expectations", metavar="FILE", help="Failures that are known, as YAML: they end as KNOWN."
+    "--expectations", metavar="FILE", help="Known failures, as YAML: their cells end as KNOWN."
 )
 
 

@@ -1,4 +1,4 @@
-"""Commands that have a lab: run, check, plan; cases, which lists what they send; selftest."""
+"""Commands that use a lab: run, check, plan and selftest; and cases, which lists the traffic."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from .root import (
 if TYPE_CHECKING:
     from qualification.plan.cells import PlanName
 
-_CHECK_CODES = codes(c0="ready", c4=USAGE, c10="something is in the way; what, and what to do")
-_PLAN_CODES = codes(c0="the plan is told", c4=USAGE, c10="a host cannot be asked what it has")
-_CASES_CODES = codes(c0="they are listed")
+_CHECK_CODES = codes(
+    c0="ready", c4=USAGE, c10="not ready; each problem is printed with the next step"
+)
+_PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be asked for its NICs")
+_CASES_CODES = codes(c0="the cases are listed")
 _SELFTEST_CODES = codes(
-    c0="every fault is caught, named and healed as it must be, and no good firmware fails",
-    c1="some are not; the lines say what is missing",
+    c0="every fault is detected with its signature and culprit; no good firmware fails",
+    c1="a firmware was not detected as expected; its line says what is missing",
     c4="there is no such firmware",
 )
 
@@ -46,20 +48,28 @@ _SELFTEST_CODES = codes(
 @plan_option
 @rate_option
 @confidence_option
-@click.option("--seed", type=int, metavar="N", help="Seed of every payload; a new one if absent.")
+@click.option(
+    "--seed", type=int, metavar="N", help="The seed of every payload; a new one by default."
+)
 @click.option(
     "--symptom/--no-symptom",
     default=None,
-    help="Tell what an application would feel.  [default: with plan standard or full]",
+    help="Measure what an application would notice.  [default: with plan standard or full]",
 )
-@click.option("--out", default="out", show_default=True, metavar="DIR", help="Where results go.")
+@click.option(
+    "--out",
+    default="out",
+    show_default=True,
+    metavar="DIR",
+    help="The directory for results and the log.",
+)
 @click.option(
     "-n",
     "--parallel",
     default="auto",
     show_default=True,
     metavar="N",
-    help="Pairs to run at the same time; those that share a NIC never do. auto: all that may, of "
+    help="How many pairs run in parallel; pairs that share a NIC never do. auto: all that can, in "
     "the loopback lab two for each CPU.",
 )
 @expectations_option
@@ -79,9 +89,18 @@ def run(
 ) -> None:
     """Qualify every pair of a topology and print the matrix.
 
-    It is pytest underneath: further options are pytest's own, such as -k, --junitxml=FILE,
-    --alluredir=DIR or -v for a line per cell.
-    """
+    The run is a pytest session, and further options are those of pytest, such as --junitxml=FILE,
+    --alluredir=DIR and:
+
+    \b
+      -k 'all-on and tcp'   only cells whose id matches
+      -m 'not crafted'      only bulk traffic; -m crafted: only crafted packets
+      -m receive            only the receive tests; -m 'not receive': all others
+      -v                    a line for each cell
+      -vv                   also the log of what is done, -vvv with every detail; the log of
+                            pairs that run in parallel is only in the file
+      --log-file=FILE       write the log to FILE, not to DIR/vxqual.log
+    """  # noqa: D301  (\b is a backspace, by which click keeps the lines)
     import pytest
 
     from qualification import cases
@@ -110,7 +129,7 @@ def run(
 
 
 def _workers(topology: str, pairs: tuple[str, ...], wanted: str) -> str:
-    """Workers are worth their start only where there is something to do side by side."""
+    """Returns the number of workers; a single group of pairs starts faster without any."""
     if wanted.isdecimal():
         return wanted
     if wanted != "auto":
@@ -129,9 +148,9 @@ def _workers(topology: str, pairs: tuple[str, ...], wanted: str) -> str:
 @click.argument("topology", metavar="TOPOLOGY")
 @pair_option
 def check(topology: str, pair: tuple[str, ...]) -> None:
-    """Say whether a lab is ready. Changes nothing on its hosts.
+    """Check whether a lab is ready. Changes nothing on its hosts.
 
-    The agent is stored in the login user's cache on each host, where a run would store it too.
+    The agent is stored in the cache of the login user on each host, as a run would do, too.
     """
     from qualification.run.prepare import check_lab
 
@@ -153,7 +172,7 @@ def plan(
     confidence: float,
     cells: bool,
 ) -> None:
-    """Say what would run: cells, how many, about how long. Sends nothing."""
+    """Print what would run: the cells, their number and the estimated time. Sends nothing."""
     from qualification.run.prepare import show_plan
 
     show_plan(topology, list(pair), plan, rate, confidence, cells, click.echo)
@@ -161,7 +180,7 @@ def plan(
 
 @main.command(epilog=_CASES_CODES)
 def cases() -> None:
-    """List what is sent and received, and which faults each crafted packet set is for."""
+    """List the traffic of all cases, and the faults that each crafted packet set detects."""
     from qualification.plan.cells import CONTROLS, TAGGED, TAGGED_TITLE
     from qualification.plan.extra_flows import EXTRA_FLOWS
     from qualification.plan.flows import STATES
@@ -171,30 +190,32 @@ def cases() -> None:
     click.echo("controls, with every offload off:")
     for name, title in (*CONTROLS.items(), (TAGGED, TAGGED_TITLE)):
         click.echo(f"  {name:<12} {title}")
-    click.echo("\nthe kernel's own traffic, under every offload set:")
-    click.echo("  tcp          streams in bulk; the kernel makes super-packets of them")
+    click.echo("\nbulk traffic from the kernel's sockets, under every offload set:")
+    click.echo("  tcp          bulk streams, which the kernel sends as super-packets (GSO)")
     click.echo("  udp          small datagrams of every length, odd and even")
     click.echo("  udp-seg      datagrams in super-packets, by UDP_SEGMENT")
-    click.echo("\nvolleys of crafted buffers, with everything on:")
+    click.echo("\ncrafted packet sets, with every offload on:")
     for packet_set in PACKET_SETS.values():
         click.echo(f"  {packet_set.name:<12} {packet_set.title}")
         click.echo(f"  {'':<12} for: {', '.join(packet_set.faults)}")
-    click.echo("\na few of both, with everything on:")
+    click.echo("\nextra flows of both kinds, with every offload on:")
     for name, (title, faults) in EXTRA_FLOWS.items():
         click.echo(f"  {name:<12} {title}")
         click.echo(f"  {'':<12} for: {faults}")
     click.echo(
-        "\ntwo crafted packet sets again, last of all, after the NIC has been through something:"
+        "\ntwo of the crafted packet sets again, at the end, after the NIC has changed its state:"
     )
     for state, (title, faults) in STATES.items():
         click.echo(f"  {'@' + state:<12} {title}")
         click.echo(f"  {'':<12} for: {faults}")
     width = max(map(len, (*RIGHT, *WRONG)))
-    click.echo("\nframes that the DUT receives, under every set of receive features:")
-    click.echo("  right ones, each to be delivered; for: rx-strict")
+    click.echo(
+        "\nreceive tests: frames that the DUT receives, under every set of receive features:"
+    )
+    click.echo("  valid frames, which must be delivered; for: rx-strict")
     for name, title in RIGHT.items():
         click.echo(f"    {name:<{width}} {title}")
-    click.echo("  wrong ones, each to be refused; for: rx-blind, rx-level")
+    click.echo("  corrupt frames, which must be dropped; for: rx-blind, rx-level")
     for name, (title, _) in WRONG.items():
         click.echo(f"    {name:<{width}} {title}")
 
@@ -202,35 +223,44 @@ def cases() -> None:
 @main.command(epilog=_SELFTEST_CODES)
 @click.argument("firmware", nargs=-1)
 @click.option(
-    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Tries of each good one."
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many seeds to try with each good firmware.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
 @click.option(
-    "-n", "--parallel", "jobs", type=click.IntRange(1), default=4 * (os.cpu_count() or 1),
-    show_default="four for each CPU", help="Labs at the same time; half of the time they wait.",
-)  # fmt: skip
+    "-n",
+    "--parallel",
+    "jobs",
+    type=click.IntRange(1),
+    default=4 * (os.cpu_count() or 1),
+    show_default="four for each CPU",
+    help="How many labs run in parallel; half of their time is waiting.",
+)
 def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
-    """Try the suite on soft NICs that are faulty on purpose: what it sees, and what it misses.
+    """Test the suite itself against soft NICs with known faults: is every fault detected?
 
-    Each FIRMWARE, or every one there is, gets a lab of its own; needs root, as the loopback lab
-    does. topologies/firmwares.md says what each of them does.
+    Each FIRMWARE, or all if none is given, runs in a loopback lab of its own, which needs root.
+    topologies/firmwares.md describes the firmwares.
     """
-    from qualification.selftest.lines import HEADING, line
-    from qualification.selftest.run import selftest as tried
+    from qualification.selftest.run import selftest as try_firmwares
+    from qualification.selftest.table import HEADING, line
 
     missed, count = [], 0
     click.echo(HEADING)
-    for proof in tried(firmware, seeds, jobs, seed):
-        seen = proof.seen
+    for tried in try_firmwares(firmware, seeds, jobs, seed):
+        result = tried.result
         count += 1
         click.echo(
             line(
-                proof.model, seen.verdicts, seen.signatures, seen.culprits, seen.frames,
-                seen.seconds, proof.missing,
+                tried.model, result.verdicts, result.signatures, result.culprits, result.frames,
+                result.seconds, tried.missing,
             )
         )  # fmt: skip
-        missed += [proof.model] if proof.missing else []
+        missed += [tried.model] if tried.missing else []
     if missed:
-        click.echo(f"{count} tried, {len(missed)} not as they must be: {', '.join(missed)}")
+        click.echo(f"{count} tried, {len(missed)} not as expected: {', '.join(missed)}")
         sys.exit(EXIT_NOT_QUALIFIED)
-    click.echo(f"{count} tried, all as they must be")
+    click.echo(f"{count} tried, all as expected")

@@ -1,4 +1,4 @@
-"""Commands on what is stored: judge, of a run; verify, of a capture."""
+"""Commands for stored data: judge, for a run; verify, for a capture."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ from .root import SHARE, codes, expectations_option, main
 
 _VERIFY_CODES = codes(
     c0="every checksum is right",
-    c1="there are wrong frames",
-    c4="the file is no capture, or an option cannot be used",
+    c1="some frames are wrong",
+    c4="the file is not a capture, or an option cannot be used",
     c10="no VXLAN frame could be judged, or the file is cut short",
 )
 _JUDGE_CODES = codes(
-    c0="qualified: every exercised cell passed, or failed as is known",
-    c1="not qualified: the NIC put wrong frames on the wire, or lost some",
-    c4="there is no stored run, it is cut short, or an option cannot be used",
-    c10="the lab could not judge: a host, a control, too few frames",
+    c0="qualified: every exercised cell passed, or its failure is known",
+    c1="not qualified: the NIC sent wrong frames, or lost frames",
+    c4="there is no stored run, it is cut short or of another schema, or an option is invalid",
+    c10="not judged: an error of the lab, a failed control, or too few frames",
 )
 _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
 @main.command(epilog=_JUDGE_CODES)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--rate", type=SHARE, help="Corruption rate a PASS excludes; the run's if absent.")
-@click.option("--confidence", type=SHARE, help="With which confidence; the run's if absent.")
+@click.option(
+    "--rate", type=SHARE, help="The corruption rate that a PASS excludes, if not the run's."
+)
+@click.option("--confidence", type=SHARE, help="The confidence of that, if not the run's.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write matrix.json there; without it nothing is written.",
+    help="Write matrix.json to this directory; by default nothing is written.",
 )
 @expectations_option
 def judge(
@@ -43,10 +45,10 @@ def judge(
     out: Path | None,
     expectations: str | None,
 ) -> None:
-    """Judge a stored run again, from the directory of its results. Touches no host.
+    """Judge a stored run again, from the directory of its results. No host is needed.
 
-    Controls and cells are judged anew by what was captured; cells that never ran stay as they were.
-    Expectations expire by today's date; without --expectations they are those of the run.
+    Controls and cells are judged by the stored evidence; cells that never ran keep their verdict.
+    Expectations expire by today's date; without --expectations those of the run are used.
     """
     import shutil
     from dataclasses import replace
@@ -68,7 +70,7 @@ def judge(
     ):
         click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
     for trouble in judged.troubles:
-        click.secho(f"the lab's error in that run: {trouble}", fg=_COLOURS["doubt"])
+        click.secho(f"lab error in that run: {trouble}", fg=_COLOURS["doubt"])
     if written is not None:
         click.echo(f"\nresults: {written}")
     sys.exit(judged.exit_code)
@@ -83,14 +85,16 @@ def judge(
     type=click.IntRange(1, 65535),
     default=(4789,),
     show_default=True,
-    help="UDP port that means VXLAN; repeatable.",
+    help="A UDP port that carries VXLAN; repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
-@click.option("--frames", is_flag=True, help="A line for each frame, to compare with other tools.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--frames", is_flag=True, help="Print a line for each frame, to compare with other tools."
+)
 def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -> None:
     """Check every checksum in a capture (pcap or pcapng), inside and outside of VXLAN.
 
-    Capture on the receiver: on the sender the NIC has not filled the checksums in yet.
+    Capture on the receiver: on the sender, the NIC has not filled in the checksums yet.
     """
     from qualification.verify_capture import verify_file
 

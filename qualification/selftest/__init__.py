@@ -1,1 +1,1 @@
-"""`vxqual selftest`: the suite tried on every firmware of the soft NIC."""
+"""`vxqual selftest`: the suite tested against every firmware of the soft NIC."""

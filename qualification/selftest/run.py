@@ -1,7 +1,8 @@
-"""`vxqual selftest`: the suite against every firmware of the soft NIC, and what it makes of each.
+"""`vxqual selftest`: runs the suite against every firmware of the soft NIC and checks the results.
 
-What is to be seen of a fault stands here, as FAULTS.md's table has it in words; what is seen comes
-from a run that knows nothing of it. A fault that no case triggers yet is missed, and said to be.
+The expected detection of each fault is defined here, as the table of FAULTS.md has it in words; the
+result comes from a run that does not know the firmware. A fault that no case detects is reported as
+missed.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, TSO6, USO
 from .trial import Trial, TrialResult, judge
 
 DEMAND = Demand(0.01, 0.999)
-"""Of the cells of a trial: faults are there always, or more often than this."""
+"""What the cells of a trial exclude: every fault shows always, or more often than this."""
 
-_WHOLE = frozenset({CSUM})
-_CUT = frozenset({TNL, TNL_CSUM, TSO, TSO6, USO})
+_CHECKSUM = frozenset({CSUM})
+_SEGMENTATION = frozenset({TNL, TNL_CSUM, TSO, TSO6, USO})
 _FAIL, _LOSS, _UNTRUSTED = Verdict.FAIL, Verdict.LOSS, Verdict.UNTRUSTED
 
 
 @dataclass(frozen=True)
 class ExpectedDetection:
-    """What is to be seen of a fault.
+    """How the suite must detect a fault.
 
     Attributes:
-        verdict: That of some cell.
-        signatures: One of these names is to be given; none of a LOSS, which leaves no bytes.
-        culprits: One of these features is to be blamed; none where no feature heals.
-        port: The tunnel's UDP port that shows it.
+        verdict: The verdict that at least one cell must have.
+        signatures: One of these signatures must be named; empty for LOSS, which leaves no bytes.
+        culprits: One of these features must be the culprit; empty if no feature heals the fault.
+        port: The UDP port of the tunnel with which the fault shows.
     """
 
     verdict: Verdict
@@ -55,87 +56,87 @@ def _detection(
 
 
 EXPECTED_DETECTIONS: Mapping[str, ExpectedDetection] = {
-    "after-reset": _detection(_FAIL, "seed-left"),  # a state is not undone, so nothing is searched
-    "ip-header": _detection(_FAIL, "ip-header", _CUT),
-    "last-exact": _detection(_FAIL, "last-exact segment-length", _CUT),
-    "odd-byte": _detection(_FAIL, "odd-byte", _WHOLE),
-    "offset-clipped": _detection(_FAIL, "offset-clipped", _WHOLE),
-    "outer-garbage": _detection(_FAIL, "constant noise", _CUT | _WHOLE),
-    "pad-summed": _detection(_FAIL, "pad-summed wrong-range", _WHOLE),
+    "after-reset": _detection(_FAIL, "seed-left"),  # flows in a state are not searched
+    "ip-header": _detection(_FAIL, "ip-header", _SEGMENTATION),
+    "last-exact": _detection(_FAIL, "last-exact segment-length", _SEGMENTATION),
+    "odd-byte": _detection(_FAIL, "odd-byte", _CHECKSUM),
+    "offset-clipped": _detection(_FAIL, "offset-clipped", _CHECKSUM),
+    "outer-garbage": _detection(_FAIL, "constant noise", _SEGMENTATION | _CHECKSUM),
+    "pad-summed": _detection(_FAIL, "pad-summed wrong-range", _CHECKSUM),
     "path-drop": _detection(_UNTRUSTED, port=8472),
-    "plain-4789": _detection(_FAIL, "seed-left", _WHOLE),
+    "plain-4789": _detection(_FAIL, "seed-left", _CHECKSUM),
     "port-stolen": _detection(_FAIL, "seed-left"),
-    "port-unknown": _detection(_FAIL, "seed-left", _WHOLE | _CUT, port=8472),
-    "queue-k": _detection(_FAIL, "seed-left", _WHOLE | _CUT),
+    "port-unknown": _detection(_FAIL, "seed-left", _CHECKSUM | _SEGMENTATION, port=8472),
+    "queue-k": _detection(_FAIL, "seed-left", _CHECKSUM | _SEGMENTATION),
     "random-p": _detection(_FAIL, "noise", frozenset({TNL_CSUM})),
     "rx-blind": _detection(_FAIL, "rx-blind"),
     "rx-level": _detection(_FAIL, "rx-level"),
     "rx-strict": _detection(_FAIL, "rx-strict"),
-    "seed-left": _detection(_FAIL, "seed-left", _WHOLE),
-    "silent-drop": _detection(_LOSS, culprits=_WHOLE),
-    "small-mss": _detection(_LOSS, culprits=_CUT),
-    "super-length": _detection(_FAIL, "super-length segment-length", _CUT),
-    "unasked-outer": _detection(_FAIL, "unasked-outer", _WHOLE | _CUT),
-    "v6-only": _detection(_FAIL, "seed-left", _WHOLE | _CUT),
+    "seed-left": _detection(_FAIL, "seed-left", _CHECKSUM),
+    "silent-drop": _detection(_LOSS, culprits=_CHECKSUM),
+    "small-mss": _detection(_LOSS, culprits=_SEGMENTATION),
+    "super-length": _detection(_FAIL, "super-length segment-length", _SEGMENTATION),
+    "unasked-outer": _detection(_FAIL, "unasked-outer", _CHECKSUM | _SEGMENTATION),
+    "v6-only": _detection(_FAIL, "seed-left", _CHECKSUM | _SEGMENTATION),
     "vlan-lost-short": _detection(_FAIL, "vlan-lost"),
-    "vlan-shift": _detection(_FAIL, "vlan-shift", _WHOLE),
-    "zero-not-ffff": _detection(_FAIL, "zero-not-ffff", _WHOLE),
+    "vlan-shift": _detection(_FAIL, "vlan-shift", _CHECKSUM),
+    "zero-not-ffff": _detection(_FAIL, "zero-not-ffff", _CHECKSUM),
     "zero-updated": _detection(_UNTRUSTED, "zero-updated"),
 }
-"""By the name of the firmware."""
+"""The expected detections by the name of the firmware."""
 
 
 _WAITS = "lossy"
-"""The good firmware whose every burst ends with a wait for what is lost. Faulty ones wait, too."""
+"""The good firmware whose every burst ends with a wait for lost frames. Faulty ones wait, too."""
 
 _SEEDS_A_LAB = 10
-"""Tried one after another in it: building it, and its controls, cost as much as its cells."""
+"""Seeds tried in turn in one lab: building it and its controls cost as much as its cells."""
 _SEEDS_A_WAITING_LAB = 4
-"""Of the one that waits, so that not all others wait for it in the end."""
+"""Fewer for the firmware that waits, so that it is not the last one running."""
 
 
 @dataclass(frozen=True)
 class FirmwareResult:
-    """What became of one firmware with one seed.
+    """The result of one firmware with one seed.
 
     Attributes:
-        model: Its name.
-        due: What was to be seen; None of a good one, of which no FAIL is.
-        seen: What was.
+        model: The name of the firmware.
+        expected: The expected detection; None for a good firmware, which must not FAIL.
+        result: The result of its trial.
     """
 
     model: str
     expected: ExpectedDetection | None
-    seen: TrialResult
+    result: TrialResult
 
     @property
     def missing(self) -> str:
-        """What was not as it had to be, in a few words; empty if all was."""
-        seen, expected = self.seen, self.expected
-        if seen.error:
-            return f"the lab failed: {seen.error}"
+        """The difference from the expected detection, in a few words; empty if there is none."""
+        result, expected = self.result, self.expected
+        if result.error:
+            return f"the lab failed: {result.error}"
         if expected is None:
-            if str(_UNTRUSTED) in seen.verdicts:  # then nothing was judged that could have failed
-                return f"a good firmware is not judged: {seen.reason}"
-            return "a good firmware fails" if str(_FAIL) in seen.verdicts else ""
-        if str(expected.verdict) not in seen.verdicts:
+            if str(_UNTRUSTED) in result.verdicts:  # then no cell was judged that could fail
+                return f"a good firmware is not judged: {result.reason}"
+            return "a good firmware fails" if str(_FAIL) in result.verdicts else ""
+        if str(expected.verdict) not in result.verdicts:
             return f"no {expected.verdict}"
-        if expected.signatures and not expected.signatures & seen.signatures.keys():
+        if expected.signatures and not expected.signatures & result.signatures.keys():
             return f"signature is none of {', '.join(sorted(expected.signatures))}"
-        blamed = {name for culprit in seen.culprits for name in culprit}
+        blamed = {name for culprit in result.culprits for name in culprit}
         if expected.culprits and not expected.culprits & blamed:
             return "culprit not found"
         return ""
 
 
 def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[FirmwareResult]:
-    """Tries firmwares, several at a time, and tells of each as it is done.
+    """Tests the suite against firmwares, several at a time; yields each result as it is complete.
 
     Args:
-        wanted: Their names; none for all.
-        seeds: How often each good one is tried, with another seed each time.
-        jobs: How many at a time.
-        seed: The first one.
+        wanted: Names of firmwares; all if empty.
+        seeds: How many seeds each good firmware is tried with; faulty ones are tried with one.
+        jobs: How many labs run at a time.
+        seed: The first seed.
 
     Raises:
         UsageError: There is no such firmware.
@@ -157,14 +158,14 @@ def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterato
         for first in range(seed, end, at_once):
             some = tuple(range(first, min(first + at_once, end)))
             trials.append((Trial(name, {}, port, some), expected))
-    # What waits most of the time runs beside what does not, from the beginning: both CPUs are busy.
-    # What waits longest is the first of it, for it would have them idle in the end.
+    # Trials that mostly wait alternate with trials that do not, so that all CPUs are busy.
+    # Those that wait longest come first, so that CPUs are not idle at the end.
     lossy = [one for one in trials if one[0].model == _WAITS]
     faulty = [one for one in trials if one[1] is not None]
     busy = [one for one in trials if one[1] is None and one[0].model != _WAITS]
     trials = [one for both in zip_longest(lossy + faulty, busy) for one in both if one]
     with ExitStack() as undo:
-        # As for Ctrl-C: labs are taken down before this ends.
+        # SIGTERM acts as Ctrl-C does: labs are taken down before the process ends.
         undo.callback(signal.signal, SIGTERM, signal.signal(SIGTERM, signal.default_int_handler))
         pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker)
         undo.enter_context(pool)
@@ -173,8 +174,8 @@ def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterato
         }
         try:
             for future in as_completed(running):
-                for seen in future.result():
-                    yield FirmwareResult(*running[future], seen)
+                for result in future.result():
+                    yield FirmwareResult(*running[future], result)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in active_children():
@@ -183,7 +184,7 @@ def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterato
 
 
 def _worker() -> None:
-    """Ends when told to by the one that started it, and by nobody else, with its lab taken down."""
+    """Has a worker process end by SIGTERM from its parent only, after it has taken its lab down."""
 
     def end(*_: object) -> None:
         signal.signal(SIGTERM, signal.SIG_IGN)
@@ -194,6 +195,8 @@ def _worker() -> None:
 
 
 def _judge(trial: Trial) -> tuple[TrialResult, ...]:
-    if signal.getsignal(SIGTERM) is signal.SIG_IGN:  # what was in the queue when it was to end
+    if (
+        signal.getsignal(SIGTERM) is signal.SIG_IGN
+    ):  # a trial that was queued when the process was to end
         sys.exit(1)
     return tuple(judge(trial, DEMAND))

@@ -1,4 +1,4 @@
-"""One firmware of the soft NIC, judged by the suite that does not know which it is."""
+"""One firmware of the soft NIC, judged by the suite, which does not know which one it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qualification.lab import build
 from qualification.lab.softnic.firmwares import Knob
 from qualification.run.cell_runner import CellRunner
 from qualification.run.culprits import search
-from qualification.run.prepare import campaign
+from qualification.run.prepare import make_campaign
 from qualification.topology import Topology
 
 PAIR = "trial"
@@ -31,11 +31,11 @@ class Trial:
     """A firmware to be judged.
 
     Attributes:
-        model: Its name.
-        knobs: Its knobs as far as they are not at their defaults.
-        port: The tunnel's UDP port.
-        seeds: Every cell runs once with each: of every payload. The firmware's own randomness
-            begins with the first of them, and goes on.
+        model: The name of the firmware.
+        knobs: Parameters of the firmware that differ from their defaults.
+        port: The UDP port of the tunnel.
+        seeds: Seeds of the payloads; every cell runs once with each. The firmware's own random
+            numbers are seeded with the first one, and continue.
     """
 
     model: str
@@ -46,17 +46,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What the suite makes of it with one seed.
+    """The result of a trial with one seed.
 
     Attributes:
-        verdicts: Cells by verdict; a control that fails makes all of them UNTRUSTED.
-        flows: Ids of the flows that show it, in the order they ran.
-        signatures: Failing cells by the name of their signature.
-        culprits: The features found to be to blame, by kernel name.
-        reason: Of the first cell that shows it, or of the control.
-        frames: Frames judged.
-        seconds: How long it took; with the first seed, building the lab and its controls too.
-        error: What went wrong in the lab, if anything did.
+        verdicts: The number of cells by verdict; a control that fails makes all UNTRUSTED.
+        flows: Ids of the flows that fail, in the order they ran.
+        signatures: The number of failing cells by the name of their signature.
+        culprits: The features found to be the culprit, by kernel name.
+        reason: The reason of the first failing cell, or of the control.
+        frames: The number of frames judged.
+        seconds: The duration; with the first seed it includes building the lab and the controls.
+        error: The error of the lab, if there was one.
     """
 
     verdicts: Mapping[str, int]
@@ -70,27 +70,27 @@ class TrialResult:
 
 
 def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
-    """Builds a lab with the firmware as its DUT, runs every cell with everything on, and searches.
+    """Builds a lab with the firmware as DUT, runs every cell with all features on, and searches.
 
     Args:
         trial: The firmware.
         demand: What a PASS has to exclude.
 
     Yields:
-        What is seen with each seed, up to one with which the lab fails.
+        The result with each seed, up to one with which the lab fails.
     """
     start = time.monotonic()
     try:
         with build.start(_topology(trial)) as lab:
             first = trial.seeds[0]
-            run = campaign(lab.topology, "", (PAIR,), "quick", demand, first, lambda _: None)
+            run = make_campaign(lab.topology, "", (PAIR,), "quick", demand, first, lambda _: None)
             runner = CellRunner(run)
             try:
                 for seed in trial.seeds:
                     runner.begin(seed)
-                    seen = _judged(runner, run)
+                    result = _judged(runner, run)
                     now = time.monotonic()
-                    yield replace(seen, seconds=now - start)
+                    yield replace(result, seconds=now - start)
                     start = now
             finally:
                 runner.close()
@@ -103,7 +103,7 @@ def _judged(runner: CellRunner, run: Campaign) -> TrialResult:
     cells = [cell for cell in run.cells(PAIR) if cell.set_id == "all-on"]
     failed = first_untrusted(controls)
     if failed is not None:
-        # What it receives is judged all the same, where it can be, and may say why.
+        # Cells of what it receives are still judged if possible, and may show the reason.
         cells = [cell for cell in cells if cell.flow.direction == "receive"]
     outcomes = [runner.run(cell) for cell in cells]
     rows = [row(o.cell, o.judgement, o.evidence) for o in outcomes]
@@ -125,7 +125,7 @@ def _judged(runner: CellRunner, run: Campaign) -> TrialResult:
 def _untrusted(
     failed: ControlResult, controls: Mapping[str, ControlResult], run: Campaign
 ) -> TrialResult:
-    """What a control that failed says; its wrong frames have a signature, too."""
+    """Returns the result of a trial whose control failed, with the signature of its bad frames."""
     flows = {flow.id: flow for flow in (*run.flows(PAIR), *run.crafted_flows(PAIR))}
     signatures: Counter[str] = Counter()
     for id_, burst in failed.bursts.items():

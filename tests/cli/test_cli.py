@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import wrpcap
 
+from qualification import __version__
 from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, EXIT_USAGE
 
 VXQUAL = Path(sys.executable).with_name("vxqual")
@@ -63,6 +65,33 @@ def test_each_command_explains_itself(command: str) -> None:
     for option in re.findall(r"^  (?:-\w, )?(--[\w-]+[^\n]*(?:\n {20,}[^\n]*)*)", options, re.M):
         words = re.sub(r"^--\S+( [A-Z]+(?: RANGE)?\b| \[[^]]*\])?", "", option).split()
         assert len(words) >= 3, f"{command}: {option!r} is not explained"
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "qualification", "--help"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, vxqual("--help").stdout, "")
+
+
+def test_a_run_of_the_former_schema_is_refused(tmp_path: Path) -> None:
+    run = {"schema": 1, "campaign": {"version": "0.0.9"}, "cells": []}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "evidence.jsonl").write_text('{"kind": "head", "schema": 1, "run": "x"}\n')
+    done = vxqual("judge", tmp_path)
+    assert (done.returncode, done.stdout) == (EXIT_USAGE, "")
+    assert done.stderr == (
+        f"vxqual: {tmp_path}/run.json: was written by vxqual 0.0.9 with schema 1, and this vxqual "
+        f"({__version__}) reads schema 2\n  next: judge it with the vxqual that wrote it, or "
+        "qualify the NIC again with this one\n"
+    )
+
+
+def test_the_help_of_a_run_explains_markers_and_the_log() -> None:
+    said = vxqual("run", "--help").stdout
+    for option in ("-m 'not crafted'", "-m receive", "-vv", "--log-file=FILE"):
+        assert f"\n    {option} " in said
 
 
 def test_the_version() -> None:
@@ -120,7 +149,7 @@ def test_a_users_mistake_is_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], what: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ssh = "ssh: {address: 192.0.2.1}"  # documentation address: nothing here gets as far as to it
+    ssh = "ssh: {address: 192.0.2.1}"  # a documentation address: nothing here ever connects to it
     Path("there.yaml").write_text(
         f"""
 version: 1
@@ -179,7 +208,7 @@ def test_verify_starts_at_once(
     capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrpcap(str(capture), [Ether(bytes(TUNNEL / INNER / TCP()))])
-    # Compiled code is kept, as in any installation: the first start makes it.
+    # Compiled code is cached, as in any installation: the first start makes it.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
 
@@ -188,7 +217,7 @@ def test_verify_starts_at_once(
         assert vxqual("verify", capture).returncode == EXIT_QUALIFIED
         return time.perf_counter() - begin
 
-    # The best of some, for others may be at work on this machine.
+    # The best of several: others may use this machine at the same time.
     assert any(seconds() < 0.3 for _ in range(10))
 
 
@@ -202,7 +231,7 @@ def test_cases_lists_what_is_sent_and_what_for() -> None:
         assert f"for: {', '.join(packet_set.faults)}\n" in done.stdout
 
 
-def test_prove_knows_its_firmwares() -> None:
+def test_selftest_knows_its_firmwares() -> None:
     done = vxqual("selftest", "sed-left")
     assert done.returncode == EXIT_USAGE
     assert "there is no firmware 'sed-left'" in done.stderr

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 VXQUAL = Path(sys.executable).with_name("vxqual")
 ALONE = "not vlan and not load and not both"
-"""Leaves out what is sent besides: behind a tag, under load, both ways."""
+"""Leaves the extra flows out: those with a VLAN tag, under load, and with reverse traffic."""
 SMALL = ("--plan", "quick", "--rate", "0.05", "--confidence", "0.9")
 TOPOLOGIES = Path(__file__, "../../../topologies").resolve()
 
@@ -28,7 +28,7 @@ Edit = Callable[[dict[str, Any]], object]
 
 
 def vxqual(*args: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end; stderr is where stdout is, as in a terminal."""
+    """Run the command to its end; stderr is merged into stdout, as in a terminal."""
     return subprocess.run(
         [VXQUAL, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -42,7 +42,7 @@ def vxqual(*args: object, **environment: str) -> subprocess.CompletedProcess[str
 
 @contextlib.contextmanager
 def running(*args: object) -> Iterator[subprocess.Popen[str]]:
-    """The command while it runs, as a process that is killed at the end."""
+    """Run the command as a process, which is killed at the end."""
     with subprocess.Popen(
         [VXQUAL, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -57,18 +57,18 @@ def running(*args: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """Read what a process says up to the first line that has this in it."""
+    """Read the output of a process up to the first line that contains a text."""
     assert process.stdout
     said = ""
     for line in process.stdout:
         said += line
         if text in line:
             return said
-    raise AssertionError(f"it never said {text!r}: {said}")
+    raise AssertionError(f"it never printed {text!r}: {said}")
 
 
 def four_only(text: str) -> str:
-    """A topology's text without its IPv6 addresses: half as many flows."""
+    """Returns a topology without its IPv6 addresses, which has half as many flows."""
     return re.sub(r', "fd00:[^"]*"', "", text)
 
 
@@ -77,10 +77,10 @@ def run(*command: str) -> str:
 
 
 def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, f"still not so after {seconds} s"
+        assert time.monotonic() < until, f"still not true after {seconds} s"
         time.sleep(0.05)
 
 
@@ -91,13 +91,13 @@ def rows(out: Path) -> dict[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A lab of two hosts that stands, IPv4 alone so that controls are short.
+class Persistent:
+    """A persistent lab of two hosts, with IPv4 alone so that controls are short.
 
     Attributes:
         source: The file it was built from.
         topology: What `vxqual lab up` printed to run against.
-        said: All that it printed.
+        said: All that `vxqual lab up` printed.
     """
 
     source: Path
@@ -106,7 +106,7 @@ class Standing:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The resolved topology; a copy to change."""
+        """A copy of the resolved topology, to change."""
         loaded: dict[str, Any] = copy.deepcopy(YAML(typ="safe").load(self.topology))
         return loaded
 
@@ -120,13 +120,13 @@ class Standing:
         return run("ip", "netns", "exec", self.namespace(host), *command)
 
     def pids(self) -> list[int]:
-        """Whatever runs in its hosts: sshd and agents."""
+        """Ids of the processes on its hosts: sshd and agents."""
         words = [run("ip", "netns", "pids", self.namespace(h)).split() for h in ("alpha", "bravo")]
         return [int(word) for some in words for word in some]
 
     def state(self) -> dict[str, str]:
-        """What must be the same before and after a run, host by host."""
-        # Other labs may come and go on this machine meanwhile.
+        """What must be the same before and after a run, by host and command."""
+        # Other labs on this machine may start and stop in the meantime.
         names = [n for n in run("ip", "netns").split() if not n.startswith("vxq-")]
         return {"ip netns": " ".join(names)} | {
             f"{host}: {' '.join(command)}": self.inside(host, *command)
@@ -141,26 +141,26 @@ class Standing:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Persistent]:
     """A persistent lab; tests put back what they change in it."""
-    source = tmp_path_factory.mktemp("standing") / "two.yaml"
+    source = tmp_path_factory.mktemp("persistent") / "two.yaml"
     source.write_text(four_only((TOPOLOGIES / "loopback.yaml").read_text()))
     done = vxqual("lab", "up", source)
     try:
         assert done.returncode == 0, done.stdout
         (line,) = (line for line in done.stdout.splitlines() if line.startswith("qualify it:"))
-        found = Standing(source, Path(line.split()[-1]), done.stdout)
+        found = Persistent(source, Path(line.split()[-1]), done.stdout)
         for host in ("alpha", "bravo"):  # link-local addresses are being probed at first
             eventually(lambda host=host: "tentative" not in found.ip(host, "address"))
         yield found
     finally:
         gone = vxqual("lab", "down", source)
-    assert gone.stdout == f"the lab of {source} is gone\n"
+    assert gone.stdout == f"the lab of {source} is down\n"
 
 
 @pytest.fixture
-def changed(lab: Standing, tmp_path: Path) -> Callable[[Edit], Path]:
-    """`changed(edit)`: the persistent lab's topology with something else in it, as a file."""
+def changed(lab: Persistent, tmp_path: Path) -> Callable[[Edit], Path]:
+    """`changed(edit)`: the persistent lab's topology with a change, as a file."""
 
     def change(edit: Edit) -> Path:
         document = lab.document

@@ -1,4 +1,4 @@
-"""Standard input and output to and from a TCP port: what `nc` would be, were it everywhere."""
+"""Relays standard input and output to a TCP port, as `nc` does, which not every host has."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""What a run puts on the wire, captured by tcpdump on the peer: `vxqual verify` beside tshark."""
+"""The frames of a run, captured by tcpdump on the peer: `vxqual verify` compared with tshark."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TSHARK = [
     "-o", "tcp.analyze_sequence_numbers:FALSE",
     "-o", "tcp.desegment_tcp_streams:FALSE",
     "-d", "udp.port==4789,vxlan",
-    # Plain UDP goes there with any bytes in it; what they look like inside is nobody's checksum.
+    # Plain UDP to these ports has any bytes as payload; tshark must not take them for headers.
     "-d", "udp.port==4790,data", "-d", "udp.port==6081,data",
     "-T", "fields", "-E", "occurrence=a", "-E", "separator=/t",
     "-e", "ip.checksum.status", "-e", "udp.checksum.status", "-e", "tcp.checksum.status",
@@ -44,7 +44,7 @@ TSHARK = [
 
 @pytest.fixture(params=["good", "random-p"])
 def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, int]:
-    """A short run on a lab, with every frame that the peer's NIC received on file."""
+    """A short run on a lab, with every frame that the peer's NIC received in a file."""
     topology = tmp_path / "lab.yaml"
     pcap = tmp_path / "wire.pcap"
     with loopback.start(parse(TOPOLOGY.format(model=request.param), "lab.yaml")) as lab:
@@ -63,7 +63,7 @@ def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, P
                 "in",
                 "-nU",
                 "-s",
-                "2048",  # a slot of its ring is as large, and there are the more of them
+                "2048",  # the size of a slot of its ring: smaller slots are more slots
                 "-B",
                 "65536",
                 "--immediate-mode",
@@ -88,7 +88,7 @@ def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, P
                 "-k",
                 "control or all-on",
                 "-m",
-                "not crafted packet set",
+                "not crafted",
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -119,14 +119,14 @@ def test_verify_agrees_with_tshark_on_a_run(captured_run: tuple[str, Path, int])
     seen: Counter[bool] = Counter()
     for number, (mine, line) in enumerate(zip(ours, theirs, strict=True), 1):
         if mine[4] == "bad":
-            continue  # no VXLAN header: a crafted packet set of plain UDP to its port, whose sums are right
+            continue  # no VXLAN header: plain UDP to its port, whose checksums are right
         ip, udp, tcp, tcp_fields = (column.split(",") for column in line.split("\t"))
         if "0xffff" in tcp_fields:
-            continue  # tshark calls it bad; every receiver's sum calls it good
+            continue  # bad for tshark, but valid for every receiver
         wrong = any(status in ("0", "4") for status in ip + udp + tcp)
         assert (mine[1] == "wrong") == wrong, f"frame {number}: {mine}, tshark: {line!r}"
         seen[wrong] += 1
     assert seen[False] > 5000
-    # Besides the injected control, which is wrong on purpose.
+    # With those of the control `injected`, which are corrupt on purpose.
     assert seen[True] >= (16 if model == "good" else 50)
     assert verify.returncode == 1

@@ -11,12 +11,12 @@ import pytest
 from qualification.plan.features import TNL_CSUM
 from qualification.results.matrix import read
 
-from .conftest import SMALL, TOPOLOGIES, Standing, four_only, rows, vxqual
+from .conftest import SMALL, TOPOLOGIES, Persistent, four_only, rows, vxqual
 
 pytestmark = pytest.mark.lab
 
 CELLS = "outer4-csum/inner4 and (all-on or all-off or all-but-tso or all-but-uso)"
-# What has been through a state is not searched.
+# Flows in a state are not searched.
 CELLS += " and not two-ports and not reset and not mtu"
 
 
@@ -39,7 +39,7 @@ def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
         assert cell["culprit"] == ([TNL_CSUM] if id_ in failing else None), cell
     assert read(out / "matrix.json").mitigation == {"faulty": [TNL_CSUM]}
 
-    # Crafted packet sets, and what is under load, are told the culprit of bulk traffic of their kind.
+    # Crafted packets, and traffic under load, get the culprit of bulk traffic of their kind.
     flows = {id_: cells[id_]["flow"] for id_ in failing}
     searched = [id_ for id_, flow in flows.items() if not flow["packet_set"] and not flow["load"]]
     said = done.stdout[done.stdout.index("culprits on faulty") :]
@@ -48,7 +48,7 @@ def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
     assert f"\n      ethtool -K port0 {TNL_CSUM} off\n" in said
     assert "culprits on healthy" not in done.stdout
 
-    # What was run beside the plan is evidence too, and no cell's.
+    # Cells that were run in addition to the plan are evidence, too, and not in the matrix.
     entries = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
     extra = {entry["id"]: entry["evidence"] for entry in entries if entry["kind"] == "proof"}
     assert not extra.keys() & cells.keys()
@@ -72,7 +72,7 @@ def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
     assert json.loads(attached["culprits.json"].read_text())["mitigation"]["off"] == [TNL_CSUM]
 
 
-def test_alone_it_has_nothing_to_do(lab: Standing, tmp_path: Path) -> None:
+def test_the_search_alone_has_nothing_to_do(lab: Persistent, tmp_path: Path) -> None:
     before = lab.state()
     done = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "culprit")
     assert done.returncode == 5, done.stdout

@@ -1,4 +1,4 @@
-"""What is wrong with a lab is told in one message, with an exit code and never a traceback."""
+"""What is wrong with a lab is reported in one message, with an exit code and no traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import SMALL, TOPOLOGIES, Edit, Standing, eventually, rows, vxqual
+from .conftest import SMALL, TOPOLOGIES, Edit, Persistent, eventually, rows, vxqual
 
 pytestmark = pytest.mark.lab
 
@@ -22,16 +22,16 @@ ONE_FLOW = ("-k", "all-off/outer4-nocsum/inner4/udp]")
 
 
 @pytest.fixture
-def link(lab: Standing) -> Iterator[None]:
-    """A veth in alpha beside port0: s0, with its other end s1 down in bravo."""
+def link(lab: Persistent) -> Iterator[None]:
+    """A second link of alpha: the veth s0, whose other end s1 is down in bravo."""
     alpha, bravo = lab.namespace("alpha"), lab.namespace("bravo")
     lab.ip("alpha", "link", "add", "s0", "type", "veth", "peer", "name", "s1", "netns", bravo)
     yield
     subprocess.run(["ip", "-n", alpha, "link", "del", "s0"], check=True)
 
 
-def told(done: subprocess.CompletedProcess[str], code: int, *sentences: str) -> None:
-    """It ended so, and said each of these once."""
+def reported(done: subprocess.CompletedProcess[str], code: int, *sentences: str) -> None:
+    """It ended with this exit code, and printed each of these sentences once."""
     flat = " ".join(done.stdout.split())
     assert done.returncode == code, done.stdout
     assert "Traceback" not in flat
@@ -65,12 +65,12 @@ def nic_of(host: str, **changes: Any) -> Edit:
 def test_a_file_that_cannot_be_used(tmp_path: Path, old: str, new: str, what: str) -> None:
     path = tmp_path / "topology.yaml"
     path.write_text((TOPOLOGIES / "loopback.yaml").read_text().replace(old, new, 1))
-    told(vxqual("run", "-t", path, "--out", tmp_path), 4, what)
-    told(vxqual("check", path), 4, what)
+    reported(vxqual("run", "-t", path, "--out", tmp_path), 4, what)
+    reported(vxqual("check", path), 4, what)
     assert [file.name for file in tmp_path.iterdir()] == ["topology.yaml"]
 
 
-# The way to a host: one or two stand for those that tests/remote goes through
+# The connection to a host: examples; tests/remote has all of them
 
 
 def test_a_host_that_refuses(changed: Changed, tmp_path: Path) -> None:
@@ -78,22 +78,28 @@ def test_a_host_that_refuses(changed: Changed, tmp_path: Path) -> None:
         port = server.getsockname()[1]
     path = changed(ssh_of("bravo", address="127.0.0.1", port=port, proxy_command=None))
     what = f"bravo: 127.0.0.1 port {port} refuses connections"
-    told(vxqual("run", "-t", path, *SMALL, "--out", tmp_path), 10, what, "next: is sshd running")
-    told(vxqual("plan", "-t", path, *SMALL), 10, what)
+    reported(
+        vxqual("run", "-t", path, *SMALL, "--out", tmp_path), 10, what, "next: is sshd running"
+    )
+    reported(vxqual("plan", "-t", path, *SMALL), 10, what)
     checked = vxqual("check", path)
-    told(checked, 10, what, "1 problem to solve")
-    assert "alpha.port0: ready" in checked.stdout, "one host's trouble does not hide the others"
+    reported(checked, 10, what, "1 problem to solve")
+    assert "alpha.port0: ready" in checked.stdout, (
+        "the problem of one host does not hide the others"
+    )
     assert not (tmp_path / "matrix.json").exists()
 
 
-def test_a_host_key_that_has_changed(lab: Standing, changed: Changed, tmp_path: Path) -> None:
+def test_a_host_key_that_has_changed(lab: Persistent, changed: Changed, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     lines = Path(lab.document["hosts"]["alpha"]["ssh"]["known_hosts"]).read_text().splitlines()
     keys = dict(line.split(maxsplit=1) for line in lines)
     known.write_text(f"alpha {keys['bravo']}\n")
     path = changed(ssh_of("alpha", known_hosts=str(known)))
     done = vxqual("run", "-t", path, *SMALL, "--out", tmp_path)
-    told(done, 10, "alpha: host key changed: it shows ssh-ed25519 SHA256:", "ssh-keygen -R alpha")
+    reported(
+        done, 10, "alpha: host key changed: it shows ssh-ed25519 SHA256:", "ssh-keygen -R alpha"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,7 @@ def test_a_host_key_that_has_changed(lab: Standing, changed: Changed, tmp_path: 
     ids=["missing", "old", "broken"],
 )
 def test_a_python3_that_will_not_do(
-    lab: Standing, changed: Changed, tmp_path: Path, script: str | None, what: str
+    lab: Persistent, changed: Changed, tmp_path: Path, script: str | None, what: str
 ) -> None:
     """A host whose PATH has another python3, or none."""
     if script is not None:
@@ -122,7 +128,7 @@ def test_a_python3_that_will_not_do(
     original = Path(words[-1]).read_text()
     config.write_text(original.replace("SetEnv ", f"SetEnv HOME={tmp_path} PATH={tmp_path} "))
     path = changed(ssh_of("alpha", proxy_command=" ".join([*words[:-1], str(config)])))
-    told(vxqual("run", "-t", path, *SMALL, "--out", tmp_path), 10, what)
+    reported(vxqual("run", "-t", path, *SMALL, "--out", tmp_path), 10, what)
 
 
 # The interface
@@ -132,16 +138,16 @@ def test_an_interface_that_is_not_there(changed: Changed, tmp_path: Path) -> Non
     path = changed(nic_of("alpha", interface="eth7"))
     what = "alpha.port0: there is no interface 'eth7'"
     for done in (vxqual("run", "-t", path, *SMALL, "--out", tmp_path), vxqual("check", path)):
-        told(done, 10, what, "this host has: port0")
+        reported(done, 10, what, "this host has: port0")
 
 
-def test_no_link(changed: Changed, lab: Standing, link: None) -> None:
+def test_no_link(changed: Changed, lab: Persistent, link: None) -> None:
     lab.ip("alpha", "link", "set", "s0", "up")
     path = changed(nic_of("alpha", interface="s0", underlay=["198.18.0.7/24"]))
-    told(vxqual("check", path), 10, "s0 is up and has no link", "next: check the cable")
+    reported(vxqual("check", path), 10, "s0 is up and has no link", "next: check the cable")
 
 
-def test_an_mtu_that_is_too_small(lab: Standing, changed: Changed, tmp_path: Path) -> None:
+def test_an_mtu_that_is_too_small(lab: Persistent, changed: Changed, tmp_path: Path) -> None:
     path = changed(dict)
     lab.ip("alpha", "link", "set", "port0", "mtu", "1340")
     try:
@@ -149,7 +155,7 @@ def test_an_mtu_that_is_too_small(lab: Standing, changed: Changed, tmp_path: Pat
             ("check", path),
             ("run", "-t", path, *SMALL, "--out", tmp_path, *ONE_FLOW),
         ):
-            told(
+            reported(
                 vxqual(*args), 10, "the MTU of port0 is 1340, and inner IPv6 in a tunnel needs 1350"
             )
         (cell,) = rows(tmp_path).values()
@@ -160,11 +166,11 @@ def test_an_mtu_that_is_too_small(lab: Standing, changed: Changed, tmp_path: Pat
 
 
 def test_underlay_addresses_that_are_taken(
-    lab: Standing, changed: Changed, link: None, tmp_path: Path
+    lab: Persistent, changed: Changed, link: None, tmp_path: Path
 ) -> None:
     path = changed(dict)
     lab.ip("alpha", "address", "add", "198.18.0.1/24", "dev", "s0")
-    told(vxqual("check", path), 10, "198.18.0.1/24 is taken: s0 of this host carries it")
+    reported(vxqual("check", path), 10, "198.18.0.1/24 is taken: s0 of this host carries it")
     lab.ip("alpha", "address", "del", "198.18.0.1/24", "dev", "s0")
 
     lab.ip("bravo", "address", "add", "198.18.0.1/24", "dev", "port0")
@@ -179,15 +185,15 @@ def test_underlay_addresses_that_are_taken(
                 r"198\.18\.0\.1/24 is taken: [\da-f:]{17} answers for it",
                 " ".join(done.stdout.split()),
             )
-            told(done, 10)
+            reported(done, 10)
         assert lab.state() == before
     finally:
         lab.ip("bravo", "address", "del", "198.18.0.1/24", "dev", "port0")
 
 
 @pytest.fixture
-def own_way(lab: Standing, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """How SSH reaches alpha over the very NIC under test, from bravo."""
+def own_way(lab: Persistent, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """How SSH reaches alpha from bravo, over the NIC under test itself."""
     words = lab.document["hosts"]["alpha"]["ssh"]["proxy_command"].split()
     for number, host in enumerate(("alpha", "bravo"), 1):
         lab.ip(host, "address", "add", f"198.18.0.{number}/24", "dev", "port0")
@@ -210,14 +216,14 @@ def own_way(lab: Standing, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_the_interface_of_our_own_session(
-    lab: Standing, changed: Changed, own_way: dict[str, str], tmp_path: Path
+    lab: Persistent, changed: Changed, own_way: dict[str, str], tmp_path: Path
 ) -> None:
     before = lab.state()
     path = changed(ssh_of("alpha", **own_way))
     what = "port0 carries our own SSH session (198.18.0.1)"
     hint = "name another interface, or set allow_management: true for this NIC"
-    told(vxqual("check", path), 10, what, hint)
-    told(vxqual("run", "-t", path, *SMALL, "--out", tmp_path, *ONE_FLOW), 10, what)
+    reported(vxqual("check", path), 10, what, hint)
+    reported(vxqual("run", "-t", path, *SMALL, "--out", tmp_path, *ONE_FLOW), 10, what)
     assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["ERROR"]
     assert lab.state() == before
 
@@ -226,19 +232,19 @@ def test_the_interface_of_our_own_session(
         nic_of("alpha", allow_management=True)(document)
 
     allowed = changed(allow)
-    told(vxqual("check", allowed), 0)
-    told(vxqual("run", "-t", allowed, *SMALL, "--out", tmp_path, *ONE_FLOW), 0)
+    reported(vxqual("check", allowed), 0)
+    reported(vxqual("run", "-t", allowed, *SMALL, "--out", tmp_path, *ONE_FLOW), 0)
     assert lab.state() == before
 
 
 # The path
 
 
-@pytest.mark.slow  # every flow waits in vain for its deadline
+@pytest.mark.slow  # every flow waits until its deadline
 def test_a_firewall_on_the_peer_is_suspected(
-    lab: Standing, changed: Changed, tmp_path: Path
+    lab: Persistent, changed: Changed, tmp_path: Path
 ) -> None:
-    """A rule that drops the tunnels' port where the peer's stack would take it in."""
+    """A rule drops packets to the port of the tunnels before the stack of the peer gets them."""
     rule = ("iif", "port0", "ipproto", "udp", "dport", "4789", "blackhole")
     lab.ip("bravo", "rule", "add", "pref", "1", *rule)
     lab.ip("bravo", "rule", "add", "pref", "5", "lookup", "local")
@@ -250,7 +256,7 @@ def test_a_firewall_on_the_peer_is_suspected(
         lab.ip("bravo", "rule", "add", "pref", "0", "lookup", "local")
         lab.ip("bravo", "rule", "del", "pref", "5")
         lab.ip("bravo", "rule", "del", "pref", "1")
-    told(done, 10)
+    reported(done, 10)
     (cell,) = rows(tmp_path).values()
     assert cell["verdict"] == "UNTRUSTED"
     assert "control all-off failed" in cell["reason"]

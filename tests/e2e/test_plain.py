@@ -1,4 +1,4 @@
-"""Traffic without a tunnel that a NIC takes for a tunnel's, in a whole run."""
+"""Traffic without a tunnel that a NIC takes for VXLAN, in a whole run."""
 
 from __future__ import annotations
 

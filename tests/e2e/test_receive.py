@@ -1,4 +1,4 @@
-"""NICs that are wrong about what they receive."""
+"""NICs that report a wrong checksum status for what they receive."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .conftest import SMALL, TOPOLOGIES, four_only, rows, vxqual
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 
-def test_a_blind_nic_is_told_and_judged_again(tmp_path: Path) -> None:
+def test_a_blind_nic_fails_and_is_judged_again(tmp_path: Path) -> None:
     topology, out, allure = tmp_path / "lab.yaml", tmp_path / "out", tmp_path / "allure"
     text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
     topology.write_text(text + "  firmwares: {alpha.port0: {model: rx-blind}}\n")
     run = ("run", "-t", topology, *SMALL, "--no-symptom", "--out", out, f"--alluredir={allure}")
-    done = vxqual(*run, "-k", "rx/ or culprit", "-m", "receive or not crafted packet set")
+    done = vxqual(*run, "-k", "rx/ or culprit", "-m", "receive or not crafted")
     assert done.returncode == 1, done.stdout
     found = rows(out)
     assert len(found) == 2 * 4
@@ -43,7 +43,7 @@ def test_a_blind_nic_is_told_and_judged_again(tmp_path: Path) -> None:
     assert rows(tmp_path / "again") == found
 
 
-def test_a_strict_nic_is_blamed_although_it_spoils_the_controls_of_sending(tmp_path: Path) -> None:
+def test_a_strict_nic_fails_although_the_controls_of_sending_fail_too(tmp_path: Path) -> None:
     topology, out = tmp_path / "lab.yaml", tmp_path / "out"
     text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
     topology.write_text(text + "  firmwares: {alpha.port0: {model: rx-strict}}\n")

@@ -1,4 +1,4 @@
-"""Runs from the command line to exit code, matrix and reports."""
+"""Whole runs: from the command line to the exit code, the matrix and the reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import (
     ALONE,
     SMALL,
     TOPOLOGIES,
-    Standing,
+    Persistent,
     eventually,
     four_only,
     read_until,
@@ -61,7 +61,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
             "-k",
             f"all-on and inner6 and tcp and {ALONE}",
             "-m",
-            "not crafted packet set",
+            "not crafted",
             f"--junitxml={junit}",
             f"--alluredir={allure}",
             "-v",
@@ -93,26 +93,26 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     assert all(entry["evidence"]["bursts"] for entry in cells)
     controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
     assert [control["name"] for control in controls] == [*CONTROLS, TAGGED]
-    assert all(control["bursts"] or control["received"] for control in controls)
+    assert all(control["bursts"] or control["arrived"] for control in controls)
 
     for case in ET.parse(junit).iter("testcase"):
-        told = {p.get("name"): p.get("value") for p in case.iter("property")}
-        assert told["verdict"] == "PASS"
-        assert int(told["frames"]) >= 45
+        properties = {p.get("name"): p.get("value") for p in case.iter("property")}
+        assert properties["verdict"] == "PASS"
+        assert int(properties["frames"]) >= 45
     assert len(list(allure.glob("*-result.json"))) == len(ids)
     assert "soft.firmware=good" in (allure / "environment.properties").read_text().splitlines()
     (namespace,) = re.findall(r"host alpha: namespace (\S+)", done.stdout)
-    assert namespace not in run("ip", "netns"), "the lab is gone"
+    assert namespace not in run("ip", "netns"), "the lab is down"
 
 
 def test_the_incident(tmp_path: Path) -> None:
-    """The faulty NIC fails wherever it cut and made an outer checksum, and nowhere else."""
+    """The faulty NIC fails wherever it segments and fills an outer checksum, and nowhere else."""
     sets = " or ".join(
         f"/{name}/outer4" for name in ("all-on", "all-but-tnl-csum-seg", "all-but-uso", "tso6")
     )
     done = vxqual(
         *("run", "-t", TOPOLOGIES / "incident.yaml", "--plan", "quick", "--out", tmp_path),
-        # In so many frames, of which it spoils 3 %, it cannot hide.
+        # It corrupts 3 % of the frames, which shows in this many.
         *("--rate", "0.005", "--confidence", "0.9", "-n", "2", "-k", sets),
     )
     assert done.returncode == 1, done.stdout
@@ -128,13 +128,13 @@ def test_the_incident(tmp_path: Path) -> None:
         )
         assert cell["verdict"] == ("FAIL" if spoiled else "PASS"), cell
         if flow["packet_set"] or flow["load"]:
-            continue  # too few frames to tell the rate by
+            continue  # too few frames to estimate the rate
         verdicts[id_] = cell["verdict"]
         if spoiled:
             assert 0.005 < cell["rate_low"] <= cell["rate"] <= cell["rate_high"] < 0.12
             assert "outer L4" in cell["reason"]
     assert len(verdicts) == 2 * 4 * 12
-    # all-on: 4 flows that are cut; all-but-uso: 2; tso6 has no tunnel segmentation in effect.
+    # all-on: 4 flows that are segmented; all-but-uso: 2; tso6: no tunnel segmentation in effect.
     assert list(verdicts.values()).count("FAIL") == 4 + 2
     assert re.search(r"^  all-on +F \. F  F \. F ", done.stdout, re.MULTILINE)
     assert f"faulty: it fails exactly where the NIC uses {TNL_CSUM}\n" in done.stdout
@@ -143,10 +143,10 @@ def test_the_incident(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
+def test_a_failure_outweighs_doubt_and_cells_that_never_ran_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker dies after a FAIL: exit 1, and the cells that it left behind are ERROR."""
+    """A worker dies after a FAIL: exit code 1, and the cells that it has not run are ERROR."""
     (tmp_path / "crash.py").write_text(CRASH)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     topology = tmp_path / "faulty.yaml"
@@ -154,7 +154,7 @@ def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
     topology.write_text(text + "  firmwares: {alpha.port0: {model: random-p, p: 0.3}}\n")
     args = ("run", "-t", topology, *SMALL, "-p", "crash", "-n", "1", "--out")
 
-    args = (*args, tmp_path, "-m", "not crafted packet set", "-k")
+    args = (*args, tmp_path, "-m", "not crafted", "-k")
     done = vxqual(*args, "all-on/outer4-csum and not inner4/udp")
     assert done.returncode == 1, done.stdout
     cells = rows(tmp_path)
@@ -174,7 +174,7 @@ def test_a_failure_wins_over_doubt_and_what_never_ran_is_told(
 
 @pytest.mark.slow
 def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
-    """KNOWN on the way, and judged again: expired, healed, in another file, in none."""
+    """KNOWN in a run, and judged again with expectations: expired, healed, others, none."""
     entry = {
         "driver": "tun",
         "firmware": ">=8.0, <9",
@@ -197,7 +197,7 @@ def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
         "-k",
         "all-on/outer4 and tcp",
         "-m",
-        "not crafted packet set",
+        "not crafted",
         f"--junitxml={junit}",
         "-v",
         "--out",
@@ -207,14 +207,14 @@ def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
     expectations = known(broken=entry, sound=sound, other=entry | {"driver": "ice"})
     done = vxqual(*args, *demand, *some, "--expectations", expectations)
     assert done.returncode == 0, done.stdout
-    assert "QUALIFIED, but for what is known. 4 cells: 2 pass, 2 known to fail" in done.stdout
+    assert "QUALIFIED except for known failures. 4 cells: 2 pass, 2 known to fail" in done.stdout
     assert re.search(r"^  all-on +K +K +\. +\.$", done.stdout, re.MULTILINE)
     assert "::test_cell[faulty/all-on/outer4-csum/inner4/tcp] KNOWN" in done.stdout
     assert re.search(r"= 2 passed, .* 2 xfailed in ", done.stdout)
-    told = " ".join(done.stdout.split())
-    assert "and 1 more: wrong outer sums (https://example.net/7; broken, until 2999-12-31)" in told
-    assert "UNEXPECTED PASS sound: all 2 cells pass" in told
-    assert "UNUSED other: it matches no cell that ran" in told
+    said = " ".join(done.stdout.split())
+    assert "and 1 more: wrong outer sums (https://example.net/7; broken, until 2999-12-31)" in said
+    assert "UNEXPECTED PASS sound: all 2 cells pass" in said
+    assert "UNUSED other: it matches no cell that ran" in said
     for id_, cell in rows(out).items():
         hidden = "outer4-csum" in id_
         assert (cell["verdict"], cell["expectation"]) == (
@@ -237,14 +237,14 @@ def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
     assert vxqual("judge", out, "--expectations", nothing).returncode == 1
 
 
-# On a lab that stands
+# On a persistent lab
 
 
-def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Path) -> None:
+def test_a_persistent_lab_is_used_as_any_other(lab: Persistent, tmp_path: Path) -> None:
     assert lab.document.get("lab") is None
     assert all("proxy_command" in host["ssh"] for host in lab.document["hosts"].values())
     assert vxqual("lab", "up", lab.source).stdout.startswith(
-        f"the lab of {lab.source} stands already"
+        f"the lab of {lab.source} is already up"
     )
     status = vxqual("lab", "status", lab.source)
     assert status.returncode == 0
@@ -267,9 +267,9 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
     assert len(re.findall(r"::test_(?:cell|received)\[", listed.stdout)) == int(cells)
     *_, last, end = re.split(r"::test_(?:culprit|symptom)\[.*\n", listed.stdout)
     assert last == end or "@" not in last
-    assert end.count("@two-ports]") == 16, "they come behind all else"
+    assert end.count("@two-ports]") == 16, "they come after all others"
     assert end.count("@reset]") == listed.stdout.count("@reset]") == 8
-    assert list(tmp_path.iterdir()) == [], "listing is no run"
+    assert list(tmp_path.iterdir()) == [], "listing writes nothing"
     assert lab.state() == before
 
     done = vxqual(
@@ -288,16 +288,16 @@ def test_a_standing_lab_is_run_against_as_any_other(lab: Standing, tmp_path: Pat
 
     nothing = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "no_such_cell")
     assert nothing.returncode == 5
-    assert not (tmp_path / "matrix.json").exists(), "an earlier run's results are not this one's"
+    assert not (tmp_path / "matrix.json").exists(), "results of an earlier run are removed"
 
 
-def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
-    """Without its topology, without a host, without its directory's name."""
+def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
+    """Without its topology and its hosts, in a directory of another name."""
     topology = tmp_path / "gone.yaml"
     topology.write_text(lab.topology.read_text())
     out = tmp_path / "out"
     args = ("run", "-t", topology, *SMALL, "--out", out, "-k", f"all-on/outer4-csum and {ALONE}")
-    assert vxqual(*args, "-m", "not crafted packet set").returncode == 0
+    assert vxqual(*args, "-m", "not crafted").returncode == 0
     topology.unlink()
     out = out.rename(tmp_path / "yesterday")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -307,7 +307,7 @@ def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
     assert same.stdout.startswith("QUALIFIED. 6 cells: 6 pass")
     assert (tmp_path / "again/matrix.json").read_bytes() == before["matrix.json"]
 
-    # Controls have far more frames than cells, so they still vouch for the path.
+    # Controls have far more frames than cells, so the path is still trusted.
     surer = vxqual("judge", out, "--confidence", "0.9999")
     assert surer.returncode == 10, surer.stdout
     assert "6 inconclusive" in surer.stdout
@@ -317,10 +317,10 @@ def test_a_stored_run_is_judged_again(lab: Standing, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_the_labs_own_error_is_stored_beside_the_verdicts(
-    lab: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_error_of_the_lab_is_stored_with_the_verdicts(
+    lab: Persistent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host left changed: every cell passes, and neither the run nor judging it again is 0."""
+    """A host is left changed: every cell passes, and yet the run and judging it again fail."""
     (tmp_path / "left_changed.py").write_text(LEFT_CHANGED)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     out = tmp_path / "out"
@@ -330,21 +330,21 @@ def test_the_labs_own_error_is_stored_beside_the_verdicts(
     assert {cell["verdict"] for cell in rows(out).values()} == {"PASS"}
     again = vxqual("judge", out)
     assert again.returncode == 10, again.stdout
-    assert again.stdout.count("the lab's error in that run: ") == 1
+    assert again.stdout.count("lab error in that run: ") == 1
     assert "alpha: left changed" in again.stdout
 
 
-def test_an_expression_that_is_none_is_no_run(lab: Standing, tmp_path: Path) -> None:
+def test_an_invalid_expression_is_no_run(lab: Persistent, tmp_path: Path) -> None:
     done = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "((")
     assert done.returncode == 4
     assert "Wrong expression passed to '-k'" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_run_tells_what_it_has(lab: Standing, tmp_path: Path) -> None:
+def test_an_interrupted_run_reports_what_it_has(lab: Persistent, tmp_path: Path) -> None:
     before = lab.state()
     args = ("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-v", "-k", "nocsum and tcp")
-    with running(*args, "-m", "not crafted packet set") as process:
+    with running(*args, "-m", "not crafted") as process:
         read_until(process, "PASS")
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=60)[0]
@@ -359,25 +359,25 @@ def test_an_interrupted_run_tells_what_it_has(lab: Standing, tmp_path: Path) -> 
     assert lab.state() == before
 
 
-def test_a_killed_run_leaves_nothing_behind(lab: Standing, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_nothing_behind(lab: Persistent, tmp_path: Path) -> None:
     before = lab.state()
     args = ("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-v", "-k", "nocsum and tcp")
     with running(*args) as process:
         read_until(process, "PASS")
         assert lab.state() != before
         process.kill()
-    # Its agents see their channels end. One whose main thread is in its tunnel namespace just then
-    # is in neither host's list, and puts back what it has changed all the same.
+    # Its agents notice the end of their channels. An agent whose main thread is in its tunnel
+    # namespace at that moment is in neither list of processes, and restores its host, too.
     eventually(lambda: lab.pids() == [] and lab.state() == before)
 
     with running(*args) as process:
         read_until(process, "PASS")
-        process.send_signal(signal.SIGSTOP)  # so that it does not see what is done to its agents
+        process.send_signal(signal.SIGSTOP)  # so that it does not notice the end of its agents
         for pid in lab.pids():
             os.kill(pid, signal.SIGKILL)
         process.kill()
     eventually(lambda: lab.pids() == [])
-    assert lab.state() != before, "nobody was left to put the hosts back"
+    assert lab.state() != before, "no process was left to put the hosts back"
 
     done = vxqual(
         "run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "all-on/outer4-csum and tcp"
@@ -387,7 +387,7 @@ def test_a_killed_run_leaves_nothing_behind(lab: Standing, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
+def test_the_symptom_is_reported_with_the_verdicts(tmp_path: Path) -> None:
     topology, out = tmp_path / "faulty.yaml", tmp_path / "out"
     junit, allure = tmp_path / "junit.xml", tmp_path / "allure"
     text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
@@ -398,15 +398,15 @@ def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
         *(*small, "-k", "test_symptom or tso6/outer4-csum/inner4/udp]", "-n", "1", "--symptom"),
         *(f"--junitxml={junit}", f"--alluredir={allure}"),
     )
-    assert done.returncode == 0, f"it decides nothing: {done.stdout}"
+    assert done.returncode == 0, f"it gives no verdict: {done.stdout}"
     found = read(out / "matrix.json")
     assert {cell.verdict for cell in found.cells} == {"PASS"}
     (symptom,) = found.symptoms
     assert symptom.pair == "soft"
     assert symptom.tunnel.calls > 0
     assert symptom.tunnel.retransmitted > 10 * max(1, symptom.all_off.retransmitted)
-    (told,) = (line for line in done.stdout.splitlines() if "symptom of soft: " in line)
-    assert symptom.errors.startswith(told.partition(": ")[2])
+    (line,) = (line for line in done.stdout.splitlines() if "symptom of soft: " in line)
+    assert symptom.errors.startswith(line.partition(": ")[2])
     assert done.stdout.index("tso6") < done.stdout.index("symptom of soft")
     properties = {p.get("name"): p.get("value") for p in ET.parse(junit).iter("property")}
     assert properties["symptom"] == symptom.errors
@@ -421,4 +421,4 @@ def test_the_symptom_is_told_beside_the_verdicts(tmp_path: Path) -> None:
     done = vxqual(*small, "-k", "test_symptom", "-v", "-rs")
     assert done.returncode == 0
     assert "test_symptom[soft/symptom] SKIPPED" in done.stdout
-    assert "symptom.py: not asked for" in done.stdout
+    assert "symptom.py: not requested" in done.stdout

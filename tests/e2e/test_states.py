@@ -1,4 +1,4 @@
-"""NICs that are right until something has happened to them."""
+"""NICs that are right until their state changes; VLAN tags, jumbo frames and load."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def lab_of(tmp_path: Path, firmware: str, more: str = "") -> Path:
     [
         ("after-reset", "udp/lengths and not mtu", {("reset", 4789)}),
         ("after-reset, on: mtu", "udp/lengths and not two", {("mtu", 4789)}),
-        # The second port took the first one's place; it is right itself.
+        # The second port has replaced the first one, and is right itself.
         ("port-stolen", "udp/lengths and not reset and not mtu", {("two-ports", 4789)}),
     ],
 )
-def test_a_nic_that_is_wrong_afterwards(
+def test_a_nic_that_is_wrong_after_a_change(
     tmp_path: Path, model: str, cells: str, wrong: set[tuple[str, int]]
 ) -> None:
     topology, out = lab_of(tmp_path, f"{model}, large: cut"), tmp_path / "out"
@@ -54,7 +54,7 @@ def test_a_nic_that_is_wrong_afterwards(
 @pytest.mark.parametrize(
     ("firmware", "flows", "signature", "failing"),
     [
-        # The frame inside is shorter than 65 bytes in a part of the crafted packet set alone.
+        # Only some frames of the crafted packet set are shorter than 65 bytes inside.
         ("vlan-lost-short", "vlan", "vlan-lost", {"vlan-nic", "vlan-kernel"}),
         ("vlan-shift, tag: outer", "vlan", "vlan-shift", {"vlan-nic", "vlan-kernel"}),
         ("zero-not-ffff, layer: outer", "outer-sums", "zero-not-ffff", {"csum"}),
@@ -79,7 +79,7 @@ def test_outer_headers_that_only_some_flows_have(
         assert cell["culprit"] == ["tx-checksum-ip-generic"]
 
 
-def test_a_path_that_takes_no_tags_costs_the_tagged_flows_alone(tmp_path: Path) -> None:
+def test_a_path_without_tags_affects_the_tagged_flows_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = vxqual(
         *("run", "-t", lab_of(tmp_path, "untagged-only"), *SMALL, "--no-symptom", "--out", out),
@@ -108,8 +108,8 @@ def test_jumbo_frames_where_the_link_has_them(tmp_path: Path) -> None:
     assert {nic["mtu"] for nic in json.loads((out / "matrix.json").read_text())["nics"]} == {9000}
 
 
-def test_more_going_on_than_one_flow(tmp_path: Path) -> None:
-    """And a fault that is there all the same is seen, and has the culprit of its kind."""
+def test_load_and_reverse_traffic(tmp_path: Path) -> None:
+    """A fault is detected under load and with reverse traffic, with the culprit of bulk traffic."""
     out = tmp_path / "out"
     done = vxqual(
         *("run", "-t", lab_of(tmp_path, "seed-left, layer: outer"), *SMALL, "--no-symptom"),

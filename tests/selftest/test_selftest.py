@@ -1,4 +1,4 @@
-"""What `vxqual selftest` asks of the suite, firmware by firmware, and how it tells what is missing."""
+"""What `vxqual selftest` expects of the suite, and how it reports what is missing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from qualification.errors import UsageError
 from qualification.judge.verdict import Demand
 from qualification.lab.softnic import firmwares
 from qualification.plan.features import RULES, TNL_CSUM
-from qualification.selftest.lines import HEADING, line
 from qualification.selftest.run import EXPECTED_DETECTIONS, FirmwareResult, selftest
+from qualification.selftest.table import HEADING, line
 from qualification.selftest.trial import PAIR, Trial, TrialResult, judge
 
 CAUGHT = TrialResult({"FAIL": 4, "PASS": 9}, ("a",), {"noise": 4}, ((TNL_CSUM,),), "said", 100, 2.0)
 
 
-def test_every_fault_has_its_due_and_no_good_one_has() -> None:
+def test_every_fault_has_an_expected_detection_and_no_good_firmware_has() -> None:
     models = firmwares.models()
     assert {model.name for model in models if model.kind == "fault"} == EXPECTED_DETECTIONS.keys()
     for expected in EXPECTED_DETECTIONS.values():
@@ -32,7 +32,7 @@ def test_every_fault_has_its_due_and_no_good_one_has() -> None:
         (TrialResult({}, error="no root"), "the lab failed: no root"),
     ],
 )
-def test_what_is_missing_is_said(seen: TrialResult, missing: str) -> None:
+def test_what_is_missing_is_reported(seen: TrialResult, missing: str) -> None:
     assert FirmwareResult("random-p", EXPECTED_DETECTIONS["random-p"], seen).missing == missing
 
 
@@ -48,12 +48,12 @@ def test_a_good_firmware_may_do_anything_but_fail() -> None:
     )
 
 
-def test_an_unknown_firmware_is_told() -> None:
+def test_an_unknown_firmware_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no firmware 'bad'\n  next: known: after-reset, "):
         list(selftest(["bad"], 1, 1, 1))
 
 
-def test_a_line_stands_under_its_heading() -> None:
+def test_a_line_is_aligned_with_its_heading() -> None:
     text = line("random-p", CAUGHT.verdicts, CAUGHT.signatures, CAUGHT.culprits, 100, 2.0, "")
     assert text.startswith("random-p         FAIL 4           noise            tx-udp_tnl-csum-seg")
     assert HEADING.index("frames") + len("frames") == text.index(" 100 ") + len(" 100")
@@ -62,8 +62,8 @@ def test_a_line_stands_under_its_heading() -> None:
 
 @pytest.mark.lab
 @pytest.mark.slow
-def test_a_fault_is_caught_named_and_healed() -> None:
-    """Random-p, IPv4 and IPv6, in every cell with everything on."""
+def test_a_fault_is_detected_with_its_signature_and_culprit() -> None:
+    """Random-p, IPv4 and IPv6, in every cell with all features on."""
     (seen,) = judge(Trial("random-p", {"p": 0.3}, 4789, (1,)), Demand(0.05, 0.9))
     assert seen.error == ""
     assert FirmwareResult("random-p", EXPECTED_DETECTIONS["random-p"], seen).missing == ""

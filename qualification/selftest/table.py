@@ -1,4 +1,4 @@
-"""What `vxqual selftest` prints: a line for each firmware."""
+"""The table that `vxqual selftest` prints: a line for each firmware."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEADING = (
 )
 _MOST = 16
 _FIRST = ("FAIL", "LOSS", "UNTRUSTED")
-"""Verdicts that are told before others, however few cells have them."""
+"""Verdicts that are shown in preference to others, however few cells have them."""
 _NO_NAME = "unexplained"
 
 
@@ -22,16 +22,16 @@ def line(
     seconds: float,
     missing: str,
 ) -> str:
-    """One firmware's line, under `HEADING`; cells that pass are not worth a word beside others.
+    """Returns the line of a firmware, under `HEADING`; it shows one verdict, the most telling one.
 
     Args:
-        model: Its name.
-        verdicts: Cells by verdict.
-        signatures: Failing cells by signature, the commonest first.
-        culprits: What is blamed.
-        frames: Frames judged.
-        seconds: It took so long.
-        missing: What was not as it had to be, if anything.
+        model: The name of the firmware.
+        verdicts: The number of cells by verdict.
+        signatures: The number of failing cells by signature, the most frequent one first.
+        culprits: The features that were found to be the culprit.
+        frames: The number of frames judged.
+        seconds: The duration.
+        missing: The difference from the expected detection; empty if there is none.
     """
     first = next((verdict for verdict in _FIRST if verdict in verdicts), None)
     verdict = first or max(verdicts, key=lambda each: verdicts[each], default="-")
