@@ -110,6 +110,8 @@ class Controller:
             session.config.stash[CAMPAIGN] = self._prepare(say)
         except VxqualError as error:
             _LOG.error("the lab is not ready, exit code %d: %s", error.exit_code, error)
+            if isinstance(error, UsageError):  # nothing was touched, so this was no run
+                log.discard(self._out)
             say(str(error))
             if reporter is not None:  # it would print what follows a second time
                 session.config.pluginmanager.unregister(reporter)
