@@ -5,4 +5,4 @@ One way through the package, and imports follow it downward only::
     topology -> inventory -> plan -> orders -> evidence -> verdict -> results -> reports
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -39,7 +39,7 @@ def lab_up(topology: Path) -> None:
     from qualification.topology import load
 
     built = persistent.up(load(topology), topology)
-    click.echo(f"the lab of {topology} is {'already ' if built.stood else ''}up")
+    click.echo(f"the lab of {topology} is {'already ' if built.already_up else ''}up")
     _show(built)
     click.echo(f"\nqualify it:  vxqual run --topology {built.topology}")
     click.echo(f"take it down:  vxqual lab down {topology}")

@@ -33,14 +33,14 @@ class Evidence:
             depend on was missing.
         bursts: The bursts that the DUT sent.
         verifier: The verifier that checked the frames, "python" or a native one.
-        arrived: Results of the bursts that the DUT received.
+        received: Results of the bursts that the DUT received.
     """
 
     effective: dict[str, bool]
     refused: tuple[str, ...] = ()
     bursts: tuple[Burst, ...] = ()
     verifier: str = "python"
-    arrived: tuple[ReceiveResult, ...] = ()
+    received: tuple[ReceiveResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Totals:
     Attributes:
         submitted: Frames that the sender submitted to the driver.
         lost: Frames submitted to the driver that the peer never saw.
-        refused: Frames that the peer's NIC or kernel counted as dropped for lack of room.
+        peer_dropped: Frames that the peer's NIC or kernel counted as dropped for lack of room.
     """
 
     frames: int = 0
@@ -67,7 +67,7 @@ class Totals:
     corrupt: int = 0
     duplicates: int = 0
     inner_csum_errors: int = 0
-    refused: int = 0
+    peer_dropped: int = 0
     shapes: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
 
@@ -109,6 +109,8 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
             for name, value in burst.received.counters.items()
             if name.startswith("inner.") and name.endswith("InCsumErrors")
         ),
-        refused=sum(burst.received.counters.get(name, 0) for burst in bursts for name in _NO_ROOM),
+        peer_dropped=sum(
+            burst.received.counters.get(name, 0) for burst in bursts for name in _NO_ROOM
+        ),
         shapes=shapes,
     )

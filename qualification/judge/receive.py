@@ -38,7 +38,7 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
     if evidence.refused:
         names = ", ".join(evidence.refused)
         return Judgement(Verdict.UNSUPPORTED, f"the driver refused to switch {names}")
-    seen = receive_tally(evidence.arrived)
+    seen = receive_tally(evidence.received)
     accepted = sum(tally.delivered for tally in seen.accepted)
     rejected = sum(map(missing_of, seen.refused))
     bad = accepted + seen.altered + rejected
@@ -112,7 +112,7 @@ def _proof_of_offload(evidence: Evidence, seen: ReceiveTally) -> str | None:
 
 def sign_received(evidence: Evidence) -> Signature | None:
     """Returns what the NIC does to frames that it receives; None where nothing is wrong."""
-    seen = receive_tally(evidence.arrived)
+    seen = receive_tally(evidence.received)
     accepted = sum(tally.delivered for tally in seen.accepted)
     wrong = sum(tally.frames for tally in seen.wrong)
     if accepted:

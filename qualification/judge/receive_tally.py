@@ -20,26 +20,26 @@ class ReceiveTally:
     """The sums over the bursts of a receive test.
 
     Attributes:
-        tallies: Results by shape and by the layers that were wrong.
-        strangers: Datagrams that were delivered and never sent.
+        shapes: Results by shape and by the layers that were wrong.
+        unexpected: Datagrams that were delivered and never sent.
         drops: Frames that the captures lost.
         counters: Names of the counters that moved.
     """
 
-    tallies: tuple[ShapeResult, ...]
-    strangers: int
+    shapes: tuple[ShapeResult, ...]
+    unexpected: int
     drops: int
     counters: frozenset[str]
 
     @cached_property
     def right(self) -> tuple[ShapeResult, ...]:
         """Results of right frames."""
-        return tuple(t for t in self.tallies if not t.wrong and t.shape != REFERENCE)
+        return tuple(t for t in self.shapes if not t.wrong and t.shape != REFERENCE)
 
     @cached_property
     def wrong(self) -> tuple[ShapeResult, ...]:
         """Results of wrong frames."""
-        return tuple(tally for tally in self.tallies if tally.wrong)
+        return tuple(tally for tally in self.shapes if tally.wrong)
 
     @property
     def frames(self) -> int:
@@ -54,7 +54,7 @@ class ReceiveTally:
     @property
     def altered(self) -> int:
         """Number of datagrams and segments that were delivered with other bytes than were sent."""
-        return sum(tally.altered for tally in self.tallies) + self.strangers
+        return sum(tally.altered for tally in self.shapes) + self.unexpected
 
     @property
     def csum_valid(self) -> int:
@@ -73,7 +73,7 @@ class ReceiveTally:
 
     def _singled_out(self, tally: ShapeResult) -> bool:
         missing = missing_of(tally)
-        others = [t for t in self.tallies if not t.wrong and t.shape != tally.shape]
+        others = [t for t in self.shapes if not t.wrong and t.shape != tally.shape]
         # Shapes that are refused themselves say nothing about the loss of the path. The reference
         # is left where a NIC refuses all of them.
         arriving = [other for other in others if missing_of(other) * 2 < other.frames]
@@ -98,12 +98,12 @@ def receive_tally(results: Iterable[ReceiveResult]) -> ReceiveTally:
     sums: dict[tuple[str, tuple[str, ...]], ShapeResult] = {}
     bursts = tuple(results)
     for burst in bursts:
-        for tally in burst.tallies:
+        for tally in burst.shapes:
             key = tally.shape, tally.wrong
             sums[key] = _added(sums[key], tally) if key in sums else tally
     return ReceiveTally(
         tuple(sums.values()),
-        sum(burst.strangers for burst in bursts),
+        sum(burst.unexpected for burst in bursts),
         sum(burst.drops for burst in bursts),
         frozenset(name for burst in bursts for name in burst.counters),
     )

@@ -119,7 +119,7 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.unjudged.items()))
         return ends(Verdict.INCONCLUSIVE, f"frames that cannot be judged: {why}")
     # The counters of a peer that receives more than it can take show it: the DUT is not to blame.
-    overrun = min(sums.lost, sums.refused) if cell.flow.load else 0
+    overrun = min(sums.lost, sums.peer_dropped) if cell.flow.load else 0
     if sums.lost > overrun:
         return ends(
             Verdict.LOSS,

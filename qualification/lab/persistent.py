@@ -80,7 +80,7 @@ class PersistentLab:
         missing: Sentences on what this kernel cannot offload to a soft NIC.
         hosts: Its hosts.
         nics: Their NICs.
-        stood: Whether it was up before `up` was called.
+        already_up: Whether it was up before `up` was called.
     """
 
     source: Path
@@ -89,7 +89,7 @@ class PersistentLab:
     missing: tuple[str, ...]
     hosts: tuple[PersistentHost, ...]
     nics: tuple[PersistentNic, ...]
-    stood: bool = False
+    already_up: bool = False
 
 
 def up(topology: Topology, path: Path) -> PersistentLab:
@@ -108,7 +108,7 @@ def up(topology: Topology, path: Path) -> PersistentLab:
     """
     existing = status(path)
     if existing:
-        return replace(existing, stood=True)
+        return replace(existing, already_up=True)
     loopback.check(topology)
     # The lab writes ssh sections of its own, and those of the file may contain secrets.
     hosts = {name: host.model_copy(update={"ssh": None}) for name, host in topology.hosts.items()}

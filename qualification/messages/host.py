@@ -136,3 +136,18 @@ class Problem:
     message: str
     hint: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The answer to the request "facts".
+
+    Attributes:
+        host: The host.
+        nics: The interfaces that exist, by name.
+        problems: Those that do not, with the reason, by name.
+    """
+
+    host: HostFacts
+    nics: dict[str, NicFacts]
+    problems: dict[str, Problem]

@@ -87,16 +87,16 @@ class ReceiveResult:
     """What the receiver received of one burst.
 
     Attributes:
-        tallies: Results by shape, and by the layers that are wrong.
-        strangers: Datagrams delivered to the burst's port that were not sent.
+        shapes: Results by shape, and by the layers that are wrong.
+        unexpected: Datagrams delivered to the burst's port that were not sent.
         drops: Frames that the capture lost.
         samples: The first wrong frames that were delivered, as they were captured.
         counters: By how much NIC and kernel counters increased, by name; only those that did.
         kernel_log: Lines about checksums or offloads that the kernel logged meanwhile.
     """
 
-    tallies: tuple[ShapeResult, ...] = ()
-    strangers: int = 0
+    shapes: tuple[ShapeResult, ...] = ()
+    unexpected: int = 0
     drops: int = 0
     samples: tuple[BadFrame, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)

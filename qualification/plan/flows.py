@@ -32,7 +32,7 @@ STATES: dict[State, tuple[str, str]] = {
 The tunnels are made anew before each, so that the effect of one is not taken for another's.
 """
 
-RECEIVE_SET = "arrivals"
+RECEIVE_SET = "received"
 """Name of the crafted packet set of receive tests (`qualification.wire.crafted.receive_tests`)."""
 
 _RECEIVED: tuple[Protocol, ...] = ("tcp", "udp")

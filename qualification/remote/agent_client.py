@@ -6,9 +6,10 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from qualification.errors import AgentError, HostError, LabError
+from qualification.messages.decode import DecodeError, decode
 from qualification.messages.protocol import LINE_LIMIT, PROTOCOL, encoded
 from qualification.remote.ssh.connection import Connection, connect
 from qualification.remote.ssh.lines import Lines
@@ -19,6 +20,8 @@ from .ship import Application, application
 
 if TYPE_CHECKING:
     from qualification.topology import Ssh
+
+T = TypeVar("T")
 
 _START_SECONDS = 30.0
 _UNDO_SECONDS = 30.0
@@ -114,6 +117,24 @@ class AgentClient:
             AgentError: The agent refused, failed, died or took too long; `kind` says which.
         """
         return logged(self.host, op, args, lambda: self._call(op, args, timeout, on_event))
+
+    def ask(self, answer: type[T], op: str, /, *, timeout: float, **args: Any) -> T:
+        """As `call`, with the result decoded into the class of message that the request answers.
+
+        Args:
+            answer: The class, or a type made of such classes.
+            op: The request's name.
+            timeout: As in `call`.
+            **args: As in `call`.
+
+        Raises:
+            AgentError: As in `call`; of kind "malformed-answer" where the result is no such message.
+        """
+        result = self.call(op, timeout=timeout, **args)
+        try:
+            return decode(answer, result)
+        except DecodeError as error:
+            raise self._error("malformed-answer", f"answer to {op!r}: {error}") from None
 
     def _call(
         self,

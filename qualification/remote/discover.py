@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter
+from typing import TypeVar
 
 from qualification.errors import LabError, VxqualError
 from qualification.inventory import Inventory, Nic
-from qualification.messages.host import HostFacts, NicFacts, Problem
+from qualification.messages.host import Facts, Problem
 from qualification.progress import Progress
 from qualification.topology import Topology
 
@@ -20,9 +18,6 @@ from .host import open_host
 T = TypeVar("T")
 
 _MOST_AT_ONCE = 16
-_FACTS = TypeAdapter(HostFacts)
-_NIC = TypeAdapter(NicFacts)
-_PROBLEMS = TypeAdapter(list[Problem])
 
 
 @dataclass(frozen=True)
@@ -65,24 +60,24 @@ def discover(topology: Topology, pairs: Iterable[str], say: Progress) -> Invento
     hosts = nics_of(topology, pairs)
     say(f"reading the facts of {len(hosts)} hosts and their NICs")
 
-    def ask(host: str) -> Any:
+    def ask(host: str) -> Facts:
         with open_host(topology, host) as agent:
             interfaces = [topology.nic(nic).interface for nic in hosts[host]]
-            return agent.call("facts", timeout=60.0, interfaces=interfaces)
+            return agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
 
     found: dict[str, Nic] = {}
     missing = []
     for host, answer in _on_all(hosts, ask):
         for name in hosts[host]:
             nic = topology.nic(name)
-            if nic.interface in answer["problems"]:
-                problem = Problem(**answer["problems"][nic.interface])
+            problem = answer.problems.get(nic.interface)
+            if problem is not None:
                 missing.append(LabError(problem.message, where=name, hint=problem.hint))
                 continue
             found[name] = Nic(
                 name,
-                _FACTS.validate_python(answer["host"]),
-                _NIC.validate_python(answer["nics"][nic.interface]),
+                answer.host,
+                answer.nics[nic.interface],
                 nic.firmware,
                 tuple(str(address) for address in nic.underlay),
             )
@@ -103,14 +98,14 @@ def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
             with open_host(topology, host) as agent:
                 for name in hosts[host]:
                     nic = topology.nic(name)
-                    answer = agent.call(
+                    problems[name] = agent.ask(
+                        list[Problem],
                         "preflight",
                         timeout=60.0,
                         interface=nic.interface,
                         addresses=[str(address) for address in nic.underlay],
                         allow_management=nic.allow_management,
                     )
-                    problems[name] = _PROBLEMS.validate_python(answer)
         except VxqualError as error:
             return Readiness(host, error, problems)
         return Readiness(host, None, problems)

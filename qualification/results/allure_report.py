@@ -48,7 +48,7 @@ def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
     """
     attach_json("evidence.json", dumped)
     bad = [frame for burst in evidence.bursts for frame in burst.received.captured.samples]
-    bad += [frame for burst in evidence.arrived for frame in burst.samples]
+    bad += [frame for burst in evidence.received for frame in burst.samples]
     if bad:
         allure.attach(pcapng(bad), "bad frames", "application/x-pcapng", "pcapng")
 

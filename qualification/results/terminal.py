@@ -108,7 +108,7 @@ def _explained(
     excluded = aggregate.excludes(bulk, driver, confidence)
     if excluded is not None:
         yield from wrapped(excluded, width, "good")
-    where = failure_conditions.separates(bulk, driver)
+    where = failure_conditions.describe(bulk, driver)
     if where is not None:
         yield from wrapped(f"{cells[0].pair}: {where}", width, "bad")
     failing = [cell for cell in cells if cell.verdict in (Verdict.FAIL, Verdict.LOSS)]

@@ -27,7 +27,7 @@ def test_a_blind_nic_fails_and_is_judged_again(tmp_path: Path) -> None:
         assert (cell["verdict"], cell["signature"].split(",")[0]) == ("FAIL", "rx-blind"), cell
         assert set(cell["requested"]) == {"rx-gro"}
         assert cell["effective"] == {"rx-checksum": False, "rx-gro": cell["requested"]["rx-gro"]}
-    assert "  all-on arrivals   F F    F F" in done.stdout
+    assert "  all-on received   F F    F F" in done.stdout
     assert "unknown, 8 failing cells of 4 flows: no offload heals it" in done.stdout
     failed = [
         made

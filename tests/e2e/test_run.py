@@ -93,7 +93,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     assert all(entry["evidence"]["bursts"] for entry in cells)
     controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
     assert [control["name"] for control in controls] == [*CONTROLS, TAGGED]
-    assert all(control["bursts"] or control["arrived"] for control in controls)
+    assert all(control["bursts"] or control["received"] for control in controls)
 
     for case in ET.parse(junit).iter("testcase"):
         properties = {p.get("name"): p.get("value") for p in case.iter("property")}

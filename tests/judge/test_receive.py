@@ -52,7 +52,7 @@ def arrived(changes: dict[str, dict[str, Any]] | None = None, **more: Any) -> Re
 
 
 def evidence(*bursts: ReceiveResult, effective: dict[str, bool] = ON) -> Evidence:
-    return Evidence(effective, arrived=bursts)
+    return Evidence(effective, received=bursts)
 
 
 def judged(changes: dict[str, dict[str, Any]] | None = None, **more: Any) -> Judgement:
@@ -177,9 +177,9 @@ def test_wrong_frames_that_the_nic_keeps_are_refused() -> None:
 
 def test_other_bytes_than_were_sent() -> None:
     assert judged({"odd": {"altered": 2, "delivered": N - 2}}).verdict is Verdict.FAIL
-    found = judged(strangers=1)
+    found = judged(unexpected=1)
     assert (found.verdict, found.bad) == (Verdict.FAIL, 1)
-    signature = sign_received(evidence(arrived(strangers=1)))
+    signature = sign_received(evidence(arrived(unexpected=1)))
     assert signature is not None
     assert signature.name == "rx-altered"
 
@@ -188,13 +188,13 @@ def test_a_frame_that_came_wrong_and_was_sent_right() -> None:
     """The truth is in the bytes as they arrived, whoever changed them."""
     changed = ShapeResult("odd", ("inner L4",), 1, 1, 1)
     seen = arrived()
-    seen = replace(seen, tallies=(*seen.tallies, changed))
+    seen = replace(seen, shapes=(*seen.shapes, changed))
     found = judge_received(CELL, evidence(seen), DEMAND)
     assert found.verdict is Verdict.FAIL
     assert "odd changed on the way (all 1)" in found.reason
     repaired = ShapeResult("both", (), 1, 1, 1, csum_valid=1)
     seen = arrived()
-    seen = replace(seen, tallies=(*seen.tallies, repaired))
+    seen = replace(seen, shapes=(*seen.shapes, repaired))
     assert judge_received(CELL, evidence(seen), DEMAND).verdict is Verdict.PASS
 
 
@@ -225,18 +225,18 @@ COUNTS = st.integers(0, N)
     ),
     COUNTS, COUNTS, st.booleans(),
 )  # fmt: skip
-def test_any_evidence(tallies: list[ShapeResult], strangers: int, drops: int, on: bool) -> None:
-    seen = evidence(ReceiveResult(tuple(tallies), strangers, drops), effective=ON if on else OFF)
+def test_any_evidence(shapes: list[ShapeResult], unexpected: int, drops: int, on: bool) -> None:
+    seen = evidence(ReceiveResult(tuple(shapes), unexpected, drops), effective=ON if on else OFF)
     found = judge_received(CELL, seen, DEMAND)
-    wrong = any(t.wrong and t.delivered for t in tallies)
+    wrong = any(t.wrong and t.delivered for t in shapes)
     if wrong:
         assert found.verdict is Verdict.FAIL
     if found.verdict is Verdict.PASS:
         assert not wrong
-        assert not any(t.altered for t in tallies)
-        right = [t for t in tallies if not t.wrong and t.shape != REFERENCE]
+        assert not any(t.altered for t in shapes)
+        right = [t for t in shapes if not t.wrong and t.shape != REFERENCE]
         assert sum(t.delivered for t in right) >= sum(t.frames for t in right)
-        assert not strangers
+        assert not unexpected
     assert (sign_received(seen) is not None) == (found.verdict is Verdict.FAIL)
     again = TypeAdapter(Evidence).validate_json(TypeAdapter(Evidence).dump_json(seen))
     assert judge_received(CELL, again, DEMAND) == found

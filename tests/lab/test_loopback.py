@@ -204,8 +204,8 @@ def test_persistent_lab(two_hosts: TwoHosts, tmp_path: Path) -> None:
     assert not persistent.down(file)
     lab = persistent.up(two_hosts(alpha={"model": "random-p"}), file)
     try:
-        assert not lab.stood
-        assert persistent.up(two_hosts(), file).stood
+        assert not lab.already_up
+        assert persistent.up(two_hosts(), file).already_up
         assert [nic.firmware for nic in lab.nics] == ["random-p p=0.03", "good"]
         assert not any(is_gone(nic.pid or 0) for nic in lab.nics)
         command = [*shlex.split(lab.hosts[0].ssh), "ls /sys/class/net"]

@@ -162,7 +162,7 @@ class ReceiveTest:
         self.drain()
         drops = self._capture.drops()
         known = {receive_frame.source_port for receive_frame in self._to_deliver}
-        strangers = len(self._sockets.senders - known)
+        unexpected = len(self._sockets.senders - known)
         counts: dict[tuple[str, tuple[str, ...]], Counter[str]] = {}
         samples: list[BadFrame] = []
         for receive_frame in self._expected:
@@ -185,10 +185,10 @@ class ReceiveTest:
                 encoded = base64.b64encode(data).decode("ascii")
                 samples.append(BadFrame(encoded, wrong, (*findings, delivery)))
         self.close()
-        tallies = tuple(
+        shapes = tuple(
             ShapeResult(shape, wrong, **tally) for (shape, wrong), tally in counts.items()
         )
-        return ReceiveResult(tallies, strangers, drops, tuple(samples), moved, log)
+        return ReceiveResult(shapes, unexpected, drops, tuple(samples), moved, log)
 
     def close(self) -> None:
         """Closes the sockets and stops the capture; may be called twice."""

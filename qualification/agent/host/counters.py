@@ -68,7 +68,7 @@ def _names(interface: str, count: int) -> tuple[str, ...]:
     return names
 
 
-class Moves:
+class CounterChanges:
     """Measures by how much counters increase from now on.
 
     Args:

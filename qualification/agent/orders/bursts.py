@@ -12,7 +12,7 @@ from qualification.agent.capture.crafted import CraftedCapture, CraftedTxTap
 from qualification.agent.capture.peer import PeerCapture
 from qualification.agent.capture.ring import Rings
 from qualification.agent.capture.tx_tap import BulkTxTap
-from qualification.agent.host.counters import Moves
+from qualification.agent.host.counters import CounterChanges
 from qualification.agent.orders.serve import Context
 from qualification.agent.traffic.prepared_set import prepared_set
 from qualification.agent.traffic.raw_sockets import RawSockets
@@ -57,7 +57,7 @@ class BurstOperations:
     ) -> None:
         self._interface, self._tunnel, self._news, self._raw = interface, tunnel, news, raw
         self._rings = Rings()
-        self._watched: tuple[PeerCapture, Receiver | None, Moves] | None = None
+        self._watched: tuple[PeerCapture, Receiver | None, CounterChanges] | None = None
         self._reverse: ReverseSender | None = None
         self._sink: ReverseSink | None = None
 
@@ -92,7 +92,7 @@ class BurstOperations:
         """
         self._end_watch()
         tunnel = self._tunnel_of(capture.vni)
-        moves = Moves(self._interface(), tunnel)
+        moves = CounterChanges(self._interface(), tunnel)
         if packet_set is not None:
             watching: PeerCapture = CraftedCapture(capture, self._rings, packet_set)
         else:
@@ -140,7 +140,7 @@ class BurstOperations:
     def send(self, context: Context, *, capture: CaptureOrder, flow: FlowOrder) -> Sent:
         """Sends one burst; returns what the kernel submitted to the driver for it."""
         tunnel = self._tunnel_of(flow.vni)
-        moves = Moves(self._interface(), tunnel)
+        moves = CounterChanges(self._interface(), tunnel)
         watching = BulkTxTap(capture, self._rings)
         submitted = Submitted()
         sink = self._sink
@@ -170,7 +170,7 @@ class BurstOperations:
     ) -> Sent:
         """Sends one crafted packet set; returns what the kernel submitted to the driver for it."""
         tunnel = self._tunnel_of(packet_set.vni)
-        moves = Moves(self._interface(), tunnel)
+        moves = CounterChanges(self._interface(), tunnel)
         start = time.monotonic()
         prepared = prepared_set(packet_set)
         watching = CraftedTxTap(capture, self._rings, prepared)

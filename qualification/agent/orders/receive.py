@@ -7,7 +7,7 @@ from typing import Any
 
 from qualification.agent.capture.csum_status import CsumStatusCapture
 from qualification.agent.capture.receive_test import ReceiveTest, receive_frames_of
-from qualification.agent.host.counters import Moves
+from qualification.agent.host.counters import CounterChanges
 from qualification.agent.orders.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.agent.waiting import await_all
@@ -36,7 +36,7 @@ class ReceiveOperations:
     ) -> None:
         self._interface, self._tunnel, self._log, self._raw = interface, tunnel, log, raw
         self._capture: CsumStatusCapture | None = None
-        self._expected: tuple[ReceiveTest, Moves] | None = None
+        self._expected: tuple[ReceiveTest, CounterChanges] | None = None
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
@@ -53,7 +53,7 @@ class ReceiveOperations:
         interface, tunnel = self._interface(), self._tunnel()
         if self._capture is None:
             self._capture = CsumStatusCapture(interface)
-        moves = Moves(interface, tunnel)
+        moves = CounterChanges(interface, tunnel)
         self._expected = ReceiveTest(order, self._capture, tunnel), moves
 
     def inject(self, _context: Context, *, order: ReceiveOrder) -> int:

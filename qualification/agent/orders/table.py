@@ -16,7 +16,7 @@ from qualification.agent.host.preflight import checks
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.orders.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
-from qualification.messages.host import Feature, NicFacts, Problem, TunnelOrder
+from qualification.messages.host import Facts, Feature, NicFacts, Problem, TunnelOrder
 from qualification.messages.protocol import AgentProblem
 
 from .arguments import decoding
@@ -77,7 +77,7 @@ class _Agent:
 
     # Reading
 
-    def facts(self, _context: Context, *, interfaces: tuple[str, ...]) -> dict[str, Any]:
+    def facts(self, _context: Context, *, interfaces: tuple[str, ...]) -> Facts:
         """Returns facts about the host and its interfaces, and a problem for each missing one."""
         nics: dict[str, NicFacts] = {}
         problems: dict[str, Problem] = {}
@@ -86,11 +86,7 @@ class _Agent:
                 nics[interface] = facts.nic(interface)
             except AgentProblem as problem:
                 problems[interface] = _as_problem(problem)
-        return {
-            "host": facts.host(native_capture.native().says),
-            "nics": nics,
-            "problems": problems,
-        }
+        return Facts(facts.host(native_capture.native().says), nics, problems)
 
     def preflight(
         self,

@@ -34,7 +34,7 @@ def judge_received_control(arrived: Mapping[str, ReceiveResult]) -> ControlResul
         seen.frames,
         sum(tally.delivered for tally in seen.accepted),
         seen.missing,
-        arrived=arrived,
+        received=arrived,
     )
 
 
@@ -74,5 +74,5 @@ def _distrust(arrived: Mapping[str, ReceiveResult]) -> str | None:
     return None
 
 
-def _names(tallies: Iterable[ShapeResult]) -> str:
-    return ", ".join(tally.shape for tally in tallies)
+def _names(shapes: Iterable[ShapeResult]) -> str:
+    return ", ".join(tally.shape for tally in shapes)

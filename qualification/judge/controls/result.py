@@ -23,7 +23,7 @@ class ControlResult:
         bursts: The evidence, by flow.
         expected: Number of injected frames that were made wrong, by the one layer wrong in them.
         good: Number of injected frames that were made right.
-        arrived: What the peer received, by flow.
+        received: What the peer received, by flow.
         blocked: Whether the path takes no such frames, which is no fault of it; only the control
             for tags sets it.
     """
@@ -37,7 +37,7 @@ class ControlResult:
     bursts: Mapping[str, Burst] = field(default_factory=dict)
     expected: Mapping[str, int] = field(default_factory=dict)
     good: int = 0
-    arrived: Mapping[str, ReceiveResult] = field(default_factory=dict)
+    received: Mapping[str, ReceiveResult] = field(default_factory=dict)
     blocked: bool = False
 
     @property
@@ -46,5 +46,5 @@ class ControlResult:
         return Evidence(
             effective={},
             bursts=tuple(self.bursts.values()),
-            arrived=tuple(self.arrived.values()),
+            received=tuple(self.received.values()),
         )

@@ -63,6 +63,6 @@ def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResu
         return judge_crafted(result.bursts, result.name)
     if result.name == "received":
         # A control that could not be run at all stays as it was.
-        return judge_received_control(result.arrived) if result.arrived else result
+        return judge_received_control(result.received) if result.received else result
     in_tunnel = None if result.name == "plain" else port
     return judge_traffic(result.name, result.bursts, demand, port=in_tunnel)

@@ -39,7 +39,7 @@ class _Description:
         return f"{', '.join(first)} and {last}" if first else last
 
 
-def separates(rows: Iterable[CellRow], driver: str = "") -> str | None:
+def describe(rows: Iterable[CellRow], driver: str = "") -> str | None:
     """Returns a sentence that says where the cells of a pair fail; None where nothing can be said.
 
     Args:

@@ -2,18 +2,18 @@
 
 #include "lab/softnic/segment.h"
 
-/* Implements offload.finish: writes all frames of one job to `out`, concatenated, and their
+/* Implements offload.finish: writes all frames of one descriptor to `out`, concatenated, and their
  * lengths to `lengths`. Returns their number, or -1 if the room is too small for the bytes or
  * the frames. */
 EXPORT long vx_finish(const u8 *submitted, size length, size header, u8 *out, size room, u32 *lengths,
                       size most)
 {
-    struct job job;
+    struct tx_descriptor descriptor;
     struct segmenter segmenter;
     size whole, number = 0;
 
-    parse(&job, submitted, length, header);
-    if (!begin(&segmenter, &job))
+    parse(&descriptor, submitted, length, header);
+    if (!begin(&segmenter, &descriptor))
         return 0;
     for (; more(&segmenter); out += whole, room -= whole, number++) {
         whole = next_length(&segmenter);
@@ -55,7 +55,7 @@ EXPORT long vx_carry(struct carry *carry, int from, size header, int to, size to
 
     zero(carry->out, to_header); /* no flags: the receiving kernel verifies the checksums */
     while (carry->left) {
-        struct job job;
+        struct tx_descriptor descriptor;
         struct segmenter segmenter;
         size whole;
         long length = carry->read(from, carry->buffer, carry->room);
@@ -73,20 +73,20 @@ EXPORT long vx_carry(struct carry *carry, int from, size header, int to, size to
         if ((size)length < header)
             continue; /* cannot happen: TUN writes the header first */
         counts[TAKEN]++;
-        parse(&job, carry->buffer, (size)length, header);
+        parse(&descriptor, carry->buffer, (size)length, header);
         if (carry->touches == TOUCH_ALL)
             return length;
-        if (carry->touches >= TOUCH_SEGMENTED && job.gso != GSO_NONE)
+        if (carry->touches >= TOUCH_SEGMENTED && descriptor.gso != GSO_NONE)
             return length;
-        if (carry->touches >= TOUCH_CSUM_PARTIAL && job.needs_csum)
+        if (carry->touches >= TOUCH_CSUM_PARTIAL && descriptor.needs_csum)
             return length;
-        counts[SUPER] += job.gso != GSO_NONE;
-        if (!begin(&segmenter, &job))
+        counts[SUPER] += descriptor.gso != GSO_NONE;
+        if (!begin(&segmenter, &descriptor))
             continue;
         while (more(&segmenter)) {
             whole = next_length(&segmenter);
             make_next(&segmenter, frame, whole);
-            counts[SEGMENTS] += job.gso != GSO_NONE;
+            counts[SEGMENTS] += descriptor.gso != GSO_NONE;
             if (whole < SHORTEST) {
                 zero(frame + whole, SHORTEST - whole);
                 whole = SHORTEST;

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst
@@ -21,8 +19,6 @@ from .orders import BurstOrders, OrderBuilder
 
 T = TypeVar("T")
 
-_SENT = TypeAdapter(Sent)
-_RECEIVED = TypeAdapter(Received)
 _REQUEST_SECONDS = 90.0
 MOST_TRIES = 3
 """Tries that may fail to show anything before the result is taken as it is."""
@@ -60,6 +56,14 @@ class Endpoints:
             AgentError: The agent refused, failed, died or took too long.
         """
         return self._agents[role].call(op, timeout=_REQUEST_SECONDS, **args)
+
+    def ask(self, role: Role, answer: type[T], op: str, **args: Any) -> T:
+        """As `call`, with the result decoded into the message that the request answers.
+
+        Raises:
+            AgentError: As in `call`, and where the result is no such message.
+        """
+        return self._agents[role].ask(answer, op, timeout=_REQUEST_SECONDS, **args)
 
     def on_both(self, act: Callable[[Role], T]) -> list[tuple[Role, T]]:
         """Does the same at both ends at once.
@@ -109,11 +113,8 @@ class Endpoints:
         if orders.reverse is not None:
             self.call("dut", "listen", flow=orders.reverse)
         self.call("peer", "watch", capture=orders.receiver, **traffic, **reverse)
-        sent = _SENT.validate_python(
-            self.call(
-                "dut", "send_crafted" if crafted else "send", capture=orders.sender, **traffic
-            )
-        )
+        send = "send_crafted" if crafted else "send"
+        sent = self.ask("dut", Sent, send, capture=orders.sender, **traffic)
         received = self.collect(sent.submitted.frames)
         seen = received.captured
         _log.debug(
@@ -124,7 +125,7 @@ class Endpoints:
 
     def collect(self, frames: int) -> Received:
         """Returns what the peer saw, once that many frames have arrived or the wire is quiet."""
-        return _RECEIVED.validate_python(self.call("peer", "collect", frames=frames))
+        return self.ask("peer", Received, "collect", frames=frames)
 
     def close(self) -> None:
         """Has both agents restore their hosts and end, also when one of them fails.

@@ -106,7 +106,7 @@ class OrderBuilder:
         self._vnis = vnis
         self.allotment = Allotment(seed)
 
-    def most(self, flow: Flow) -> int:
+    def max_frames(self, flow: Flow) -> int:
         """Returns the largest number of frames of one burst."""
         return self._parked * (_TCP_TIMES if flow.l4 == "tcp" else 1)
 

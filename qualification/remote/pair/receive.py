@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import TypeAdapter
-
 from qualification.inventory import Role, other
 from qualification.messages.receive import ReceiveOrder, ReceiveResult
 from qualification.plan.flows import Flow
 
 from .addresses import NOBODY_MAC, device_name, inner_address, inner_mac, nobody
 from .endpoints import Endpoints
-
-_RESULT = TypeAdapter(ReceiveResult)
 
 
 def receive(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveResult:
@@ -28,7 +24,7 @@ def receive(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveResult:
     order = _order(endpoints, flow, receiver)
     endpoints.call(receiver, "expect_received", order=order)
     endpoints.call(other(receiver), "inject_received", order=order)
-    return _RESULT.validate_python(endpoints.call(receiver, "collect_received"))
+    return endpoints.ask(receiver, ReceiveResult, "collect_received")
 
 
 def _order(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveOrder:

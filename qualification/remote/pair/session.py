@@ -143,14 +143,14 @@ class PairSession:
         ends, orders = self.endpoints, self.endpoints.orders
         evidence = Evidence(self.offloads.effective_for(cell.flow))
         if cell.flow.direction == "receive":
-            return replace(evidence, arrived=(receive(ends, cell.flow, "dut"),))
+            return replace(evidence, received=(receive(ends, cell.flow, "dut"),))
         if cell.flow.packet_set:  # the set is fixed: sending it again would show nothing new
             burst = ends.burst(partial(orders.packet_set, cell.flow))
             return replace(evidence, bursts=(burst,))
         done = bad = short = 0
         wanted = self.demand.frames
         while True:
-            frames = min(orders.most(cell.flow), int(wanted * SPARE) + 64)
+            frames = min(orders.max_frames(cell.flow), int(wanted * SPARE) + 64)
             burst = ends.burst(partial(orders.tunnel, cell.flow, frames))
             evidence = replace(evidence, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames

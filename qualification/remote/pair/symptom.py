@@ -7,8 +7,6 @@ NIC can be the cause.
 
 from __future__ import annotations
 
-from pydantic import TypeAdapter
-
 from qualification.inventory import Role
 from qualification.judge.symptom import CallRun, Runs
 from qualification.messages.calls import Calls, CallsOrder, Served
@@ -16,9 +14,6 @@ from qualification.plan.flows import Flow
 
 from .addresses import inner_address
 from .session import PairSession
-
-_CALLS = TypeAdapter(Calls)
-_SERVED = TypeAdapter(Served)
 
 CALLS = 320
 """Calls of one run, over all channels."""
@@ -90,8 +85,8 @@ def _ways(pair: PairSession) -> dict[str, Flow]:
 
 def _calls(pair: PairSession, order: CallsOrder, server: Role) -> CallRun:
     """Makes one run of calls; the client is on the DUT's host."""
-    call = pair.endpoints.call
-    call(server, "serve_calls", order=order)
-    client = _CALLS.validate_python(call("dut", "make_calls", order=order))
-    served = _SERVED.validate_python(call(server, "finish_calls"))
+    endpoints = pair.endpoints
+    endpoints.call(server, "serve_calls", order=order)
+    client = endpoints.ask("dut", Calls, "make_calls", order=order)
+    served = endpoints.ask(server, Served, "finish_calls")
     return CallRun(tuple(_ways(pair)), client, served)

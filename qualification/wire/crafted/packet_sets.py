@@ -122,7 +122,7 @@ def _lengths(make: Maker, _segmented: bool) -> Iterator[CraftedPacket]:
 
 
 @_packet_set(
-    "crafted",
+    "checksums",
     "payloads whose checksum is computed as 0 or 0xffff, all zeros, all ones, long carries",
     "zero-not-ffff odd-byte seed-left",
     TCP_SINGLE,

@@ -69,17 +69,17 @@ def test_the_kernel_delivers_what_is_right_and_nothing_else(
     made = receive_frames_of(burst)
     right.inject("w0", *(receive_frame.frame for receive_frame in made))
     result = agent("collect_received")
-    assert (result["strangers"], result["drops"], result["samples"]) == (0, 0, [])
-    assert sum(tally["frames"] for tally in result["tallies"]) == len(made)
-    assert {tally["shape"] for tally in result["tallies"]} <= {*RIGHT, *WRONG, REFERENCE}
-    for tally in result["tallies"]:
+    assert (result["unexpected"], result["drops"], result["samples"]) == (0, 0, [])
+    assert sum(tally["frames"] for tally in result["shapes"]) == len(made)
+    assert {tally["shape"] for tally in result["shapes"]} <= {*RIGHT, *WRONG, REFERENCE}
+    for tally in result["shapes"]:
         assert bool(tally["wrong"]) == (tally["shape"] in WRONG), tally
         expected = 0 if tally["wrong"] or tally["shape"] == REFERENCE else tally["frames"]
         assert (tally["delivered"], tally["altered"]) == (expected, 0), tally
         assert tally["captured"] == tally["frames"], tally
         if gro == "off":  # GRO leaves merged checksums incomplete and marks checked ones valid
             assert (tally["csum_valid"], tally["csum_not_ready"]) == (0, 0), tally
-    wrong = sum(tally["frames"] for tally in result["tallies"] if tally["wrong"])
+    wrong = sum(tally["frames"] for tally in result["shapes"] if tally["wrong"])
     counted = sum(
         value for name, value in result["counters"].items()
         if name.endswith(("InCsumErrors", "Ip.InHdrErrors"))
@@ -98,7 +98,7 @@ def test_who_asks_late_waits_all_the_same(dut: Any) -> None:
     sender.start()
     result = agent("collect_received")
     sender.join()
-    assert sum(tally["captured"] for tally in result["tallies"]) == len(frames)
+    assert sum(tally["captured"] for tally in result["shapes"]) == len(frames)
 
 
 def test_a_frame_that_was_changed_on_the_way(dut: Any) -> None:
@@ -114,12 +114,12 @@ def test_a_frame_that_was_changed_on_the_way(dut: Any) -> None:
     other = next(a for a in receive_frames_of(replace(burst, seed=8)) if a.shape == "even")
     right.inject("w0", bytes(flipped), other.frame)
     result = agent("collect_received")
-    captured = {(t["shape"], *t["wrong"]): t for t in result["tallies"] if t["captured"]}
+    captured = {(t["shape"], *t["wrong"]): t for t in result["shapes"] if t["captured"]}
     assert captured.keys() == {("zero-outer", "inner L4"), ("even",)}
     for tally in captured.values():
         assert (tally["captured"], tally["delivered"]) == (1, 0)
     assert captured["even",]["altered"] == 1
-    assert sum(tally["altered"] for tally in result["tallies"]) == 1
+    assert sum(tally["altered"] for tally in result["shapes"]) == 1
 
 
 def test_a_wrong_frame_that_is_delivered_is_kept(dut: Any) -> None:

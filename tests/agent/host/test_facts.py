@@ -106,7 +106,7 @@ def test_a_bad_checksum_is_counted_by_the_kernel(net: Any, until: Any, family: i
     ):
         listener.bind(("", 4000))
         listener.settimeout(5)
-        moves = counters.Moves("w0", None)
+        moves = counters.CounterChanges("w0", None)
         sender.inject("w0", bytes(wrong), bytes(wrong), bytes(right))
         assert listener.recv(99) == b"odd"
         until(lambda: moves.so_far().get(name) == 2)
@@ -121,7 +121,7 @@ def test_inner_counters_are_those_of_the_tunnel(net: Any, until: Any) -> None:
     tunnel = namespaces.new()
     try:
         with host.inside():
-            moves = counters.Moves("w0", tunnel)
+            moves = counters.CounterChanges("w0", tunnel)
             there = counters.snapshot("w0", tunnel)
             assert {name.split(".")[0] for name in there} == {"outer", "inner", "link", "nic"}
             with (

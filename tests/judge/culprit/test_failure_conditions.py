@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from qualification.judge.aggregate import excludes
-from qualification.judge.culprit.failure_conditions import separates
+from qualification.judge.culprit.failure_conditions import describe
 from qualification.judge.culprit.used_features import used
 from qualification.judge.evidence import Evidence
 from qualification.judge.result_row import CellRow, row
@@ -56,7 +56,7 @@ PLANTED: dict[str, tuple[Callable[[CellRow], bool], str]] = {
 @pytest.mark.parametrize("kind", [V.FAIL, V.LOSS])
 def test_what_was_planted_is_found(name: str, kind: Verdict) -> None:
     wrong, said = PLANTED[name]
-    found = separates(matrix(lambda r: kind if wrong(r) else V.PASS), "tun")
+    found = describe(matrix(lambda r: kind if wrong(r) else V.PASS), "tun")
     assert found is not None
     assert found.startswith("it fails exactly where")
     assert said in found
@@ -67,7 +67,7 @@ def test_nearly() -> None:
         spared = r.flow.inner == 4 and r.flow.outer == 4 and "all-but-uso" in r.id
         return V.FAIL if TNL_CSUM in used(r, "tun") and not spared else V.PASS
 
-    found = separates(matrix(verdict), "tun")
+    found = describe(matrix(verdict), "tun")
     assert found is not None
     assert found.startswith(f"nearly where the NIC uses {TNL_CSUM}: ")
     assert "1 that pass" in found
@@ -77,16 +77,16 @@ def test_chance_is_given_no_reason() -> None:
     rng = random.Random(1)
     for share in (0.03, 0.1, 0.5) * 4:
         rows = matrix(lambda _, p=share: V.FAIL if rng.random() < p else V.PASS)
-        assert separates(rows, "tun") is None
+        assert describe(rows, "tun") is None
 
 
 def test_few_cells_tell_nothing() -> None:
     rows = matrix(lambda r: V.FAIL if TNL_CSUM in used(r, "tun") else V.PASS)
-    assert separates([r for r in rows if "/all-on/outer4" in r.id][:6], "tun") is None
-    assert separates([], "tun") is None
-    assert separates(matrix(lambda _: V.FAIL), "tun") is None
+    assert describe([r for r in rows if "/all-on/outer4" in r.id][:6], "tun") is None
+    assert describe([], "tun") is None
+    assert describe(matrix(lambda _: V.FAIL), "tun") is None
     unexercised = [r for r in rows if r.verdict is V.FAIL]
-    assert separates(unexercised, "tun") is None
+    assert describe(unexercised, "tun") is None
 
 
 def test_what_a_pair_excludes() -> None:
