@@ -110,7 +110,7 @@ class CaptureOrder:
         snap: Bytes captured of each frame; 0 for all of it.
         ring: Ring size, bytes.
         ttl: The TTL that identifies the frames of the burst, if it shares its port with other
-            bursts; see `qualification.wire.crafted.packet_sets.MARKS`.
+            bursts; see `qualification.wire.crafted.packet_sets.BURST_TTLS`.
         late_ttls: The TTLs that only frames of such bursts have, from the first up to, not
             including, the second.
         vlan: Tag control information that each frame must carry (IEEE 802.1Q); None if tags are not

@@ -128,7 +128,7 @@ class AgentClient:
             **args: As in `call`.
 
         Raises:
-            AgentError: As in `call`; of kind "malformed-answer" where the result is no such message.
+            AgentError: As in `call`; "malformed-answer" where the result is another message.
         """
         result = self.call(op, timeout=timeout, **args)
         try:

@@ -143,7 +143,7 @@ def _click_options(command: click.Command) -> set[str]:
         "vxqual plan --topology my-lab.yaml --sets",
         "vxqual run --topology my-lab.yaml --no-such-option",
         "vxqual run --topology no-such-lab.yaml",
-        "vxqual run --topology my-lab.yaml -m volley",
+        "vxqual run --topology my-lab.yaml -m no-such-marker",
         "vxqual lab list",
         "vxqual judge",
         "scripts/nothing",

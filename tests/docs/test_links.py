@@ -69,7 +69,7 @@ def test_a_path_in_backticks_is_there(document: str, span: str) -> None:
     assert is_there(span, document), f"{document} names {span}, which is not there"
 
 
-@pytest.mark.parametrize("span", ["qualification/wire/volleys.py", "docs/none.md", "none/", "x.py"])
+@pytest.mark.parametrize("span", ["qualification/wire/nothing.py", "docs/none.md", "none/", "x.py"])
 def test_a_path_that_is_not_there_is_found(span: str) -> None:
     assert not is_there(span, "README.md")
 

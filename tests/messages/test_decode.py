@@ -53,6 +53,9 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
         "float": FINITE,
         "tuple[float, ...]": st.lists(FINITE, max_size=4).map(tuple),
         "tuple[ChannelCalls, ...]": st.lists(st.deferred(_channels), max_size=2).map(tuple),
+        "dict[str, Problem]": st.dictionaries(
+            st.text(), st.deferred(lambda: instances(Problem)), max_size=2
+        ),
         "dict[str, Any]": st.dictionaries(st.text(), JSON, max_size=3),
     }
     given_fields = {

@@ -40,7 +40,10 @@ class CraftedTxTap(TxTap[NativeCraftedCounter]):
         return self._submitted["frames"] + (self._native.counted("frames") if self._native else 0)
 
     def _count(self, packet: Packet, payload: int, csum_partial: bool) -> None:
-        crafted, sizes = (packet.source_port or 0) - self._prepared.first_port, self._prepared.sizes
+        crafted, sizes = (
+            (packet.source_port or 0) - self._prepared.first_port,
+            self._prepared.segment_sizes,
+        )
         count = segment_count(payload, sizes[crafted] if 0 <= crafted < len(sizes) else 0)
         submitted = self._submitted
         submitted["packets"] += 1

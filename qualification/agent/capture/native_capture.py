@@ -197,7 +197,7 @@ class NativeCraftedCounter(NativeCapture):
 
     def __init__(self, library: ctypes.CDLL, order: CaptureOrder, prepared: PreparedSet) -> None:
         super().__init__(library, "vx_count_ring", order)
-        sizes = prepared.sizes
+        sizes = prepared.segment_sizes
         self._submitted = SubmittedStruct(
             memory(ctypes.c_uint16, sizes), prepared.first_port, len(sizes)
         )

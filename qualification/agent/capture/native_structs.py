@@ -46,8 +46,8 @@ class ExpectedStruct(ctypes.Structure):
         return cls(
             memory(ctypes.c_uint8, expected.frames),
             memory(ctypes.c_uint32, expected.starts),
-            memory(ctypes.c_int32, expected.came),
-            memory(ctypes.c_uint32, expected.firsts),
+            memory(ctypes.c_int32, expected.received_ids),
+            memory(ctypes.c_uint32, expected.first_frames),
             expected.fragmentable,
             memory(ctypes.c_uint64, expected.outer),
             expected.first_port,

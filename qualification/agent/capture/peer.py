@@ -67,7 +67,7 @@ class PeerCapture(Capture[NativeJudge]):
         """Frames received so far from the NIC under test that are neither late nor foreign."""
         return self._arrived + (self._native.counts.arrived if self._native else 0)
 
-    def _take_left(self, frame: RingFrame) -> None:
+    def _take_in_python(self, frame: RingFrame) -> None:
         """Judges by the reference, which decides, a frame that C finds wrong."""
         assert self._native is not None
         before = self._bad
@@ -102,7 +102,7 @@ class PeerCapture(Capture[NativeJudge]):
         if whose == OURS and layout is not None:
             difference = mistagged(self._order.vlan, frame.vlan)
             if expected is not None and not difference:
-                difference = expected.differs(data, layout)
+                difference = expected.check_off(data, layout)
         if bad or difference:
             self._frames += 1
             self._bad += 1

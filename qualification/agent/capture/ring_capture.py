@@ -81,7 +81,7 @@ class Capture(Generic[NativeT]):
     def _take_ready(self) -> None:
         """Takes the frames that are ready; C takes all until the capture is stopped."""
         if self._native is not None:
-            self._native.take(self._take_left)
+            self._native.take(self._take_in_python)
             return
         for frame in self._ring.frames():
             self._take(frame)
@@ -89,7 +89,7 @@ class Capture(Generic[NativeT]):
     def _take(self, frame: RingFrame) -> None:
         raise NotImplementedError
 
-    def _take_left(self, frame: RingFrame) -> None:
+    def _take_in_python(self, frame: RingFrame) -> None:
         """Takes a frame that the C implementation leaves to Python."""
         self._take(frame)
 

@@ -207,7 +207,7 @@ class NativeReceiveBatch(ReceiveBatch):
     def __init__(self, library: ctypes.CDLL, seed: int, size: int, most: int) -> None:
         super().__init__(seed, size, most)
         self._pool, self._mark = pool(seed), ctypes.c_uint32(mark(seed))
-        self._tally = library.vx_tally
+        self._tally = library.vx_count_received
         self._recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
         self._room, self._counts = _Messages(size), (ctypes.c_uint64 * 3)()
         self._seen, self._most = ctypes.create_string_buffer(most), ctypes.c_size_t(most)

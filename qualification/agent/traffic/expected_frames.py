@@ -29,11 +29,11 @@ class ExpectedFrames:
         tunnel: Whether the frames come in a tunnel.
         frames: All frames, one behind the other, in the form that `canonical` makes.
         starts: The offset of each frame, and the end of the last one.
-        came: For each frame the IPv4 id with which it was received, or 0 over IPv6; -1 if it was
-            not received yet.
+        received_ids: For each frame the IPv4 id with which it was received, or 0 over IPv6; -1 if
+            it was not received yet.
         first_port: Source port of the first crafted packet.
-        firsts: For each crafted packet the number of its first frame, and the number after the last
-            frame.
+        first_frames: For each crafted packet the number of its first frame; one more number ends
+            the last packet.
         fragmentable: For each crafted packet whether the ids of its frames must differ.
         outer: For each crafted packet the outer fields that all its frames share; 0 if none was
             received yet.
@@ -44,7 +44,7 @@ class ExpectedFrames:
         self._places: list[tuple[int, int, int]] = []
         self._heads: list[tuple[int, int]] = []
         self.first_port = 0
-        self.firsts = array("I", [0])
+        self.first_frames = array("I", [0])
         self.starts = array("I", [0])
         fragmentable = bytearray()
         frames: list[bytes] = []
@@ -58,54 +58,54 @@ class ExpectedFrames:
                 frames.append(frame)
                 end += len(frame)
                 self.starts.append(end)
-            self.firsts.append(len(frames))
+            self.first_frames.append(len(frames))
             fragmentable.append(crafted.fragmentable)
         self.frames = bytearray().join(frames)
         self.fragmentable = bytes(fragmentable)
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        self.came = array("i", [-1]) * len(self._heads)
+    def _reset(self) -> None:
+        self.received_ids = array("i", [-1]) * len(self._heads)
         self.outer = array("Q", [0]) * len(self._places)
         self._numbers: dict[bytes, list[int]] = {}
 
     def retarget(self, port: int) -> None:
         """Expects the frames once more, to another port; none of them was received yet."""
         self.first_port = retarget(self.frames, self._heads, port)
-        self._forget()
+        self._reset()
 
     def _frame(self, number: int) -> bytes:
         return bytes(self.frames[self.starts[number] : self.starts[number + 1]])
 
-    def _like(self, found: bytes) -> list[int]:
+    def _numbers_of(self, found: bytes) -> list[int]:
         """Returns the numbers of the frames with these bytes; equal frames may be expected."""
         if not self._numbers:
-            for number in range(len(self.came)):
+            for number in range(len(self.received_ids)):
                 self._numbers.setdefault(self._frame(number), []).append(number)
         return self._numbers.get(found, [])
 
-    def differs(self, data: bytes, layout: Layout) -> str | None:
+    def check_off(self, data: bytes, layout: Layout) -> str | None:
         """Counts a received frame; returns what is wrong with it, apart from its checksums."""
         packet = self._packet(layout)
         if packet is None:
             return "it is an IP fragment" if layout.outer.trouble == "fragment" else None
-        numbers = self._like(self._stripped(data, layout, packet))
+        numbers = self._numbers_of(self._stripped(data, layout, packet))
         if not numbers:
             return "it is not one of the expected frames"
-        number = next((number for number in numbers if self.came[number] < 0), None)
+        number = next((number for number in numbers if self.received_ids[number] < 0), None)
         if number is None:
             return "it came twice"
         place = (packet.source_port or 0) - self.first_port
         ident = 0
         if packet.family == 4:
             ident = int.from_bytes(data[packet.start + 4 : packet.start + 6], "big")
-        taken = ident in self.came[self.firsts[place] : self.firsts[place + 1]]
-        self.came[number] = ident
+        taken = ident in self.received_ids[self.first_frames[place] : self.first_frames[place + 1]]
+        self.received_ids[number] = ident
         if taken and self.fragmentable[place]:
             return "its IPv4 id is another segment's, and DF is not set"
-        return self._tunnel_differs(data, layout, place) if self.tunnel else None
+        return self._outer_difference(data, layout, place) if self.tunnel else None
 
-    def _tunnel_differs(self, data: bytes, layout: Layout, place: int) -> str | None:
+    def _outer_difference(self, data: bytes, layout: Layout, place: int) -> str | None:
         """Returns what is wrong with the outer headers, or differs from the other segments'."""
         vxlan = layout.vxlan or 0
         if data[vxlan : vxlan + 4] != _VXLAN_WORDS or data[vxlan + 7]:
@@ -129,7 +129,9 @@ class ExpectedFrames:
         if not 0 <= crafted < len(self._places):
             return ["no frame with this source port is expected"]
         found = self._stripped(data, layout, packet)
-        expected = nearest(found, map(self._frame, range(*self.firsts[crafted : crafted + 2])))
+        expected = nearest(
+            found, map(self._frame, range(*self.first_frames[crafted : crafted + 2]))
+        )
         if expected is None or expected == found:
             return []
         return differences(found, expected, *self._places[crafted])

@@ -33,8 +33,8 @@ class PreparedSet:
         crafted_packets: The packets.
 
     Attributes:
-        sizes: Payload bytes of each segment (gso_size) by the number of the crafted packet; 0 for a
-            packet that is no super-packet.
+        segment_sizes: Payload bytes of each segment (gso_size) by the number of its packet; 0
+            for a packet that is no super-packet.
         first_port: Source port of the first crafted packet.
     """
 
@@ -48,14 +48,14 @@ class PreparedSet:
             (start + VNET_SIZE + crafted.l4, number)
             for number, (start, crafted) in enumerate(zip(self._starts, made))  # noqa: B905
         ]
-        self.sizes = array("H", [crafted.gso_size for crafted in made])
+        self.segment_sizes = array("H", [crafted.gso_size for crafted in made])
         self.first_port = made[0].source_port
 
     def retarget(self, port: int) -> None:
         """Sets the destination port, and the source ports that go with it."""
         self.first_port = retarget(self._bytes, self._heads, port)
 
-    def __iter__(self) -> Iterator[tuple[memoryview, int]]:
+    def buffers(self) -> Iterator[tuple[memoryview, int]]:
         """Yields each buffer with the number of frames that it makes on the wire."""
         view = memoryview(self._bytes)
         for number, frames in enumerate(self._frames):
@@ -78,19 +78,19 @@ def packets_of(order: CraftedOrder) -> Iterator[CraftedPacket]:
 
 def prepared_set(order: CraftedOrder) -> PreparedSet:
     """Returns the buffers of a crafted packet set, to send."""
-    prepared = _prepared(_alike(order))
+    prepared = _prepared(_without_ports(order))
     prepared.retarget(order.port)
     return prepared
 
 
 def expected_frames(order: CraftedOrder) -> ExpectedFrames:
     """Returns the expected frames of a crafted packet set, none of which was received yet."""
-    expected = _expected(_alike(order))
+    expected = _expected(_without_ports(order))
     expected.retarget(order.port)
     return expected
 
 
-def _alike(order: CraftedOrder) -> CraftedOrder:
+def _without_ports(order: CraftedOrder) -> CraftedOrder:
     """Returns the same order for all orders whose packets differ in their ports only."""
     return replace(order, port=_ANY_PORT, device="", vni=None if order.vni is None else 0)
 

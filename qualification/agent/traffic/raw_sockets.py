@@ -44,7 +44,7 @@ class RawSockets:
         raw = self._of.get(namespace) or self._open(namespace)
         raw.bind((device, 0))
         sent = 0
-        for buffer, frames in prepared:
+        for buffer, frames in prepared.buffers():
             try:
                 raw.send(buffer)
             except OSError as error:

@@ -1,4 +1,4 @@
-/* Segmentation and checksums, as a NIC without faults does them: the same as job.py, which reads
+/* Segmentation and checksums, as a NIC without faults does them: the same as tx_descriptor.py, which reads
  * the buffers that the kernel submits, and offload.py, which segments them and computes their
  * checksums. The sources are named there.
  */
@@ -39,8 +39,8 @@ static u32 udp_complement(u32 total)
     return 65535 - total % 65535;
 }
 
-/* job.Job. Offsets are from the start of the frame; 0 where there is no such header. */
-struct job {
+/* tx_descriptor.TxDescriptor. Offsets are from the start of the frame; 0 where there is no such header. */
+struct tx_descriptor {
     const u8 *frame;
     size length, csum_start, csum_offset, gso_size, l3, l4, inner_l3;
     u32 needs_csum, gso, tunnel, tunnel_csum;
@@ -52,56 +52,56 @@ struct layer {
     u32 v4, ident, ip_sum, pseudo, sequence, flags;
 };
 
-/* The state of a job: the payload of the next segment starts at `next`. */
+/* The state of a descriptor: the payload of the next segment starts at `next`. */
 struct segmenter {
-    const struct job *job;
+    const struct tx_descriptor *descriptor;
     struct layer outer, inner;
     size header_size, next;
     u32 is_super, udp, index;
 };
 
-static void find_outer(struct job *job)
+static void find_outer(struct tx_descriptor *descriptor)
 {
-    const u8 *frame = job->frame;
-    size length = job->length, l3 = 14, l4;
+    const u8 *frame = descriptor->frame;
+    size length = descriptor->length, l3 = 14, l4;
 
-    job->l3 = job->l4 = 0;
+    descriptor->l3 = descriptor->l4 = 0;
     while (l3 <= length && (u16_at(frame + l3 - 2) == 0x8100 || u16_at(frame + l3 - 2) == 0x88a8))
         l3 += 4;
     if (l3 > length)
         return;
     if (u16_at(frame + l3 - 2) == 0x0800 && length > l3) {
-        job->l3 = l3;
-        job->l4 = l3 + (frame[l3] & 0x0f) * 4;
+        descriptor->l3 = l3;
+        descriptor->l4 = l3 + (frame[l3] & 0x0f) * 4;
     } else if (u16_at(frame + l3 - 2) == 0x86dd && length >= l3 + 40) {
         u8 protocol = frame[l3 + 6];
         for (l4 = l3 + 40; (protocol == 0 || protocol == 43 || protocol == 60) && length >= l4 + 2;) {
             protocol = frame[l4];
             l4 += (frame[l4 + 1] + 1) * (size)8;
         }
-        job->l3 = l3;
-        job->l4 = l4;
+        descriptor->l3 = l3;
+        descriptor->l4 = l4;
     }
 }
 
-/* Implements job.parse, for a buffer that is at least as long as its vnet header. */
-static void parse(struct job *job, const u8 *submitted, size length, size header)
+/* Implements tx_descriptor.parse, for a buffer that is at least as long as its vnet header. */
+static void parse(struct tx_descriptor *descriptor, const u8 *submitted, size length, size header)
 {
     u32 flags = submitted[0], type = submitted[1];
 
-    job->frame = submitted + header;
-    job->length = length - header;
-    job->needs_csum = flags & NEEDS_CSUM;
-    job->gso = type & ~(u32)(GSO_TUNNEL | GSO_ECN);
-    job->gso_size = little16(submitted + 4);
-    job->csum_start = little16(submitted + 6);
-    job->csum_offset = little16(submitted + 8);
-    job->tunnel = type & GSO_TUNNEL && header >= TUNNEL_HEADER;
-    job->tunnel_csum = flags & TUNNEL_CSUM;
-    job->inner_l3 = 0;
-    find_outer(job);
-    if (job->tunnel) /* a negative offset wraps around to one beyond the frame's end */
-        job->inner_l3 = little16(submitted + 22) + job->l4 - little16(submitted + 20);
+    descriptor->frame = submitted + header;
+    descriptor->length = length - header;
+    descriptor->needs_csum = flags & NEEDS_CSUM;
+    descriptor->gso = type & ~(u32)(GSO_TUNNEL | GSO_ECN);
+    descriptor->gso_size = little16(submitted + 4);
+    descriptor->csum_start = little16(submitted + 6);
+    descriptor->csum_offset = little16(submitted + 8);
+    descriptor->tunnel = type & GSO_TUNNEL && header >= TUNNEL_HEADER;
+    descriptor->tunnel_csum = flags & TUNNEL_CSUM;
+    descriptor->inner_l3 = 0;
+    find_outer(descriptor);
+    if (descriptor->tunnel) /* a negative offset wraps around to one beyond the frame's end */
+        descriptor->inner_l3 = little16(submitted + 22) + descriptor->l4 - little16(submitted + 20);
 }
 
 /* Implements offload._fits: whether the IP header at l3 ends at or before l4, which is in the
@@ -178,74 +178,74 @@ static void write_tcp(const struct layer *layer, u8 *segment, size whole, size h
                                       + ones_sum(tcp, header_size - layer->l4)));
 }
 
-/* Begins a job. Returns whether it makes any frame. */
-static int begin(struct segmenter *segmenter, const struct job *job)
+/* Begins a descriptor. Returns whether it makes any frame. */
+static int begin(struct segmenter *segmenter, const struct tx_descriptor *descriptor)
 {
-    const u8 *frame = job->frame;
-    size l4 = job->csum_start, l3 = job->tunnel ? job->inner_l3 : job->l3;
+    const u8 *frame = descriptor->frame;
+    size l4 = descriptor->csum_start, l3 = descriptor->tunnel ? descriptor->inner_l3 : descriptor->l3;
 
-    segmenter->job = job;
+    segmenter->descriptor = descriptor;
     segmenter->index = 0;
     segmenter->next = 0;
-    segmenter->udp = job->gso == GSO_UDP;
-    segmenter->is_super = job->gso != GSO_NONE && job->gso_size;
+    segmenter->udp = descriptor->gso == GSO_UDP;
+    segmenter->is_super = descriptor->gso != GSO_NONE && descriptor->gso_size;
     if (!segmenter->is_super)
         return 1;
     segmenter->header_size = l4 + (segmenter->udp ? 8 : 20);
-    if (segmenter->header_size > job->length)
+    if (segmenter->header_size > descriptor->length)
         return 0;
     if (!segmenter->udp) {
         segmenter->header_size = l4 + (frame[l4 + TCP_DATA_OFFSET] >> 4) * 4;
-        if (segmenter->header_size < l4 + 20 || segmenter->header_size > job->length)
+        if (segmenter->header_size < l4 + 20 || segmenter->header_size > descriptor->length)
             return 0;
     }
     if (!fits(frame, l3, l4))
         return 0;
-    if (job->tunnel) {
-        if (l3 < job->l4 + 8 || !fits(frame, job->l3, job->l4))
+    if (descriptor->tunnel) {
+        if (l3 < descriptor->l4 + 8 || !fits(frame, descriptor->l3, descriptor->l4))
             return 0;
-        read_layer(&segmenter->outer, frame, job->l3, job->l4, UDP);
+        read_layer(&segmenter->outer, frame, descriptor->l3, descriptor->l4, UDP);
     }
     read_layer(&segmenter->inner, frame, l3, l4, segmenter->udp ? UDP : TCP);
     segmenter->next = segmenter->header_size;
     return 1;
 }
 
-/* Returns whether another frame is to be made. A job without payload makes one frame, too. */
+/* Returns whether another frame is to be made. A descriptor without payload makes one frame, too. */
 static int more(const struct segmenter *segmenter)
 {
-    return !segmenter->index || (segmenter->is_super && segmenter->next < segmenter->job->length);
+    return !segmenter->index || (segmenter->is_super && segmenter->next < segmenter->descriptor->length);
 }
 
 static size next_length(const struct segmenter *segmenter)
 {
-    const struct job *job = segmenter->job;
-    size left = job->length - segmenter->next;
+    const struct tx_descriptor *descriptor = segmenter->descriptor;
+    size left = descriptor->length - segmenter->next;
 
     if (!segmenter->is_super)
-        return job->length;
-    return segmenter->header_size + (left < job->gso_size ? left : job->gso_size);
+        return descriptor->length;
+    return segmenter->header_size + (left < descriptor->gso_size ? left : descriptor->gso_size);
 }
 
 /* Makes the next frame, `whole` bytes long: the length that next_length returned. */
 static void make_next(struct segmenter *segmenter, u8 *to, size whole)
 {
-    const struct job *job = segmenter->job;
+    const struct tx_descriptor *descriptor = segmenter->descriptor;
     size header_size = segmenter->header_size, start = segmenter->next;
     u32 payload_sum;
 
     if (!segmenter->is_super) {
-        size at = job->csum_start + job->csum_offset;
-        copy(to, job->frame, whole);
-        if (job->needs_csum && at + 2 <= whole) {
-            u32 total = ones_sum(to + job->csum_start, whole - job->csum_start);
-            put16(to + at, job->csum_offset == UDP_CHECK ? udp_complement(total) : complement(total));
+        size at = descriptor->csum_start + descriptor->csum_offset;
+        copy(to, descriptor->frame, whole);
+        if (descriptor->needs_csum && at + 2 <= whole) {
+            u32 total = ones_sum(to + descriptor->csum_start, whole - descriptor->csum_start);
+            put16(to + at, descriptor->csum_offset == UDP_CHECK ? udp_complement(total) : complement(total));
         }
         segmenter->index = 1;
         return;
     }
-    copy(to, job->frame, header_size);
-    copy(to + header_size, job->frame + start, whole - header_size);
+    copy(to, descriptor->frame, header_size);
+    copy(to + header_size, descriptor->frame + start, whole - header_size);
     payload_sum = ones_sum(to + header_size, whole - header_size);
     segmenter->next = start + whole - header_size;
     write_ip(&segmenter->inner, to, whole, segmenter->index);
@@ -253,10 +253,10 @@ static void make_next(struct segmenter *segmenter, u8 *to, size whole)
         write_udp(&segmenter->inner, to, whole, header_size, payload_sum, 1);
     else
         write_tcp(&segmenter->inner, to, whole, header_size, payload_sum, start - header_size,
-                  segmenter->next >= job->length);
-    if (job->tunnel) {
+                  segmenter->next >= descriptor->length);
+    if (descriptor->tunnel) {
         write_ip(&segmenter->outer, to, whole, segmenter->index);
-        write_udp(&segmenter->outer, to, whole, header_size, payload_sum, job->tunnel_csum != 0);
+        write_udp(&segmenter->outer, to, whole, header_size, payload_sum, descriptor->tunnel_csum != 0);
     }
     segmenter->index++;
 }

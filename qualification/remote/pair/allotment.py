@@ -6,7 +6,7 @@ from collections import Counter
 from hashlib import blake2b
 
 from qualification.errors import LabError
-from qualification.wire.crafted.packet_sets import MARKS
+from qualification.wire.crafted.packet_sets import BURST_TTLS
 
 FIRST_PORT, LAST_PORT = 20_000, 60_000
 
@@ -56,7 +56,7 @@ class Allotment:
         be left: each burst ends when all of it has arrived or the wire is quiet.
         """
         self._marked[port] += 1
-        return MARKS[(self._marked[port] - 1) % len(MARKS)]
+        return BURST_TTLS[(self._marked[port] - 1) % len(BURST_TTLS)]
 
     def derived_seed(self, label: str) -> int:
         """Returns a 32-bit seed that the run's seed and a label determine."""

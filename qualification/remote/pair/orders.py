@@ -11,7 +11,7 @@ from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
 from qualification.messages.host import TunnelOrder
 from qualification.plan.flows import Flow
 from qualification.wire.crafted.outer_checksum import tunnel_sum
-from qualification.wire.crafted.packet_sets import MARKS, PACKET_SETS
+from qualification.wire.crafted.packet_sets import BURST_TTLS, PACKET_SETS
 
 from .addresses import NO_VNI, device_name, inner_address, inner_mac, nobody
 from .allotment import Allotment
@@ -263,7 +263,7 @@ class OrderBuilder:
                 snap=snap,
                 ring=_RING_SPARE + 2 * min(frames, self._parked) * frame_bytes,
                 ttl=ttl,
-                late_ttls=(MARKS.start, MARKS.stop),
+                late_ttls=(BURST_TTLS.start, BURST_TTLS.stop),
                 vlan=vlan,
             )
 

@@ -25,7 +25,7 @@ TUNNEL_PORTS = (4789, 4790, 6081, 8472)
 """UDP ports that NICs treat as a tunnel's: VXLAN, VXLAN-GPE, Geneve, and Linux's default for
 VXLAN."""
 
-MARKS = range(130, 250)
+BURST_TTLS = range(130, 250)
 """TTLs of plain crafted packet sets to those ports. The TTL distinguishes a burst from an earlier
 one, and from a tunnel of the host on the same port (with a TTL of 64, 128 or 255); the port
 cannot."""

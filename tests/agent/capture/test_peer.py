@@ -30,7 +30,7 @@ from qualification.agent.capture.ring import Ring, Rings
 from qualification.agent.capture.tx_tap import BulkTxTap
 from qualification.agent.traffic.sending import send
 from qualification.messages.bursts import CaptureOrder, CaptureResult, FlowOrder, Submitted
-from qualification.wire.crafted.packet_sets import MARKS
+from qualification.wire.crafted.packet_sets import BURST_TTLS
 from tests.wire.test_fuzz import mutated
 
 pytestmark = pytest.mark.lab
@@ -43,7 +43,7 @@ VX = UDP(sport=50_000, dport=4789)
 ORDER = CaptureOrder(
     interface="w0", source_mac=MAC, protocols=(17,), port=4789, vxlan_port=4789, vni=VNI,
     flow_port=FLOW, our_vnis=(VNI, OTHER_VNI), late_ports=(20_000, FLOW), mtu=1500,
-    outer_checksum=True, ring=4 << 20, late_ttls=(MARKS.start, MARKS.stop),
+    outer_checksum=True, ring=4 << 20, late_ttls=(BURST_TTLS.start, BURST_TTLS.stop),
 )  # fmt: skip
 
 
@@ -406,9 +406,9 @@ def test_plain_traffic_to_a_tunnel_port_is_identified_by_its_ttl(
         return filled(LINK / ip / VX / payload)
 
     order = replace(ORDER, vni=None, flow_port=4789, vxlan_port=0, late_ports=(20_000, FLOW))
-    order = replace(order, ttl=MARKS[1])
-    mine, empty = marked(MARKS[1]), marked(MARKS[1], b"")
-    earlier = spoilt(marked(MARKS[0]), UDP)  # a wrong frame of an earlier burst
+    order = replace(order, ttl=BURST_TTLS[1])
+    mine, empty = marked(BURST_TTLS[1]), marked(BURST_TTLS[1], b"")
+    earlier = spoilt(marked(BURST_TTLS[0]), UDP)  # a wrong frame of an earlier burst
     theirs = [tunnel(inner(), outer=outer), spoilt(tunnel(inner(), outer=outer), UDP)]
     wrong = spoilt(mine.copy(), UDP)
     seen = captured(order, mine, empty, earlier, *theirs, wrong)

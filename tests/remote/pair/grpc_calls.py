@@ -120,7 +120,7 @@ class _GrpcChannel:
         self.sent = 0, 0
 
     def exchange(self, _number: int, request: bytes, _answer: bytes, seconds: float) -> None:
-        """Makes one call (see `qualification.agent.traffic.calls.Channel`); the answer is an echo."""
+        """Makes one call, as `qualification.agent.traffic.calls.Channel` says; it is echoed."""
         if self._channel is None:
             options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
             self._channel = self._grpc.insecure_channel(self._target, options)

@@ -12,6 +12,7 @@ import pytest
 from qualification.errors import LabError
 from qualification.inventory import Role
 from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
+from qualification.messages.decode import decode
 from qualification.plan.flows import Flow
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.pair.endpoints import Endpoints
@@ -36,6 +37,9 @@ class Scripted:
     def call(self, op: str, **_args: Any) -> Any:
         self.requests.append(op)
         return next(self.answers[op]) if op in self.answers else None
+
+    def ask(self, answer: type[Any], op: str, **args: Any) -> Any:
+        return decode(answer, self.call(op, **args))
 
     def close(self) -> list[str]:
         return next(self.answers["bye"])

@@ -12,7 +12,7 @@ from qualification.messages.bursts import CraftedOrder
 from qualification.messages.host import HostFacts, NicFacts
 from qualification.plan.flows import Flow, crafted_flows
 from qualification.remote.pair.orders import OrderBuilder
-from qualification.wire.crafted.packet_sets import MARKS, TUNNEL_PORTS
+from qualification.wire.crafted.packet_sets import BURST_TTLS, TUNNEL_PORTS
 
 HOST = HostFacts("a", "6.1", "Debian", "a CPU", 2, "3.11", 1, ("p0",))
 
@@ -58,7 +58,7 @@ def test_bursts_to_a_port_of_their_kind_are_told_apart(port: int) -> None:
     bursts = OrderBuilder(ENDS, (7,), 1)
     flows = [FLOWS[f"plain{family}/udp/port-{port}"] for family in (4, 6)]
     marks = []
-    for _ in range(len(MARKS) // 2):
+    for _ in range(len(BURST_TTLS) // 2):
         for flow in flows:
             orders = bursts.packet_set(flow)
             order = orders.flow
@@ -67,9 +67,9 @@ def test_bursts_to_a_port_of_their_kind_are_told_apart(port: int) -> None:
             assert order.ttl == orders.receiver.ttl == orders.sender.ttl
             assert orders.receiver.vxlan_port == 0  # also where it is the tunnel's own
             marks.append(order.ttl)
-    assert sorted(marks) == list(MARKS)
-    assert not {64, 128, 255} & set(MARKS)  # as hosts and routers send
-    assert packet_set(bursts, flows[0]).ttl == MARKS[0]
+    assert sorted(marks) == list(BURST_TTLS)
+    assert not {64, 128, 255} & set(BURST_TTLS)  # as hosts and routers send
+    assert packet_set(bursts, flows[0]).ttl == BURST_TTLS[0]
 
 
 def test_what_is_late_to_a_tunnel_burst_are_all_ports_before_its_own() -> None:

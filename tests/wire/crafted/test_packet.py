@@ -19,7 +19,7 @@ from qualification.wire.crafted.maker import Maker
 from qualification.wire.crafted.outer_checksum import outer_target, tunnel_sum
 from qualification.wire.crafted.packet import ACK, CWR, FIN, PSH, CraftedPacket, Path, canonical
 from qualification.wire.crafted.packet_set import MIN_FRAMES
-from qualification.wire.crafted.packet_sets import MARKS, PACKET_SETS, TUNNEL_PORTS
+from qualification.wire.crafted.packet_sets import BURST_TTLS, PACKET_SETS, TUNNEL_PORTS
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
 from qualification.wire.verify import check
@@ -113,7 +113,7 @@ def test_ids_matter_only_without_df() -> None:
 
 def test_crafted_payloads_have_the_sums_that_matter() -> None:
     found = set()
-    for crafted in crafted_packets("crafted", 4, "udp", False):
+    for crafted in crafted_packets("checksums", 4, "udp", False):
         frame = finished(crafted)[0]
         found.add(frame[crafted.l4 + 6 : crafted.l4 + 8].hex())
     assert {"ffff", "0001", "fffe", "8000"} <= found  # a checksum computed as 0 is sent as ffff
@@ -123,13 +123,13 @@ def test_crafted_payloads_have_the_sums_that_matter() -> None:
 @pytest.mark.parametrize("family", [4, 6])
 def test_packets_to_a_tunnel_port_are_no_tunnel_packets(port: int, family: int) -> None:
     assert PACKET_SETS[f"port-{port}"].port == port
-    path = dataclasses.replace(PATHS[family], port=port, ttl=MARKS[-1])
+    path = dataclasses.replace(PATHS[family], port=port, ttl=BURST_TTLS[-1])
     sizes = set()
     for crafted in PACKET_SETS[f"port-{port}"].crafted_packets(Maker(path, UDP, FILL), False):
         layout = dissect(crafted.frame, ports=frozenset({port}))
         assert layout
         assert (layout.outer.destination_port, layout.vni) == (port, None)
-        assert crafted.frame[crafted.l3 + (8 if family == 4 else 7)] == MARKS[-1]
+        assert crafted.frame[crafted.l3 + (8 if family == 4 else 7)] == BURST_TTLS[-1]
         payload = crafted.frame[crafted.payload_at :]
         assert not payload or payload[0] >> 6  # Geneve has no version other than 0
         sizes.add(len(payload))
