@@ -158,9 +158,10 @@ INLINE u64 segment_count(i64 payload, i64 segment)
     return segment && payload > segment ? (u64)((payload + segment - 1) / segment) : 1;
 }
 
-/* Implements tx_tap.payload_length: the payload that a buffer holds, by its headers. Returns 0 if
- * the TCP header was not captured. */
-INLINE int payload_length(struct frame frame, const struct packet *packet, i64 *payload)
+/* Implements tx_tap.payload_length: the payload that a buffer holds, also where partial GSO has
+ * written the length of one segment into its headers. Returns 0 if the TCP header was not captured. */
+INLINE int payload_length(struct frame frame, const struct packet *packet, u32 wire_length,
+                          int csum_partial, i64 *payload)
 {
     i64 header = 8;
     if (packet->protocol == TCP) {
@@ -168,7 +169,8 @@ INLINE int payload_length(struct frame frame, const struct packet *packet, i64 *
             return 0;
         header = (frame.bytes[packet->l4 + 12] >> 4) * 4;
     }
-    *payload = packet->end - packet->l4 - header;
+    i64 one = packet->end - packet->l4 - header, held = (i64)wire_length - packet->l4 - header;
+    *payload = csum_partial && one > 0 && 2 * one <= held && held % one == 0 ? held : one;
     return 1;
 }
 
@@ -197,9 +199,9 @@ INLINE int count_submitted(struct watch *watch, struct frame frame, const struct
     if (!packet->family)
         return 1;
     i64 payload;
-    if (!payload_length(frame, packet, &payload))
-        return 0;
     int csum_partial = (header->status & STATUS_CSUM_NOT_READY) != 0;
+    if (!payload_length(frame, packet, header->len, csum_partial, &payload))
+        return 0;
     if (watch->submitted) {
         count_crafted(watch->submitted, packet->source_port, payload, csum_partial);
         return 1;

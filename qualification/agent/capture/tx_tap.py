@@ -18,17 +18,27 @@ if TYPE_CHECKING:
     from ctypes import CDLL
 
 
-def payload_length(packet: Packet, data: bytes) -> int:
-    """Returns the payload bytes that a submitted buffer holds, by its headers.
+def payload_length(packet: Packet, data: bytes, wire_length: int, csum_partial: bool) -> int:
+    """Returns the payload bytes that a submitted buffer holds.
+
+    The headers tell, except in a super-packet that the kernel has prepared for partial GSO
+    (`tx-gso-partial`): there all headers carry the length of one segment, `gso_size` bytes of
+    payload, and the buffer holds several segments of just that size; a remainder has become a
+    buffer of its own (`skb_segment`, net/core/skbuff.c; `inet_gso_segment`, net/ipv4/af_inet.c;
+    Documentation/networking/segmentation-offloads.rst). Its checksum is always CHECKSUM_PARTIAL,
+    so that bytes behind a packet that the kernel has finished, such as padding, are never counted.
 
     native_capture.c has the same function.
 
     Args:
-        packet: The buffer's TCP or UDP packet.
+        packet: The buffer's TCP or UDP packet, as its headers have it.
         data: The bytes captured.
+        wire_length: Bytes of the whole buffer.
+        csum_partial: Its checksum is left to the NIC.
     """
     header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
-    return packet.l4_length - header
+    one, held = packet.l4_length - header, wire_length - packet.l4 - header
+    return held if csum_partial and 0 < 2 * one <= held and held % one == 0 else one
 
 
 def segment_count(payload: int, segment: int) -> int:
@@ -54,7 +64,8 @@ class TxTap(Capture[NativeT]):
         packet = of_flow(self._order, layout)
         if packet is None:
             return
-        self._count(packet, payload_length(packet, data), frame.csum_not_ready)
+        csum_partial = frame.csum_not_ready
+        self._count(packet, payload_length(packet, data, frame.wire_length, csum_partial), csum_partial)
 
     def _count(self, packet: Packet, payload: int, csum_partial: bool) -> None:
         raise NotImplementedError
