@@ -86,7 +86,8 @@ class Campaign:
         """Returns the two NICs of a pair."""
         named = self.topology.pairs[pair]
         nics = self.inventory.nics
-        return Ends(nics[named.dut], nics[named.peer], named.port, named.vlan)
+        number = list(self.topology.pairs).index(pair)
+        return Ends(nics[named.dut], nics[named.peer], named.port, named.vlan, number)
 
     def flows(self, pair: str) -> tuple[Flow, ...]:
         """Returns the flows that the kernel's own sockets may send on a pair."""
@@ -147,6 +148,12 @@ class Campaign:
             frozenset(name for name, feature in features.items() if feature.hw),
             frozenset(n for n, feature in features.items() if feature.active and not feature.hw),
             dut.driver,
+            frozenset(
+                (lost, name)
+                for name, others in dut.dependencies.items()
+                for lost in others
+                if {lost, name} <= names
+            ),
         )
 
     def cells(self, pair: str) -> tuple[Cell, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import Any, Literal
 
@@ -11,6 +11,9 @@ from pydantic import TypeAdapter
 from qualification.messages.host import HostFacts, NicFacts
 
 Role = Literal["dut", "peer"]
+
+_VNIS = 32
+"""VNIs of one pair: those of `Flow.vni` are closer together than this."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Nic:
         facts: The facts of the NIC, as its host reports them.
         firmware_override: The version that the topology gives, for devices that report no firmware.
         underlay: Underlay addresses that the topology gives it, for example "198.18.0.1/24".
+        dependencies: For each feature the others that went when it alone was switched off; empty
+            where that was not tried.
     """
 
     name: str
@@ -30,6 +35,7 @@ class Nic:
     facts: NicFacts
     firmware_override: str | None
     underlay: tuple[str, ...]
+    dependencies: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def driver(self) -> str:
@@ -58,12 +64,15 @@ class Ends:
         peer: The NIC that captures what the DUT sends.
         port: The tunnel's UDP port.
         vlan: VLAN id of the tag that outer packets have in some flows; None for no such flows.
+        number: Which pair of the topology this is, from 0: its VNIs are its own, so that pairs on
+            the ports of the same two hosts can run at the same time.
     """
 
     dut: Nic
     peer: Nic
     port: int
     vlan: int | None = None
+    number: int = 0
 
     @property
     def families(self) -> frozenset[Literal[4, 6]]:
@@ -75,6 +84,10 @@ class Ends:
     def mtu(self) -> int:
         """The smaller MTU of the two, bytes."""
         return min(self.dut.facts.mtu, self.peer.facts.mtu)
+
+    def vni(self, flow_vni: int) -> int:
+        """Returns this pair's VNI on the wire for a flow's (`Flow.vni`)."""
+        return flow_vni + _VNIS * self.number
 
     def nic(self, role: Role) -> Nic:
         """Returns the NIC in a role."""

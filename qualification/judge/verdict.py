@@ -157,6 +157,11 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             f"{worked.frames:,} of the {demand.frames:,} frames it takes to exclude "
             f"{percent(demand.rate)} at {demand.confidence:.1%}: {worked.text}",
         )
+    if cell.unused_segmentation:
+        return ends(
+            Verdict.NOT_EXERCISED,
+            f"the NIC segmented nothing: {cell.unused_segmentation}; none wrong of {worked.text}",
+        )
     return ends(
         Verdict.PASS,
         f"none wrong of {worked.text}: a rate of {percent(measured.high)} or more is excluded "

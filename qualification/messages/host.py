@@ -151,3 +151,16 @@ class Facts:
     host: HostFacts
     nics: dict[str, NicFacts]
     problems: dict[str, Problem]
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """The answer to the request "learn_dependencies".
+
+    Attributes:
+        lost: For each feature the others that went when it alone was switched off.
+        report: The lines of the undo.
+    """
+
+    lost: dict[str, tuple[str, ...]]
+    report: tuple[str, ...]

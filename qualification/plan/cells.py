@@ -10,7 +10,7 @@ from typing import Literal
 
 from covertable import make, sorters
 
-from .features import RULES, VARIED, FeatureSpace, OffloadSet
+from .features import RULES, SEGMENTING, VARIED, FeatureSpace, OffloadSet
 from .flows import Direction, Flow
 
 PlanName = Literal["quick", "standard", "full"]
@@ -63,6 +63,19 @@ class Cell:
         if self.unsupported:
             return "+".join(RULES[name].short for name in self.unsupported)
         return self.offloads.id
+
+    @property
+    def unused_segmentation(self) -> str:
+        """Why the NIC segments nothing under a set that is named for segmentation; else empty.
+
+        A NIC without tunnel segmentation takes TSO for what goes without a tunnel alone
+        (`skb_gso_ok`, include/linux/netdevice.h): within one, the kernel segments before it.
+        """
+        named, on = self.offloads.named_for, self.offloads.space.settle(self.offloads.on)
+        lacking = self.flow.segmented_by - on
+        if not (self.flow.segmentation and named and named <= SEGMENTING and lacking):
+            return ""
+        return f"it takes {' and '.join(name for name in RULES if name in lacking)} as well"
 
     @property
     def id(self) -> str:

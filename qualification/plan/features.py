@@ -72,6 +72,9 @@ RECEIVING = tuple(rule.name for rule in RECEIVED)
 
 RULES: Mapping[str, FeatureRule] = {rule.name: rule for rule in (*VARIED, *RECEIVED)}
 
+SEGMENTING = frozenset({TSO, TSO6, USO, TNL, TNL_CSUM, PARTIAL})
+"""With these the hardware segments, alone or together."""
+
 SUPPORT = ("tx-scatter-gather", "tx-generic-segmentation")
 """On in every set, where they can be switched: without them there are no super-packets at all."""
 
@@ -98,16 +101,19 @@ class FeatureSpace:
         switchable: Kernel names of the features of the table that can be switched.
         fixed_on: Features of the table that are on and cannot be switched off.
         driver: The NIC's driver.
+        learned: Pairs of a feature and one that it was seen to need on this NIC.
     """
 
     switchable: frozenset[str]
     fixed_on: frozenset[str] = frozenset()
     driver: str = ""
+    learned: frozenset[tuple[str, str]] = frozenset()
 
     def needs(self, name: str) -> tuple[tuple[str, ...], ...]:
         """Returns the groups of features of which a feature needs one each; none is empty."""
         rule = RULES[name]
-        groups = rule.needs + rule.needs_on.get(self.driver, ())
+        seen = tuple((needed,) for dependent, needed in sorted(self.learned) if dependent == name)
+        groups = rule.needs + rule.needs_on.get(self.driver, ()) + seen
         there = self.switchable | self.fixed_on
         return tuple(some for group in groups if (some := tuple(n for n in group if n in there)))
 
@@ -165,13 +171,41 @@ class OffloadSet:
             return "all-off"
         if not off:
             return "all-on"
-        implied = {
-            group[0] for name in self.on for group in self.space.needs(name) if len(group) == 1
-        }
-        named = short_names(self.on - implied)
-        if len(named) > len(off):
+        if not self.named_for:
             return "all-but-" + "+".join(short_names(off))
-        return "+".join(named)
+        return "+".join(short_names(self.named_for))
+
+    @cached_property
+    def named_for(self) -> frozenset[str]:
+        """The features in the set's name; none of a set that is named for what is off in it."""
+        off = self.space.switchable - self.on
+        return self._heads if off and len(self._heads) <= len(off) else frozenset()
+
+    @property
+    def _heads(self) -> frozenset[str]:
+        """What is on, without what something else that is on cannot do without.
+
+        Of features that need each other the first of the table stays.
+        """
+        order = [name for name in RULES if name in self.on]
+        needed: dict[str, set[str]] = {}
+        for name in order:
+            reached, todo = set[str](), [name]
+            while todo:
+                for group in self.space.needs(todo.pop()):
+                    if len(group) == 1 and group[0] not in reached:
+                        reached.add(group[0])
+                        todo.append(group[0])
+            needed[name] = reached
+        return frozenset(
+            name
+            for place, name in enumerate(order)
+            if not any(
+                name in needed[other] and (other not in needed[name] or order.index(other) < place)
+                for other in order
+                if other != name
+            )
+        )
 
     @property
     def requested(self) -> dict[str, bool]:

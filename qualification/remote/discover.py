@@ -1,23 +1,33 @@
-"""Topology -> inventory: reads once what every host and its NICs are. Changes nothing."""
+"""Topology -> inventory: asks every host once what it and its NICs are.
+
+Nothing is changed, except where `learn` has the features of each DUT tried and restored at once.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from qualification.errors import LabError, VxqualError
+from qualification.errors import AgentError, LabError, VxqualError
 from qualification.inventory import Inventory, Nic
-from qualification.messages.host import Facts, Problem
+from qualification.messages.host import Dependencies, Facts, Problem
+from qualification.plan.features import RULES
 from qualification.progress import Progress
 from qualification.topology import Topology
 
-from .host import open_host
+from .agent_client import AgentClient
+from .host import not_undone, open_host
 
 T = TypeVar("T")
 
+_log = logging.getLogger("vxqual.pair")
+
 _MOST_AT_ONCE = 16
+_LEARNING_SECONDS = 120.0
+"""A NIC may reset its link with each feature that is tried, and take seconds for it."""
 
 
 @dataclass(frozen=True)
@@ -45,29 +55,41 @@ def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
     return hosts
 
 
-def discover(topology: Topology, pairs: Iterable[str], say: Progress) -> Inventory:
+def discover(
+    topology: Topology, pairs: Iterable[str], say: Progress, *, learn: bool = False
+) -> Inventory:
     """Returns the inventory of some pairs.
 
     Args:
         topology: The topology, resolved.
         pairs: Names of the pairs.
         say: Takes lines on the progress.
+        learn: Try which features of each DUT fall together (`Nic.dependencies`).
 
     Raises:
         HostError: A host cannot be reached, or cannot run the agent.
-        LabError: An interface does not exist; the message names all of them.
+        LabError: An interface does not exist; the message names all of them. Or features that were
+            tried could not be restored.
     """
     hosts = nics_of(topology, pairs)
-    say(f"reading the facts of {len(hosts)} hosts and their NICs")
+    duts = {topology.pairs[pair].dut for pair in pairs} if learn else set()
+    tried = ", and trying which features fall together" if learn else ""
+    say(f"reading the facts of {len(hosts)} hosts and their NICs{tried}")
 
-    def ask(host: str) -> Facts:
+    def ask(host: str) -> tuple[Facts, dict[str, dict[str, tuple[str, ...]]]]:
         with open_host(topology, host) as agent:
             interfaces = [topology.nic(nic).interface for nic in hosts[host]]
-            return agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
+            facts = agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
+            learned = {
+                nic: _learn(agent, topology, nic)
+                for nic in hosts[host]
+                if nic in duts and topology.nic(nic).interface in facts.nics
+            }
+            return facts, learned
 
     found: dict[str, Nic] = {}
     missing = []
-    for host, answer in _on_all(hosts, ask):
+    for host, (answer, learned) in _on_all(hosts, ask):
         for name in hosts[host]:
             nic = topology.nic(name)
             problem = answer.problems.get(nic.interface)
@@ -80,12 +102,39 @@ def discover(topology: Topology, pairs: Iterable[str], say: Progress) -> Invento
                 answer.nics[nic.interface],
                 nic.firmware,
                 tuple(str(address) for address in nic.underlay),
+                learned.get(name, {}),
             )
     if len(missing) == 1:
         raise missing[0]
     if missing:
         raise LabError("\n".join(map(str, missing)))
     return Inventory(found)
+
+
+def _learn(agent: AgentClient, topology: Topology, name: str) -> dict[str, tuple[str, ...]]:
+    """Returns which features of a NIC fall together; nothing where they may not be tried now.
+
+    Whatever forbids it is found again, and reported, when the pair's session prepares the NIC.
+    """
+    nic = topology.nic(name)
+    try:
+        answer = agent.ask(
+            Dependencies,
+            "learn_dependencies",
+            timeout=_LEARNING_SECONDS,
+            interface=nic.interface,
+            names=tuple(RULES),
+            allow_management=nic.allow_management,
+        )
+    except AgentError as error:
+        _log.warning("%s: features that fall together are not known: %s", name, error)
+        return {}
+    for feature, lost in answer.lost.items():
+        _log.info("%s: without %s it also loses %s", name, feature, ", ".join(lost))
+    left = not_undone(answer.report)
+    if left:
+        raise LabError("features could not be restored:\n" + "\n".join(left), where=name)
+    return answer.lost
 
 
 def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:

@@ -132,6 +132,7 @@ class Controller:
             say,
             self._expectations,
             {"on": True, "off": False}.get(options.vx_symptom),
+            learn=True,
         )
         log.log_campaign(self.campaign)
         return self.campaign

@@ -57,6 +57,8 @@ def make_campaign(
     say: Progress,
     expectations: Expectations | None = None,
     symptom: bool | None = None,
+    *,
+    learn: bool = False,
 ) -> Campaign:
     """Asks the hosts what they are, and reports what will run on them.
 
@@ -70,6 +72,7 @@ def make_campaign(
         say: Prints a line for the user.
         expectations: Failures that are known.
         symptom: Whether to measure the symptom; None for the default of the plan.
+        learn: Try which features of each DUT fall together; they are restored at once.
     """
     started = datetime.now(UTC).astimezone()
     made = Campaign(
@@ -81,7 +84,7 @@ def make_campaign(
         plan=plan,
         demand=demand,
         topology=resolved,
-        inventory=discover(resolved, pairs, say),
+        inventory=discover(resolved, pairs, say, learn=learn),
         pairs=pairs,
         expectations=expectations,
         symptom=plan != "quick" if symptom is None else symptom,

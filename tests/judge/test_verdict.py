@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from qualification.judge.culprit.findings import observation_of
 from qualification.judge.evidence import Burst, Evidence, total
 from qualification.judge.result_row import row
 from qualification.judge.verdict import Demand, Judgement, Verdict, exercised, judge
@@ -173,6 +174,24 @@ def test_what_there_is_to_do_depends_on_what_is_in_effect() -> None:
     # Asked for, but without effect: TSO without a checksum offload.
     assert judged(finished, effective=ON | {CSUM: False}).verdict is Verdict.PASS
     assert judged(whole, of=cell("outer4-csum/inner4/udp")).verdict is Verdict.PASS
+
+
+def test_a_set_named_for_segmentation_passes_no_cell_in_which_the_nic_segmented_nothing() -> None:
+    """TSO alone is no segmentation within a tunnel: the kernel segments, and leaves checksums."""
+    whole = burst(segments=0, super_packets=0)
+    tso = ON | dict.fromkeys((USO, TSO6, TNL, TNL_CSUM), False)
+    found = judged(whole, effective=tso, of=cell("outer4-csum/inner4/tcp", TSO, CSUM))
+    assert found.verdict is Verdict.NOT_EXERCISED
+    assert found.reason.startswith(f"the NIC segmented nothing: it takes {TNL_CSUM} as well; none")
+    clean = observation_of(cell("outer4-csum/inner4/tcp", TSO, CSUM), found, None, blames_nic=False)
+    assert clean.failing is False  # it shows that the flow is clean without the others
+    for flow, on in (
+        ("outer4-csum/inner4/udp", (TSO, CSUM)),  # nothing of it is segmented
+        ("outer4-csum/inner4/tcp", (CSUM,)),  # the set is named for the checksum
+    ):
+        assert judged(whole, effective=tso, of=cell(flow, *on)).verdict is Verdict.PASS
+    wrong = burst(segments=0, super_packets=0, bad=1, bad_layers={"inner L4": 1})
+    assert judged(wrong, effective=tso, of=cell("outer4-csum/inner4/tcp", TSO, CSUM)).bad == 1
 
 
 @pytest.mark.parametrize(

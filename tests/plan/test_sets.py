@@ -268,3 +268,56 @@ def test_sizes_of_plans_on_known_nics() -> None:
     sizes = {plan: len(offload_sets(I40E, plan)) for plan in PLANS}
     assert sizes["quick"] <= sizes["standard"] < sizes["full"]
     assert sizes["standard"] <= 2 * sizes["quick"]  # that is what covering arrays are for
+
+
+# Dependencies that were learnt
+
+IGB = FeatureSpace(
+    frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM, PARTIAL}),
+    driver="igb",
+    learned=frozenset(
+        {(TNL, PARTIAL), (TNL_CSUM, PARTIAL), (TSO, CSUM), (TSO6, CSUM), (USO, CSUM)}
+    ),
+)
+
+
+def test_without_partial_gso_a_driver_loses_its_tunnel_features() -> None:
+    without = IGB.switchable - {PARTIAL}
+    assert IGB.settle(without) == without - {TNL, TNL_CSUM}
+    assert IGB.settle(IGB.switchable) == IGB.switchable
+    assert PARTIAL in IGB.close({TNL})
+
+
+def test_sets_that_settle_to_the_same_are_run_once() -> None:
+    sets = offload_sets(IGB, "quick")
+    settled = [IGB.settle(one.on) for one in sets]
+    assert len(set(settled)) == len(settled) == len({one.id for one in sets})
+    names = [one.id for one in sets]
+    assert "tso+tso6+uso" in names  # all but gso-partial, and what goes with it
+    assert "all-but-gso-partial" not in names
+
+
+def test_of_features_that_need_each_other_one_names_the_set() -> None:
+    both = FeatureSpace(
+        frozenset({CSUM, TSO, TNL, PARTIAL}), learned=frozenset({(TNL, PARTIAL), (TSO, CSUM)})
+    )
+    assert OffloadSet(both.close({TNL}), both).id == "all-on"
+    assert OffloadSet(frozenset({TNL, PARTIAL, TSO}), both).id == "tnl-seg"
+    one = FeatureSpace(frozenset({TNL, PARTIAL, CSUM}), learned=frozenset({(TNL, PARTIAL)}))
+    assert OffloadSet(frozenset({TNL, PARTIAL}), one).id == "tnl-seg"
+
+
+@settings(max_examples=200)
+@given(
+    space=spaces(),
+    learned=st.frozensets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=6),
+    plan=st.sampled_from(["quick", "standard"]),
+)
+def test_whatever_was_learnt_sets_are_settled_and_have_names_of_their_own(
+    space: FeatureSpace, learned: frozenset[tuple[str, str]], plan: PlanName
+) -> None:
+    pairs = frozenset((one, other) for one, other in learned if one != other)
+    knowing = FeatureSpace(space.switchable, space.fixed_on, space.driver, pairs)
+    sets = offload_sets(knowing, plan)
+    assert all(knowing.settle(one.on) & knowing.switchable == one.on for one in sets)
+    assert len({one.id for one in sets}) == len(sets)

@@ -65,7 +65,9 @@ class TxTap(Capture[NativeT]):
         if packet is None:
             return
         csum_partial = frame.csum_not_ready
-        self._count(packet, payload_length(packet, data, frame.wire_length, csum_partial), csum_partial)
+        self._count(
+            packet, payload_length(packet, data, frame.wire_length, csum_partial), csum_partial
+        )
 
     def _count(self, packet: Packet, payload: int, csum_partial: bool) -> None:
         raise NotImplementedError

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.capture import native_capture
-from qualification.agent.host import counters, facts, features, links, neighbours
+from qualification.agent.host import counters, dependencies, facts, features, links, neighbours
 from qualification.agent.host.journal import Journal
 from qualification.agent.host.preflight import checks
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.orders.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
-from qualification.messages.host import Facts, Feature, NicFacts, Problem, TunnelOrder
+from qualification.messages.host import Dependencies, Facts, Feature, NicFacts, Problem, TunnelOrder
 from qualification.messages.protocol import AgentProblem
 
 from .arguments import decoding
@@ -36,6 +36,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "facts": agent.facts,
         "preflight": agent.preflight,
         "prepare": agent.prepare,
+        "learn_dependencies": agent.learn_dependencies,
         "request_features": agent.request_features,
         "make_tunnels": agent.make_tunnels,
         "drop_tunnels": agent.drop_tunnels,
@@ -118,8 +119,7 @@ class _Agent:
         allow_management: bool,
     ) -> dict[str, Any]:
         """Takes the lease, sets the link up and adds the underlay addresses that are missing."""
-        namespace = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
-        self._journal = Journal(f"{namespace}-{interface}", _UNDOS)
+        self._journal = Journal(self._key(interface), _UNDOS)
         self._interface = interface
         for look in checks(interface, addresses, allow_management):
             look()
@@ -138,6 +138,22 @@ class _Agent:
             links.add_address(interface, address)
         links.await_addresses(interface, missing)
         return {"recovered": self._journal.recovered, "mac": str(link.get("address"))}
+
+    def learn_dependencies(
+        self, _context: Context, *, interface: str, names: tuple[str, ...], allow_management: bool
+    ) -> Dependencies:
+        """Finds out which features fall together, under a lease of its own, and restores them."""
+        for look in checks(interface, (), allow_management):
+            look()
+        journal = Journal(self._key(interface), _UNDOS)
+        try:
+            found = features.read(interface)
+            wanted = {name: found[name].wanted for name in names if name in found}
+            journal.about_to("features", interface=interface, wanted=wanted)
+            lost = dependencies.learn(interface, names)
+        finally:
+            report = journal.close()
+        return Dependencies(lost, tuple(report))
 
     def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Feature]:
         """Requests features and waits for the link; returns the features that are in effect."""
@@ -190,6 +206,12 @@ class _Agent:
 
     def _name(self) -> str:
         return self._interface
+
+    @staticmethod
+    def _key(interface: str) -> str:
+        """Returns the name of an interface's journal, which is its lease."""
+        namespace = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
+        return f"{namespace}-{interface}"
 
     def _lease(self) -> Journal:
         if self._journal is None:

@@ -51,7 +51,12 @@ def observation_of(
         blames_nic: Whether the verdict blames the NIC. A LOSS on a path that loses frames itself
             does not, and says nothing about features either.
     """
-    failing = True if blames_nic else False if judgement.verdict is Verdict.PASS else None
+    # Clean frames are clean whoever segmented them: a set under which the NIC had no part in it
+    # heals the flow all the same.
+    clean = judgement.verdict is Verdict.PASS or (
+        judgement.verdict is Verdict.NOT_EXERCISED and judgement.frames > 0
+    )
+    failing = True if blames_nic else False if clean else None
     wrong, frames = 0, judgement.frames
     if failing and evidence is not None:
         sums = total(evidence.bursts)

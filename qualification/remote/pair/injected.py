@@ -40,10 +40,11 @@ def frames(ends: Ends, flow: Flow, port: int) -> tuple[list[bytes], dict[str, in
         src=ends.outer("dut", flow.outer), dst=ends.outer("peer", flow.outer)
     )
     outer_mac = Ether(src=ends.dut.facts.mac, dst=ends.peer.facts.mac)
-    inner_mac_header = Ether(src=inner_mac("dut", flow.vni), dst=inner_mac("peer", flow.vni))
+    vni = ends.vni(flow.vni)
+    inner_mac_header = Ether(src=inner_mac("dut", vni), dst=inner_mac("peer", vni))
     inner_ip = (IP if flow.inner == 4 else IPv6)(
-        src=inner_address("dut", flow.vni, flow.inner),
-        dst=inner_address("peer", flow.vni, flow.inner),
+        src=inner_address("dut", vni, flow.inner),
+        dst=inner_address("peer", vni, flow.inner),
     )
 
     def build(number: int, wrong: str | None) -> bytes:
@@ -54,7 +55,7 @@ def frames(ends: Ends, flow: Flow, port: int) -> tuple[list[bytes], dict[str, in
             _corrupt(inner[UDP])
         elif wrong == "inner IP":
             _corrupt(inner[IP])
-        vxlan = VXLAN(flags="Instance", vni=flow.vni)
+        vxlan = VXLAN(flags="Instance", vni=vni)
         sport = 0xC100 + number
         frame = outer_mac / outer_ip / UDP(sport=sport, dport=flow.port) / vxlan / inner
         frame = Ether(bytes(frame))

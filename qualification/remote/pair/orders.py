@@ -44,7 +44,7 @@ frames they hold, and room for a crafted packet set."""
 
 def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[TunnelOrder, ...]:
     """Returns an order for one VXLAN device for each outer variant among the flows."""
-    variants = {flow.vni: flow for flow in flows}
+    variants = {ends.vni(flow.vni): flow for flow in flows}
     return tuple(
         TunnelOrder(
             name=device_name(vni),
@@ -127,8 +127,8 @@ class OrderBuilder:
             packet_set=flow.packet_set,
             protocol=flow.l4,
             segmented=flow.segmentation,
-            device=device_name(flow.vni),
-            vni=flow.vni,
+            device=device_name(self._ends.vni(flow.vni)),
+            vni=self._ends.vni(flow.vni),
             source_mac=inner_mac("dut", NO_VNI),
             destination_mac=inner_mac("peer", NO_VNI),
             source=inner_address("dut", NO_VNI, flow.inner),
@@ -143,7 +143,9 @@ class OrderBuilder:
     def _tunnel_sum(self, flow: Flow) -> int:
         source = ip_address(self._ends.outer("dut", flow.outer)).packed
         destination = ip_address(self._ends.outer("peer", flow.outer)).packed
-        return tunnel_sum(source, destination, _OUTER_TARGET_SOURCE_PORT, flow.port, flow.vni)
+        return tunnel_sum(
+            source, destination, _OUTER_TARGET_SOURCE_PORT, flow.port, self._ends.vni(flow.vni)
+        )
 
     def _plain_packet_set(self, flow: Flow) -> BurstOrders:
         """Builds a burst of a crafted packet set on the underlay.
@@ -175,17 +177,17 @@ class OrderBuilder:
 
     def tunnel(self, flow: Flow, frames: int) -> BurstOrders:
         """Builds a burst of a flow through its tunnel, with the flow's reverse traffic if any."""
-        mtu = self._ends.mtu - flow.overhead
+        mtu, vni = self._ends.mtu - flow.overhead, self._ends.vni(flow.vni)
         ends = (
-            inner_address("dut", flow.vni, flow.inner),
-            inner_address("peer", flow.vni, flow.inner),
+            inner_address("dut", vni, flow.inner),
+            inner_address("peer", vni, flow.inner),
         )
         kind = flow.l4, flow.segmentation, flow.inner
         reverse = None
         if flow.load == "both":
-            reverse = self._flow(*kind, (ends[1], ends[0]), mtu, _ENDLESS, flow.vni)
+            reverse = self._flow(*kind, (ends[1], ends[0]), mtu, _ENDLESS, vni)
             reverse = replace(reverse, pace=_PACE // 4)
-        order = self._flow(*kind, ends, mtu, frames, flow.vni)
+        order = self._flow(*kind, ends, mtu, frames, vni)
         if flow.load == "load":
             order = replace(order, streams=order.streams * 4, pace=0)
         return replace(self._tunnelled(order, flow), reverse=reverse)
@@ -227,7 +229,9 @@ class OrderBuilder:
     def _tunnelled(self, order: FlowOrder | CraftedOrder, flow: Flow) -> BurstOrders:
         vlan = self._ends.vlan if flow.vlan else None
         protocols = (_IP_PROTOCOL["udp"],)
-        return self._orders(order, protocols, flow.port, flow.vni, flow.outer_checksum, vlan=vlan)
+        return self._orders(
+            order, protocols, flow.port, self._ends.vni(flow.vni), flow.outer_checksum, vlan=vlan
+        )
 
     def _orders(
         self,

@@ -28,7 +28,7 @@ def receive(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveResult:
 
 
 def _order(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveOrder:
-    ends, sender, vni = endpoints.ends, other(receiver), flow.vni
+    ends, sender, vni = endpoints.ends, other(receiver), endpoints.ends.vni(flow.vni)
     port, seed = endpoints.orders.allotment.port_and_seed()
     return ReceiveOrder(
         vni=vni,

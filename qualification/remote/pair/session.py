@@ -71,7 +71,7 @@ class PairSession:
         self._allow_management = allow_management
         self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
         tunnels = TunnelFlows.of(ends, flows)
-        orders = OrderBuilder(ends, tunnels.vnis, seed)
+        orders = OrderBuilder(ends, tuple(map(ends.vni, tunnels.vnis)), seed)
         self.endpoints = Endpoints(name, ends, hosts, orders)
         self.offloads = Offloads(self.endpoints)
         self.states = States(self.endpoints, self.offloads, tunnels)

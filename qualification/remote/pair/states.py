@@ -136,7 +136,7 @@ class States:
 
     def _drop(self, flows: tuple[Flow, ...]) -> None:
         """Removes the tunnels of flows at both ends."""
-        names = sorted({device_name(flow.vni) for flow in flows})
+        names = sorted({device_name(self._endpoints.ends.vni(flow.vni)) for flow in flows})
         self._endpoints.on_both(
             lambda role: self._endpoints.call(role, "drop_tunnels", names=names)
         )

@@ -57,11 +57,12 @@ def calls_order(pair: PairSession, server: Role, deadline: float = DEADLINE) -> 
         server: The end whose host runs the server; with "dut" no call leaves the host.
         deadline: Seconds after which a call counts as failed.
     """
+    ends = pair.endpoints.ends
     return CallsOrder(
         routes=tuple(
             (
-                inner_address("dut", flow.vni, flow.inner),
-                inner_address(server, flow.vni, flow.inner),
+                inner_address("dut", ends.vni(flow.vni), flow.inner),
+                inner_address(server, ends.vni(flow.vni), flow.inner),
             )
             for flow in _ways(pair).values()
         ),

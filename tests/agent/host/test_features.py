@@ -152,3 +152,27 @@ def test_nothing_is_changed_without_a_lease(remote_agent: Any, ethtool: Any) -> 
     with pytest.raises(AgentError, match=r"No such device|nothing may be changed"):
         agent.call("request_features", timeout=30, wanted={CSUM: False})
     assert ethtool() == before
+
+
+def test_features_that_fall_together_are_found_by_trying(remote_agent: Any, ethtool: Any) -> None:
+    before = ethtool()
+    agent = remote_agent("alpha")
+    answer = agent.call(
+        "learn_dependencies", timeout=30, interface="port0", names=list(RULES),
+        allow_management=False,
+    )  # fmt: skip
+    assert ethtool() == before
+    assert answer["report"] and not any("NOT" in line for line in answer["report"])
+    # netdev_fix_features (net/core/dev.c): no TSO and no USO without a checksum offload.
+    assert {TSO, TSO6, USO} <= set(answer["lost"][CSUM])
+    assert TSO not in answer["lost"]
+
+
+def test_nothing_is_tried_on_a_leased_nic(alpha: Any, remote_agent: Any, ethtool: Any) -> None:
+    before = ethtool()
+    with pytest.raises(AgentError, match="using this NIC"):
+        remote_agent("alpha").call(
+            "learn_dependencies", timeout=30, interface="port0", names=list(RULES),
+            allow_management=False,
+        )  # fmt: skip
+    assert ethtool() == before

@@ -11,7 +11,8 @@ from qualification.inventory import Ends, Nic
 from qualification.messages.bursts import CraftedOrder
 from qualification.messages.host import HostFacts, NicFacts
 from qualification.plan.flows import Flow, crafted_flows
-from qualification.remote.pair.orders import OrderBuilder
+from qualification.remote.pair.orders import OrderBuilder, tunnel_orders
+from qualification.remote.pair.states import TunnelFlows
 from qualification.wire.crafted.packet_sets import BURST_TTLS, TUNNEL_PORTS
 
 HOST = HostFacts("a", "6.1", "Debian", "a CPU", 2, "3.11", 1, ("p0",))
@@ -81,3 +82,15 @@ def test_what_is_late_to_a_tunnel_burst_are_all_ports_before_its_own() -> None:
     )
     assert orders.receiver.late_ports == (first.port, orders.flow.port)
     assert (orders.receiver.vxlan_port, orders.receiver.ttl) == (8472, None)
+
+
+def test_pairs_on_the_ports_of_the_same_hosts_share_no_vni_and_no_device() -> None:
+    flows = (*FLOWS.values(),)
+    made = []
+    for number in range(3):
+        ends = replace(ENDS, number=number)
+        made.append({(one.vni, one.name) for one in tunnel_orders(ends, "dut", flows)})
+        every = TunnelFlows.of(ends, flows).vnis
+        assert max(every) - min(every) < ends.vni(0) - replace(ends, number=number - 1).vni(0)
+    assert not made[0] & made[1] and not made[1] & made[2]
+    assert len({name for some in made for _, name in some}) == sum(map(len, made))
