@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
@@ -42,3 +42,33 @@ def request(interface: str, wanted: Mapping[str, bool]) -> dict[str, Feature]:
         with suppress(NotSupportedError):
             ethtool.set_features(features)
     return read(interface)
+
+
+def learn_dependencies(interface: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Returns for each feature the others that go when it alone is switched off.
+
+    It finds out by switching: `netdev_fix_features` (net/core/dev.c) and the `ndo_fix_features` of
+    each driver take features away that lack what they need. Without `tx-gso-partial` a driver loses
+    the features that it has by partial GSO only (`gso_partial_features`).
+
+    All features are switched on first, and are left in some other state: the caller restores them.
+
+    Args:
+        interface: The NIC.
+        names: Kernel names of the features to try.
+
+    Returns:
+        Features that take others along, by kernel name, in the order given.
+    """
+    found = read(interface)
+    tried = [name for name in names if name in found and found[name].hw]
+    everything = request(interface, dict.fromkeys(tried, True))
+    active = [name for name in tried if everything[name].active]
+    lost: dict[str, tuple[str, ...]] = {}
+    for name in active:
+        # One call from the set before to this one: each can reset the link.
+        after = request(interface, {one: one != name for one in tried})
+        gone = tuple(one for one in active if one != name and not after[one].active)
+        if gone and not after[name].active:
+            lost[name] = gone
+    return lost

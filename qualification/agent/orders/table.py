@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.capture import native_capture
-from qualification.agent.host import counters, dependencies, facts, features, links, neighbours
+from qualification.agent.host import counters, facts, features, links, neighbours
 from qualification.agent.host.journal import Journal
 from qualification.agent.host.preflight import checks
 from qualification.agent.host.tunnels import Tunnels
@@ -150,7 +150,7 @@ class _Agent:
             found = features.read(interface)
             wanted = {name: found[name].wanted for name in names if name in found}
             journal.about_to("features", interface=interface, wanted=wanted)
-            lost = dependencies.learn(interface, names)
+            lost = features.learn_dependencies(interface, names)
         finally:
             report = journal.close()
         return Dependencies(lost, tuple(report))
