@@ -184,7 +184,7 @@ def cases() -> None:
     from qualification.plan.cells import CONTROLS, TAGGED, TAGGED_TITLE
     from qualification.plan.extra_flows import EXTRA_FLOWS
     from qualification.plan.flows import STATES
-    from qualification.wire.crafted.packet_sets import PACKET_SETS
+    from qualification.wire.crafted.catalogue import PACKET_SETS
     from qualification.wire.crafted.receive_tests import RIGHT, WRONG
 
     click.echo("controls, with every offload off:")

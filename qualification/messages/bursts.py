@@ -52,7 +52,7 @@ class FlowOrder:
 
 @dataclass(frozen=True)
 class CraftedOrder:
-    """One crafted packet set; see `qualification.wire.crafted.packet_sets`.
+    """One crafted packet set; see `qualification.wire.crafted.catalogue`.
 
     Attributes:
         packet_set: Its name.
@@ -70,7 +70,7 @@ class CraftedOrder:
         seed: Determines every payload byte.
         ttl: TTL or hop limit, unless the packet set prescribes one.
         tunnel_sum: What the tunnel adds to the outer checksum; see
-            `qualification.wire.crafted.outer_checksum`. None if the outer checksum has no target.
+            `qualification.wire.crafted.outer_checksum_target`. None if there is no target.
     """
 
     packet_set: str
@@ -110,7 +110,7 @@ class CaptureOrder:
         snap: Bytes captured of each frame; 0 for all of it.
         ring: Ring size, bytes.
         ttl: The TTL that identifies the frames of the burst, if it shares its port with other
-            bursts; see `qualification.wire.crafted.packet_sets.BURST_TTLS`.
+            bursts; see `qualification.wire.crafted.catalogue.BURST_TTLS`.
         late_ttls: The TTLs that only frames of such bursts have, from the first up to, not
             including, the second.
         vlan: Tag control information that each frame must carry (IEEE 802.1Q); None if tags are not

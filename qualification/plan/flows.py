@@ -7,7 +7,7 @@ from itertools import product
 from typing import Literal
 
 from qualification.messages.bursts import Family, Protocol
-from qualification.wire.crafted.packet_sets import PACKET_SETS
+from qualification.wire.crafted.catalogue import PACKET_SETS
 
 from .features import CSUM, CSUM4, CSUM6, TNL, TNL_CSUM, TSO, TSO6, USO
 
@@ -54,7 +54,7 @@ class Flow:
             in UDP with UDP_SEGMENT.
         port: The tunnel's UDP port; 0 without a tunnel.
         packet_set: Name of the crafted packet set that is sent, one of
-            `qualification.wire.crafted.packet_sets.PACKET_SETS`, or `RECEIVE_SET`. The buffers of
+            `qualification.wire.crafted.catalogue.PACKET_SETS`, or `RECEIVE_SET`. The buffers of
             the former go through a packet socket with a `struct virtio_net_hdr` in front, which
             gives the skb its `ip_summed`, `csum_start`, `csum_offset`, `gso_type` and `gso_size`.
             Empty for bulk traffic of the kernel's own sockets.

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from qualification.agent.host import journal, namespaces
-from qualification.agent.orders.serve import Context
 from qualification.agent.orders.table import operations
+from qualification.agent.serve import Context
 from qualification.errors import AgentError
 from qualification.inventory import Ends
 from qualification.lab import loopback

@@ -222,7 +222,7 @@ def test_verify_starts_at_once(
 
 
 def test_cases_lists_what_is_sent_and_what_for() -> None:
-    from qualification.wire.crafted.packet_sets import PACKET_SETS  # noqa: PLC0415
+    from qualification.wire.crafted.catalogue import PACKET_SETS  # noqa: PLC0415
 
     done = vxqual("cases")
     assert done.returncode == EXIT_QUALIFIED

@@ -15,7 +15,7 @@ from qualification.plan.extra_flows import EXTRA_FLOWS
 from qualification.plan.flows import STATES
 from qualification.results.terminal import LETTERS
 from qualification.topology import Topology
-from qualification.wire.crafted.packet_sets import PACKET_SETS
+from qualification.wire.crafted.catalogue import PACKET_SETS
 from qualification.wire.crafted.receive_tests import RIGHT, WRONG
 from tests.docs.documents import DOCUMENTS, ROOT
 

@@ -19,7 +19,7 @@ from qualification.messages.calls import CallsOrder
 from qualification.messages.decode import DecodeError, decode, decode_arguments
 from qualification.messages.host import HostFacts, Problem, TunnelOrder
 from qualification.messages.protocol import encoded
-from tests.agent.orders.test_protocol import _pythons
+from tests.agent.test_serve import _pythons
 
 MESSAGES = [
     kind

@@ -52,7 +52,7 @@ from qualification.plan.flows import (
     second_port,
     state_flows,
 )
-from qualification.wire.crafted.packet_sets import PACKET_SETS
+from qualification.wire.crafted.catalogue import PACKET_SETS
 
 TUN = FeatureSpace(frozenset({CSUM, TSO, TSO6, USO, TNL, TNL_CSUM}), driver="tun")
 I40E = FeatureSpace(

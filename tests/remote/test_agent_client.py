@@ -423,7 +423,7 @@ def test_another_version_of_the_protocol(sshd: Sshd) -> None:
 def test_what_is_no_message(sshd: Sshd) -> None:
     talker = agent_with(
         OPERATIONS.replace("STDOUT", "9"),
-        {"agent/orders/serve.py": ("os.dup(0), os.dup(1)", "(os.dup(0), os.dup2(1, 9))")},
+        {"agent/serve.py": ("os.dup(0), os.dup(1)", "(os.dup(0), os.dup2(1, 9))")},
     )
     with (
         sshd.start(talker) as agent,

@@ -13,7 +13,7 @@ from qualification.agent.capture.peer import PeerCapture
 from qualification.agent.capture.ring import Rings
 from qualification.agent.capture.tx_tap import BulkTxTap
 from qualification.agent.host.counters import CounterChanges
-from qualification.agent.orders.serve import Context
+from qualification.agent.serve import Context
 from qualification.agent.traffic.prepared_set import prepared_set
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.agent.traffic.receiving import Receiver

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qualification.agent.orders.serve import Context
+from qualification.agent.serve import Context
 from qualification.agent.traffic.call_server import CallServer
 from qualification.agent.traffic.calls import TcpChannel, make_calls
 from qualification.messages.calls import Calls, CallsOrder, Served

@@ -7,7 +7,7 @@ from typing import Any
 
 from qualification.agent.host import link_snapshot, links, mtu, tc_vlan, vlan_device
 from qualification.agent.host.journal import Journal, Undo
-from qualification.agent.orders.serve import Context
+from qualification.agent.serve import Context
 from qualification.agent.waiting import await_condition
 from qualification.messages.host import VlanOrder
 from qualification.messages.protocol import AgentProblem

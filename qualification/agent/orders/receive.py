@@ -8,7 +8,7 @@ from typing import Any
 from qualification.agent.capture.csum_status import CsumStatusCapture
 from qualification.agent.capture.receive_test import ReceiveTest, receive_frames_of
 from qualification.agent.host.counters import CounterChanges
-from qualification.agent.orders.serve import Context
+from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.agent.waiting import await_all
 from qualification.messages.protocol import AgentProblem

@@ -14,7 +14,7 @@ from qualification.agent.host import counters, facts, features, links, neighbour
 from qualification.agent.host.journal import Journal
 from qualification.agent.host.preflight import checks
 from qualification.agent.host.tunnels import Tunnels
-from qualification.agent.orders.serve import Context
+from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.messages.host import Dependencies, Facts, Feature, NicFacts, Problem, TunnelOrder
 from qualification.messages.protocol import AgentProblem

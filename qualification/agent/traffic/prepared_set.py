@@ -13,9 +13,9 @@ from functools import lru_cache
 from itertools import accumulate
 
 from qualification.messages.bursts import CraftedOrder
+from qualification.wire.crafted.catalogue import PACKET_SETS
 from qualification.wire.crafted.maker import Maker
 from qualification.wire.crafted.packet import VNET_SIZE, CraftedPacket, Path, retarget
-from qualification.wire.crafted.packet_sets import PACKET_SETS
 from qualification.wire.packet import TCP, UDP
 
 from .expected_frames import ExpectedFrames

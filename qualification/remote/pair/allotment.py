@@ -6,7 +6,7 @@ from collections import Counter
 from hashlib import blake2b
 
 from qualification.errors import LabError
-from qualification.wire.crafted.packet_sets import BURST_TTLS
+from qualification.wire.crafted.catalogue import BURST_TTLS
 
 FIRST_PORT, LAST_PORT = 20_000, 60_000
 

@@ -10,8 +10,8 @@ from qualification.inventory import Ends, Role, other
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
 from qualification.messages.host import TunnelOrder
 from qualification.plan.flows import Flow
-from qualification.wire.crafted.outer_checksum import tunnel_sum
-from qualification.wire.crafted.packet_sets import BURST_TTLS, PACKET_SETS
+from qualification.wire.crafted.catalogue import BURST_TTLS, PACKET_SETS
+from qualification.wire.crafted.outer_checksum_target import tunnel_sum
 
 from .addresses import NO_VNI, device_name, inner_address, inner_mac, nobody
 from .allotment import Allotment

@@ -60,8 +60,8 @@ class Path:
         port: Destination port of TCP or UDP.
         mtu: The most bytes of an IP packet on the wire.
         ttl: The default TTL or hop limit.
-        tunnel_sum: The sum of the headers around the inner frame, see `outer_checksum.tunnel_sum`;
-            None if unknown.
+        tunnel_sum: The sum of the headers around the inner frame, see
+            `outer_checksum_target.tunnel_sum`; None if unknown.
     """
 
     source_mac: bytes

@@ -30,7 +30,7 @@ from qualification.agent.capture.ring import Ring, Rings
 from qualification.agent.capture.tx_tap import BulkTxTap
 from qualification.agent.traffic.sending import send
 from qualification.messages.bursts import CaptureOrder, CaptureResult, FlowOrder, Submitted
-from qualification.wire.crafted.packet_sets import BURST_TTLS
+from qualification.wire.crafted.catalogue import BURST_TTLS
 from tests.wire.test_fuzz import mutated
 
 pytestmark = pytest.mark.lab

@@ -29,9 +29,9 @@ from qualification.lab.softnic.offload import finish
 from qualification.lab.softnic.tx_descriptor import parse
 from qualification.messages.bursts import CaptureOrder, CaptureResult, CraftedOrder, Submitted
 from qualification.wire.checksum import checksum, ones_sum, pseudo_sum, udp_checksum
+from qualification.wire.crafted.catalogue import BURST_TTLS, PACKET_SETS
 from qualification.wire.crafted.maker import Maker
 from qualification.wire.crafted.packet import Path, canonical
-from qualification.wire.crafted.packet_sets import BURST_TTLS, PACKET_SETS
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
 from tests.built import built

@@ -16,7 +16,7 @@ from qualification.agent.traffic.prepared_set import (
 from qualification.lab.softnic.offload import finish
 from qualification.lab.softnic.tx_descriptor import parse
 from qualification.messages.bursts import CraftedOrder
-from qualification.wire.crafted.packet_sets import PACKET_SETS
+from qualification.wire.crafted.catalogue import PACKET_SETS
 from qualification.wire.dissect import dissect
 from qualification.wire.verify import check
 

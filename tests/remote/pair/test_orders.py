@@ -13,7 +13,7 @@ from qualification.messages.host import HostFacts, NicFacts
 from qualification.plan.flows import Flow, crafted_flows
 from qualification.remote.pair.orders import OrderBuilder, tunnel_orders
 from qualification.remote.pair.states import TunnelFlows
-from qualification.wire.crafted.packet_sets import BURST_TTLS, TUNNEL_PORTS
+from qualification.wire.crafted.catalogue import BURST_TTLS, TUNNEL_PORTS
 
 HOST = HostFacts("a", "6.1", "Debian", "a CPU", 2, "3.11", 1, ("p0",))
 

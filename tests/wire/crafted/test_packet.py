@@ -14,12 +14,12 @@ from qualification.lab.softnic.offload import finish
 from qualification.lab.softnic.tx_descriptor import parse
 from qualification.messages.bursts import CraftedOrder
 from qualification.wire.checksum import checksum, ones_sum, pseudo_sum
+from qualification.wire.crafted.catalogue import BURST_TTLS, PACKET_SETS, TUNNEL_PORTS
 from qualification.wire.crafted.difference import differences, nearest
 from qualification.wire.crafted.maker import Maker
-from qualification.wire.crafted.outer_checksum import outer_target, tunnel_sum
+from qualification.wire.crafted.outer_checksum_target import outer_target, tunnel_sum
 from qualification.wire.crafted.packet import ACK, CWR, FIN, PSH, CraftedPacket, Path, canonical
 from qualification.wire.crafted.packet_set import MIN_FRAMES
-from qualification.wire.crafted.packet_sets import BURST_TTLS, PACKET_SETS, TUNNEL_PORTS
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
 from qualification.wire.verify import check

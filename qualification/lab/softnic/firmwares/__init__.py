@@ -21,7 +21,15 @@ unusual. `selection` checks what users ask for.
 prints the table of topologies/firmwares.md.
 """
 
-from . import checksums, good, path, ports, receive, segments, selective
+from . import (
+    checksum_faults,
+    good,
+    path_faults,
+    port_faults,
+    receive_faults,
+    segment_faults,
+    selective_faults,
+)
 from .parts import garble
 from .registry import FirmwareModel, FirmwareState, Knob, Touches, firmware, models
 from .selection import Firmware, Loaded, check, describe
@@ -40,5 +48,13 @@ __all__ = [
     "models",
 ]  # fmt: skip
 
-_REGISTERED = (checksums, good, path, ports, receive, segments, selective)
+_REGISTERED = (
+    checksum_faults,
+    good,
+    path_faults,
+    port_faults,
+    receive_faults,
+    segment_faults,
+    selective_faults,
+)
 """Modules that are imported because they register firmwares."""

@@ -9,7 +9,7 @@ from qualification.wire.dissect import dissect
 
 from .parts import TCP, tunnel_in, tunnel_of
 from .registry import FirmwareState, firmware
-from .segments import keep_id
+from .segment_faults import keep_id
 
 
 @firmware("good", good=True, touches="nothing")

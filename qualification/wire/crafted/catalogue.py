@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from qualification.wire.checksum import ones_sum
 
 from .maker import Maker
-from .outer_checksum import outer_target
+from .outer_checksum_target import outer_target
 from .packet import ACK, CWR, FIN, PSH, CraftedPacket
 from .packet_set import TCP_SEGMENTED, TCP_SINGLE, UDP_SEGMENTED, UDP_SINGLE, PacketSet, Traffic
 
@@ -128,7 +128,7 @@ def _lengths(make: Maker, _segmented: bool) -> Iterator[CraftedPacket]:
     TCP_SINGLE,
     UDP_SINGLE,
 )
-def _crafted(make: Maker, _segmented: bool) -> Iterator[CraftedPacket]:
+def _checksums(make: Maker, _segmented: bool) -> Iterator[CraftedPacket]:
     for size in (8, 9, 10, 64, 65, 1000, 1001):
         for target in (0, 1, 0xFFFE, 0x8000):
             yield _summing_to(make, size, target)

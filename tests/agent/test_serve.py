@@ -21,7 +21,7 @@ SERVER = '''
 import os, sys
 from pathlib import Path
 from qualification.messages.protocol import AgentProblem
-from qualification.agent.orders.serve import claim_stdio, serve
+from qualification.agent.serve import claim_stdio, serve
 
 undone, silence = Path(sys.argv[1]), float(sys.argv[2])
 stdin, stdout = claim_stdio()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
 from qualification.wire.checksum import checksum, ones_sum
 
-from .checksums import write_wrong
+from .checksum_faults import write_wrong
 from .parts import U16, UDP, UDP_LENGTH, Layer, tunnel_of
 from .registry import FirmwareState, firmware
 
