@@ -1,4 +1,4 @@
-"""Commands for a persistent lab: up, down, status."""
+"""Commands for labs: image, and up, down and status of a persistent one."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from qualification.lab.persistent import PersistentLab
 
 _UP_CODES = codes(c0="the lab is up", c4=USAGE, c10="this machine cannot build the lab")
+_IMAGE_CODES = codes(c0="the image is ready", c4=USAGE, c10="something cannot be had here")
 _DOWN_CODES = codes(c0="the lab is down")
 _STATUS_CODES = codes(c0="the lab is up", c10="the lab is not up")
 
 
 @main.group()
 def lab() -> None:
-    """Keep a loopback lab up between runs, to experiment with."""
+    """Keep a lab up between runs, to experiment with; make what a QEMU lab boots from."""
 
 
 def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], click.Command]:
@@ -32,13 +33,32 @@ def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], c
     return lambda function: lab.command(name, epilog=epilog)(argument(function))
 
 
+@_lab_command("image", _IMAGE_CODES)
+def lab_image(topology: Path) -> None:
+    """Make what a QEMU lab boots from: QEMU, a kernel, a root file system.
+
+    They are made once, of Debian's packages, and kept in ~/.cache/vxqual/images; a run makes what
+    is missing. To have newer ones, remove that directory.
+    """
+    from qualification.lab import build
+    from qualification.topology import load
+
+    for sentence in build.prepare(load(topology), click.echo):
+        click.echo(sentence)
+
+
 @_lab_command("up", _UP_CODES)
 def lab_up(topology: Path) -> None:
     """Build the lab of a topology and leave it up."""
     from qualification.lab import persistent
-    from qualification.topology import load
+    from qualification.topology import QemuLab, load
 
-    built = persistent.up(load(topology), topology)
+    wanted = load(topology)
+    if isinstance(wanted.lab, QemuLab):
+        from qualification.lab import build
+
+        build.prepare(wanted, click.echo)
+    built = persistent.up(wanted, topology)
     click.echo(f"the lab of {topology} is {'already ' if built.already_up else ''}up")
     _show(built)
     click.echo(f"\nqualify it:  vxqual run --topology {built.topology}")
@@ -69,7 +89,7 @@ def lab_status(topology: Path) -> None:
 
 def _show(found: PersistentLab) -> None:
     for host in found.hosts:
-        click.echo(f"\nhost {host.name}: namespace {host.namespace}\n  {host.ssh}")
+        click.echo(f"\nhost {host.name}: {host.place}\n  {host.ssh}")
     for nic in found.nics:
         counted = ", ".join(f"{count:,} {name}" for name, count in nic.counters.items() if count)
         alive = f"pid {nic.pid}" if nic.pid else "not running"

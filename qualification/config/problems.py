@@ -29,10 +29,12 @@ class Union:
     Attributes:
         what: What the value is, with its article, as in "a kind of pet".
         example: One of the kinds, for hints.
+        models: The model of each kind.
     """
 
     what: str
     example: str
+    models: Mapping[str, type[BaseModel]]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _in_words(
 ) -> FileProblem:
     """Returns one error in plain words."""
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
-    description = _description(loc, form)
+    description = _description(loc, document, form)
     hint = f"write here: {description}" if description else None
     match kind:
         case "objection":
@@ -126,7 +128,7 @@ def _in_words(
             what, hint = f"'{loc[-1]}' is missing", f"add {loc[-1]}: {description}"
             return FileProblem(*document.place(loc[:-1], of_key=True), loc[:-1], what, hint)
         case "extra_forbidden":
-            model = _model_at(loc[:-1], form)
+            model = _model_at(loc[:-1], document, form)
             known = model.model_fields if model else ()
             what = f"unknown key {shown(loc[-1])}{suggestion(str(loc[-1]), known)}"
             return FileProblem(*document.place(loc, of_key=True), loc[:-1], what)
@@ -163,10 +165,15 @@ def objected(objection: Objection, document: Document, *, of_key: bool = False) 
     return FileProblem(*place, objection.loc, objection.what, objection.hint)
 
 
-def _model_at(loc: Loc, form: Form[ModelT]) -> type[BaseModel] | None:
+def _model_at(loc: Loc, document: Document, form: Form[ModelT]) -> type[BaseModel] | None:
     """Returns the model of the mapping at a key path, or None."""
     if not loc:
         return form.root
+    union = form.unions.get(str(loc[0])) if len(loc) == 1 else None
+    if union:
+        value = document.data[loc[0]]
+        kind = value.get("kind") if isinstance(value, dict) else None
+        return union.models.get(str(kind), union.models[union.example])
     for shape, model in form.models.items():
         if len(shape) == len(loc) and all(
             key in ("*", part) for key, part in zip(shape, loc, strict=True)
@@ -175,10 +182,10 @@ def _model_at(loc: Loc, form: Form[ModelT]) -> type[BaseModel] | None:
     return None
 
 
-def _description(loc: Loc, form: Form[ModelT]) -> str | None:
+def _description(loc: Loc, document: Document, form: Form[ModelT]) -> str | None:
     """Returns the description of the nearest key of a model, as a hint what to write there."""
     for end in range(len(loc) - 1, -1, -1):
-        model = _model_at(loc[:end], form)
+        model = _model_at(loc[:end], document, form)
         field = model.model_fields.get(str(loc[end])) if model else None
         if field:
             return (field.description or "").rstrip(".")

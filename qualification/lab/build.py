@@ -9,12 +9,17 @@ Each kind is imported only when it is built. A new kind is a model in `topology.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from qualification.errors import UsageError
 from qualification.progress import Progress
-from qualification.topology import LoopbackLab, Topology
+from qualification.topology import LoopbackLab, QemuLab, Topology
+
+if TYPE_CHECKING:
+    from .records import Record
 
 
 class BuiltLab(Protocol):
@@ -26,7 +31,15 @@ class BuiltLab(Protocol):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Sentences on what this machine cannot offload."""
+        """Sentences on what this machine cannot do."""
+
+    @property
+    def record(self) -> Record:
+        """The lab's names and paths on this machine."""
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process id of what stands in for hardware: by NIC, `host.nic`, or by host."""
 
     def stop(self) -> None:
         """Removes the lab. Does nothing the second time."""
@@ -41,12 +54,15 @@ class BuiltLab(Protocol):
     ) -> None: ...
 
 
-def start(topology: Topology, *, say: Progress = lambda _: None) -> BuiltLab:
+def start(
+    topology: Topology, *, say: Progress = lambda _: None, persistent_for: Path | None = None
+) -> BuiltLab:
     """Builds the lab that a topology asks for.
 
     Args:
         topology: A topology with a lab.
         say: Is called with lines about the progress.
+        persistent_for: The topology's file, for a lab that is found by it (see `persistent`).
 
     Raises:
         UsageError: The topology has no lab, or asks for something that the lab cannot do.
@@ -58,4 +74,48 @@ def start(topology: Topology, *, say: Progress = lambda _: None) -> BuiltLab:
         case LoopbackLab():
             from . import loopback  # noqa: PLC0415
 
-            return loopback.start(topology, say=say)
+            return loopback.start(topology, say=say, persistent_for=persistent_for)
+        case QemuLab():
+            from .qemu import lab  # noqa: PLC0415
+
+            return lab.start(topology, say=say, persistent_for=persistent_for)
+
+
+def check(topology: Topology) -> None:
+    """Checks all that can be checked before anything is made; raises as `start` does."""
+    match topology.lab:
+        case QemuLab():
+            from .qemu import lab  # noqa: PLC0415
+
+            lab.check(topology)
+        case _:
+            from . import loopback  # noqa: PLC0415
+
+            loopback.check(topology)
+
+
+def prepare(topology: Topology, say: Progress) -> list[str]:
+    """Makes what the lab of a topology boots from and keeps on disk.
+
+    Args:
+        topology: A topology with a QEMU lab; other labs keep nothing on disk.
+        say: Is called with lines about what takes time.
+
+    Returns:
+        Sentences on what there is now.
+
+    Raises:
+        UsageError: The lab is of another kind.
+        LabError: Something cannot be had.
+    """
+    if not isinstance(topology.lab, QemuLab):
+        raise UsageError(
+            "only a QEMU lab boots from an image",
+            where="lab",
+            hint="name a topology with lab: {kind: qemu, …}, such as topologies/qemu.yaml",
+        )
+    from .qemu.image import prepare  # noqa: PLC0415
+    from .qemu.wiring import models  # noqa: PLC0415
+
+    wanted = set(models(topology, topology.lab).values())
+    return prepare.prepare(topology.lab, wanted, say).sentences()

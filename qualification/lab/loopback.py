@@ -137,7 +137,7 @@ def check(topology: Topology) -> LoopbackLab:
         LabError: This machine lacks something that the lab needs.
     """
     lab = topology.lab
-    if lab is None:
+    if not isinstance(lab, LoopbackLab):
         raise UsageError("the topology has no lab to build", hint="add lab: {kind: loopback}")
     for nic in lab.firmwares:
         firmwares.check(*_firmware(lab, nic), where=f"lab.firmwares.{nic}")

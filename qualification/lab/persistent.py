@@ -1,4 +1,4 @@
-"""A persistent lab: a loopback lab that stays up after the command that built it has ended.
+"""A persistent lab: one that stays up after the command that built it has ended.
 
 A detached process, the keeper, owns it as a test run owns its lab; SIGTERM stops it. If the keeper
 is killed, its soft NICs end too, and the next lab on this machine removes the rest. A persistent
@@ -23,7 +23,7 @@ from pathlib import Path
 from qualification.errors import LabError, VxqualError
 from qualification.topology import NicSpec, Ssh, Topology, dump, load
 
-from . import loopback, records
+from . import build, loopback, records
 from .records import Record
 from .softnic import counters
 
@@ -40,12 +40,12 @@ class PersistentHost:
 
     Attributes:
         name: Its name in the topology.
-        namespace: Its name for `ip netns`.
+        place: What it is: a namespace by its name for `ip netns`, or a virtual machine.
         ssh: A command line that logs in.
     """
 
     name: str
-    namespace: str
+    place: str
     ssh: str
 
 
@@ -109,7 +109,7 @@ def up(topology: Topology, path: Path) -> PersistentLab:
     existing = status(path)
     if existing:
         return replace(existing, already_up=True)
-    loopback.check(topology)
+    build.check(topology)
     # The lab writes ssh sections of its own, and those of the file may contain secrets.
     hosts = {name: host.model_copy(update={"ssh": None}) for name, host in topology.hosts.items()}
     order = topology.model_copy(update={"hosts": hosts}).model_dump_json()
@@ -176,7 +176,7 @@ def status(path: Path) -> PersistentLab | None:
         keeper=record.owner,
         missing=tuple(details["missing"]),
         hosts=tuple(
-            PersistentHost(name, record.namespace(name), _command_line(host.ssh))
+            PersistentHost(name, _place(record, name, details["pids"]), _command_line(host.ssh))
             for name, host in topology.hosts.items()
             if host.ssh
         ),
@@ -189,14 +189,22 @@ def status(path: Path) -> PersistentLab | None:
 
 
 def _nic(record: Record, name: str, nic: NicSpec, pids: Mapping[str, int]) -> PersistentNic:
-    pid = pids.get(name)
+    # In a QEMU lab one process is the hardware of all NICs of a host.
+    pid = pids.get(name) or pids.get(name.partition(".")[0])
+    counted = loopback.counters_file(record, name)
     return PersistentNic(
         name=name,
         interface=nic.interface,
         firmware=nic.firmware or "",
         pid=pid if pid and Path(f"/proc/{pid}").exists() else None,
-        counters=counters.read(loopback.counters_file(record, name)) if pid else {},
+        counters=counters.read(counted) if counted.exists() else {},
     )
+
+
+def _place(record: Record, host: str, pids: Mapping[str, int]) -> str:
+    if host in pids:
+        return f"virtual machine, QEMU has pid {pids[host]}"
+    return f"namespace {record.namespace(host)}"
 
 
 def _command_line(ssh: Ssh) -> str:
@@ -205,8 +213,9 @@ def _command_line(ssh: Ssh) -> str:
         "IdentityFile": ssh.key,
         "IdentitiesOnly": "yes",
         "ProxyCommand": ssh.proxy_command,
+        "Port": None if ssh.port == 22 else ssh.port,
     }
-    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    words = [word for name, value in options.items() if value for word in ("-o", f"{name}={value}")]
     return shlex.join(["ssh", *words, f"{ssh.user}@{ssh.address}"])
 
 
@@ -227,10 +236,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         topology = Topology.model_validate_json(order)
-        with loopback.start(topology, persistent_for=Path(sys.argv[1])) as lab:
+        with build.start(topology, persistent_for=Path(sys.argv[1])) as lab:
             directory = lab.record.directory
             (directory / _TOPOLOGY).write_text(dump(lab.topology))
-            details = {"missing": lab.missing, "pids": lab.pids}
+            details = {"missing": lab.missing, "pids": dict(lab.pids)}
             (directory / _DETAILS).write_text(json.dumps(details))
             silence = os.open(os.devnull, os.O_RDWR)
             for stream in (sys.stdin, sys.stdout):

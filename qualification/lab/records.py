@@ -31,6 +31,8 @@ _SSHD_DIRECTORY = Path("/run/sshd")
 
 _SSHD_DIRECTORY_IS_OURS = "made-run-sshd"
 
+_PROCESSES = "processes"
+
 _GRACE = 3.0
 """Seconds that processes in a host get to end, so that an agent can undo its changes."""
 
@@ -93,6 +95,12 @@ def open_record(topology: str | None = None) -> Record:
             _SSHD_DIRECTORY.mkdir(mode=0o755)
             (ROOT / _SSHD_DIRECTORY_IS_OURS).touch()
     return record
+
+
+def note_process(record: Record, pid: int) -> None:
+    """Notes a process outside the hosts' namespaces that has to end with the lab."""
+    with (record.directory / _PROCESSES).open("a") as file:
+        file.write(f"{pid} {_started(pid) or 0}\n")
 
 
 def sweep() -> None:
@@ -177,6 +185,11 @@ def _pids(record: Record) -> set[int]:
     found: set[int] = set()
     for name in record.namespaces():
         found |= {int(word) for word in _ip_netns("pids", name).split()}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (record.directory / _PROCESSES).read_text().splitlines():
+            pid, started = map(int, line.split())
+            if _started(pid) == started:
+                found.add(pid)
     return found - {os.getpid()}
 
 

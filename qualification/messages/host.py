@@ -108,6 +108,9 @@ class HostFacts:
     Attributes:
         namespace: Inode number of the network namespace that the agent runs in.
         verifier: Which implementation verifies frames there, and why: `wire.native.Native.says`.
+        hypervisor: What it is a guest of, as systemd-detect-virt(1) names it; empty on bare metal.
+        machine: Vendor and model of the machine, which is virtual in a guest.
+        hardware_version: Version of that machine, such as "pc-q35-10.0"; empty if it has none.
     """
 
     hostname: str
@@ -119,6 +122,9 @@ class HostFacts:
     namespace: int
     interfaces: tuple[str, ...]
     verifier: str = ""
+    hypervisor: str = ""
+    machine: str = ""
+    hardware_version: str = ""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ class NicRow:
     Attributes:
         mtu: Its MTU in bytes during the run; the smaller one of a pair sets the frame sizes.
         verifier: The verifier that judges frames on its host, and why that one was chosen.
+        hypervisor: What its host is a guest of; empty on bare metal.
+        machine: Vendor and model of its host, which are virtual in a guest.
+        hardware_version: Version of that machine, such as "pc-q35-10.0".
     """
 
     pair: str
@@ -67,6 +70,9 @@ class NicRow:
     kernel: str
     mtu: int = 1500
     verifier: str = ""
+    hypervisor: str = ""
+    machine: str = ""
+    hardware_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,9 @@ def build(
                     nic.host.kernel,
                     nic.facts.mtu,
                     nic.host.verifier,
+                    nic.host.hypervisor,
+                    nic.host.machine,
+                    nic.host.hardware_version,
                 )
             )
     run = RunRow(

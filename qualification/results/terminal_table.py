@@ -33,6 +33,9 @@ def pair_table(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[
         f", kernel {dut.kernel}{f', MTU {mtu:,}' if mtu != _ORDINARY_MTU else ''}"
         f"{f', judged by {peer.verifier}' if peer.verifier else ''}"
     )
+    if dut.hypervisor:
+        guest = " ".join(filter(None, (dut.machine, dut.hardware_version)))
+        yield ReportLine(f"  guest of {dut.hypervisor}{f': {guest}' if guest else ''}")
     if not cells:
         return
     # By name, which puts plain traffic after tunnels. The first cell may lack a part of its group.

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from .files import dump, load, parse, schema
 from .hosts import HostSpec, NicSpec, PairSpec, Ssh
-from .lab import FirmwareSpec, Lab, LoopbackLab
+from .lab import FirmwareSpec, Lab, LoopbackLab, QemuLab
 from .models import Topology
 from .values import Password
 
@@ -31,6 +31,7 @@ __all__ = [
     "NicSpec",
     "PairSpec",
     "Password",
+    "QemuLab",
     "Ssh",
     "Topology",
     "dump",

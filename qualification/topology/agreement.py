@@ -30,10 +30,11 @@ def disagreements(
     yield from _duplicates(hosts)
     for name, pair in pairs.items():
         yield from _pair_problems(("pairs", name), pair, hosts, unsure)
-    for nic in lab.firmwares if lab else ():
-        what = _missing(nic, hosts, unsure)
-        if what:
-            yield Objection(("lab", "firmwares", nic), what)
+    for key in ("firmwares", "nics"):
+        for nic in getattr(lab, key, ()):
+            what = _missing(nic, hosts, unsure)
+            if what:
+                yield Objection(("lab", key, nic), what)
 
 
 def _unreachable(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:

@@ -12,7 +12,7 @@ from qualification.config.wording import Loc
 
 from .agreement import disagreements
 from .hosts import HostSpec, NicSpec, PairSpec, Ssh
-from .lab import FirmwareSpec, Lab, LoopbackLab
+from .lab import FirmwareSpec, Lab, LoopbackLab, QemuLab
 from .models import Topology
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -60,12 +60,11 @@ TOPOLOGY = Form(
         ("hosts", "*", "ssh"): Ssh,
         ("hosts", "*", "nics", "*"): NicSpec,
         ("pairs", "*"): PairSpec,
-        ("lab",): LoopbackLab,
         ("lab", "firmwares", "*"): FirmwareSpec,
     },
     Topology,
     begin_from="topologies/example.yaml or topologies/loopback.yaml",
     examples="give the path of a topology; topologies/ has examples",
-    unions={"lab": Union("a kind of lab", "loopback")},
+    unions={"lab": Union("a kind of lab", "loopback", {"loopback": LoopbackLab, "qemu": QemuLab})},
     check_whole=_disagreements,
 )

@@ -42,5 +42,57 @@ class LoopbackLab(Frozen):
     mtu: Whole = Field(default=1500, ge=1350, le=65521, description="MTU of the soft NICs.")
 
 
-Lab = Annotated[LoopbackLab | None, Field(discriminator="kind")]
+class QemuLab(Frozen):
+    """A lab of virtual machines: each host is one, each NIC a model that QEMU emulates."""
+
+    kind: Literal["qemu"] = Field(description="Which lab; qemu runs Debian's kernel in QEMU.")
+    models: tuple[Line, ...] = Field(
+        default=(),
+        description="Models of NICs; a NIC that is named after one is of that model.",
+        examples=[["e1000e", "igb", "vmxnet3"]],
+    )
+    nics: Mapping[NicName, Line] = Field(
+        default_factory=dict,
+        json_schema_extra=NO_OTHER_KEYS,
+        description="The model of a NIC by host.nic, for those that are not named after theirs.",
+        examples=[{"alpha.port0": "igb"}],
+    )
+    qemu: Line | None = Field(
+        default=None,
+        description="qemu-system-x86_64 to use; without it the machine's own, or Debian's newest.",
+        examples=["/opt/qemu/bin/qemu-system-x86_64"],
+    )
+    kernel: Line | None = Field(
+        default=None,
+        description="A bzImage or vmlinux of your own for the guests, in place of Debian's.",
+        examples=["~/linux/arch/x86/boot/bzImage"],
+    )
+    modules: Line | None = Field(
+        default=None,
+        description="The directory /lib/modules/VERSION that belongs to that kernel.",
+        examples=["~/linux/staging/lib/modules/6.17.0"],
+    )
+    suite: Line | None = Field(
+        default=None,
+        description="Debian's release that the guests run; without it this machine's own.",
+        examples=["bookworm"],
+    )
+    kernel_suite: Line | None = Field(
+        default=None,
+        description="Debian's suite that their kernel is from, where it is not the release's.",
+        examples=["bookworm-backports"],
+    )
+    memory: Whole = Field(default=256, ge=192, le=65536, description="Memory of a guest, MiB.")
+    cpus: Whole = Field(default=1, ge=1, le=64, description="CPUs of a guest.")
+    accel: Literal["auto", "kvm", "tcg"] = Field(
+        default="auto",
+        description="How guests run; auto is KVM where trying it shows that it works.",
+    )
+    record: Line | None = Field(
+        default=None,
+        description="A directory for recordings of every NIC's wire; they grow large.",
+    )
+
+
+Lab = Annotated[LoopbackLab | QemuLab | None, Field(discriminator="kind")]
 """A lab that builds its own hosts; ``kind`` selects the model. New kinds are added here."""

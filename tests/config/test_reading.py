@@ -46,11 +46,11 @@ class Home(Closed):
 
 HOME = Form(
     "home",
-    {("owners", "*"): Owner, ("pet",): Cat},
+    {("owners", "*"): Owner},
     Home,
     begin_from="homes/example.yaml",
     examples="give the path of a home",
-    unions={"pet": Union("a kind of pet", "cat")},
+    unions={"pet": Union("a kind of pet", "cat", {"cat": Cat, "dog": Dog})},
 )
 
 # (id, text, where, what, hint): where is line:column of home.yaml.

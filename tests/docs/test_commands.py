@@ -149,6 +149,7 @@ def _click_options(command: click.Command) -> set[str]:
         "scripts/nothing",
         "scripts/bench nothing",
         "scripts/test --no-such-option",
+        "scripts/setup --topology no-such-lab.yaml",
         "pytest qualification/cases --vx-topologies my-lab.yaml",
         "python -m qualification.no_such_module",
         "make install",
@@ -203,9 +204,14 @@ def _script(program: str, words: list[str], config: pytest.Config, whole: bool) 
             with bench.__main__.main.make_context("bench", list(words)):
                 pass
         case "scripts/test":
-            _pytest_options(words, config)
+            _pytest_options([word for word in words if word != "--real-drivers"], config)
         case "scripts/setup":
-            assert words in ([], ["--dev"])
+            given = [*words, ""]
+            if "--topology" in given:
+                at = given.index("--topology")
+                assert (ROOT / given[at + 1]).is_file()
+                del given[at : at + 2]
+            assert given in ([""], ["--dev", ""])
         case _:
             assert not words
 

@@ -115,6 +115,9 @@ def test_the_form(document: Any) -> None:
         "kernel": "6.1.0-28",
         "mtu": 1500,
         "verifier": "",
+        "hypervisor": "",
+        "machine": "",
+        "hardware_version": "",
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",

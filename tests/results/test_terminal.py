@@ -310,3 +310,16 @@ def test_a_pair_says_who_judged_its_frames(campaign: Make) -> None:
     judged = replace(found, nics=(dut, replace(peer, verifier="native C (x86_64)")))
     [line] = [line.text for line in render(judged, 100) if line.text.startswith("  x710: ")]
     assert line.endswith("kernel 6.1.0-28, judged by native C (x86_64)")
+
+
+def test_a_guest_says_what_it_runs_on(campaign: Make) -> None:
+    found = matrix.build(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
+    dut, peer = found.nics
+    guest = replace(
+        dut, hypervisor="qemu", machine="QEMU Standard PC", hardware_version="pc-q35-10.0"
+    )
+    texts = [line.text for line in render(replace(found, nics=(guest, peer)), 100)]
+    assert "  guest of qemu: QEMU Standard PC pc-q35-10.0" in texts
+    bare = replace(guest, machine="", hardware_version="")
+    texts = [line.text for line in render(replace(found, nics=(bare, peer)), 100)]
+    assert "  guest of qemu" in texts

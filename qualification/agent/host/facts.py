@@ -16,7 +16,7 @@ from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
 from qualification.messages.host import HostFacts, NicFacts
 
-from . import features, links, mtu
+from . import features, links, machine, mtu
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_GDRVINFO = 3
@@ -43,6 +43,9 @@ def host(verifier: str) -> HostFacts:
         namespace=os.stat("/proc/thread-self/ns/net").st_ino,  # noqa: PTH116
         interfaces=tuple(sorted(name for name in names if name != "lo")),
         verifier=verifier,
+        hypervisor=machine.hypervisor(),
+        machine=machine.machine(),
+        hardware_version=machine.hardware_version(),
     )
 
 

@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from qualification.agent.waiting import await_condition
 from qualification.messages.bursts import FlowOrder
@@ -127,28 +128,73 @@ def _send_datagrams(
         out.append(sock)
     pace = _Pace(order.pace)
     batch = send_batch(order.seed, max(order.payload, LARGEST_SMALL))
+    segmented = order.segmented
     for turn, (sequence, sizes) in enumerate(_calls(order)):
         if over():
             return
         data, sock = batch.make(sequence, sizes), out[turn % len(out)]
-        sent = refused = 0
-        while sent < len(sizes):
-            try:
-                if order.segmented:
-                    sock.send(data)
-                    sent = len(sizes)
-                else:
-                    sent += batch.send(sock, sent)
-                refused = 0
-            except OSError as error:
-                if error.errno == errno.ECONNREFUSED and not refused:
-                    refused = 1  # the error belongs to an earlier datagram; this one is not sent
-                elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
-                    result.written += sent
-                    return
-                else:
-                    raise
+        sent = _send_super_packet(sock, data, len(sizes)) if segmented else None
+        if sent is None:
+            if segmented:
+                segmented = False
+                for each in out:
+                    each.setsockopt(_SOL_UDP, _UDP_SEGMENT, 0)
+            sent = _send_repeatedly(partial(batch.send, sock), len(sizes))
         result.written += sent
+        if sent < len(sizes):
+            return
         pace.after(result.written)
     # What still waits in the host's queues was not submitted to the driver yet.
     result.complete = await_condition(lambda: not any(map(_waiting, out)), 2.0, over)
+
+
+def _send_super_packet(sock: socket.socket, data: bytes | memoryview, count: int) -> int | None:
+    """Sends datagrams as one super-packet.
+
+    Before Linux 6.11 UDP_SEGMENT is refused where the device of the route has no checksum offload
+    (EIO of udp_send_skb). Each datagram then has to be sent by itself.
+
+    Args:
+        sock: A connected socket with UDP_SEGMENT.
+        data: All datagrams, one behind the other.
+        count: How many they are.
+
+    Returns:
+        How many were sent, all or none; None if the kernel refuses super-packets on this route.
+    """
+
+    def send_whole(_first: int) -> int:
+        sock.send(data)
+        return count
+
+    try:
+        return _send_repeatedly(send_whole, count)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return None
+        raise
+
+
+def _send_repeatedly(send: Callable[[int], int], count: int) -> int:
+    """Calls a function until all datagrams of a batch are sent, or until a queue stays full.
+
+    Args:
+        send: Sends from a datagram on, given by its index, and returns how many it sent.
+        count: How many datagrams there are.
+
+    Returns:
+        How many were sent.
+    """
+    sent = refused = 0
+    while sent < count:
+        try:
+            sent += send(sent)
+            refused = 0
+        except OSError as error:
+            if error.errno == errno.ECONNREFUSED and not refused:
+                refused = 1  # the error belongs to an earlier datagram; this one is not sent
+            elif error.errno in (errno.ENOBUFS, errno.EAGAIN):
+                break
+            else:
+                raise
+    return sent

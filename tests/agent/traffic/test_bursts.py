@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import socket
 import struct
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from qualification.agent.traffic import sending
 from qualification.agent.traffic.payload import CHUNK, PREFACE, Datagrams, Stream, mark, small_size
 from qualification.agent.traffic.receiving import Receiver
 from qualification.agent.traffic.send_result import SendResult
@@ -101,6 +103,28 @@ def test_segmented_datagrams(receiver: Any, port: int) -> None:
     sent = send(order, None, never)
     assert sent.complete
     assert order.frames <= sent.written < order.frames + 64
+    assert end(sent.written) == Delivered(sent.written, 0, 0, complete=True)
+
+
+class OldKernelSocket(socket.socket):
+    """Refuses super-packets, as Linux before 6.11 on a route without checksum offload."""
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        if self.getsockopt(17, 103):  # SOL_UDP, UDP_SEGMENT
+            raise OSError(errno.EIO, "Input/output error")
+        return super().send(data, flags)
+
+
+def test_datagrams_go_one_by_one_where_the_kernel_refuses_super_packets(
+    receiver: Any, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sending, "flow_socket", lambda *_: OldKernelSocket(socket.AF_INET, socket.SOCK_DGRAM)
+    )
+    order = replace(UDP, port=port, segmented=True)
+    end = receiver(order)
+    sent = send(order, None, never)
+    assert sent.complete
     assert end(sent.written) == Delivered(sent.written, 0, 0, complete=True)
 
 
