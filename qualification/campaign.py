@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -57,6 +57,8 @@ class Campaign:
         pairs: Names of the pairs to qualify.
         expectations: Known failures; None if there is no expectations file.
         symptom: Whether calls are made after the cells, to show what an application would notice.
+        wires: Where the wire of each DUT is recorded, by pair: QEMU's id of its back end and its
+            control socket. Empty for no recordings.
     """
 
     run_id: str
@@ -71,6 +73,7 @@ class Campaign:
     pairs: tuple[str, ...]
     expectations: Expectations | None = None
     symptom: bool = False
+    wires: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def day(self) -> date:

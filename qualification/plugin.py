@@ -78,6 +78,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--vx-seed", type=int, metavar="N", help="the seed of every payload (default: a new one)"
     )
     group.addoption(
+        "--vx-kernel",
+        metavar="FILE",
+        help="boot the guests of a QEMU lab with this bzImage or vmlinux",
+    )
+    group.addoption(
+        "--vx-modules",
+        metavar="DIR",
+        help="the modules of that kernel, /lib/modules/VERSION (default: those beside it)",
+    )
+    group.addoption(
+        "--vx-wire-check",
+        action="store_true",
+        help="compare each verdict with a recording of the wire, in a QEMU lab",
+    )
+    group.addoption(
         "--vx-symptom",
         choices=("auto", "on", "off"),
         default="auto",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from qualification.messages.bursts import Received, Sent
 from qualification.messages.receive import ReceiveResult
+from qualification.wire.recording import WireTally
 
 _NO_ROOM = ("link.rx_missed_errors", "link.rx_over_errors", "link.rx_dropped")
 
@@ -17,10 +18,12 @@ class Burst:
     Attributes:
         sent: What the sender reports.
         received: What the receiver reports.
+        wire: What a recording of the wire shows, where the lab makes them.
     """
 
     sent: Sent
     received: Received
+    wire: WireTally | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from .controls import ControlResult, distrusted
 from .evidence import Evidence
 from .receive import judge_received
 from .verdict import SETTLED, Demand, Judgement, Verdict, judge
+from .wire_check import confirm
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def decide(
         return forbidden
     receives = cell.flow.direction == "receive"
     judgement = (judge_received if receives else judge)(cell, evidence, demand)
+    judgement = confirm(judgement, evidence)
     # Where the path loses frames with every offload off, the NIC is not blamed for losing more.
     # Frames that the DUT never received may have been lost anywhere: no capture has seen them on
     # its wire.

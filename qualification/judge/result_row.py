@@ -10,6 +10,7 @@ from qualification.plan.cells import Cell
 from .evidence import Evidence
 from .receive import sign_received
 from .verdict import Judgement, Verdict
+from .wire_check import note
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class CellRow:
         reason: A sentence for people.
         expectation: Name of the entry of the expectations file that hides a failure, or did until
             it expired.
+        wire: What a recording of the wire shows of the cell's frames; empty without one.
     """
 
     id: str
@@ -75,6 +77,7 @@ class CellRow:
     culprit: list[str] | None
     reason: str
     expectation: str | None
+    wire: str = ""
 
     @property
     def set_id(self) -> str:
@@ -143,4 +146,5 @@ def row(
         culprit=None,
         reason=judgement.reason,
         expectation=expectation,
+        wire=note(evidence),
     )

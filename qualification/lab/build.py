@@ -41,6 +41,10 @@ class BuiltLab(Protocol):
     def pids(self) -> Mapping[str, int]:
         """Process id of what stands in for hardware: by NIC, `host.nic`, or by host."""
 
+    @property
+    def wires(self) -> Mapping[str, tuple[str, str]]:
+        """Where the wire of each NIC can be recorded, by `host.nic`; see `qemu.recording`."""
+
     def stop(self) -> None:
         """Removes the lab. Does nothing the second time."""
 

@@ -43,6 +43,7 @@ class RunningLab:
     """A loopback lab that is up; `start` makes it.
 
     Attributes:
+        wires: None: nothing can record what passes between two soft NICs.
         topology: The hosts as real ones: each has an `ssh` section, and there is no lab.
         missing: Sentences on what this machine's kernel cannot offload to a soft NIC.
         record: The lab's names and paths on this machine.
@@ -58,6 +59,7 @@ class RunningLab:
         undo: contextlib.ExitStack,
     ) -> None:
         self.topology, self.missing, self.record, self.pids = topology, missing, record, pids
+        self.wires: dict[str, tuple[str, str]] = {}
         self._undo = undo
 
     def counters(self) -> dict[str, dict[str, int]]:

@@ -26,6 +26,8 @@ from qualification.remote.pair.controls import run_controls
 from qualification.remote.pair.session import PairSession
 from qualification.remote.pair.symptom import run_symptom
 
+from .wire_check import recorder
+
 T = TypeVar("T")
 
 _LOG = logging.getLogger("vxqual.run")
@@ -180,6 +182,7 @@ class CellRunner:
                 self.campaign.demand,
                 self.campaign.seed,
                 {role: topology.nic(nic).allow_management for role, nic in nics.items()},
+                recorder(*self.campaign.wires[pair]) if self.campaign.wires else None,
             )
             for line in session.open():
                 text = f"put back what an agent that died had left changed: {line}"

@@ -27,7 +27,7 @@ from qualification.results import allure_report, culprit_lines, matrix, terminal
 from qualification.results.store import Store
 
 from . import log
-from .prepare import make_campaign, select_pairs, with_lab, worker_count
+from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
 from .run_results import RunResults
 from .scheduling import PairScheduling
 from .stash_keys import CAMPAIGN
@@ -56,7 +56,9 @@ class Controller:
 
     def __init__(self, options: Namespace) -> None:
         self._options = options
-        self._topology = topology.load(options.vx_topology)
+        self._topology = with_kernel(
+            topology.load(options.vx_topology), options.vx_kernel, options.vx_modules
+        )
         known = options.vx_expectations
         self._expectations = None if known is None else load_as(EXPECTATIONS, Path(known))
         self.pairs = select_pairs(self._topology, options.vx_pair)
@@ -121,7 +123,13 @@ class Controller:
         options = self._options
         demand = Demand(options.vx_rate, options.vx_confidence)
         log.log_start(self._topology, str(options.vx_topology), self.pairs, demand)
-        resolved = self._lab.enter_context(with_lab(self._topology, say))
+        resolved, wires = self._lab.enter_context(with_lab(self._topology, say))
+        if options.vx_wire_check and not wires:
+            raise UsageError(
+                "nothing can record the wire of this lab",
+                where="--vx-wire-check",
+                hint="give a topology with lab: {kind: qemu, …}, and no persistent lab",
+            )
         self.campaign = make_campaign(
             resolved,
             str(options.vx_topology),
@@ -133,6 +141,7 @@ class Controller:
             self._expectations,
             {"on": True, "off": False}.get(options.vx_symptom),
             learn=True,
+            wires=wires if options.vx_wire_check else None,
         )
         log.log_campaign(self.campaign)
         return self.campaign

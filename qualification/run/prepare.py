@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from secrets import randbits
 
 from qualification import __version__, topology
@@ -18,17 +19,56 @@ from qualification.lab import build
 from qualification.plan.cells import PLANS, PlanName
 from qualification.progress import Progress
 from qualification.remote.discover import discover, readiness
-from qualification.topology import Topology
+from qualification.topology import QemuLab, Topology
+
+_GUEST_MIB = 256
+"""What a guest needs for the agent of each pair, with its system, MiB. Two agents in 256 MiB were
+seen to end by the kernel's out-of-memory killer."""
 
 
 @contextmanager
-def with_lab(lab: Topology, say: Progress) -> Iterator[Topology]:
-    """Yields the topology, with the lab that it names built for it if it names one."""
+def with_lab(
+    lab: Topology, say: Progress
+) -> Iterator[tuple[Topology, Mapping[str, tuple[str, str]]]]:
+    """Builds the lab that a topology names, if it names one.
+
+    Yields:
+        The topology with SSH settings for every host, and where wires can be recorded, by NIC.
+    """
     if lab.lab is None:
-        yield lab
+        yield lab, {}
         return
     with build.start(lab, say=say) as running:
-        yield running.topology
+        yield running.topology, running.wires
+
+
+def with_kernel(lab: Topology, kernel: str | None, modules: str | None) -> Topology:
+    """Returns the topology with another kernel for the guests of its lab.
+
+    Args:
+        lab: The topology.
+        kernel: A bzImage or vmlinux; None for the one that the topology names.
+        modules: The directory of its modules; by default, one beside it, as `modules/VERSION` or
+            `lib/modules/VERSION`, or the one that the topology names.
+
+    Raises:
+        UsageError: The topology's lab has no kernel of its own, or modules come without a kernel.
+    """
+    if kernel is None and modules is None:
+        return lab
+    if not isinstance(lab.lab, QemuLab):
+        raise UsageError(
+            "only a QEMU lab boots a kernel",
+            where="--vx-kernel" if kernel else "--vx-modules",
+            hint="give a topology with lab: {kind: qemu, …}, such as topologies/qemu.yaml",
+        )
+    changes = {"kernel": kernel or lab.lab.kernel, "modules": modules or lab.lab.modules}
+    if kernel and not modules:
+        folder = Path(kernel).expanduser().resolve().parent
+        beside = [*folder.glob("modules/*/modules.dep"), *folder.glob("lib/modules/*/modules.dep")]
+        if len(beside) == 1:
+            changes["modules"] = str(beside[0].parent)
+    return lab.model_copy(update={"lab": lab.lab.model_copy(update=changes)})
 
 
 def select_pairs(lab: Topology, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -59,6 +99,7 @@ def make_campaign(
     symptom: bool | None = None,
     *,
     learn: bool = False,
+    wires: Mapping[str, tuple[str, str]] | None = None,
 ) -> Campaign:
     """Asks the hosts what they are, and reports what will run on them.
 
@@ -73,6 +114,7 @@ def make_campaign(
         expectations: Failures that are known.
         symptom: Whether to measure the symptom; None for the default of the plan.
         learn: Try which features of each DUT fall together; they are restored at once.
+        wires: Where wires are recorded, by NIC; None for no recordings.
     """
     started = datetime.now(UTC).astimezone()
     made = Campaign(
@@ -88,6 +130,7 @@ def make_campaign(
         pairs=pairs,
         expectations=expectations,
         symptom=plan != "quick" if symptom is None else symptom,
+        wires={pair: (wires or {})[resolved.pairs[pair].dut] for pair in pairs if wires},
     )
     cells = sum(len(made.cells(pair)) for pair in pairs)
     groups = resolved.groups()
@@ -109,8 +152,13 @@ def worker_count(lab: Topology, pairs: Sequence[str]) -> int:
 
     All groups run in parallel if the hosts do the work. The pairs of a lab inside this machine
     share its CPUs: more of them at a time would only wait for each other, and their frames, too.
+    In a QEMU lab they share guests as well: a pair keeps two of them busy, and its agents need
+    memory there.
     """
     groups = len({group for pair, group in lab.groups().items() if pair in pairs})
+    if isinstance(lab.lab, QemuLab):
+        most = min((os.cpu_count() or 1) // 2, lab.lab.memory // _GUEST_MIB)
+        return max(1, min(groups, most))
     return groups if lab.lab is None else min(groups, 2 * (os.cpu_count() or 1))
 
 
@@ -130,7 +178,7 @@ def show_plan(
     """Carries out `vxqual plan`: prints what would run."""
     lab = topology.load(path)
     pairs = select_pairs(lab, wanted)
-    with with_lab(lab, lambda _: None) as resolved:
+    with with_lab(lab, lambda _: None) as (resolved, _):
         made = make_campaign(resolved, path, pairs, plan, Demand(rate, confidence), None, say)
     say(f"{plan}: {PLANS[plan]}")
     for pair in pairs:
@@ -154,7 +202,7 @@ def check_lab(path: str, wanted: Sequence[str], say: Progress) -> int:
     """Carries out `vxqual check`: prints whether every host is ready; returns the exit code."""
     lab = topology.load(path)
     pairs = select_pairs(lab, wanted)
-    with with_lab(lab, lambda _: None) as resolved:
+    with with_lab(lab, lambda _: None) as (resolved, _):
         answers = readiness(resolved, pairs)
     lines = []
     bad = 0

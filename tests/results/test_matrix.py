@@ -160,6 +160,7 @@ def test_the_form(document: Any) -> None:
         "culprit": None,
         "reason": "wrong",
         "expectation": None,
+        "wire": "",
     }
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import SEGMENT, BadFrame, CaptureOrder, CaptureResult
+from qualification.wire.flow_frames import FOREIGN, LATE, OURS, mistagged, whose_is
 from qualification.wire.native import NativeMismatchError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 
 from .dimensions import ShapeCounter
-from .flow_frames import FOREIGN, LATE, OURS, mistagged, whose_is
 from .native_capture import NativeJudge
 from .ring import RingFrame, Rings
 from .ring_capture import Capture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import CaptureOrder, Submitted
 from qualification.wire.dissect import dissect
+from qualification.wire.flow_frames import OURS, of_flow, whose_is
 from qualification.wire.packet import TCP, Packet
 
-from .flow_frames import OURS, of_flow, whose_is
 from .native_capture import NativeTxCounter
 from .ring import RingFrame, Rings
 from .ring_capture import Capture, NativeT

@@ -39,6 +39,7 @@ class RunningQemuLab:
         record: Where the lab's things are.
         pids: The QEMU process of each guest, by host.
         taps: Where each NIC's wire can be recorded, by `host.nic`.
+        wires: The same as plain values: QEMU's id of the back end, and its control socket.
         recordings: The capture file of each NIC's wire, by `host.nic`, where all is recorded.
     """
 
@@ -53,10 +54,11 @@ class RunningQemuLab:
         self.topology, self.missing, self.record = topology, missing, record
         self.pids = {name: guest.pid for name, guest in guests.items()}
         self.taps = {
-            wire.nic: WireTap(wire.nic, wire.model, wire.netdev, str(guest.plan.control))
+            wire.nic: WireTap(wire.netdev, str(guest.plan.control))
             for guest in guests.values()
             for wire in guest.plan.wires
         }
+        self.wires = {nic: (tap.netdev, tap.control) for nic, tap in self.taps.items()}
         self.recordings: dict[str, Path] = {}
         self._undo = undo
 

@@ -23,14 +23,10 @@ class WireTap:
     """Where the wire of one NIC can be recorded. Its fields are plain, so it can be handed on.
 
     Attributes:
-        nic: The NIC, as `host.nic`.
-        model: Its model.
         netdev: QEMU's id of its back end.
         control: The control socket of the QEMU that has it.
     """
 
-    nic: str
-    model: str
     netdev: str
     control: str
 

@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst
-from qualification.messages.bursts import CraftedOrder, Received, Sent
+from qualification.messages.bursts import CaptureOrder, CraftedOrder, Received, Sent
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.host import not_undone
 
 from .orders import BurstOrders, OrderBuilder
 
 T = TypeVar("T")
+
+Recorder = Callable[[CaptureOrder, Callable[[], Burst]], Burst]
+"""Has a burst sent, and adds what a recording of the wire shows of it."""
 
 _REQUEST_SECONDS = 90.0
 MOST_TRIES = 3
@@ -83,17 +86,18 @@ class Endpoints:
 
         self.on_both(reach)
 
-    def burst(self, order: Callable[[], BurstOrders]) -> Burst:
+    def burst(self, order: Callable[[], BurstOrders], recorder: Recorder | None = None) -> Burst:
         """Sends and captures a burst; repeats it while the captures lose frames of it.
 
         Args:
             order: Builds the orders of one try; each try needs a port of its own.
+            recorder: Records the wire meanwhile; None where nothing can.
 
         Returns:
             The first burst of which the captures lost nothing or which has bad frames; after
             `MOST_TRIES` tries, the last one.
         """
-        burst = self._one_burst(order())
+        burst = self._recorded_burst(order(), recorder)
         for attempt in range(2, MOST_TRIES + 1):
             drops = _capture_drops(burst)
             if burst.received.captured.bad or not any(drops):
@@ -103,8 +107,13 @@ class Endpoints:
                 "sending the burst again, try %d of %d",
                 *(self.name, *drops, attempt, MOST_TRIES),
             )
-            burst = self._one_burst(order())
+            burst = self._recorded_burst(order(), recorder)
         return burst
+
+    def _recorded_burst(self, orders: BurstOrders, recorder: Recorder | None) -> Burst:
+        if recorder is None:
+            return self._one_burst(orders)
+        return recorder(orders.receiver, lambda: self._one_burst(orders))
 
     def _one_burst(self, orders: BurstOrders) -> Burst:
         crafted = isinstance(orders.flow, CraftedOrder)

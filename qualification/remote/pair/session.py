@@ -18,7 +18,7 @@ from qualification.plan.features import MERGING, PEER_OFF
 from qualification.plan.flows import Flow
 from qualification.remote.agent_client import AgentClient
 
-from .endpoints import MOST_TRIES, Endpoints
+from .endpoints import MOST_TRIES, Endpoints, Recorder
 from .offloads import Offloads
 from .orders import OrderBuilder
 from .receive import receive
@@ -45,6 +45,7 @@ class PairSession:
         demand: What a PASS has to exclude; it determines how many frames are sent.
         seed: The run's seed.
         allow_management: For each end, whether the interface of our SSH session may be used.
+        recorder: Records the wire during the bursts of cells; None where nothing can.
 
     Attributes:
         name: The pair's name.
@@ -64,11 +65,13 @@ class PairSession:
         demand: Demand,
         seed: int,
         allow_management: Mapping[Role, bool],
+        recorder: Recorder | None = None,
     ) -> None:
         self.name = name
         self.flows = flows
         self.demand = demand
         self._allow_management = allow_management
+        self._recorder = recorder
         self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
         tunnels = TunnelFlows.of(ends, flows)
         orders = OrderBuilder(ends, tuple(map(ends.vni, tunnels.vnis)), seed)
@@ -145,13 +148,13 @@ class PairSession:
         if cell.flow.direction == "receive":
             return replace(evidence, received=(receive(ends, cell.flow, "dut"),))
         if cell.flow.packet_set:  # the set is fixed: sending it again would show nothing new
-            burst = ends.burst(partial(orders.packet_set, cell.flow))
+            burst = ends.burst(partial(orders.packet_set, cell.flow), self._recorder)
             return replace(evidence, bursts=(burst,))
         done = bad = short = 0
         wanted = self.demand.frames
         while True:
             frames = min(orders.max_frames(cell.flow), int(wanted * SPARE) + 64)
-            burst = ends.burst(partial(orders.tunnel, cell.flow, frames))
+            burst = ends.burst(partial(orders.tunnel, cell.flow, frames), self._recorder)
             evidence = replace(evidence, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames
             bad += burst.received.captured.bad

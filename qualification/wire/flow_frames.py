@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 
 from qualification.messages.bursts import CaptureOrder
-from qualification.wire.dissect import Layout
-from qualification.wire.packet import Packet
+
+from .dissect import Layout
+from .packet import Packet
 
 OURS, LATE, FOREIGN = "ours", "late", "foreign"
 
