@@ -36,8 +36,28 @@ from .topology import Topology
 _FRAMES_PER_SECOND = 40_000
 _CELL_SECONDS = 0.15
 _TOGGLE_SECONDS = 0.3
+_CONTROL_SECONDS = 3.0
 _SYMPTOM_SECONDS = 1.5
 """For estimates, measured on the loopback lab with two cores; real links take longer to come up."""
+_LOOP_SECONDS = 0.0023
+"""`HostFacts.loop_seconds` above which a host takes longer than that: twice what it is there. Under
+emulation it grows by 13, and what a cell takes by half as much."""
+
+
+@dataclass(frozen=True)
+class ControllerVersions:
+    """What the controller runs on, apart from vxqual's own version.
+
+    Attributes:
+        commit: The git commit of vxqual, "-dirty" after it if files have changed since; None if it
+            does not run from a checkout.
+        python: Version of Python.
+        kernel: Version of the kernel.
+    """
+
+    commit: str | None = None
+    python: str = ""
+    kernel: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,7 @@ class Campaign:
         symptom: Whether calls are made after the cells, to show what an application would notice.
         wires: Where the wire of each DUT is recorded, by pair: QEMU's id of its back end and its
             control socket. Empty for no recordings.
+        controller: What the controller runs on.
     """
 
     run_id: str
@@ -74,6 +95,7 @@ class Campaign:
     expectations: Expectations | None = None
     symptom: bool = False
     wires: dict[str, tuple[str, str]] = field(default_factory=dict)
+    controller: ControllerVersions = ControllerVersions()
 
     @property
     def day(self) -> date:
@@ -183,8 +205,11 @@ class Campaign:
         sets = len({cell.set_id for cell in cells})
         bulk = [cell for cell in cells if not cell.flow.packet_set]
         frames = (len(bulk) + len(CONTROLS)) * self.demand.frames
-        return (
+        ends = self.ends(pair)
+        slowest = max(ends.dut.host.loop_seconds, ends.peer.host.loop_seconds)
+        return max(1.0, slowest / _LOOP_SECONDS) * (
             frames / _FRAMES_PER_SECOND
+            + _CONTROL_SECONDS
             + len(cells) * _CELL_SECONDS
             + (sets + 1 + len(STATES)) * _TOGGLE_SECONDS
             + self.symptom * _SYMPTOM_SECONDS

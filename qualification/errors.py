@@ -11,6 +11,19 @@
                                "failed" and Allure a product defect
 
 A message has up to three parts: what failed, where, and the next step.
+
+The exit code of a run, and of judging it again, is a gate. Only `EXIT_QUALIFIED` opens it;
+docs/results.md has the table of outcomes::
+
+    0   QUALIFIED       every cell of the plan ran, and the essential ones exercised the NIC
+    1   NOT QUALIFIED   a NIC is to blame
+    2   INTERRUPTED     the run was ended before its last cell
+    3                   an internal error of vxqual; pytest's
+    4                   the user's input cannot be used; nothing ran
+    5   NO CELL         no cell was selected
+    10  NOT JUDGED      the lab could not decide
+    11  PARTIAL         only a selection of the plan's cells ran; 0 with --partial-ok
+    12  NOT EXERCISED   the NIC had nothing to do where the plan counts on it
 """
 
 from __future__ import annotations
@@ -21,19 +34,10 @@ EXIT_QUALIFIED = 0
 EXIT_NOT_QUALIFIED = 1
 EXIT_INTERRUPTED = 2  # the same as pytest's
 EXIT_USAGE = 4
+EXIT_NO_CELL = 5  # the same as pytest's
 EXIT_LAB = 10
-
-
-def exit_code(*, blamed: bool, doubted: bool) -> int:
-    """Returns the exit code of a run; a failed NIC takes precedence over a failure of the lab.
-
-    Args:
-        blamed: Whether a NIC failed.
-        doubted: Whether something could not be judged.
-    """
-    if blamed:
-        return EXIT_NOT_QUALIFIED
-    return EXIT_LAB if doubted else EXIT_QUALIFIED
+EXIT_PARTIAL = 11
+EXIT_NOT_EXERCISED = 12
 
 
 class VxqualError(Exception):

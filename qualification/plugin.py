@@ -68,6 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="qualify only this pair; repeatable",
     )
     group.addoption(
+        "--vx-partial-ok",
+        action="store_true",
+        help="exit with 0 if only a selection of the cells ran (-k, -m) and nothing failed",
+    )
+    group.addoption(
         "--vx-out",
         default="out",
         metavar="DIR",

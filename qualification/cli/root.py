@@ -11,7 +11,7 @@ from qualification.errors import EXIT_INTERRUPTED, EXIT_USAGE, VxqualError
 
 EXIT_CODES = """\b
 Exit codes:
-  0   qualified: every exercised cell passed, or its failure is known
+  0   qualified: every cell of the plan ran, and passed or failed as is known
       (verify: every checksum is right; selftest: every fault is detected)
   1   not qualified: the NIC sent wrong frames, or lost frames
   2   interrupted
@@ -19,6 +19,8 @@ Exit codes:
   4   invalid input: a topology, an option or a file cannot be used
   5   no cell was selected: controls and symptom alone do not qualify a NIC
   10  not judged: an error of the lab, a failed control, or too few frames
+  11  partial: only a selection of the plan's cells ran; 0 with --partial-ok
+  12  not exercised: the NIC had nothing to do where the plan counts on it
 """
 
 
@@ -79,6 +81,11 @@ confidence_option = click.option(
     default=0.999,
     show_default=True,
     help="The confidence with which a PASS excludes it.",
+)
+partial_option = click.option(
+    "--partial-ok",
+    is_flag=True,
+    help="Exit with 0 if only a selection of the cells ran (-k, -m) and nothing failed.",
 )
 expectations_option = click.option(
     "--expectations", metavar="FILE", help="Known failures, as YAML: their cells end as KNOWN."

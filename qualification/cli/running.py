@@ -20,6 +20,7 @@ from .root import (
     expectations_option,
     main,
     pair_option,
+    partial_option,
     plan_option,
     rate_option,
     topology_option,
@@ -72,6 +73,7 @@ _SELFTEST_CODES = codes(
     help="How many pairs run in parallel; pairs that share a NIC never do. auto: all that can, in "
     "the loopback lab two for each CPU.",
 )
+@partial_option
 @expectations_option
 @click.pass_context
 def run(
@@ -85,6 +87,7 @@ def run(
     symptom: bool | None,
     out: str,
     parallel: str,
+    partial_ok: bool,
     expectations: str | None,
 ) -> None:
     """Qualify every pair of a topology and print the matrix.
@@ -93,7 +96,7 @@ def run(
     --alluredir=DIR and:
 
     \b
-      -k 'all-on and tcp'   only cells whose id matches
+      -k 'all-on and tcp'   only cells whose id matches; the run is PARTIAL then, see --partial-ok
       -m 'not crafted'      only bulk traffic; -m crafted: only crafted packets
       -m receive            only the receive tests; -m 'not receive': all others
       -v                    a line for each cell
@@ -106,6 +109,7 @@ def run(
     from qualification import cases
 
     chosen = [f"--vx-pair={name}" for name in pair]
+    chosen += ["--vx-partial-ok"] if partial_ok else []
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
     chosen += [f"--vx-symptom={'on' if symptom else 'off'}"] if symptom is not None else []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .root import SHARE, codes, expectations_option, main
+from .root import SHARE, codes, expectations_option, main, partial_option
 
 _VERIFY_CODES = codes(
     c0="every checksum is right",
@@ -17,10 +17,14 @@ _VERIFY_CODES = codes(
     c10="no VXLAN frame could be judged, or the file is cut short",
 )
 _JUDGE_CODES = codes(
-    c0="qualified: every exercised cell passed, or its failure is known",
+    c0="qualified: every cell of the plan ran, and passed or failed as is known",
     c1="not qualified: the NIC sent wrong frames, or lost frames",
+    c2="the run was interrupted",
     c4="there is no stored run, it is cut short or of another schema, or an option is invalid",
+    c5="no cell was selected",
     c10="not judged: an error of the lab, a failed control, or too few frames",
+    c11="partial: only a selection of the plan's cells ran; 0 with --partial-ok",
+    c12="not exercised: the NIC had nothing to do where the plan counts on it",
 )
 _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
@@ -37,12 +41,14 @@ _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
     metavar="DIR",
     help="Write matrix.json to this directory; by default nothing is written.",
 )
+@partial_option
 @expectations_option
 def judge(
     directory: Path,
     rate: float | None,
     confidence: float | None,
     out: Path | None,
+    partial_ok: bool,
     expectations: str | None,
 ) -> None:
     """Judge a stored run again, from the directory of its results. No host is needed.
@@ -62,11 +68,13 @@ def judge(
     if expectations is not None:
         known = load_as(EXPECTATIONS, Path(expectations))
         run = replace(run, campaign=replace(run.campaign, expectations=known))
+    if partial_ok:
+        run = replace(run, selection=replace(run.selection, partial_ok=True))
     judged = rejudge.judge(run, datetime.now().astimezone().date(), rate, confidence)
     written = None if out is None else rejudge.write(judged, out)
     columns = shutil.get_terminal_size().columns
     for number, line in enumerate(
-        terminal.report(judged.matrix, judged.exit_code, min(columns, 200), judged.findings)
+        terminal.report(judged.matrix, min(columns, 200), judged.findings)
     ):
         click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
     for trouble in judged.troubles:

@@ -78,6 +78,23 @@ class Cell:
         return f"it takes {' and '.join(name for name in RULES if name in lacking)} as well"
 
     @property
+    def essential(self) -> bool:
+        """Whether a NIC cannot be qualified without this cell having exercised it.
+
+        The essential cells of a plan are its bulk traffic with every feature on, where these
+        features leave the NIC a checksum or segmentation to do. Every DUT that offers any feature
+        of sending has some.
+        """
+        flow, space = self.flow, self.offloads.space
+        bulk = flow.direction == "send" and not (flow.packet_set or flow.load or flow.vlan)
+        return (
+            bulk
+            and not (flow.state or self.unsupported)
+            and self.offloads.on == space.switchable
+            and bool(flow.work(space.settle(self.offloads.on)))
+        )
+
+    @property
     def id(self) -> str:
         """The name in reports, for example "x710/tnl-csum-seg+tso/outer4-csum/inner6/tcp"."""
         return f"{self.pair}/{self.set_id}/{self.flow.id}"

@@ -19,11 +19,15 @@ from qualification.errors import UsageError
 from qualification.inventory import Role
 from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
+from qualification.judge.verdict import Demand
+from qualification.plan.cells import PlanName
 
+from .gate import Completeness, Conclusion, RunOutcome, Selection
 from .schema import check_schema
 
-SCHEMA: Literal[2] = 2
-"""Since 2 the keys are the words of the glossary: a flow has a `packet_set`."""
+SCHEMA: Literal[3] = 3
+"""Since 2 the keys are the words of the glossary: a flow has a `packet_set`. Since 3 the run says
+its plan, selection, demand, completeness and outcome."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,35 @@ class RunRow:
     Attributes:
         id: Unique id of the run.
         started: When it started (ISO 8601, with zone).
+        finished: When it ended; null where that was not stored.
         seed: Seed of every payload.
         version: Version of vxqual.
+        commit: The git commit of vxqual, with "-dirty" after it if files had changed; null if it
+            did not run from a checkout.
+        python: Version of the controller's Python.
+        kernel: Version of the controller's kernel.
         topology: The topology file, as the user named it.
-        confidence: The confidence of its claims, such as 0.999.
+        plan: The plan, on which the offload sets depend.
+        selection: What narrowed the run to some cells of its plan.
+        demand: What a PASS had to exclude.
+        completeness: How much of its plan was carried out.
+        outcome: How it ended, one of `RunOutcome`; only QUALIFIED opens the gate.
     """
 
     id: str
     started: str
+    finished: str | None
     seed: int
     version: str
+    commit: str | None
+    python: str
+    kernel: str
     topology: str
-    confidence: float = 0.999
+    plan: PlanName
+    selection: Selection
+    demand: Demand
+    completeness: Completeness
+    outcome: RunOutcome
 
 
 @dataclass(frozen=True)
@@ -89,7 +110,7 @@ class Matrix:
             to turn off on the DUT so that its flows are clean and most features stay on.
     """
 
-    schema: Literal[2]
+    schema: Literal[3]
     run: RunRow
     nics: tuple[NicRow, ...]
     cells: tuple[CellRow, ...]
@@ -103,6 +124,7 @@ _ADAPTER = TypeAdapter(Matrix)
 def build(
     campaign: Campaign,
     cells: Iterable[CellRow],
+    conclusion: Conclusion,
     symptoms: Iterable[Symptom] = (),
     mitigation: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Matrix:
@@ -133,10 +155,18 @@ def build(
     run = RunRow(
         campaign.run_id,
         campaign.started,
+        conclusion.end.finished,
         campaign.seed,
         campaign.version,
+        campaign.controller.commit,
+        campaign.controller.python,
+        campaign.controller.kernel,
         campaign.source,
-        campaign.demand.confidence,
+        campaign.plan,
+        conclusion.selection,
+        campaign.demand,
+        conclusion.completeness,
+        conclusion.outcome,
     )
     return Matrix(SCHEMA, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from qualification.errors import UsageError, exit_code
+from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult, judge_again
 from qualification.judge.culprit.findings import explained, mitigations
 from qualification.judge.known.matching import ExpectationNote, expect, findings
@@ -17,6 +17,7 @@ from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
 
 from . import matrix
+from .gate import Conclusion, conclude
 from .run_directory import StoredRun
 from .run_files import CellEntry
 
@@ -27,21 +28,30 @@ class Judged:
 
     Attributes:
         matrix: The results.
-        exit_code: The exit code of a run with these results.
+        conclusion: The outcome and the exit code of a run with these results.
         troubles: Errors of the lab in that run that belong to no cell.
         findings: What the results say about the expectations.
     """
 
     matrix: matrix.Matrix
-    exit_code: int
+    conclusion: Conclusion
     troubles: tuple[str, ...]
     findings: tuple[ExpectationNote, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a run with these results."""
+        return self.conclusion.exit_code
 
 
 def judge(
     run: StoredRun, today: date, rate: float | None = None, confidence: float | None = None
 ) -> Judged:
     """Judges every control and every cell of a stored run.
+
+    A demand that is stricter than that of the run leaves cells with too few frames, which end as
+    INCONCLUSIVE. It does not make a clean control a failed one: controls had as many frames as the
+    run asked for, and are judged by that.
 
     Args:
         run: The stored run.
@@ -55,9 +65,10 @@ def judge(
         asked.confidence if confidence is None else confidence,
     )
     campaign = replace(run.campaign, demand=demand)
+    least = min(asked, demand, key=lambda one: one.frames)
     controls = {
         pair: {
-            name: judge_again(result, demand, campaign.ends(pair).port)
+            name: judge_again(result, least, campaign.ends(pair).port)
             for name, result in results.items()
         }
         for pair, results in run.controls.items()
@@ -80,12 +91,18 @@ def judge(
     rows = [
         _with_culprit(row(o.cell, o.judgement, o.evidence, o.expectation), run) for o in outcomes
     ]
+    conclusion = conclude(
+        campaign,
+        rows,
+        run.entries.keys(),
+        run.selection,
+        run.end,
+        blamed=any(outcome.blames_nic for outcome in outcomes),
+        doubted=bool(distrust or run.troubles or any(outcome.doubtful for outcome in outcomes)),
+    )
     return Judged(
-        matrix.build(campaign, rows, mitigation=mitigations(run.culprits.values())),
-        exit_code(
-            blamed=any(outcome.blames_nic for outcome in outcomes),
-            doubted=bool(distrust or run.troubles or any(outcome.doubtful for outcome in outcomes)),
-        ),
+        matrix.build(campaign, rows, conclusion, mitigation=mitigations(run.culprits.values())),
+        conclusion,
         run.troubles,
         findings(campaign.expectations, rows, campaign.duts, today),
     )

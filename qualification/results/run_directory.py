@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 
+from .gate import RunEnd, Selection
 from .run_files import (
     EVIDENCE,
     LINE,
@@ -34,6 +35,7 @@ from .schema import check_schema
 
 _WITHOUT_EVIDENCE = (Verdict.UNTRUSTED, Verdict.UNSUPPORTED, Verdict.ERROR)
 _CELLS = TypeAdapter(tuple[Cell, ...])
+_SELECTION = TypeAdapter(Selection)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class StoredRun:
         controls: The controls of each pair, by name.
         troubles: Errors of the lab that belong to no cell.
         culprits: What the search found on each failing pair.
+        selection: What narrowed the run to these cells.
+        end: How it came to its end.
     """
 
     campaign: Campaign
@@ -55,6 +59,8 @@ class StoredRun:
     controls: Mapping[str, Mapping[str, ControlResult]]
     troubles: tuple[str, ...]
     culprits: Mapping[str, CulpritFindings]
+    selection: Selection = field(default_factory=Selection)
+    end: RunEnd = field(default_factory=RunEnd)
 
 
 def read(directory: Path) -> StoredRun:
@@ -63,14 +69,15 @@ def read(directory: Path) -> StoredRun:
     Raises:
         UsageError: There is no run, it is cut short, or it has another schema.
     """
-    campaign, cells = _read_run(directory / RUN)
+    campaign, cells, selection = _read_run(directory / RUN)
     path = directory / EVIDENCE
     known = {cell.id for cell in cells}
     entries: dict[str, CellEntry] = {}
     controls: dict[str, dict[str, ControlResult]] = {}
     troubles = []
     culprits: dict[str, CulpritFindings] = {}
-    for number, entry in _read_evidence(path, campaign.run_id):
+    lines, end = _read_evidence(path, campaign.run_id)
+    for number, entry in lines:
         where = f"{path}:{number}"
         match entry:
             case ProofEntry():
@@ -91,10 +98,10 @@ def read(directory: Path) -> StoredRun:
                 raise UsageError(f"cell {id_} is {verdict} without any evidence", where=where)
             case CellEntry(id_):
                 entries[id_] = entry
-    return StoredRun(campaign, cells, entries, controls, tuple(troubles), culprits)
+    return StoredRun(campaign, cells, entries, controls, tuple(troubles), culprits, selection, end)
 
 
-def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...]]:
+def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:
     try:
         document = json.loads(_bytes(path, "give the directory that a run wrote its results to"))
     except ValueError:
@@ -105,15 +112,16 @@ def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...]]:
     check_schema(stored.get("schema"), SCHEMA, str(path), writer)
     try:
         campaign = Campaign.parse(document["campaign"], environ=_AnyVariable())
-        return campaign, _CELLS.validate_python(document["cells"])
+        cells = _CELLS.validate_python(document["cells"])
+        return campaign, cells, _SELECTION.validate_python(document.get("selection", {}))
     except (KeyError, TypeError) as error:
         raise UsageError(f"is not a stored run: {error}", where=str(path)) from None
     except ValidationError as error:
         raise UsageError(f"is not a stored run: {_first(error)}", where=str(path)) from None
 
 
-def _read_evidence(path: Path, run_id: str) -> Iterator[tuple[int, Entry]]:
-    """Yields the entries with their line numbers, once it is certain that none is missing."""
+def _read_evidence(path: Path, run_id: str) -> tuple[list[tuple[int, Entry]], RunEnd]:
+    """Returns the entries with their line numbers, of which none is missing, and the run's end."""
     lines = _bytes(path, "a run that was ended before its first cell has no such file").splitlines()
     try:
         head = json.loads(lines[0]) if lines else None
@@ -129,16 +137,19 @@ def _read_evidence(path: Path, run_id: str) -> Iterator[tuple[int, Entry]]:
             hint="put the two files of one run together",
         )
     parsed = [(number, _parse(path, number, line)) for number, line in enumerate(lines[1:], 2)]
-    if not parsed or parsed[-1][1] != EndEntry(len(parsed) - 1):
+    last = parsed[-1][1] if parsed else None
+    if not isinstance(last, EndEntry) or last.entries != len(parsed) - 1:
         raise UsageError(
             f"is cut short after line {len(lines)}",
             where=str(path),
             hint="its run was killed, or the file was not copied completely; run it again",
         )
+    entries: list[tuple[int, Entry]] = []
     for number, entry in parsed[:-1]:
         if isinstance(entry, EndEntry):
             raise UsageError("ends before its last line", where=f"{path}:{number}")
-        yield number, entry
+        entries.append((number, entry))
+    return entries, last.run
 
 
 def _parse(path: Path, number: int, line: bytes) -> Entry | EndEntry:

@@ -6,7 +6,7 @@ on. Together they are all that a judgement needs: no host, no topology file, no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -15,6 +15,8 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.evidence import Evidence
 from qualification.judge.verdict import Verdict
+
+from .gate import RunEnd
 
 SCHEMA = 2
 """Schema number of both files, which are written together.
@@ -80,9 +82,16 @@ class CulpritEntry:
 
 @dataclass(frozen=True)
 class EndEntry:
-    """The last line; it counts the entries before it, so that a file that was cut short shows."""
+    """The last line.
+
+    Attributes:
+        entries: The number of entries before it, so that a file that was cut short shows.
+        run: How the run came to its end.
+        kind: Distinguishes the kinds of entry.
+    """
 
     entries: int
+    run: RunEnd = field(default_factory=RunEnd)
     kind: Literal["end"] = "end"
 
 

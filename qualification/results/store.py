@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from pydantic import TypeAdapter
 from qualification.campaign import Campaign
 from qualification.plan.cells import Cell
 
+from .gate import RunEnd, Selection
 from .run_files import EVIDENCE, RUN, SCHEMA, EndEntry, dump_entry
 
 _CELLS = TypeAdapter(tuple[Cell, ...])
+_EVERYTHING = Selection()
+_UNKNOWN_END = RunEnd()
 
 
 class Store:
@@ -34,11 +38,14 @@ class Store:
         self._evidence.unlink(missing_ok=True)
         self._entries = None
 
-    def begin(self, campaign: Campaign, cells: Sequence[Cell]) -> None:
-        """Writes what was asked; `cells` are those that were selected."""
+    def begin(
+        self, campaign: Campaign, cells: Sequence[Cell], selection: Selection = _EVERYTHING
+    ) -> None:
+        """Writes what was asked; `cells` are those that `selection` left."""
         document = {
             "schema": SCHEMA,
             "campaign": campaign.dump(),
+            "selection": asdict(selection),
             "cells": _CELLS.dump_python(tuple(cells), mode="json"),
         }
         self._run.write_text(json.dumps(document) + "\n", encoding="utf-8")
@@ -52,10 +59,10 @@ class Store:
             self._append(dumped)
             self._entries += 1
 
-    def end(self) -> None:
-        """Writes the last line, which says that the file is complete."""
+    def end(self, run: RunEnd = _UNKNOWN_END) -> None:
+        """Writes the last line, which says that the file is complete, and how the run ended."""
         if self._entries is not None:
-            self._append(dump_entry(EndEntry(self._entries)))
+            self._append(dump_entry(EndEntry(self._entries, run)))
             self._entries = None
 
     def _append(self, line: Mapping[str, Any]) -> None:

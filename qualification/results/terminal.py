@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from textwrap import wrap
 
-from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
 from qualification.judge import aggregate
 from qualification.judge.culprit import failure_conditions
 from qualification.judge.known.matching import ExpectationNote
@@ -15,6 +14,7 @@ from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
 
+from .gate import RunOutcome
 from .matrix import Matrix
 from .report_line import LETTERS, MEANINGS, ReportLine, wrapped
 from .terminal_table import TRAFFIC_LEGEND, pair_table
@@ -25,17 +25,16 @@ NO_CELL = "No cell was run: no NIC was qualified"
 
 
 def report(
-    matrix: Matrix, exit_code: int, width: int = 100, findings: Sequence[ExpectationNote] = ()
+    matrix: Matrix, width: int = 100, findings: Sequence[ExpectationNote] = ()
 ) -> Iterator[ReportLine]:
     """Yields the whole report: the headline, the matrix, then notes on the expectations file.
 
     Args:
         matrix: The results.
-        exit_code: That of the run; see `qualification.errors`.
         width: Columns of the terminal.
         findings: Notes on the expectations file.
     """
-    yield headline(matrix, exit_code)
+    yield headline(matrix)
     yield from render(matrix, width)
     if findings:
         yield ReportLine("")
@@ -45,30 +44,45 @@ def report(
         yield from wrapped(f"{finding.kind} {finding.name}: {finding.text}", width, tone)
 
 
-def headline(matrix: Matrix, exit_code: int) -> ReportLine:
-    """Returns the result of a run in one line.
-
-    Args:
-        matrix: The results.
-        exit_code: That of the run; see `qualification.errors`.
-    """
+def headline(matrix: Matrix) -> ReportLine:
+    """Returns the result of a run in one line; docs/results.md has a table of all."""
     if not matrix.cells:
         return ReportLine(NO_CELL, "doubt")
+    outcome, done = matrix.run.outcome, matrix.run.completeness
     count = Counter(cell.verdict for cell in matrix.cells)
-    named = [f"{number:,} {MEANINGS[v]}" for v in Verdict if (number := count[v])]
-    cells = f"{len(matrix.cells):,} cells: {', '.join(named)}"
-    if exit_code == EXIT_QUALIFIED:
-        known = " except for known failures" if count[Verdict.KNOWN] else ""
-        return ReportLine(f"QUALIFIED{known}. {cells}", "doubt" if known else "good")
-    if exit_code == EXIT_NOT_QUALIFIED:
-        pairs = {c.pair for c in matrix.cells if c.verdict in (Verdict.FAIL, Verdict.LOSS)}
-        duts = [
-            f"{nic.pair} ({nic.driver}, firmware {nic.firmware})"
-            for nic in matrix.nics
-            if nic.role == "dut" and nic.pair in pairs
-        ]
-        return ReportLine(f"NOT QUALIFIED: {', '.join(duts)}. {cells}", "bad")
+    if outcome is RunOutcome.INTERRUPTED:  # cells that never ran are errors of nobody
+        count[Verdict.ERROR] -= done.selected - done.run
+    named = [f"{number:,} {MEANINGS[v]}" for v in Verdict if (number := count[v]) > 0]
+    verdicts = ", ".join(named)
+    known = " except for known failures" if count[Verdict.KNOWN] else ""
+    partial = f"{done.selected:,} of {done.planned:,} cells: {verdicts}"
+    cells = partial if done.selected < done.planned else f"{done.planned:,} cells: {verdicts}"
+    match outcome:
+        case RunOutcome.QUALIFIED:
+            return ReportLine(f"QUALIFIED{known}. {cells}", "doubt" if known else "good")
+        case RunOutcome.NOT_QUALIFIED:
+            pairs = {c.pair for c in matrix.cells if c.verdict in (Verdict.FAIL, Verdict.LOSS)}
+            return ReportLine(f"NOT QUALIFIED: {_duts(matrix, pairs)}. {cells}", "bad")
+        case RunOutcome.INTERRUPTED:
+            bad = count[Verdict.FAIL] or count[Verdict.LOSS]
+            text = f"INTERRUPTED, {done.run:,} of {done.selected:,} done"
+            return ReportLine(f"{text}{': ' * bool(verdicts)}{verdicts}", "bad" if bad else "doubt")
+        case RunOutcome.PARTIAL:
+            return ReportLine(f"PARTIAL{known}: {partial}", "doubt")
+        case RunOutcome.NOT_EXERCISED:
+            what = f"{done.exercised:,} of {done.essential:,} essential cells exercised the NIC"
+            idle = _duts(matrix, done.idle) or "no cell that was selected has work for the NIC"
+            return ReportLine(f"NOT EXERCISED: {idle}; {what}. {cells}", "doubt")
     return ReportLine(f"NOT JUDGED: the lab could not decide. {cells}", "doubt")
+
+
+def _duts(matrix: Matrix, pairs: Collection[str]) -> str:
+    """Returns the DUTs of some pairs, for a headline."""
+    return ", ".join(
+        f"{nic.pair} ({nic.driver}, firmware {nic.firmware})"
+        for nic in matrix.nics
+        if nic.role == "dut" and nic.pair in pairs
+    )
 
 
 def render(matrix: Matrix, width: int = 100) -> Iterator[ReportLine]:
@@ -88,7 +102,7 @@ def render(matrix: Matrix, width: int = 100) -> Iterator[ReportLine]:
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
             yield from pair_table(dut, peers[dut.pair], cells)
-            yield from _explained(cells, dut.driver, matrix.run.confidence, width)
+            yield from _explained(cells, dut.driver, matrix.run.demand.confidence, width)
             for symptom in matrix.symptoms:
                 if symptom.pair == dut.pair:
                     yield from _symptom(symptom, width)

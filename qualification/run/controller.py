@@ -9,6 +9,7 @@ import logging
 import signal
 from argparse import Namespace
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from qualification.judge.known.matching import findings
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
 from qualification.results import allure_report, culprit_lines, matrix, terminal
+from qualification.results.gate import RunEnd, Selection
 from qualification.results.store import Store
 
 from . import log
@@ -72,7 +74,8 @@ class Controller:
                 f"results cannot be written to {self._out}: {error.strerror}",
                 hint="give a directory that you can write to, or one that can be created",
             ) from None
-        self._results = RunResults(Store(self._out))
+        selection = Selection(options.keyword, options.markexpr, options.vx_partial_ok)
+        self._results = RunResults(Store(self._out), selection)
         self._lab = ExitStack()
         self.campaign: Campaign | None = None
 
@@ -206,21 +209,25 @@ class Controller:
         if exitstatus == pytest.ExitCode.USAGE_ERROR:  # -k or -m has an invalid expression
             self._results.select_nothing()
             log.discard(self._out)
-        self._results.end()
+        self._results.end(
+            RunEnd(
+                datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+                exitstatus == pytest.ExitCode.INTERRUPTED,
+            ),
+            broken=exitstatus == pytest.ExitCode.INTERNAL_ERROR,
+        )
         made = self._matrix()
         if made is not None and self.campaign is not None:
             matrix.write(made, self._out / "matrix.json")
             allure_dir = getattr(self._options, "allure_report_dir", None)
             if allure_dir:
                 allure_report.finish(Path(allure_dir), self.campaign)
-        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            session.exitstatus = self._exit_code()
+        judged = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if judged and self.campaign is not None and not self._options.collectonly:
+            session.exitstatus = self._results.conclusion(self.campaign).exit_code
         if made is not None:
-            _LOG.info("%s", terminal.headline(made, self._exit_code()).text)
+            _LOG.info("%s", terminal.headline(made).text)
         _LOG.info("the run ends with exit code %d", session.exitstatus)
-
-    def _exit_code(self) -> int:
-        return self._results.exit_code(listed=self._options.collectonly)
 
     def _matrix(self) -> matrix.Matrix | None:
         return None if self.campaign is None else self._results.matrix(self.campaign)
@@ -244,7 +251,6 @@ class Controller:
         width = terminalreporter._tw.fullwidth
         headline, *lines = terminal.report(
             made,
-            self._exit_code(),
             width,
             findings(campaign.expectations, made.cells, campaign.duts, campaign.day),
         )

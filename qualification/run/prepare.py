@@ -12,14 +12,17 @@ from secrets import randbits
 
 from qualification import __version__, topology
 from qualification.campaign import Campaign
-from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, UsageError
+from qualification.errors import EXIT_LAB, EXIT_QUALIFIED, LabError, UsageError
 from qualification.judge.known.expectations import Expectations
 from qualification.judge.verdict import Demand
 from qualification.lab import build
 from qualification.plan.cells import PLANS, PlanName
 from qualification.progress import Progress
-from qualification.remote.discover import discover, readiness
+from qualification.remote.discover import discover
+from qualification.remote.readiness import readiness
 from qualification.topology import QemuLab, Topology
+
+from .versions import controller_versions
 
 _GUEST_MIB = 256
 """What a guest needs for the agent of each pair, with its system, MiB. Two agents in 256 MiB were
@@ -131,6 +134,7 @@ def make_campaign(
         expectations=expectations,
         symptom=plan != "quick" if symptom is None else symptom,
         wires={pair: (wires or {})[resolved.pairs[pair].dut] for pair in pairs if wires},
+        controller=controller_versions(),
     )
     cells = sum(len(made.cells(pair)) for pair in pairs)
     groups = resolved.groups()
@@ -139,10 +143,10 @@ def make_campaign(
         longest[groups[pair]] = longest.get(groups[pair], 0) + made.seconds(pair)
     total = sum(longest.values())
     soonest = max(*longest.values(), total / worker_count(resolved, pairs))
-    side_by_side = f", {_duration(soonest)} with -n auto" if len(longest) > 1 else ""
+    side_by_side = f", {duration(soonest)} with -n auto" if len(longest) > 1 else ""
     say(
         f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}, plan {plan}: {cells} cells of "
-        f"{demand.frames:,} frames, seed {made.seed}; about {_duration(total)}" + side_by_side
+        f"{demand.frames:,} frames, seed {made.seed}; about {duration(total)}" + side_by_side
     )
     return made
 
@@ -162,7 +166,8 @@ def worker_count(lab: Topology, pairs: Sequence[str]) -> int:
     return groups if lab.lab is None else min(groups, 2 * (os.cpu_count() or 1))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Returns a duration for people, in seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
@@ -210,11 +215,13 @@ def check_lab(path: str, wanted: Sequence[str], say: Progress) -> int:
         if answer.error is not None:
             bad += 1
             lines.append(f"  {answer.error}")
-        for nic, problems in answer.problems.items():
+        for where, problems in answer.problems.items():
             bad += len(problems)
-            lines += [f"  {nic}: {p.message}\n  next: {p.hint}" for p in problems]
+            lines += [f"  {LabError(p.message, where=where, hint=p.hint)}" for p in problems]
             if not problems:
-                lines.append(f"  {nic}: ready")
+                lines.append(f"  {where}: ready")
+        for where, notes in answer.notes.items():
+            lines += [f"  {where}: {note}" for note in notes]
     count = f"{bad} problem{'s' if bad > 1 else ''}"
     say(f"{path}: {count} to solve" if bad else f"{path}: ready")
     for line in lines:

@@ -8,12 +8,12 @@ from collections.abc import Collection
 import pytest
 
 from qualification.campaign import Campaign
-from qualification.errors import EXIT_QUALIFIED, exit_code
 from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.outcome import never_ran
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.results import matrix
+from qualification.results.gate import Conclusion, RunEnd, Selection, conclude
 from qualification.results.run_files import TroubleEntry, dump_entry
 from qualification.results.store import Store
 
@@ -29,14 +29,15 @@ class RunResults:
 
     Args:
         store: The store of the run.
+        selection: What narrows the run to some cells of its plan.
 
     Attributes:
         findings: What the search for culprits found, by pair.
         tracebacks: Errors of vxqual itself, with the id of the test.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, selection: Selection) -> None:
+        self._store, self._selection, self._end = store, selection, RunEnd()
         self._planned: dict[str, CellRow] = {}
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
@@ -60,7 +61,7 @@ class RunResults:
             return
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
         self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
-        self._store.begin(campaign, cells)
+        self._store.begin(campaign, cells, self._selection)
         _LOG.info("%d cells selected", len(cells))
 
     def select_nothing(self) -> None:
@@ -105,26 +106,34 @@ class RunResults:
         _LOG.error("an error of vxqual itself in %s:\n%s", report.nodeid, report.longreprtext)
         self.tracebacks.append(f"{report.nodeid}\n{report.longreprtext}")
 
-    def end(self) -> None:
-        """Completes the store."""
-        self._store.end()
+    def end(self, end: RunEnd, *, broken: bool = False) -> None:
+        """Completes the store.
+
+        Args:
+            end: How the run came to its end.
+            broken: Whether an error of vxqual itself ended it.
+        """
+        self._end = end
+        self._doubted |= broken
+        self._store.end(end)
 
     @property
     def empty(self) -> bool:
         """Whether no cell was selected and none has reported."""
         return not self._planned | self._rows
 
-    def exit_code(self, *, listed: bool) -> int:
-        """Returns the exit code of the run.
-
-        Args:
-            listed: Whether the tests were only listed (`--collect-only`).
-        """
+    def conclusion(self, campaign: Campaign) -> Conclusion:
+        """Returns the outcome of the run, with its exit code."""
         silent = self._planned.keys() - self._rows.keys()
-        code = exit_code(blamed=self._blamed, doubted=self._doubted or bool(silent))
-        if code == EXIT_QUALIFIED and not listed and self.empty:
-            return pytest.ExitCode.NO_TESTS_COLLECTED  # controls or symptom alone qualify nothing
-        return code
+        return conclude(
+            campaign,
+            (self._planned | self._rows).values(),
+            self._rows.keys(),
+            self._selection,
+            self._end,
+            blamed=self._blamed,
+            doubted=self._doubted or bool(silent),
+        )
 
     def matrix(self, campaign: Campaign) -> matrix.Matrix | None:
         """Returns the results as a matrix; None if there are none."""
@@ -134,6 +143,7 @@ class RunResults:
         return matrix.build(
             campaign,
             [explained(made, self.findings.get(made.pair)) for made in rows],
+            self.conclusion(campaign),
             self._symptoms.values(),
             mitigations(self.findings.values()),
         )

@@ -26,10 +26,10 @@ TUNNEL = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50000, dport=47
 COMMANDS = {
     "cases": "0",
     "selftest": "0 1 4",
-    "run": "0 1 2 3 4 5 10",
+    "run": "0 1 2 3 4 5 10 11 12",
     "check": "0 4 10",
     "plan": "0 4 10",
-    "judge": "0 1 4 10",
+    "judge": "0 1 2 4 5 10 11 12",
     "verify": "0 1 4 10",
     "lab up": "0 4 10",
     "lab down": "0",
@@ -53,7 +53,7 @@ def test_the_help_names_every_command_and_the_exit_codes() -> None:
     assert done.returncode == EXIT_QUALIFIED
     listed = re.findall(r"^  (\w+)  +\S", done.stdout.partition("Commands:")[2], re.MULTILINE)
     assert set(listed) == {name.split()[0] for name in COMMANDS}
-    assert exit_codes(done.stdout) == "0 1 2 3 4 5 10"
+    assert exit_codes(done.stdout) == "0 1 2 3 4 5 10 11 12"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

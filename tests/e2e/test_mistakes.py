@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import SMALL, TOPOLOGIES, Edit, Persistent, eventually, rows, vxqual
+from .conftest import SMALL, SOME, TOPOLOGIES, Edit, Persistent, eventually, rows, vxqual
 
 pytestmark = pytest.mark.lab
 
@@ -233,7 +233,7 @@ def test_the_interface_of_our_own_session(
 
     allowed = changed(allow)
     reported(vxqual("check", allowed), 0)
-    reported(vxqual("run", "-t", allowed, *SMALL, "--out", tmp_path, *ONE_FLOW), 0)
+    reported(vxqual("run", "-t", allowed, *SMALL, "--out", tmp_path, *ONE_FLOW, SOME), 0)
     assert lab.state() == before
 
 

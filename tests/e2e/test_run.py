@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import xml.etree.ElementTree as ET
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from qualification.errors import EXIT_NO_CELL, EXIT_PARTIAL
 from qualification.plan.cells import CONTROLS, TAGGED
 from qualification.plan.features import TNL_CSUM, TSO, TSO6, USO
 from qualification.results.matrix import read
+from qualification.run.versions import commit_of
 
 from .conftest import (
     ALONE,
     SMALL,
+    SOME,
     TOPOLOGIES,
     Persistent,
     eventually,
@@ -67,10 +71,23 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
             "-v",
         ),
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == EXIT_PARTIAL, done.stdout
 
     matrix = read(out / "matrix.json")
     assert matrix.run.seed == 7
+    done_of = matrix.run.completeness
+    assert (matrix.run.outcome, done_of.selected, done_of.run) == ("PARTIAL", 4, 4)
+    assert f"\nPARTIAL: 4 of {done_of.planned} cells: 4 pass\n" in done.stdout
+    assert "QUALIFIED" not in done.stdout
+    assert matrix.run.selection.keyword.startswith("all-on and inner6")
+    assert (matrix.run.selection.marks, matrix.run.plan) == ("not crafted", "quick")
+    assert (matrix.run.demand.rate, matrix.run.demand.confidence) == (0.05, 0.9)
+    assert (matrix.run.python, matrix.run.kernel) == (
+        platform.python_version(),
+        platform.release(),
+    )
+    assert matrix.run.started < (matrix.run.finished or "")
+    assert matrix.run.commit == commit_of(TOPOLOGIES.parent)
     assert matrix.run.topology == str(TOPOLOGIES / "loopback.yaml")
     assert [(nic.role, nic.host, nic.driver, nic.firmware) for nic in matrix.nics] == [
         ("dut", "alpha", "tun", "good"),
@@ -203,11 +220,14 @@ def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
         "--out",
         out,
     )
-    demand = ("--rate", "0.005", "--confidence", "0.9")
+    demand = ("--rate", "0.005", "--confidence", "0.9", SOME)
     expectations = known(broken=entry, sound=sound, other=entry | {"driver": "ice"})
     done = vxqual(*args, *demand, *some, "--expectations", expectations)
     assert done.returncode == 0, done.stdout
-    assert "QUALIFIED except for known failures. 4 cells: 2 pass, 2 known to fail" in done.stdout
+    assert re.search(
+        r"\nPARTIAL except for known failures: 4 of \d+ cells: 2 pass, 2 known to fail\n",
+        done.stdout,
+    )
     assert re.search(r"^  all-on +K +K +\. +\.$", done.stdout, re.MULTILINE)
     assert "::test_cell[faulty/all-on/outer4-csum/inner4/tcp] KNOWN" in done.stdout
     assert re.search(r"= 2 passed, .* 2 xfailed in ", done.stdout)
@@ -281,6 +301,7 @@ def test_a_persistent_lab_is_used_as_any_other(lab: Persistent, tmp_path: Path) 
         tmp_path,
         "-k",
         "all-off or tso/outer4-csum or reset",
+        SOME,
     )
     assert done.returncode == 0, done.stdout
     assert lab.state() == before
@@ -297,23 +318,24 @@ def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
     topology.write_text(lab.topology.read_text())
     out = tmp_path / "out"
     args = ("run", "-t", topology, *SMALL, "--out", out, "-k", f"all-on/outer4-csum and {ALONE}")
-    assert vxqual(*args, "-m", "not crafted").returncode == 0
+    assert vxqual(*args, "-m", "not crafted").returncode == EXIT_PARTIAL
     topology.unlink()
     out = out.rename(tmp_path / "yesterday")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     same = vxqual("judge", out, "--out", tmp_path / "again")
-    assert same.returncode == 0, same.stdout
-    assert same.stdout.startswith("QUALIFIED. 6 cells: 6 pass")
+    assert same.returncode == EXIT_PARTIAL, same.stdout
+    assert re.match(r"PARTIAL: 6 of \d+ cells: 6 pass\n", same.stdout)
+    assert vxqual("judge", out, SOME).returncode == 0
     assert (tmp_path / "again/matrix.json").read_bytes() == before["matrix.json"]
 
-    # Controls have far more frames than cells, so the path is still trusted.
+    # A clean control stays clean: what is too little now is too little of the cells.
     surer = vxqual("judge", out, "--confidence", "0.9999")
     assert surer.returncode == 10, surer.stdout
     assert "6 inconclusive" in surer.stdout
     stricter = vxqual("judge", out, "--rate", "0.0001")
     assert stricter.returncode == 10, stricter.stdout
-    assert "6 controls failed" in stricter.stdout
+    assert "6 inconclusive" in stricter.stdout
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
@@ -349,6 +371,14 @@ def test_an_interrupted_run_reports_what_it_has(lab: Persistent, tmp_path: Path)
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=60)[0]
     assert process.returncode == 2, rest
+    (finished,) = re.findall(r"\nINTERRUPTED, (\d+) of 22 done: \1 pass\n", rest)
+    made = read(tmp_path / "matrix.json").run
+    assert made.outcome == "INTERRUPTED"
+    assert (made.completeness.run, made.completeness.selected) == (int(finished), 22)
+    assert "QUALIFIED" not in rest
+    judged = vxqual("judge", tmp_path)
+    assert judged.returncode == 2
+    assert judged.stdout.startswith(f"INTERRUPTED, {finished} of 22 done: {finished} pass\n")
     verdicts = [cell["verdict"] for cell in rows(tmp_path).values()]
     assert set(verdicts) == {"PASS", "ERROR"}
     assert len(verdicts) == 22
@@ -380,7 +410,8 @@ def test_a_killed_run_leaves_nothing_behind(lab: Persistent, tmp_path: Path) -> 
     assert lab.state() != before, "no process was left to put the hosts back"
 
     done = vxqual(
-        "run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "all-on/outer4-csum and tcp"
+        *("run", "-t", lab.topology, *SMALL, "--out", tmp_path, SOME),
+        *("-k", "all-on/outer4-csum and tcp"),
     )
     assert done.returncode == 0, done.stdout
     assert lab.state() == before
@@ -396,7 +427,7 @@ def test_the_symptom_is_reported_with_the_verdicts(tmp_path: Path) -> None:
 
     done = vxqual(
         *(*small, "-k", "test_symptom or tso6/outer4-csum/inner4/udp]", "-n", "1", "--symptom"),
-        *(f"--junitxml={junit}", f"--alluredir={allure}"),
+        *(f"--junitxml={junit}", f"--alluredir={allure}", SOME),
     )
     assert done.returncode == 0, f"it gives no verdict: {done.stdout}"
     found = read(out / "matrix.json")
@@ -418,7 +449,7 @@ def test_the_symptom_is_reported_with_the_verdicts(tmp_path: Path) -> None:
         symptom.tunnel.calls - symptom.tunnel.errors
     )
 
-    done = vxqual(*small, "-k", "test_symptom", "-v", "-rs")
-    assert done.returncode == 0
+    done = vxqual(*small, "-k", "test_symptom", "-v", "-rs", SOME)
+    assert done.returncode == EXIT_NO_CELL, "it qualifies nothing"
     assert "test_symptom[soft/symptom] SKIPPED" in done.stdout
     assert "symptom.py: not requested" in done.stdout

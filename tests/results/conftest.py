@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 
 import pytest
 
-from qualification.campaign import Campaign
+from qualification.campaign import Campaign, ControllerVersions
 from qualification.inventory import Ends, Inventory, Nic
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.statistics import rate
@@ -17,6 +17,14 @@ from qualification.messages.host import Feature, HostFacts, NicFacts
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
+from qualification.results import matrix
+from qualification.results.gate import (
+    Completeness,
+    Conclusion,
+    RunEnd,
+    RunOutcome,
+    Selection,
+)
 from qualification.topology import Topology
 
 SPACE = FeatureSpace(frozenset({TNL_CSUM, TNL, TSO, CSUM}))
@@ -44,6 +52,21 @@ def made(
     """A row as the judge would have made it."""
     judgement = Judgement(verdict, reason, frames, bad, 0, rate(bad, frames, 0.999))
     return row(Cell(pair, offloads, flow, unsupported), judgement)
+
+
+def built(
+    run: Campaign,
+    cells: Iterable[CellRow],
+    symptoms: Iterable[Symptom] = (),
+    mitigation: Mapping[str, list[str]] | None = None,
+    outcome: RunOutcome = RunOutcome.QUALIFIED,
+) -> matrix.Matrix:
+    """A matrix of a run whose plan had these cells and no others."""
+    rows = list(cells)
+    done = Completeness(len(rows), len(rows), len(rows), 1, 1, ())
+    end = RunEnd("2026-01-02T03:14:05+00:00")
+    conclusion = Conclusion(outcome, done, Selection(), end)
+    return matrix.build(run, rows, conclusion, symptoms, mitigation or {})
 
 
 def symptom(pair: str) -> Symptom:
@@ -118,6 +141,7 @@ def campaign() -> Make:
             topology=Topology.model_validate({"version": 1, "hosts": hosts, "pairs": named}),
             inventory=Inventory(nics),
             pairs=tuple(pairs),
+            controller=ControllerVersions("2056cb712345-dirty", "3.11.7", "6.1.0-28"),
         )
 
     return make

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation, Proof
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, USO
-from qualification.results import matrix
 from qualification.results.culprit_lines import command, render
 
-from .conftest import Make
+from .conftest import Make, built
 
 ONE = "x710/all-on/outer4-csum/inner4/tcp"
 PROVED = "none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on"
@@ -22,7 +21,7 @@ SAFE = Mitigation((TNL_CSUM,), (TNL, TSO, USO, CSUM), 2, 2)
 
 
 def lines(campaign: Make, *found: CulpritFindings) -> str:
-    made = matrix.build(campaign(x710=("i40e", "8.30"), e810=("ice", "4.40")), [])
+    made = built(campaign(x710=("i40e", "8.30"), e810=("ice", "4.40")), [])
     return "\n".join(line.text for line in render(made, found, 100))
 
 

@@ -16,7 +16,7 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, USO
 from qualification.results import matrix
 
-from .conftest import ALL_OFF, ALL_ON, TCP, TCP6, UDP, Make, made, symptom
+from .conftest import ALL_OFF, ALL_ON, TCP, TCP6, UDP, Make, built, made, symptom
 
 SCHEMA = Path(__file__, "../../../reports/matrix.schema.json").resolve()
 
@@ -31,7 +31,7 @@ def written(tmp_path: Path, campaign: Make) -> Path:
         made(ALL_OFF, UDP, Verdict.UNSUPPORTED, "lacks it", unsupported=(USO,)),
     ]
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
-    matrix.write(matrix.build(both, cells, [symptom("e810")], {"e810": [TNL]}), path)
+    matrix.write(built(both, cells, [symptom("e810")], {"e810": [TNL]}), path)
     return path
 
 
@@ -88,14 +88,29 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 def test_the_form(document: Any) -> None:
     assert list(document) == ["schema", "run", "nics", "cells", "symptoms", "mitigation"]
     assert document["mitigation"] == {"e810": [TNL]}
-    assert document["schema"] == 2
+    assert document["schema"] == 3
     assert document["run"] == {
         "id": "20260102-030405-6",
         "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:14:05+00:00",
         "seed": 7,
         "version": "0.1.0",
+        "commit": "2056cb712345-dirty",
+        "python": "3.11.7",
+        "kernel": "6.1.0-28",
         "topology": "lab.yaml",
-        "confidence": 0.999,
+        "plan": "quick",
+        "selection": {"keyword": "", "marks": "", "partial_ok": False},
+        "demand": {"rate": 0.001, "confidence": 0.999},
+        "completeness": {
+            "planned": 11,
+            "selected": 11,
+            "run": 11,
+            "essential": 1,
+            "exercised": 1,
+            "idle": [],
+        },
+        "outcome": "QUALIFIED",
     }
     assert [(nic["pair"], nic["role"]) for nic in document["nics"]] == [
         ("x710", "dut"),
@@ -185,7 +200,7 @@ def test_what_was_written_is_read_back_the_same(written: Path, tmp_path: Path) -
         (b"\xff\xfe\x00", "Invalid JSON"),
         (b"[]", "should be an object"),
         (b"{}", "schema: Field required"),
-        (b'{"schema": 2, "run": 3, "nics": [], "cells": []}', "run: "),
+        (b'{"schema": 3, "run": 3, "nics": [], "cells": []}', "run: "),
     ],
 )
 def test_junk_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
@@ -207,11 +222,11 @@ def test_a_file_from_before_mitigations_is_read(
     assert matrix.read(path).mitigation == {}
 
 
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [2, 4])
 def test_another_schema_is_refused(written: Path, schema: int) -> None:
     document = json.loads(written.read_text()) | {"schema": schema}
     written.write_text(json.dumps(document))
-    what = rf"was written by vxqual 0\.1\.0 with schema {schema}, and this vxqual .* reads schema 2"
+    what = rf"was written by vxqual 0\.1\.0 with schema {schema}, and this vxqual .* reads schema 3"
     with pytest.raises(UsageError, match=what) as caught:
         matrix.read(written)
     assert caught.value.where == str(written)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from qualification.campaign import Campaign
-from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, UsageError
+from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_PARTIAL, UsageError
 from qualification.judge.controls import ControlResult, judge_crafted, judge_injected, judge_traffic
 from qualification.judge.culprit.findings import CulpritFindings, Mitigation
 from qualification.judge.evidence import Burst, Evidence
@@ -159,7 +159,7 @@ def test_another_confidence_gives_other_verdicts(stored: Stored) -> None:
     found = run_directory.read(stored())
     judged = rejudge.judge(found, TODAY)
     assert set(verdicts(judged).values()) == {Verdict.PASS}
-    assert judged.exit_code == EXIT_QUALIFIED
+    assert judged.exit_code == EXIT_PARTIAL
     judged = rejudge.judge(found, TODAY, confidence=0.99)
     assert set(verdicts(judged).values()) == {Verdict.INCONCLUSIVE}
     assert judged.exit_code == EXIT_LAB
@@ -167,10 +167,27 @@ def test_another_confidence_gives_other_verdicts(stored: Stored) -> None:
     assert set(verdicts(rejudge.judge(found, TODAY, 0.02, 0.99)).values()) == {Verdict.PASS}
 
 
-def test_cells_whose_controls_have_too_few_frames_are_untrusted(stored: Stored) -> None:
+def test_a_stricter_demand_keeps_what_fails_and_calls_no_clean_control_failed(
+    stored: Stored,
+) -> None:
+    """Controls had the frames that the run asked for, and not those that somebody asks for now."""
     judged = rejudge.judge(run_directory.read(stored(seen={"tcp": BAD})), TODAY, confidence=0.999)
-    assert set(verdicts(judged).values()) == {Verdict.UNTRUSTED}
-    assert judged.exit_code == EXIT_LAB
+    assert {id_: v for id_, v in verdicts(judged).items() if "/tcp" in id_} == {
+        f"outer4-{csum}/inner{inner}/tcp": Verdict.FAIL
+        for csum in ("csum", "nocsum")
+        for inner in (4, 6)
+    }
+    others = {v for id_, v in verdicts(judged).items() if "/tcp" not in id_}
+    assert others == {Verdict.INCONCLUSIVE}
+    assert judged.exit_code == EXIT_NOT_QUALIFIED
+
+
+def test_a_weaker_demand_is_one_for_controls_too(run: Campaign, stored: Stored) -> None:
+    """A control that was too short for the run is long enough for less."""
+    short = [judge_traffic("plain", {"plain4/udp": burst(200)}, DEMAND), *controls()[1:]]
+    found = run_directory.read(stored(shown=short))
+    assert set(verdicts(rejudge.judge(found, TODAY)).values()) == {Verdict.UNTRUSTED}
+    assert set(verdicts(rejudge.judge(found, TODAY, rate=0.02)).values()) == {Verdict.PASS}
 
 
 @pytest.mark.parametrize("missing", range(4))
@@ -230,7 +247,7 @@ def test_what_is_known_is_known_again_until_it_expires(run: Campaign, stored: St
     assert again_read.expectations == known
     written = replace(written, campaign=again_read)
     judged = rejudge.judge(written, TODAY)
-    assert judged.exit_code == EXIT_QUALIFIED
+    assert judged.exit_code == EXIT_PARTIAL
     assert set(verdicts(judged).values()) == {Verdict.PASS, Verdict.KNOWN}
     for cell in judged.matrix.cells:
         assert (cell.verdict == "KNOWN") == (cell.flow.l4 == "tcp") == (cell.bad == 3)

@@ -9,13 +9,11 @@ from textwrap import dedent
 
 import pytest
 
-from qualification.errors import EXIT_QUALIFIED
 from qualification.judge.known.matching import ExpectationNote
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
 from qualification.plan.flows import Flow
-from qualification.results import matrix
 from qualification.results.report_line import LETTERS, ReportLine
 from qualification.results.terminal import headline, render, report
 
@@ -30,6 +28,7 @@ from .conftest import (
     UDP,
     UDP_SEG,
     Make,
+    built,
     made,
     symptom,
 )
@@ -59,7 +58,7 @@ MIXED = [
 
 def lines(campaign: Make, cells: Iterable[CellRow], width: int) -> list[ReportLine]:
     three = campaign(x710=("i40e", "8.30"), same=("i40e", "8.30"), old=("i40e", "7.10"))
-    return list(render(matrix.build(three, cells), width))
+    return list(render(built(three, cells), width))
 
 
 def text(rendered: Iterable[ReportLine]) -> str:
@@ -155,7 +154,7 @@ def test_a_flow_in_a_state_has_a_row_of_its_own(campaign: Make) -> None:
 def test_the_full_width_of_a_pair(campaign: Make) -> None:
     flows = campaign(x710=("i40e", "8.30")).flows("x710")
     cells = [made(ALL_ON, flow) for flow in flows]
-    rendered = text(render(matrix.build(campaign(x710=("i40e", "8.30")), cells)))
+    rendered = text(render(built(campaign(x710=("i40e", "8.30")), cells)))
     assert dedent(
         """\
                        outer4-csum    outer4-nocsum
@@ -176,12 +175,12 @@ def test_known_failures_and_the_notes_on_their_file(campaign: Make) -> None:
         replace(made(ALL_ON, flow, V.KNOWN, f"{KNOWN} {flow.id}", bad=31), expectation="slow")
         for flow in (TCP, TCP6)
     ]
-    one = matrix.build(campaign(x710=("i40e", "8.30")), [known[0], made(ALL_ON, UDP), known[1]])
+    one = built(campaign(x710=("i40e", "8.30")), [known[0], made(ALL_ON, UDP), known[1]])
     found = [
         ExpectationNote("UNEXPECTED PASS", "healed", "the one cell passes"),
         ExpectationNote("UNUSED", "other", "it matches no cell that ran"),
     ]
-    rendered = list(report(one, EXIT_QUALIFIED, 100, found))
+    rendered = list(report(one, 100, found))
     assert text(rendered) == dedent(
         """\
         QUALIFIED except for known failures. 3 cells: 1 pass, 2 known to fail
@@ -258,7 +257,7 @@ def test_of_many_reasons_the_rest_is_counted(campaign: Make, verdict: Verdict, r
 def test_a_symptom_is_below_its_pair_and_neither_good_nor_bad(campaign: Make) -> None:
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
     cells = [made(ALL_ON, TCP), made(ALL_ON, TCP, pair="e810")]
-    rendered = list(render(matrix.build(both, cells, [symptom("x710")]), 100))
+    rendered = list(render(built(both, cells, [symptom("x710")]), 100))
     at = next(i for i, line in enumerate(rendered) if line.text.startswith("  all-on  "))
     assert rendered[at + 1 : at + 3] == [
         ReportLine("  symptom of x710: 6 of 320 calls missed"),
@@ -268,8 +267,8 @@ def test_a_symptom_is_below_its_pair_and_neither_good_nor_bad(campaign: Make) ->
 
 
 def test_a_symptom_alone_qualifies_nothing(campaign: Make) -> None:
-    alone = matrix.build(campaign(x710=("i40e", "8.30")), [], [symptom("x710")])
-    assert headline(alone, 0) == ReportLine("No cell was run: no NIC was qualified", "doubt")
+    alone = built(campaign(x710=("i40e", "8.30")), [], [symptom("x710")])
+    assert headline(alone) == ReportLine("No cell was run: no NIC was qualified", "doubt")
     rendered = [line.text for line in render(alone)]
     assert rendered[2:4] == [
         "  x710: x710-dut p0 -> x710-peer p0, kernel 6.1.0-28",
@@ -305,7 +304,7 @@ def test_plain_traffic_has_columns_of_its_own(campaign: Make) -> None:
 
 
 def test_a_pair_says_who_judged_its_frames(campaign: Make) -> None:
-    found = matrix.build(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
+    found = built(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
     dut, peer = found.nics
     judged = replace(found, nics=(dut, replace(peer, verifier="native C (x86_64)")))
     [line] = [line.text for line in render(judged, 100) if line.text.startswith("  x710: ")]
