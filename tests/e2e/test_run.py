@@ -143,7 +143,9 @@ def test_the_incident(tmp_path: Path) -> None:
             and on[TNL_CSUM]
             and on[CUTTERS[flow["l4"], flow["inner"]]]
         )
-        assert cell["verdict"] == ("FAIL" if spoiled else "PASS"), cell
+        # A set that is named for segmentation, and under which the NIC segments nothing of a flow.
+        idle = "/tso6/" in id_ and flow["segmentation"]
+        assert cell["verdict"] == ("FAIL" if spoiled else "NOT EXERCISED" if idle else "PASS"), cell
         if flow["packet_set"] or flow["load"]:
             continue  # too few frames to estimate the rate
         verdicts[id_] = cell["verdict"]
