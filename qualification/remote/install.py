@@ -26,6 +26,13 @@ _PROBE_SECONDS = 30.0
 _KEPT = 4
 """Files that stay in a host's cache: controllers of several versions may use it in turn."""
 
+_SPARE = 64 << 10
+"""Bytes that a file system may need beside the file's own."""
+_ELSEWHERE = (
+    "make ~/.cache of the SSH user writable, or set another directory for its sessions: SetEnv "
+    "XDG_CACHE_HOME=DIR in sshd_config"
+)
+
 _log = logging.getLogger("vxqual.agent")
 
 
@@ -46,24 +53,27 @@ import hashlib, json, os
 order = json.loads(sys.stdin.readline())
 caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 path = os.path.join(caches, "vxqual", "agent-%s.pyz" % order["sha256"])
-intact, problem = False, None
+intact, problem, free = False, None, None
+folder = os.path.dirname(path)
 try:
     if list(sys.version_info) >= order["oldest"]:
-        folder = os.path.dirname(path)
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                intact = hashlib.sha256(file.read()).hexdigest() == order["sha256"]
         try:
             os.makedirs(folder)
         except EnvironmentError:  # it is there, or is made by another controller just now
             if not os.path.isdir(folder):
                 raise
         os.chmod(folder, 0o700)
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                intact = hashlib.sha256(file.read()).hexdigest() == order["sha256"]
+        system = os.statvfs(folder)
+        free = system.f_bavail * system.f_frsize
 except EnvironmentError as error:
-    problem = str(error)
+    if not intact:
+        problem = "%s: %s" % (error.strerror or error, error.filename or folder)
 print("vxqual-probe " + json.dumps({
     "python": list(sys.version_info[:3]), "uid": os.getuid(), "path": path, "intact": intact,
-    "problem": problem, "ssh_connection": os.environ.get("SSH_CONNECTION", ""),
+    "problem": problem, "free": free, "ssh_connection": os.environ.get("SSH_CONNECTION", ""),
 }))
 """)
 
@@ -150,7 +160,7 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
         raise HostError(
             f"the agent cannot be stored: {answer['problem']}",
             where=where,
-            hint="make ~/.cache of the SSH user writable, or set XDG_CACHE_HOME for its sessions",
+            hint=_ELSEWHERE,
         )
     if answer["uid"] != 0 and not sudo:
         raise HostError(
@@ -162,6 +172,15 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
         _log.debug("%s: the agent is there already: %s", where, answer["path"])
     else:
         started = time.monotonic()
+        free, needed = answer.get("free"), len(app.content) + _SPARE
+        if free is not None and free < needed:
+            raise HostError(
+                f"there is no space for the agent in {PurePosixPath(answer['path']).parent}: it "
+                f"needs {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
+                where=where,
+                hint="free some space there (df -h ~/.cache), or set another directory for it: "
+                "SetEnv XDG_CACHE_HOME=DIR in sshd_config",
+            )
         _upload(connection, PurePosixPath(answer["path"]), app.content)
         _log.info(
             "%s: agent uploaded in %.3f s: %d bytes to %s",
@@ -179,6 +198,9 @@ def _upload(connection: Connection, path: PurePosixPath, content: bytes) -> None
                 file.chmod(0o600)
                 file.set_pipelined()
                 file.write(content)
+            stored = sftp.stat(temporary).st_size
+            if stored != len(content):  # writes that are pipelined may fail without an error
+                raise OSError(f"{stored} of {len(content)} bytes were stored")
             sftp.posix_rename(temporary, str(path))
         except (OSError, EOFError, paramiko.SSHException) as error:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
@@ -189,12 +211,22 @@ def _upload(connection: Connection, path: PurePosixPath, content: bytes) -> None
                 hint="check the free space there, and that SFTP and shells see the same files",
             ) from error
         with contextlib.suppress(OSError):
-            _forget_old(sftp, path.parent)
+            _forget_old(sftp, path)
 
 
-def _forget_old(sftp: paramiko.SFTPClient, folder: PurePosixPath) -> None:
-    """Removes all agents but the newest ones."""
-    files = [file for file in sftp.listdir_attr(str(folder)) if file.filename.startswith("agent-")]
+def _forget_old(sftp: paramiko.SFTPClient, newest: PurePosixPath) -> None:
+    """Removes all agents but the newest ones.
+
+    Args:
+        sftp: The session.
+        newest: The one just stored, whose time is not the latest if the clock was put back.
+    """
+    folder = str(newest.parent)
+    files = [
+        file
+        for file in sftp.listdir_attr(folder)
+        if file.filename.startswith("agent-") and file.filename != newest.name
+    ]
     files.sort(key=lambda file: file.st_mtime or 0, reverse=True)
-    for file in files[_KEPT:]:
-        sftp.remove(str(folder / file.filename))
+    for file in files[_KEPT - 1 :]:
+        sftp.remove(f"{folder}/{file.filename}")

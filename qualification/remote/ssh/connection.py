@@ -30,6 +30,9 @@ _KEEPALIVE = 15
 _AFTERMATH = 0.2
 """Seconds within which paramiko, having closed the channels of a lost connection, reports that the
 connection is lost."""
+_SESSION_SECONDS = 3.0
+"""How long sshd may take to count a session that we have closed as ended; with MaxSessions 1 it
+refuses another one until then."""
 _COMMAND_SHOWN = 60
 
 _log = logging.getLogger("vxqual.ssh")
@@ -67,7 +70,7 @@ class Connection:
             HostError: The connection is lost, or sshd does not start the command.
         """
         try:
-            channel = self._transport.open_session(timeout=_OPEN_SECONDS)
+            channel = self._session()
             channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._broken(error) from error
@@ -120,7 +123,9 @@ class Connection:
             HostError: The host's sshd has no SFTP subsystem, or its channel carries other output.
         """
         try:
-            client = paramiko.SFTPClient.from_transport(self._transport)
+            channel = self._session()
+            channel.invoke_subsystem("sftp")
+            client = paramiko.SFTPClient(channel)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise HostError(
                 f"sshd offers no working SFTP: {error or 'it closed the channel'}",
@@ -128,9 +133,7 @@ class Connection:
                 hint="add `Subsystem sftp internal-sftp` to sshd_config, and make the user's shell "
                 "print nothing at its start",
             ) from error
-        if client is None:
-            raise self._broken(EOFError())
-        client.get_channel().settimeout(60.0)  # type: ignore[union-attr]
+        channel.settimeout(60.0)
         return client
 
     def alive(self) -> bool:
@@ -147,6 +150,22 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _session(self) -> paramiko.Channel:
+        """Opens a session; waits for an earlier one to end where sshd allows no more of them."""
+        end = time.monotonic() + _SESSION_SECONDS
+        while True:
+            try:
+                return self._transport.open_session(timeout=_OPEN_SECONDS)
+            except paramiko.ChannelException:
+                if time.monotonic() < end:
+                    time.sleep(0.05)
+                    continue
+            raise HostError(
+                "sshd refuses to open a session on this connection: its MaxSessions allows none",
+                where=self.name,
+                hint="set MaxSessions 10, its default, in sshd_config there, and reload sshd",
+            )
 
     def _broken(self, error: Exception) -> HostError:
         why = str(error) or "closed by the other side"
