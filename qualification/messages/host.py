@@ -27,6 +27,7 @@ class TunnelOrder:
         neighbours: The other end's inner addresses.
         mtu: Inner MTU, bytes.
         source_port: UDP source port of all its packets; 0 for one per inner flow.
+        ttl: TTL or hop limit of its packets; 0 for that of the route.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TunnelOrder:
     neighbours: tuple[str, ...]
     mtu: int
     source_port: int = 0
+    ttl: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,10 @@ class HostFacts:
         hypervisor: What it is a guest of, as systemd-detect-virt(1) names it; empty on bare metal.
         machine: Vendor and model of the machine, which is virtual in a guest.
         hardware_version: Version of that machine, such as "pc-q35-10.0"; empty if it has none.
+        boot_id: The kernel's random id of this boot: with the namespace it tells hosts apart that
+            are one machine under two names.
+        loop_seconds: Time that 20,000 turns of a loop take in its Python, for estimates; 0 if
+            it was not measured.
     """
 
     hostname: str
@@ -125,6 +131,8 @@ class HostFacts:
     hypervisor: str = ""
     machine: str = ""
     hardware_version: str = ""
+    boot_id: str = ""
+    loop_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,11 +160,13 @@ class Facts:
         host: The host.
         nics: The interfaces that exist, by name.
         problems: Those that do not, with the reason, by name.
+        time: The host's clock, in seconds since 1970 (UTC).
     """
 
     host: HostFacts
     nics: dict[str, NicFacts]
     problems: dict[str, Problem]
+    time: float
 
 
 @dataclass(frozen=True)
@@ -170,3 +180,35 @@ class Dependencies:
 
     lost: dict[str, tuple[str, ...]]
     report: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PortProbe:
+    """Whose packets to a tunnel's port are to be sent, or waited for.
+
+    Attributes:
+        interface: The NIC.
+        local: Own underlay address.
+        remote: The other end's underlay address.
+        port: UDP port of the tunnels.
+        token: ASCII characters in the packets, which tell them from others.
+    """
+
+    interface: str
+    local: str
+    remote: str
+    port: int
+    token: str
+
+
+@dataclass(frozen=True)
+class PortProbeResult:
+    """What came of the packets to a tunnel's port.
+
+    Attributes:
+        delivered: How many a socket on the port received, at most one.
+        arrived: How many a tap on the NIC saw until then.
+    """
+
+    delivered: int
+    arrived: int

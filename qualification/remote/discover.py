@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
-from qualification.errors import AgentError, LabError, VxqualError
+from qualification.errors import AgentError, LabError
 from qualification.inventory import Inventory, Nic
-from qualification.messages.host import Dependencies, Facts, Problem
+from qualification.messages.host import Dependencies, Facts
 from qualification.plan.features import RULES
 from qualification.progress import Progress
 from qualification.topology import Topology
 
 from .agent_client import AgentClient
 from .host import not_undone, open_host
+from .lab_checks import clock_problem, one_host_problem, refuse, tell_time
 
 T = TypeVar("T")
 
@@ -28,21 +28,6 @@ _log = logging.getLogger("vxqual.pair")
 _MOST_AT_ONCE = 16
 _LEARNING_SECONDS = 120.0
 """A NIC may reset its link with each feature that is tried, and take seconds for it."""
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether one host is ready for a run.
-
-    Attributes:
-        host: Its name.
-        error: Why the host could not be asked; None if it answered.
-        problems: What prevents a run, by NIC; a NIC without problems is ready.
-    """
-
-    host: str
-    error: VxqualError | None
-    problems: dict[str, list[Problem]]
 
 
 def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
@@ -68,8 +53,9 @@ def discover(
 
     Raises:
         HostError: A host cannot be reached, or cannot run the agent.
-        LabError: An interface does not exist; the message names all of them. Or features that were
-            tried could not be restored.
+        LabError: An interface does not exist; the message names all of them. Or both NICs of a
+            pair are on one host, a host's clock is far off, or features that were tried could not
+            be restored.
     """
     hosts = nics_of(topology, pairs)
     duts = {topology.pairs[pair].dut for pair in pairs} if learn else set()
@@ -79,7 +65,10 @@ def discover(
     def ask(host: str) -> tuple[Facts, dict[str, dict[str, tuple[str, ...]]]]:
         with open_host(topology, host) as agent:
             interfaces = [topology.nic(nic).interface for nic in hosts[host]]
-            facts = agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
+            facts, between = tell_time(
+                lambda: agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
+            )
+            refuse(clock_problem(facts, between), host)
             learned = {
                 nic: _learn(agent, topology, nic)
                 for nic in hosts[host]
@@ -89,7 +78,7 @@ def discover(
 
     found: dict[str, Nic] = {}
     missing = []
-    for host, (answer, learned) in _on_all(hosts, ask):
+    for host, (answer, learned) in on_all(hosts, ask):
         for name in hosts[host]:
             nic = topology.nic(name)
             problem = answer.problems.get(nic.interface)
@@ -108,6 +97,9 @@ def discover(
         raise missing[0]
     if missing:
         raise LabError("\n".join(map(str, missing)))
+    for pair in pairs:
+        dut, peer = (found[name] for name in (topology.pairs[pair].dut, topology.pairs[pair].peer))
+        refuse(one_host_problem((dut.name, dut.host), (peer.name, peer.host)), pair)
     return Inventory(found)
 
 
@@ -137,32 +129,8 @@ def _learn(agent: AgentClient, topology: Topology, name: str) -> dict[str, tuple
     return answer.lost
 
 
-def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
-    """Returns for every host whether it is ready; an error of one host does not hide another's."""
-    hosts = nics_of(topology, pairs)
-
-    def ask(host: str) -> Readiness:
-        problems = {}
-        try:
-            with open_host(topology, host) as agent:
-                for name in hosts[host]:
-                    nic = topology.nic(name)
-                    problems[name] = agent.ask(
-                        list[Problem],
-                        "preflight",
-                        timeout=60.0,
-                        interface=nic.interface,
-                        addresses=[str(address) for address in nic.underlay],
-                        allow_management=nic.allow_management,
-                    )
-        except VxqualError as error:
-            return Readiness(host, error, problems)
-        return Readiness(host, None, problems)
-
-    return [answer for _host, answer in _on_all(hosts, ask)]
-
-
-def _on_all(hosts: Iterable[str], ask: Callable[[str], T]) -> list[tuple[str, T]]:
+def on_all(hosts: Iterable[str], ask: Callable[[str], T]) -> list[tuple[str, T]]:
+    """Does the same for every host at once; returns the answers in the order of the hosts."""
     names = list(hosts)
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
         return list(zip(names, pool.map(ask, names), strict=True))

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from qualification.agent.host import journal, namespaces
+from qualification.agent.host import devices, journal, namespaces
 from qualification.agent.orders.table import operations
 from qualification.agent.serve import Context
 from qualification.errors import AgentError
@@ -142,10 +142,14 @@ def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def local_agent(journals: Path) -> Iterator[Callable[..., Any]]:
-    """`agent(host)` returns a function that carries out an order in a host, in this process."""
+def local_agent(journals: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """`agent(host)` returns a function that carries out an order in a host, in this process.
+
+    It takes a veth for a NIC: a wire of `net` has no offloads that would leave frames unfinished.
+    """
     import threading  # noqa: PLC0415
 
+    monkeypatch.delitem(devices.NOT_NICS, "veth")
     with contextlib.ExitStack() as undo:
 
         def begin(host: Host) -> Callable[..., Any]:

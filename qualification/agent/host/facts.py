@@ -46,6 +46,8 @@ def host(verifier: str) -> HostFacts:
         hypervisor=machine.hypervisor(),
         machine=machine.machine(),
         hardware_version=machine.hardware_version(),
+        boot_id=_boot_id(),
+        loop_seconds=machine.loop_seconds(),
     )
 
 
@@ -156,6 +158,13 @@ def _devlink(bus: str | None) -> dict[str, str]:
         for kind, versions in info.get("versions", {}).items()
         for name, version in versions.items()
     }
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _os_name() -> str:

@@ -9,14 +9,18 @@ undoes the changes as well.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from qualification.messages.protocol import AgentProblem
+
+from .writable import forbids
 
 DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
 """Hosts that share a file system, as containers may, can each have one of their own."""
@@ -24,7 +28,72 @@ DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
 NOT_UNDONE = "could not undo"
 """The beginning of a line of the report that says that a host is left changed."""
 
+MIN_FREE = 64 << 10
+"""Bytes that must be free: an entry of a journal has hundreds, one of a link snapshot thousands."""
+_PATIENCE = 0.2
+"""Seconds for which a locked journal is tried again: `check` locks it for a moment, to look."""
+
 Undo = Callable[..., None]
+
+
+def check_writable() -> None:
+    """Checks, without writing anything, that a journal can be written.
+
+    Raises:
+        AgentProblem: The file system is read-only or full, or the directory cannot be made.
+    """
+    folder, error = DIRECTORY, forbids(DIRECTORY, MIN_FREE)
+    if isinstance(error, FileNotFoundError):  # it is made, and removed with its last journal
+        folder, error = DIRECTORY.parent, forbids(DIRECTORY.parent, MIN_FREE)
+    if error is not None:
+        raise _unwritable(folder, error)
+
+
+def check_free(key: str) -> None:
+    """Checks that no agent has the lease on a NIC.
+
+    Raises:
+        AgentProblem: One has it.
+    """
+    path = DIRECTORY / (key + ".journal")
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # there is none; whether one can be made is another check
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _leased(path) from None
+    finally:
+        os.close(file)
+
+
+def _leased(path: Path) -> AgentProblem:
+    return AgentProblem(
+        "nic-leased",
+        f"another vxqual is using this NIC ({path} is locked)",
+        hint="wait until it has ended",
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> AgentProblem:
+    """Returns the problem that a change could not be written down before it is made."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AgentProblem(
+            "journal-full",
+            f"there is no space left in {path}, where the changes of this host are written down "
+            "before they are made",
+            hint=f"free some space: df -h {path}; df -i {path}",
+        )
+    hint = f"make it writable (mount -o remount,rw {path})"
+    if error.errno != errno.EROFS:
+        hint = "make it a directory that root can write to"
+    return AgentProblem(
+        "journal-unwritable",
+        f"{path} cannot be written to ({error.strerror}), and the changes of this host are "
+        "written down there before they are made",
+        hint=f"{hint}, or name another directory: SetEnv VXQUAL_RUN=DIR in sshd_config",
+    )
 
 
 class Journal:
@@ -38,7 +107,7 @@ class Journal:
         recovered: What was undone of the changes of an agent that had died.
 
     Raises:
-        AgentProblem: Another agent has the lease.
+        AgentProblem: Another agent has the lease, or the journal cannot be written.
     """
 
     def __init__(self, key: str, undos: Mapping[str, Undo]) -> None:
@@ -64,24 +133,27 @@ class Journal:
             self.recovered = self.undo_all()
 
     def _lock(self) -> int:
+        end = time.monotonic() + _PATIENCE
         while True:
-            with contextlib.suppress(FileExistsError):
-                DIRECTORY.mkdir(mode=0o700)
+            check_writable()
             try:
+                with contextlib.suppress(FileExistsError):
+                    DIRECTORY.mkdir(mode=0o700)
                 file = os.open(
                     self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600
                 )
             except FileNotFoundError:
                 continue  # the directory was removed with another NIC's journal
+            except OSError as error:
+                raise _unwritable(self._path, error) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
-                raise AgentProblem(
-                    "nic-leased",
-                    f"another vxqual is using this NIC ({self._path} is locked)",
-                    hint="wait until it has ended",
-                ) from None
+                if time.monotonic() > end:
+                    raise _leased(self._path) from None
+                time.sleep(_PATIENCE / 10)
+                continue
             try:
                 if self._path.stat().st_ino == os.fstat(file).st_ino:
                     return file
@@ -90,22 +162,31 @@ class Journal:
             os.close(file)  # its last holder removed the file between our open() and flock()
 
     def about_to(self, undo: str, **args: Any) -> None:
-        """Writes to disk how to undo what the caller does next."""
+        """Writes to disk how to undo what the caller does next.
+
+        Raises:
+            AgentProblem: It cannot be written; the caller must not do it then.
+        """
         entry = {"undo": undo, "args": args}
         self._write(entry)
-        os.fsync(self._file)
         self._entries.append(entry)
 
     def undone(self, count: int) -> None:
         """Removes the last `count` entries, which the caller has undone itself."""
         self._write({"undone": count})
-        os.fsync(self._file)
         del self._entries[-count:]
 
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode("ascii") + b"\n"
-        if os.write(self._file, line) != len(line):
-            raise AgentProblem("journal-full", f"{self._path} cannot be written: no space left")
+        before = os.fstat(self._file).st_size
+        try:
+            if os.write(self._file, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # a later entry must not follow half a line
+                os.ftruncate(self._file, before)
+            raise _unwritable(self._path, error) from None
 
     def undo_all(self) -> list[str]:
         """Undoes everything; returns a line for each undo. One failure does not stop the others.

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from qualification.agent.capture import native_capture
 from qualification.agent.host import counters, facts, features, links, neighbours
-from qualification.agent.host.journal import Journal
+from qualification.agent.host.journal import Journal, check_free, check_writable
 from qualification.agent.host.preflight import checks
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.serve import Context
@@ -23,6 +25,7 @@ from .arguments import decoding
 from .bursts import BurstOperations
 from .calls import CallOperations
 from .links import UNDOS, LinkOperations
+from .port_probe import PortProbeOperations
 from .receive import ReceiveOperations
 
 
@@ -45,6 +48,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         **agent.calls.table,
         **agent.receive_frames.table,
         **agent.link.table,
+        **agent.port_probe.table,
     }
     return {name: decoding(order) for name, order in table.items()}, agent.restore
 
@@ -74,6 +78,7 @@ class _Agent:
         self.bursts = BurstOperations(self._name, self._tunnel, news, self._raw)
         self.receive_frames = ReceiveOperations(self._name, self._tunnel, news, self._raw)
         self.calls = CallOperations(self._tunnel)
+        self.port_probe = PortProbeOperations()
         self.link = LinkOperations(lambda: (self._interface, self._lease()))
 
     # Reading
@@ -87,7 +92,7 @@ class _Agent:
                 nics[interface] = facts.nic(interface)
             except AgentProblem as problem:
                 problems[interface] = _as_problem(problem)
-        return Facts(facts.host(native_capture.native().says), nics, problems)
+        return Facts(facts.host(native_capture.native().says), nics, problems, time.time())
 
     def preflight(
         self,
@@ -98,8 +103,11 @@ class _Agent:
         allow_management: bool,
     ) -> list[Problem]:
         """Returns everything that would make `prepare` fail; changes nothing."""
+        # `Journal` does the last two for `prepare`, as it takes the lease.
+        looks = checks(interface, addresses, allow_management)
+        looks += [check_writable, partial(check_free, self._key(interface))]
         found = []
-        for look in checks(interface, addresses, allow_management):
+        for look in looks:
             try:
                 look()
             except AgentProblem as problem:
@@ -194,6 +202,7 @@ class _Agent:
     def restore(self) -> list[str]:
         """Ends everything that runs and restores the host; returns a line for each undo."""
         self.bursts.close()
+        self.port_probe.close()
         with contextlib.suppress(Exception):
             self.calls.close()
         with contextlib.suppress(Exception):
