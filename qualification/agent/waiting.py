@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-QUIET_SECONDS = 0.25
-"""Seconds without a frame after which no more of a burst is expected."""
-
 
 def await_condition(
     condition: Callable[[], bool], seconds: float, stop: Callable[[], bool]
@@ -28,10 +25,11 @@ def await_condition(
 def await_all(
     complete: Callable[[], bool],
     quiet_for: Callable[[], float],
+    quiet: float,
     seconds: float,
     stop: Callable[[], bool],
 ) -> None:
-    """Waits until all of a burst was received, or nothing was for `QUIET_SECONDS`.
+    """Waits until all of a burst was received, or nothing was for some time.
 
     The quiet time counts from this call on, as frames may still be on their way however long ago
     the last one was received.
@@ -39,12 +37,13 @@ def await_all(
     Args:
         complete: Returns whether all was received.
         quiet_for: Returns the seconds since something was received.
+        quiet: Seconds without a frame after which no more is expected (`traffic.pace`).
         seconds: The longest time to wait.
         stop: Returns whether to give up.
     """
     asked = time.monotonic()
 
     def over() -> bool:
-        return complete() or min(quiet_for(), time.monotonic() - asked) > QUIET_SECONDS
+        return complete() or min(quiet_for(), time.monotonic() - asked) > quiet
 
     await_condition(over, seconds, stop)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from qualification.messages.bursts import Received, Sent
 from qualification.messages.receive import ReceiveResult
 from qualification.wire.recording import WireTally
 
-_NO_ROOM = ("link.rx_missed_errors", "link.rx_over_errors", "link.rx_dropped")
+_OF_LINK = (
+    "link.rx_missed_errors",
+    "link.rx_over_errors",
+    "link.rx_fifo_errors",
+    "link.rx_dropped",
+)
+_OF_NIC = re.compile(
+    r"nic\.(port\.|port_)?rx_?(no_buffer(_count)?|missed(_errors)?|fifo(_errors?)?|over(_errors)?"
+    r"|dropped|discards(_phy)?|out_of_buffer|no_dma_resources|buf_alloc_fail|no_bufs?|drop_no_bufs?"
+    r"|nodesc_drop(_cnt|s)?|overruns?|drops?)"
+)
+"""Counters of frames that a NIC had no room for, as drivers name them: e1000e, igb, ixgbe, i40e,
+ice, mlx5, bnxt, sfc, r8169, virtio_net, vmxnet3. Counters of single queues repeat their sums."""
+_OF_KERNEL = "softnet.dropped"
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,8 @@ class Totals:
 
     Attributes:
         submitted: Frames that the sender submitted to the driver.
-        lost: Frames submitted to the driver that the peer never saw.
+        lost: Frames submitted to the driver that the peer never saw. A driver that is busy has a
+            frame submitted again: it counts once, as often as it was written to the kernel.
         peer_dropped: Frames that the peer's NIC or kernel counted as dropped for lack of room.
     """
 
@@ -103,7 +119,7 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
         submitted=sum(s.frames for s in submitted),
         csum_partial=sum(s.csum_partial for s in submitted),
         segments=sum(s.segments for s in submitted),
-        lost=max(0, sum(s.frames for s in submitted) - arrived),
+        lost=max(0, sum(map(_once, bursts)) - arrived),
         corrupt=sum(burst.received.delivered.corrupt for burst in bursts),
         duplicates=sum(burst.received.delivered.duplicates for burst in bursts),
         inner_csum_errors=sum(
@@ -112,8 +128,38 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
             for name, value in burst.received.counters.items()
             if name.startswith("inner.") and name.endswith("InCsumErrors")
         ),
-        peer_dropped=sum(
-            burst.received.counters.get(name, 0) for burst in bursts for name in _NO_ROOM
-        ),
+        peer_dropped=sum(_most(burst.received.counters) for burst in bursts),
         shapes=shapes,
     )
+
+
+def peer_drops(bursts: Iterable[Burst]) -> dict[str, int]:
+    """Returns how many frames the peer's NIC and kernel had no room for, by counter.
+
+    Of counters that count the same frames, those of the link and those of the driver, only one kind
+    is taken for each burst.
+    """
+    drops: dict[str, int] = {}
+    for burst in bursts:
+        for name, count in _no_room(burst.received.counters).items():
+            drops[name] = drops.get(name, 0) + count
+    return drops
+
+
+def _most(counters: Mapping[str, int]) -> int:
+    return sum(_no_room(counters).values())
+
+
+def _no_room(counters: Mapping[str, int]) -> dict[str, int]:
+    link = {name: max(0, counters[name]) for name in _OF_LINK if counters.get(name)}
+    nic = {name: max(0, n) for name, n in counters.items() if _OF_NIC.fullmatch(name)}
+    kernel = {_OF_KERNEL: counters[_OF_KERNEL]} if counters.get(_OF_KERNEL, 0) > 0 else {}
+    return max(link, nic, key=lambda some: sum(some.values())) | kernel
+
+
+def _once(burst: Burst) -> int:
+    """Returns the frames submitted to the driver, each once.
+
+    What is written to the kernel is frames, or for TCP bytes, of which there are more.
+    """
+    return min(burst.sent.submitted.frames, burst.sent.written)

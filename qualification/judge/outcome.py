@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qualification.judge.culprit.findings import Observation, observation_of
-from qualification.plan.cells import TAGGED, Cell
+from qualification.plan.cells import Cell
 
-from .controls import ControlResult, distrusted
-from .evidence import Evidence
+from .controls import ALL_OFF_CELL, ControlResult, distrusted, reference_of
+from .evidence import Evidence, first_wrong, left_to_nic, total
+from .exercised import evidence_on
 from .receive import judge_received
 from .verdict import SETTLED, Demand, Judgement, Verdict, judge
 from .wire_check import confirm
+
+NEVER_RAN = "it never ran: its worker died, or the run was ended"
+"""The reason of a cell without any result."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,7 @@ class Outcome:
 
 def never_ran(cell: Cell) -> Outcome:
     """Returns the outcome of a cell without any result."""
-    reason = "it never ran: its worker died, or the run was ended"
-    return Outcome(cell, Judgement(Verdict.ERROR, reason), None, False)
+    return Outcome(cell, Judgement(Verdict.ERROR, NEVER_RAN), None, False)
 
 
 def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | None:
@@ -82,15 +85,49 @@ def decide(
     if forbidden is not None:
         return forbidden
     receives = cell.flow.direction == "receive"
-    judgement = (judge_received if receives else judge)(cell, evidence, demand)
+    judgement = (
+        judge_received(cell, evidence, demand)
+        if receives
+        else judge(cell, evidence, demand, reference_of(cell, controls))
+    )
     judgement = confirm(judgement, evidence)
-    # Where the path loses frames with every offload off, the NIC is not blamed for losing more.
+    if judgement.verdict is Verdict.FAIL and not receives and _without_offloads(cell, evidence):
+        reason = (
+            f"with every offload off {judgement.reason}: the path or the peer corrupts them, or "
+            f"the NIC does although its offloads are off{first_wrong(evidence.bursts)}"
+        )
+        return Outcome(
+            cell, replace(judgement, verdict=Verdict.UNTRUSTED, reason=reason), evidence, False
+        )
     # Frames that the DUT never received may have been lost anywhere: no capture has seen them on
     # its wire.
-    lossy_path = receives or any(
-        control.lost for name, control in controls.items() if name != TAGGED or cell.flow.vlan
-    )
     blames_nic = judgement.verdict is Verdict.FAIL or (
-        judgement.verdict is Verdict.LOSS and not lossy_path
+        judgement.verdict is Verdict.LOSS and not receives
     )
     return Outcome(cell, judgement, evidence, blames_nic)
+
+
+def _without_offloads(cell: Cell, evidence: Evidence) -> bool:
+    """Returns whether the NIC had no part in any wrong frame of a cell, as the tx tap shows."""
+    if evidence_on(cell, evidence) or any(evidence.effective.values()):
+        return False
+    sums = total(evidence.bursts)
+    if not sums.bad:  # a wrong payload, or an outer checksum that nobody asked for
+        return not sums.csum_partial and not sums.segments
+    dirty = [burst for burst in evidence.bursts if burst.received.captured.bad]
+    return not all(map(left_to_nic, dirty))
+
+
+def distrust(outcome: Outcome) -> dict[str, ControlResult]:
+    """Returns what an outcome adds to the controls that the next cells of its pair rest on.
+
+    That is nothing, unless frames of it were wrong with every offload off.
+
+    Args:
+        outcome: The outcome of a cell of the plan.
+    """
+    judgement = outcome.judgement
+    if judgement.verdict is not Verdict.UNTRUSTED or outcome.evidence is None:
+        return {}
+    reason = f"in {outcome.cell.id} {judgement.reason}"
+    return {ALL_OFF_CELL: ControlResult(ALL_OFF_CELL, False, reason)}

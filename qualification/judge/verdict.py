@@ -9,6 +9,7 @@ from qualification.plan.cells import Cell, frames_needed
 
 from . import pattern
 from .evidence import Evidence, Totals, total
+from .loss import Reference, loss_of
 from .statistics import UNKNOWN, Rate, rate_after
 
 
@@ -70,9 +71,15 @@ class Judgement:
 
 
 def judge(  # noqa: PLR0912  (one check each, in an order that matters)
-    cell: Cell, evidence: Evidence, demand: Demand
+    cell: Cell, evidence: Evidence, demand: Demand, reference: Reference | None = None
 ) -> Judgement:
     """Returns the verdict on one cell of a pair whose controls are trusted.
+
+    Args:
+        cell: The cell.
+        evidence: Its evidence.
+        demand: What a PASS has to exclude.
+        reference: What its pair lost with every offload off; without one every loss is the NIC's.
 
     The order of the checks matters. A wrong frame is wrong whatever else went wrong, so FAIL comes
     first. A PASS has to survive all of them.
@@ -91,7 +98,11 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
     frames = worked.frames if sums.bad <= worked.frames else sums.frames
     measured = rate_after(sums.bad, frames, demand.confidence, len(evidence.bursts))
 
+    notes: list[str] = []
+
     def ends(verdict: Verdict, reason: str) -> Judgement:
+        if verdict in (Verdict.PASS, Verdict.NOT_EXERCISED):
+            reason = "; ".join([reason, *notes])
         return Judgement(verdict, reason, frames, sums.bad, sums.lost, measured)
 
     if sums.bad:
@@ -118,19 +129,17 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
     if sums.unjudged:
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.unjudged.items()))
         return ends(Verdict.INCONCLUSIVE, f"frames that cannot be judged: {why}")
-    # The counters of a peer that receives more than it can take show it: the DUT is not to blame.
-    overrun = min(sums.lost, sums.peer_dropped) if cell.flow.load else 0
-    if sums.lost > overrun:
-        return ends(
-            Verdict.LOSS,
-            f"{sums.lost - overrun:,} of {sums.submitted:,} frames submitted to the driver never "
-            "reached the peer; those that did are right",
-        )
+    loss = loss_of(cell, evidence, reference)
+    if loss is not None and loss.blamed:
+        return ends(Verdict.LOSS, f"{loss.text}; those that did are right")
+    if loss is not None and not loss.decided:
+        return ends(Verdict.INCONCLUSIVE, f"{loss.text}; those that did are right")
+    notes += [loss.text] if loss is not None else []
     if not all(burst.sent.complete for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "the sender did not finish before its deadline")
     if cell.flow.load == "both" and not all(burst.sent.reverse for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "the peer sent no reverse traffic meanwhile")
-    if not overrun and not all(b.received.delivered.complete for b in evidence.bursts):
+    if loss is None and not all(b.received.delivered.complete for b in evidence.bursts):
         return ends(
             Verdict.INCONCLUSIVE,
             "every frame submitted to the driver arrived right, but the peer's application lacks "

@@ -207,12 +207,13 @@ def _firmware(lab: LoopbackLab, nic: str) -> tuple[str, Mapping[str, object]]:
 def _set_up(topology: Topology, lab: LoopbackLab, record: Record, nic: str) -> None:
     """Bring a TAP up. Its addresses are for the run to add, as on any host."""
     # Locally administered (IEEE 802, bit 1 of the first byte), and the same in every run.
+    ring = firmwares.ring_of(*_firmware(lab, nic))
     digest = bytearray(hashlib.sha256(nic.encode()).digest()[:6])
     digest[0] = digest[0] & 0xFC | 0x02
     run(
         *("ip", "-n", record.namespace(topology.host_of(nic))),
         *("link", "set", "dev", topology.nic(nic).interface),
-        *("address", digest.hex(":"), "mtu", str(lab.mtu), "txqueuelen", str(_QUEUE), "up"),
+        *("address", digest.hex(":"), "mtu", str(lab.mtu), "txqueuelen", str(ring or _QUEUE), "up"),
     )
     run(
         *("ip", "netns", "exec", record.namespace(topology.host_of(nic)), "sh", "-e", "-c"),

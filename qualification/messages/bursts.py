@@ -32,8 +32,10 @@ class FlowOrder:
         payload: Largest payload of one frame, bytes.
         streams: Number of sockets; several give several outer source ports and NIC queues.
         seed: Determines every payload byte.
-        pace: Most frames per second (UDP); 0 for no limit.
+        pace: Most frames per second on the wire; 0 for no limit.
         deadline: Seconds after which the burst ends, complete or not.
+        in_flight: TCP only: most frames that may be on the way at once, over all streams; 0 for no
+            limit. A pace spaces super-packets, and not the frames that the NIC makes of one.
     """
 
     vni: int | None
@@ -48,6 +50,7 @@ class FlowOrder:
     seed: int
     pace: int
     deadline: float
+    in_flight: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class CraftedOrder:
         ttl: TTL or hop limit, unless the packet set prescribes one.
         tunnel_sum: What the tunnel adds to the outer checksum; see
             `qualification.wire.crafted.outer_checksum_target`. None if there is no target.
+        pace: Most frames per second on the wire; 0 for no limit.
+        most_segments: Super-packets of more segments are left out; 0 for none. Their frames leave
+            as close together as the NIC sends them, whatever the pace.
     """
 
     packet_set: str
@@ -87,6 +93,8 @@ class CraftedOrder:
     seed: int
     ttl: int = 64
     tunnel_sum: int | None = None
+    pace: int = 0
+    most_segments: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,8 @@ class CaptureOrder:
             including, the second.
         vlan: Tag control information that each frame must carry (IEEE 802.1Q); None if tags are not
             checked.
+        tunnel_ttl: TTL or hop limit that each outer header of the flow must have, and with it all
+            else that is constant in the outer headers of a tunnel; 0 if they are not checked.
     """
 
     interface: str
@@ -134,6 +144,7 @@ class CaptureOrder:
     ttl: int | None = None
     late_ttls: tuple[int, int] = (0, 0)
     vlan: int | None = None
+    tunnel_ttl: int = 0
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,7 @@ class Sent:
         counters: By how much NIC and kernel counters increased, by name; only those that did.
         kernel_log: Lines about checksums or offloads that the kernel logged meanwhile.
         reverse: Payload bytes of reverse traffic received from the peer by the end of the burst.
+        refused: Frames of a crafted packet set whose buffers the kernel did not take.
     """
 
     submitted: Submitted
@@ -245,6 +257,7 @@ class Sent:
     counters: dict[str, int]
     kernel_log: tuple[str, ...] = ()
     reverse: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class ReceiveOrder:
         mtu: Of the link, bytes.
         inner_mtu: Of the tunnel.
         seed: Determines every payload byte.
+        pace: Most frames per second; 0 for no limit.
     """
 
     vni: int
@@ -51,6 +52,7 @@ class ReceiveOrder:
     mtu: int
     inner_mtu: int
     seed: int
+    pace: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.inventory import Role
+from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
@@ -78,6 +79,9 @@ class NicRow:
         hypervisor: What its host is a guest of; empty on bare metal.
         machine: Vendor and model of its host, which are virtual in a guest.
         hardware_version: Version of that machine, such as "pc-q35-10.0".
+        pace: Of a DUT, the frames per second that its bursts kept, except under load: the controls
+            found that the path carries them. Null where they were not run.
+        pace_reason: How the pace was found, where the path lost frames at a faster one, or at any.
     """
 
     pair: str
@@ -94,6 +98,8 @@ class NicRow:
     hypervisor: str = ""
     machine: str = ""
     hardware_version: str = ""
+    pace: int | None = None
+    pace_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class Matrix:
         run: The run.
         nics: DUT and peer of each pair.
         cells: A row for each cell.
+        conclusion: The outcome of the run, and what it rests on.
         symptoms: What an application would notice, for each pair on which calls were made.
         mitigation: For each failing pair that features can heal, the kernel names of the features
             to turn off on the DUT so that its flows are clean and most features stay on.
@@ -127,13 +134,24 @@ def build(
     conclusion: Conclusion,
     symptoms: Iterable[Symptom] = (),
     mitigation: Mapping[str, list[str]] = MappingProxyType({}),
+    paces: Mapping[str, PaceFound] = MappingProxyType({}),
 ) -> Matrix:
-    """Returns the results of a run as a matrix."""
+    """Returns the results of a run as a matrix.
+
+    Args:
+        campaign: The run.
+        cells: A row for each cell.
+        conclusion: The outcome of the run, and what it rests on.
+        symptoms: What an application would notice.
+        mitigation: The features to turn off, by pair.
+        paces: The pace that the controls found, by pair.
+    """
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
     for pair in campaign.pairs:
         for role in roles:
             nic = campaign.ends(pair).nic(role)
+            pace = paces.get(pair) if role == "dut" else None
             nics.append(
                 NicRow(
                     pair,
@@ -150,6 +168,8 @@ def build(
                     nic.host.hypervisor,
                     nic.host.machine,
                     nic.host.hardware_version,
+                    pace.pace if pace else None,
+                    pace.reason if pace else "",
                 )
             )
     run = RunRow(

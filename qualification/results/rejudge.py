@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from qualification.errors import UsageError
-from qualification.judge.controls import ControlResult, judge_again
-from qualification.judge.culprit.findings import explained, mitigations
+from qualification.judge.controls import ControlResult, judge_again, pace_of
+from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.known.matching import ExpectationNote, expect, findings
-from qualification.judge.outcome import Outcome, decide, never_ran, untrusted
+from qualification.judge.outcome import Outcome, decide, distrust, never_ran, untrusted
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
@@ -31,12 +31,14 @@ class Judged:
         conclusion: The outcome and the exit code of a run with these results.
         troubles: Errors of the lab in that run that belong to no cell.
         findings: What the results say about the expectations.
+        culprits: What the run found of cells of which some still fail.
     """
 
     matrix: matrix.Matrix
     conclusion: Conclusion
     troubles: tuple[str, ...]
     findings: tuple[ExpectationNote, ...]
+    culprits: tuple[CulpritFindings, ...]
 
     @property
     def exit_code(self) -> int:
@@ -74,13 +76,8 @@ def judge(
         for pair, results in run.controls.items()
     }
     outcomes = [
-        expect(
-            _outcome(cell, run.entries.get(cell.id), controls.get(cell.pair, {}), demand),
-            campaign.ends(cell.pair).dut,
-            campaign.expectations,
-            today,
-        )
-        for cell in run.cells
+        expect(outcome, campaign.ends(outcome.cell.pair).dut, campaign.expectations, today)
+        for outcome in _outcomes(run, controls, demand)
     ]
     distrust = [
         control
@@ -101,17 +98,41 @@ def judge(
         doubted=bool(distrust or run.troubles or any(outcome.doubtful for outcome in outcomes)),
     )
     return Judged(
-        matrix.build(campaign, rows, conclusion, mitigation=mitigations(run.culprits.values())),
+        matrix.build(
+            campaign,
+            rows,
+            conclusion,
+            mitigation=mitigations(run.culprits.values()),
+            paces={pair: pace for pair, of in controls.items() if (pace := pace_of(of))},
+        ),
         conclusion,
         run.troubles,
         findings(campaign.expectations, rows, campaign.duts, today),
+        tuple(found for found in run.culprits.values() if _still_fails(found, rows)),
     )
+
+
+def _still_fails(found: CulpritFindings, rows: Sequence[CellRow]) -> bool:
+    failing = {row.id for row in rows if row.verdict in (Verdict.FAIL, Verdict.LOSS)}
+    return any(failing & set(group.cells) for group in found.findings)
 
 
 def _with_culprit(made: CellRow, run: StoredRun) -> CellRow:
     """Adds the culprit that was found; no search was made for cells that fail only now."""
     failing = made.verdict in (Verdict.FAIL, Verdict.LOSS, Verdict.KNOWN)
     return explained(made, run.culprits.get(made.pair) if failing else None)
+
+
+def _outcomes(
+    run: StoredRun, controls: Mapping[str, dict[str, ControlResult]], demand: Demand
+) -> Iterator[Outcome]:
+    """Yields the outcomes in the order of the plan: one may distrust those that follow."""
+    rests_on = {pair: dict(results) for pair, results in controls.items()}
+    for cell in run.cells:
+        of_pair = rests_on.setdefault(cell.pair, {})
+        outcome = _outcome(cell, run.entries.get(cell.id), of_pair, demand)
+        of_pair.update(distrust(outcome))
+        yield outcome
 
 
 def _outcome(

@@ -36,6 +36,8 @@ def pair_table(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[
     if dut.hypervisor:
         guest = " ".join(filter(None, (dut.machine, dut.hardware_version)))
         yield ReportLine(f"  guest of {dut.hypervisor}{f': {guest}' if guest else ''}")
+    if dut.pace_reason:
+        yield ReportLine(f"  at {dut.pace:,} frames/s: with all offloads off, {dut.pace_reason}")
     if not cells:
         return
     # By name, which puts plain traffic after tunnels. The first cell may lack a part of its group.

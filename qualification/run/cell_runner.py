@@ -13,7 +13,7 @@ from typing import TypeVar
 from qualification.campaign import Campaign
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
-from qualification.judge.controls import ControlResult, first_untrusted
+from qualification.judge.controls import ControlResult, first_untrusted, pace_of, reference_of
 from qualification.judge.culprit.findings import Observation
 from qualification.judge.evidence import Evidence
 from qualification.judge.known.matching import expect
@@ -107,7 +107,10 @@ class CellRunner:
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
-        evidence = self._with_session(cell.pair, lambda session: session.evidence(cell, anew=anew))
+        reference = reference_of(cell, controls)
+        evidence = self._with_session(
+            cell.pair, lambda session: session.evidence(cell, reference, anew=anew)
+        )
         return decide(cell, evidence, controls, demand)
 
     def symptom(self, pair: str) -> Runs | None:
@@ -184,6 +187,9 @@ class CellRunner:
                 {role: topology.nic(nic).allow_management for role, nic in nics.items()},
                 recorder(*self.campaign.wires[pair]) if self.campaign.wires else None,
             )
+            known = pace_of(self._controls.get(pair, {}))
+            if known is not None:  # the session before has found it
+                session.endpoints.orders.keep(known)
             for line in session.open():
                 text = f"put back what an agent that died had left changed: {line}"
                 _LOG.warning("pair %s: %s", pair, text)
@@ -198,6 +204,9 @@ def _log_controls(pair: str, controls: dict[str, ControlResult], seconds: float)
         outcome = "passed" if result.trusted else "blocked" if result.blocked else "FAILED"
         level = logging.INFO if result.trusted or result.blocked else logging.WARNING
         _LOG.log(level, "control %s/%s %s: %s", pair, name, outcome, result.reason)
+    pace = pace_of(controls)
+    if pace is not None:
+        _LOG.info("pair %s: the pace of its bursts is %s", pair, pace)
     _LOG.info("pair %s: its controls are complete after %.1f s", pair, seconds)
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
+from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
@@ -26,6 +27,7 @@ a report without them is the lab's.
 """
 
 _ROW = TypeAdapter(CellRow)
+_PACE = TypeAdapter(PaceFound)
 
 
 def attach_cell(
@@ -68,6 +70,16 @@ def attach_controls(
     """Puts the controls that were run, with their evidence, on the report of the first test."""
     entries = [dump_entry(ControlEntry(pair, result)) for result in controls.values()]
     setattr(report, CONTROLS, entries)
+
+
+def paces_of(report: pytest.TestReport) -> dict[str, PaceFound]:
+    """Returns the pace that the controls on a report have found, by pair; empty without any."""
+    found = {}
+    for data in getattr(report, CONTROLS, ()):
+        pace = data["result"]["pace"]
+        if pace is not None:
+            found[data["pair"]] = _PACE.validate_python(pace)
+    return found
 
 
 def row_of(report: pytest.TestReport) -> CellRow | None:

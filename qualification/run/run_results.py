@@ -10,6 +10,7 @@ import pytest
 from qualification.campaign import Campaign
 from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.outcome import never_ran
+from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.results import matrix
@@ -18,7 +19,7 @@ from qualification.results.run_files import TroubleEntry, dump_entry
 from qualification.results.store import Store
 
 from .culprits import PROOFS, findings_of
-from .report_data import BLAMES_NIC, CONTROLS, ENTRY, row_of
+from .report_data import BLAMES_NIC, CONTROLS, ENTRY, paces_of, row_of
 from .symptom import symptom_of
 
 _LOG = logging.getLogger("vxqual.run")
@@ -41,6 +42,7 @@ class RunResults:
         self._planned: dict[str, CellRow] = {}
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
+        self._paces: dict[str, PaceFound] = {}
         self.findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
         self.tracebacks: list[str] = []
@@ -75,6 +77,7 @@ class RunResults:
         first = made is not None and made.id not in self._rows
         for entry in getattr(report, CONTROLS, ()):
             self._store.add(entry)
+        self._paces.update(paces_of(report))
         if first:
             self._store.add(getattr(report, ENTRY))
         if report.failed:
@@ -146,4 +149,5 @@ class RunResults:
             self.conclusion(campaign),
             self._symptoms.values(),
             mitigations(self.findings.values()),
+            self._paces,
         )

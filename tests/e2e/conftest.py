@@ -29,7 +29,9 @@ TOPOLOGIES = Path(__file__, "../../../topologies").resolve()
 Edit = Callable[[dict[str, Any]], object]
 
 
-def vxqual(*args: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def vxqual(
+    *args: object, timeout: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end; stderr is merged into stdout, as in a terminal."""
     return subprocess.run(
         [VXQUAL, *map(str, args)],
@@ -37,7 +39,7 @@ def vxqual(*args: object, **environment: str) -> subprocess.CompletedProcess[str
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=timeout,
         env=os.environ | {"COLUMNS": "100"} | environment,
     )
 

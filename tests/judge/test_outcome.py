@@ -23,7 +23,6 @@ CELL = Cell(
 )
 TRUSTED = {name: ControlResult(name, True, "all right") for name in CONTROLS}
 DISTRUSTED = TRUSTED | {"all-off": ControlResult("all-off", False, "3 frames are wrong")}
-LOSSY = TRUSTED | {"plain": ControlResult("plain", True, "5 lost", lost=5)}
 
 
 def evidence(frames: int = 400, *, submitted: int = 400, bad: int = 0) -> Evidence:
@@ -33,14 +32,26 @@ def evidence(frames: int = 400, *, submitted: int = 400, bad: int = 0) -> Eviden
     return Evidence({CSUM: True}, bursts=(burst,))
 
 
+def all_off(lost: int) -> dict[str, ControlResult]:
+    """Controls of which the one with all offloads off lost frames."""
+    burst = evidence(10_000 - lost, submitted=10_000).bursts[0]
+    result = ControlResult("all-off", True, "said", bursts={"a flow": burst})
+    return TRUSTED | {"all-off": result}
+
+
+LOSSLESS, LOSSY = all_off(0), all_off(200)
+
+
 @pytest.mark.parametrize(
     ("found", "controls", "verdict", "blames_nic", "doubtful"),
     [
         (evidence(), TRUSTED, Verdict.PASS, False, False),
         (evidence(bad=3), TRUSTED, Verdict.FAIL, True, False),
         (evidence(bad=3), LOSSY, Verdict.FAIL, True, False),
+        (evidence(390), LOSSLESS, Verdict.LOSS, True, False),
         (evidence(390), TRUSTED, Verdict.LOSS, True, False),
-        (evidence(390), LOSSY, Verdict.LOSS, False, True),
+        (evidence(390), LOSSY, Verdict.PASS, False, False),
+        (evidence(200), LOSSY, Verdict.LOSS, True, False),
         (evidence(9, submitted=9), TRUSTED, Verdict.INCONCLUSIVE, False, True),
         (evidence(), DISTRUSTED, Verdict.UNTRUSTED, False, True),
         (evidence(bad=3), DISTRUSTED, Verdict.UNTRUSTED, False, True),

@@ -133,6 +133,8 @@ def test_the_form(document: Any) -> None:
         "hypervisor": "",
         "machine": "",
         "hardware_version": "",
+        "pace": None,
+        "pace_reason": "",
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",

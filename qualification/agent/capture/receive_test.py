@@ -53,10 +53,14 @@ class ReceiveTest:
         order: The burst.
         capture: The capture on the NIC that receives it.
         namespace: Descriptor of the tunnel namespace.
+
+    Attributes:
+        pace: Its pace, frames per second; 0 for no limit.
     """
 
     def __init__(self, order: ReceiveOrder, capture: CsumStatusCapture, namespace: int) -> None:
         self._order, self._capture, self._namespace = order, capture, namespace
+        self.pace = order.pace
         self._expected = receive_frames_of(order)
         self._by_bytes = {frame.frame: frame for frame in self._expected}
         self._to_deliver = [frame for frame in self._expected if frame.shape != REFERENCE]

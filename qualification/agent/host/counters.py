@@ -21,7 +21,7 @@ _SNMP = {
 _SNMP6 = ("Udp6InErrors", "Udp6InCsumErrors", "Udp6RcvbufErrors", "Ip6InHdrErrors")
 _LINK = (
     "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
-    "rx_missed_errors", "rx_crc_errors", "rx_over_errors", "tx_carrier_errors",
+    "rx_missed_errors", "rx_crc_errors", "rx_over_errors", "rx_fifo_errors", "tx_carrier_errors",
 )  # fmt: skip
 _LOG = re.compile(
     r"hw csum failure|UDPv?6?: bad checksum|skb_warn_bad_offload|MDD event|NETDEV WATCHDOG",
@@ -31,6 +31,9 @@ _LOG = re.compile(
 
 def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
     """Returns counters by name: "outer.Udp.InCsumErrors", "inner.…", "link.…", "nic.<ethtool -S>".
+
+    "softnet.dropped" are frames that the kernel had no room for on any CPU (`enqueue_to_backlog`,
+    net/core/dev.c), whatever NIC of the host received them.
 
     The outer ones belong to the underlay's namespace and count all traffic of the host there. The
     inner ones belong to the tunnel namespace, which has no other traffic than ours.
@@ -46,6 +49,7 @@ def snapshot(interface: str, tunnel: int | None) -> dict[str, int]:
     stats = rtnetlink.statistics(links.index_of(interface))
     values.update({"link." + name: stats[name] for name in _LINK})
     values.update({"nic." + name: value for name, value in _of_nic(interface)})
+    values["softnet.dropped"] = _softnet_dropped()
     return values
 
 
@@ -111,6 +115,14 @@ def refusals(tunnel: int) -> int:
         for name, value in counted.items()
         if name.endswith("InCsumErrors") or name == "Ip.InHdrErrors"
     )
+
+
+def _softnet_dropped() -> int:
+    """Returns how many frames the kernel dropped on all CPUs: the second column of softnet_stat.
+
+    The numbers are hexadecimal (`softnet_seq_show`, net/core/net-procfs.c).
+    """
+    return sum(int(line.split()[1], 16) for line in _read("softnet_stat").splitlines())
 
 
 def _snmp() -> dict[str, int]:

@@ -14,6 +14,7 @@ from qualification.agent.capture.ring import Rings
 from qualification.agent.capture.tx_tap import BulkTxTap
 from qualification.agent.host.counters import CounterChanges
 from qualification.agent.serve import Context
+from qualification.agent.traffic.pace import quiet_seconds, seconds_for
 from qualification.agent.traffic.prepared_set import prepared_set
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.agent.traffic.receiving import Receiver
@@ -36,6 +37,9 @@ _REVERSE_SECONDS = 3.0
 
 _SUBMIT_SECONDS = 2.0
 """How long a sender waits until the driver has the last buffer of a crafted packet set."""
+
+_COLLECT_SECONDS = 60.0
+"""The longest that a burst without a pace may go on arriving after it was sent."""
 
 
 class BurstOperations:
@@ -108,8 +112,14 @@ class BurstOperations:
         if reverse is not None:
             self._reverse = ReverseSender(reverse, tunnel)
 
-    def collect(self, context: Context, *, frames: int) -> Received:
-        """Waits until that many frames were captured or the wire is quiet; returns the evidence."""
+    def collect(self, context: Context, *, frames: int, pace: int = 0) -> Received:
+        """Waits until that many frames were captured or the wire is quiet; returns the evidence.
+
+        Args:
+            context: Says when to give up.
+            frames: How many frames of the burst were submitted to the driver.
+            pace: The pace of the burst, frames per second; 0 for no limit.
+        """
         if self._watched is None:
             raise AgentProblem("not-watching", "'collect' without 'watch': there is no burst")
         watching, receiver, moves = self._watched
@@ -123,7 +133,8 @@ class BurstOperations:
             # The receiver may lag behind the wire.
             return quiet if receiver is None else min(quiet, receiver.quiet_for())
 
-        await_all(complete, quiet_for, 60.0, context.stop.is_set)
+        seconds = _COLLECT_SECONDS + seconds_for(frames, pace)
+        await_all(complete, quiet_for, quiet_seconds(pace), seconds, context.stop.is_set)
         seen, delivered = self._end_watch()
         return Received(seen, delivered, moves.so_far(), self._news())
 
@@ -175,7 +186,7 @@ class BurstOperations:
         prepared = prepared_set(packet_set)
         watching = CraftedTxTap(capture, self._rings, prepared)
         try:
-            expected = self._raw.send_prepared(prepared, packet_set.device, tunnel)
+            expected = self._raw.send_prepared(prepared, packet_set.device, tunnel, packet_set.pace)
             complete = await_condition(
                 lambda: watching.frames >= expected, _SUBMIT_SECONDS, context.stop.is_set
             )
@@ -183,11 +194,12 @@ class BurstOperations:
             submitted = watching.finish()
         seconds = time.monotonic() - start
         moved = moves.so_far()
-        return Sent(submitted, expected, complete, seconds, moved, self._news())
+        refused = prepared.frames - expected
+        return Sent(submitted, expected, complete, seconds, moved, self._news(), refused=refused)
 
-    def inject(self, _context: Context, *, frames: tuple[str, ...]) -> int:
+    def inject(self, _context: Context, *, frames: tuple[str, ...], pace: int = 0) -> int:
         """Sends finished frames (base64), of which the NIC has to change nothing."""
-        return self._raw.inject(map(base64.b64decode, frames), self._interface())
+        return self._raw.inject(map(base64.b64decode, frames), self._interface(), pace)
 
     def close(self) -> None:
         """Ends every burst that is watched or received, and closes the rings."""

@@ -9,6 +9,7 @@ from qualification.agent.capture.csum_status import CsumStatusCapture
 from qualification.agent.capture.receive_test import ReceiveTest, receive_frames_of
 from qualification.agent.host.counters import CounterChanges
 from qualification.agent.serve import Context
+from qualification.agent.traffic.pace import quiet_seconds
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.agent.waiting import await_all
 from qualification.messages.protocol import AgentProblem
@@ -59,7 +60,8 @@ class ReceiveOperations:
     def inject(self, _context: Context, *, order: ReceiveOrder) -> int:
         """Makes the frames of a burst and sends them; returns their number."""
         made = receive_frames_of(order)
-        return self._raw.inject((receive_frame.frame for receive_frame in made), self._interface())
+        frames = (receive_frame.frame for receive_frame in made)
+        return self._raw.inject(frames, self._interface(), order.pace)
 
     def collect(self, context: Context) -> ReceiveResult:
         """Waits until the burst is complete or the wire is quiet; returns what was received."""
@@ -71,7 +73,8 @@ class ReceiveOperations:
             expected.drain()
             return expected.complete()
 
-        await_all(complete, expected.quiet_for, _MOST_SECONDS, context.stop.is_set)
+        quiet = quiet_seconds(expected.pace)
+        await_all(complete, expected.quiet_for, quiet, _MOST_SECONDS, context.stop.is_set)
         result = expected.finish(moves.so_far(), self._log())
         self._expected = None
         return result

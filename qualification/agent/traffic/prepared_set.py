@@ -91,8 +91,8 @@ def expected_frames(order: CraftedOrder) -> ExpectedFrames:
 
 
 def _without_ports(order: CraftedOrder) -> CraftedOrder:
-    """Returns the same order for all orders whose packets differ in their ports only."""
-    return replace(order, port=_ANY_PORT, device="", vni=None if order.vni is None else 0)
+    """Returns the same order for all orders whose packets differ in their ports at most."""
+    return replace(order, pace=0, port=_ANY_PORT, device="", vni=None if order.vni is None else 0)
 
 
 @lru_cache(_CACHED)

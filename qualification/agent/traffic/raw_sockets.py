@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from qualification.agent.host import namespaces
 from qualification.wire.crafted.packet import VNET_SIZE
 
+from .pace import Pace
 from .prepared_set import PreparedSet
 
 _SOL_PACKET, _PACKET_VNET_HDR = 263, 15
@@ -30,20 +31,23 @@ class RawSockets:
     def __init__(self) -> None:
         self._of: dict[int | None, socket.socket] = {}
 
-    def send_prepared(self, prepared: PreparedSet, device: str, namespace: int | None) -> int:
+    def send_prepared(
+        self, prepared: PreparedSet, device: str, namespace: int | None, rate: int = 0
+    ) -> int:
         """Sends a prepared packet set.
 
         Args:
             prepared: Its buffers.
             device: The device to send on.
             namespace: Descriptor of the device's namespace; None for the current one.
+            rate: Most frames per second on the wire; 0 for no limit.
 
         Returns:
             How many frames the buffers that the kernel accepted make on the wire.
         """
         raw = self._of.get(namespace) or self._open(namespace)
         raw.bind((device, 0))
-        sent = 0
+        sent, pace = 0, Pace(rate)
         for buffer, frames in prepared.buffers():
             try:
                 raw.send(buffer)
@@ -52,16 +56,24 @@ class RawSockets:
                     raise
                 continue  # a kernel before 6.2 refuses UDP super-packets here
             sent += frames
+            pace.after(sent)
         return sent
 
-    def inject(self, frames: Iterable[bytes], device: str) -> int:
-        """Sends finished frames on a device of the current namespace; returns their number."""
+    def inject(self, frames: Iterable[bytes], device: str, rate: int = 0) -> int:
+        """Sends finished frames on a device of the current namespace; returns their number.
+
+        Args:
+            frames: The frames.
+            device: The device to send on.
+            rate: Most frames per second; 0 for no limit.
+        """
         raw = self._of.get(None) or self._open(None)
         raw.bind((device, 0))
-        count = 0
+        count, pace = 0, Pace(rate)
         for frame in frames:
             raw.send(_FINISHED + frame)
             count += 1
+            pace.after(count)
         return count
 
     def _open(self, namespace: int | None) -> socket.socket:

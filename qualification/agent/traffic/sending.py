@@ -21,6 +21,7 @@ from qualification.messages.protocol import AgentProblem
 
 from .batch import MOST, send_batch
 from .flow_socket import flow_socket
+from .pace import Pace, quiet_seconds
 from .payload import HEADER, LARGEST_SMALL, small_size
 from .send_result import SendResult
 from .streams import send_streams
@@ -28,6 +29,8 @@ from .streams import send_streams
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _IN_FLIGHT = 32 << 10
 _SIOCOUTQ = 0x5411
+_DRAIN_SECONDS = 2.0
+"""How long the queues of the host may take for what they hold at the end."""
 _UDP_MAX = 65507 - 40
 """Payload of a UDP datagram, bytes, with room for the IPv6 header (RFC 768, RFC 8200)."""
 
@@ -36,24 +39,6 @@ def _waiting(sock: socket.socket) -> int:
     """Returns the bytes of a socket that the NIC has not confirmed as sent (udp(7), SIOCOUTQ)."""
     waiting: int = struct.unpack("@i", fcntl.ioctl(sock, _SIOCOUTQ, bytes(4)))[0]
     return waiting
-
-
-class _Pace:
-    """Holds a sender to a number of frames per second, in steps of at least two milliseconds.
-
-    A rate of 0 sets no limit.
-    """
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._start = time.monotonic()
-
-    def after(self, frames: int) -> None:
-        if not self._rate:
-            return
-        ahead = frames / self._rate - (time.monotonic() - self._start)
-        if ahead > 0.002:
-            time.sleep(ahead)
 
 
 def send(order: FlowOrder, namespace: int | None, stop: Callable[[], bool]) -> SendResult:
@@ -126,7 +111,7 @@ def _send_datagrams(
                 ) from error
         sock.connect((order.destination, order.port))
         out.append(sock)
-    pace = _Pace(order.pace)
+    pace = Pace(order.pace)
     batch = send_batch(order.seed, max(order.payload, LARGEST_SMALL))
     segmented = order.segmented
     for turn, (sequence, sizes) in enumerate(_calls(order)):
@@ -145,7 +130,8 @@ def _send_datagrams(
             return
         pace.after(result.written)
     # What still waits in the host's queues was not submitted to the driver yet.
-    result.complete = await_condition(lambda: not any(map(_waiting, out)), 2.0, over)
+    seconds = _DRAIN_SECONDS + quiet_seconds(order.pace)
+    result.complete = await_condition(lambda: not any(map(_waiting, out)), seconds, over)
 
 
 def _send_super_packet(sock: socket.socket, data: bytes | memoryview, count: int) -> int | None:

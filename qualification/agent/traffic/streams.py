@@ -1,4 +1,8 @@
-"""Bulk TCP: several streams at once, each written as fast as the kernel takes it."""
+"""Bulk TCP: several streams at once, each written as fast as the kernel takes it.
+
+The kernel spaces what it sends by the pace (SO_MAX_PACING_RATE, socket(7)): TCP does so itself
+where no fq queueing discipline does (`tcp_pacing_check`, net/ipv4/tcp_output.c).
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,18 @@ from collections.abc import Callable, Sequence
 from qualification.messages.bursts import FlowOrder
 
 from .flow_socket import flow_socket
+from .pace import Pace, seconds_for
 from .payload import CHUNK, PREFACE, Stream, mark
 from .send_result import SendResult
 from .tcp_info import tcp_info
 
 _STALL_SECONDS = 2.5
-"""How long no stream may have written a byte before the burst ends. It is longer than the kernel
-takes to send a SYN again, or data several times (RFC 6298: 1 s; Linux: 0.2 s, doubling)."""
+"""How long no stream may have written a byte before the burst ends, in addition to its time at its
+pace. It is longer than the kernel takes to send a SYN again, or data several times (RFC 6298: 1 s;
+Linux: 0.2 s, doubling)."""
+_SO_MAX_PACING_RATE = 47
+_UNPACED = 10
+"""Segments of a stream that the kernel does not space (`tcp_update_skb_after_send`)."""
 _LOOK_SECONDS = 1.25
 """Time between two checks for progress. A lost SYN is sent again after one second (RFC 6298), which
 leaves it the rest to be answered."""
@@ -73,6 +82,9 @@ def send_streams(
         sock.setblocking(False)
         # A stream that its deadline ends must not retransmit into the next burst.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
+        if order.pace:
+            rate = max(1, order.pace * order.payload // order.streams)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, rate)
         sock.connect_ex((order.destination, order.port))
         stream = Stream(order.seed, number)
         selector.register(sock, selectors.EVENT_WRITE, (number, sock, stream))
@@ -80,14 +92,12 @@ def send_streams(
     share = -(-order.frames * order.payload // order.streams)
     position = [-1] * order.streams  # -1: not connected yet
     open_streams = order.streams
+    pace, started = Pace(order.pace), 0
     progress = time.monotonic()
+    # A socket takes in far more than it sends at once: its last byte may be written long before.
+    stall = _STALL_SECONDS + 2 * seconds_for(order.frames, order.pace)
     no_progress = _NoProgress(streams)
-    while (
-        open_streams
-        and not over()
-        and not no_progress()
-        and time.monotonic() - progress < _STALL_SECONDS
-    ):
+    while open_streams and not over() and not no_progress() and time.monotonic() - progress < stall:
         for key, events in selector.select(0.05):
             progress = time.monotonic()
             number, sock, stream = key.data
@@ -97,6 +107,8 @@ def send_streams(
                 continue
             try:
                 if position[number] < 0:
+                    pace.after(_UNPACED * started)
+                    started += 1
                     sock.send(PREFACE.pack(mark(order.seed), number))
                     result.segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
                     position[number] = 0

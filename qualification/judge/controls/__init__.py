@@ -3,6 +3,7 @@
 from .crafted import crafted_blocked, judge_crafted, no_tags
 from .injected import judge_injected
 from .received import judge_received_control, not_received
+from .reference import pace_of, reference_of
 from .result import ControlResult
 from .traffic import blocked, judge_traffic
 from .trust import distrusted, first_untrusted, judge_again
@@ -10,5 +11,5 @@ from .trust import distrusted, first_untrusted, judge_again
 __all__ = [
     "ControlResult", "blocked", "crafted_blocked", "distrusted", "first_untrusted", "judge_again",
     "judge_crafted", "judge_injected", "judge_received_control", "judge_traffic", "no_tags",
-    "not_received",
+    "not_received", "pace_of", "reference_of",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qualification.judge.evidence import Burst, Evidence
+from qualification.judge.pace import PaceFound
 from qualification.messages.receive import ReceiveResult
 
 
@@ -26,6 +27,7 @@ class ControlResult:
         received: What the peer received, by flow.
         blocked: Whether the path takes no such frames, which is no fault of it; only the control
             for tags sets it.
+        pace: The pace that every burst keeps, and how it was found; only "all-off" has it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ControlResult:
     good: int = 0
     received: Mapping[str, ReceiveResult] = field(default_factory=dict)
     blocked: bool = False
+    pace: PaceFound | None = None
 
     @property
     def evidence(self) -> Evidence:

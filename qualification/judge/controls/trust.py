@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import CONTROLS_OF, TAGGED, Cell
@@ -65,4 +66,5 @@ def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResu
         # A control that could not be run at all stays as it was.
         return judge_received_control(result.received) if result.received else result
     in_tunnel = None if result.name == "plain" else port
-    return judge_traffic(result.name, result.bursts, demand, port=in_tunnel)
+    again = judge_traffic(result.name, result.bursts, demand, port=in_tunnel)
+    return replace(again, pace=result.pace)

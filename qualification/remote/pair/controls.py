@@ -27,6 +27,7 @@ from qualification.plan.flows import Flow, crafted_flows, receive_flows
 
 from .injected import frames as injected_frames
 from .orders import BurstOrders
+from .pace import find_pace
 from .receive import receive
 from .session import SPARE, PairSession
 
@@ -44,9 +45,11 @@ def run_controls(pair: PairSession) -> dict[str, ControlResult]:
     """
     pair.offloads.all_off()
     port = pair.ends.port
+    pace, flow, burst = find_pace(pair)
+    tunnelled = _tunnel_bursts(pair, {flow.id: burst})
     controls = {
         "plain": judge_traffic("plain", _plain_bursts(pair), pair.demand),
-        "all-off": judge_traffic("all-off", _tunnel_bursts(pair), pair.demand, port=port),
+        "all-off": replace(judge_traffic("all-off", tunnelled, pair.demand, port=port), pace=pace),
         "crafted": judge_crafted(_crafted_bursts(pair)),
         "injected": _run_injected(pair),
         "received": run_received(pair),
@@ -68,12 +71,20 @@ def _plain_bursts(pair: PairSession) -> dict[str, Burst]:
     return _until_blocked(pair, orders, partial(blocked, port=None))
 
 
-def _tunnel_bursts(pair: PairSession) -> dict[str, Burst]:
+def _tunnel_bursts(pair: PairSession, sent: Mapping[str, Burst]) -> dict[str, Burst]:
+    """Sends a burst of each flow; the one by which the pace was found counts for its flow."""
+    bursts = dict(sent)
+    if any(blocked(name, burst, pair.ends.port) is not None for name, burst in bursts.items()):
+        return bursts
     frames = _frames_of_each(pair, len(pair.flows))
     # UDP first: it shows at once that a path is blocked, where TCP would wait for its deadline.
     flows = sorted(pair.flows, key=lambda flow: flow.l4 == "tcp")
-    orders = {flow.id: partial(pair.endpoints.orders.tunnel, flow, frames) for flow in flows}
-    return _until_blocked(pair, orders, partial(blocked, port=pair.ends.port))
+    orders = {
+        flow.id: partial(pair.endpoints.orders.tunnel, flow, frames)
+        for flow in flows
+        if flow.id not in bursts
+    }
+    return bursts | _until_blocked(pair, orders, partial(blocked, port=pair.ends.port))
 
 
 def _crafted_bursts(pair: PairSession) -> dict[str, Burst]:
@@ -146,8 +157,8 @@ def _inject(pair: PairSession) -> ControlResult:
     made, expected, good = injected_frames(pair.ends, flow, orders.flow.port)
     ends.call("peer", "watch", capture=orders.receiver, flow=None)
     encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
-    ends.call("dut", "inject", frames=encoded)
-    received = ends.collect(len(made))
+    ends.call("dut", "inject", frames=encoded, pace=orders.pace)
+    received = ends.collect(len(made), orders.pace)
     sent = Sent(Submitted(), written=len(made), complete=True, seconds=0.0, counters={})
     return judge_injected(expected, good, {flow.id: Burst(sent, received)})
 

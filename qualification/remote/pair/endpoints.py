@@ -52,21 +52,30 @@ class Endpoints:
         self.orders = orders
         self._agents = agents
 
-    def call(self, role: Role, op: str, **args: Any) -> Any:
+    def call(self, role: Role, op: str, /, *, seconds: float = 0.0, **args: Any) -> Any:
         """Has the agent at one end carry out a request, and returns its result.
+
+        Args:
+            role: The end.
+            op: The request's name.
+            seconds: How long it takes at the pace of a burst, beside the usual limit.
+            **args: The request's arguments.
 
         Raises:
             AgentError: The agent refused, failed, died or took too long.
         """
-        return self._agents[role].call(op, timeout=_REQUEST_SECONDS, **args)
+        return self._agents[role].call(op, timeout=_REQUEST_SECONDS + 2 * seconds, **args)
 
-    def ask(self, role: Role, answer: type[T], op: str, **args: Any) -> T:
+    def ask(
+        self, role: Role, answer: type[T], op: str, /, *, seconds: float = 0.0, **args: Any
+    ) -> T:
         """As `call`, with the result decoded into the message that the request answers.
 
         Raises:
             AgentError: As in `call`, and where the result is no such message.
         """
-        return self._agents[role].ask(answer, op, timeout=_REQUEST_SECONDS, **args)
+        timeout = _REQUEST_SECONDS + 2 * seconds
+        return self._agents[role].ask(answer, op, timeout=timeout, **args)
 
     def on_both(self, act: Callable[[Role], T]) -> list[tuple[Role, T]]:
         """Does the same at both ends at once.
@@ -117,14 +126,14 @@ class Endpoints:
 
     def _one_burst(self, orders: BurstOrders) -> Burst:
         crafted = isinstance(orders.flow, CraftedOrder)
-        traffic = {"packet_set" if crafted else "flow": orders.flow}
-        reverse = {} if orders.reverse is None else {"reverse": orders.reverse}
+        traffic: dict[str, Any] = {"packet_set" if crafted else "flow": orders.flow}
+        reverse: dict[str, Any] = {} if orders.reverse is None else {"reverse": orders.reverse}
         if orders.reverse is not None:
             self.call("dut", "listen", flow=orders.reverse)
         self.call("peer", "watch", capture=orders.receiver, **traffic, **reverse)
         send = "send_crafted" if crafted else "send"
-        sent = self.ask("dut", Sent, send, capture=orders.sender, **traffic)
-        received = self.collect(sent.submitted.frames)
+        sent = self.ask("dut", Sent, send, seconds=orders.seconds, capture=orders.sender, **traffic)
+        received = self.collect(sent.submitted.frames, orders.pace)
         seen = received.captured
         _log.debug(
             "%s: burst to port %d: %d frames submitted to the driver, %d captured, %d bad",
@@ -132,9 +141,15 @@ class Endpoints:
         )
         return Burst(sent, received)
 
-    def collect(self, frames: int) -> Received:
-        """Returns what the peer saw, once that many frames have arrived or the wire is quiet."""
-        return self.ask("peer", Received, "collect", frames=frames)
+    def collect(self, frames: int, pace: int) -> Received:
+        """Returns what the peer saw, once that many frames have arrived or the wire is quiet.
+
+        Args:
+            frames: How many frames were submitted to the driver.
+            pace: Frames per second of the burst; 0 for no limit.
+        """
+        seconds = frames / pace if pace else 0.0
+        return self.ask("peer", Received, "collect", seconds=seconds, frames=frames, pace=pace)
 
     def close(self) -> None:
         """Has both agents restore their hosts and end, also when one of them fails.

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from qualification.inventory import Ends, Role, other
+from qualification.judge.pace import FASTEST, PaceFound
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
 from qualification.messages.host import TunnelOrder
 from qualification.plan.flows import Flow
@@ -23,7 +24,11 @@ _IP_PROTOCOL = {"tcp": 6, "udp": 17}
 _STREAMS = {"tcp": 8, "udp": 16}
 _DEADLINE = 20.0
 _OUTER_TARGET_SOURCE_PORT = 50_000
-_PACE = 100_000
+_IN_FLIGHT = 46
+"""Frames of TCP on the way at once on a slow path: as many as UDP_SEGMENT makes of one buffer, with
+which the pace was found."""
+_PACKET_SET_FRAMES = 4_096
+"""More than any crafted packet set has."""
 _ENDLESS = 1 << 20
 """Frames of traffic that runs until it is stopped."""
 _PARKED_FRAMES, _PARKED = 16_384, 48 << 20
@@ -88,6 +93,17 @@ class BurstOrders:
     receiver: CaptureOrder
     reverse: FlowOrder | None = None
 
+    @property
+    def pace(self) -> int:
+        """Frames per second of the burst; 0 for no limit."""
+        return self.flow.pace
+
+    @property
+    def seconds(self) -> float:
+        """How long the burst takes at its pace."""
+        frames = self.flow.frames if isinstance(self.flow, FlowOrder) else _PACKET_SET_FRAMES
+        return frames / self.pace if self.pace else 0.0
+
 
 class OrderBuilder:
     """Builds the orders of a pair's bursts, each with a port and a seed of its own.
@@ -99,12 +115,19 @@ class OrderBuilder:
 
     Attributes:
         allotment: Allots ports, seeds and TTL marks to the bursts.
+        pace: Frames per second of all bursts, except under load.
+        slow: Whether the path lost frames at a faster pace: it has no room for long trains then.
     """
 
     def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:
         self._ends = ends
         self._vnis = vnis
         self.allotment = Allotment(seed)
+        self.pace, self.slow = FASTEST, False
+
+    def keep(self, found: PaceFound) -> None:
+        """Has all bursts from now on keep the pace that was found."""
+        self.pace, self.slow = found.pace, found.lowered
 
     def max_frames(self, flow: Flow) -> int:
         """Returns the largest number of frames of one burst."""
@@ -137,6 +160,7 @@ class OrderBuilder:
             mtu=self._ends.mtu - flow.overhead,
             seed=self.allotment.derived_seed("crafted"),
             tunnel_sum=self._tunnel_sum(flow) if flow.outer_target else None,
+            pace=self.pace,
         )
         return self._tunnelled(order, flow)
 
@@ -171,6 +195,7 @@ class OrderBuilder:
             mtu=self._ends.mtu,
             seed=self.allotment.derived_seed("crafted"),
             ttl=64 if mark is None else mark,
+            pace=self.pace,
         )
         protocols = (_IP_PROTOCOL[flow.l4],)
         return self._orders(order, protocols, order.port, None, True, vxlan_port=0, ttl=mark)
@@ -186,10 +211,10 @@ class OrderBuilder:
         reverse = None
         if flow.load == "both":
             reverse = self._flow(*kind, (ends[1], ends[0]), mtu, _ENDLESS, vni)
-            reverse = replace(reverse, pace=_PACE // 4)
+            reverse = replace(reverse, pace=max(1, self.pace // 4))
         order = self._flow(*kind, ends, mtu, frames, vni)
         if flow.load == "load":
-            order = replace(order, streams=order.streams * 4, pace=0)
+            order = replace(order, streams=order.streams * 4, pace=0, in_flight=0)
         return replace(self._tunnelled(order, flow), reverse=reverse)
 
     def plain(
@@ -222,8 +247,9 @@ class OrderBuilder:
             payload=mtu - (_TCP_HEADERS if l4 == "tcp" else _UDP_HEADERS)[family],
             streams=_STREAMS[l4],
             seed=seed,
-            pace=_PACE,
-            deadline=_DEADLINE,
+            pace=self.pace,
+            deadline=_DEADLINE + 2 * frames / self.pace,
+            in_flight=_IN_FLIGHT if self.slow else 0,
         )
 
     def _tunnelled(self, order: FlowOrder | CraftedOrder, flow: Flow) -> BurstOrders:

@@ -47,4 +47,5 @@ def _order(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveOrder:
         mtu=ends.mtu,
         inner_mtu=ends.mtu - flow.overhead,
         seed=seed,
+        pace=endpoints.orders.pace,
     )

@@ -11,8 +11,10 @@ from typing import Any
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
 from qualification.judge.evidence import Evidence
+from qualification.judge.exercised import exercised
+from qualification.judge.loss import Reference, sends_again
 from qualification.judge.sequential import still_wanted
-from qualification.judge.verdict import Demand, exercised
+from qualification.judge.verdict import Demand
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF
 from qualification.plan.flows import Flow
@@ -28,6 +30,8 @@ from .vlan import insertion
 SPARE = 1.04
 """How many frames are sent for each frame needed: handshakes and the last frames of a stream give
 the NIC nothing to segment."""
+LOAD_TRIES = 12
+"""Bursts under load that may bring too few frames: a slow path carries few of one."""
 
 _log = logging.getLogger("vxqual.pair")
 
@@ -118,11 +122,14 @@ class PairSession:
         self.endpoints.orders.allotment.seed = seed
         self._known.clear()
 
-    def evidence(self, cell: Cell, *, anew: bool = False) -> Evidence:
+    def evidence(
+        self, cell: Cell, reference: Reference | None = None, *, anew: bool = False
+    ) -> Evidence:
         """Gathers the evidence of a cell.
 
         Args:
             cell: The cell.
+            reference: What the pair lost with every offload off, by its controls.
             anew: Whether to run it even if an equivalent cell, with the same flow under the same
                 effective offloads, has been run already.
         """
@@ -136,10 +143,19 @@ class PairSession:
             return Evidence(self.offloads.effective_for(cell.flow), self.offloads.refused)
         key = space.settle(self.offloads.active), cell.flow
         if anew or key not in self._known:
-            self._known[key] = self._gather(cell)
+            self._known[key] = self._gather_all(cell, reference)
         else:
             _log.debug("%s: an equivalent cell was run before", self.name)
         return self._known[key]
+
+    def _gather_all(self, cell: Cell, reference: Reference | None) -> Evidence:
+        """Gathers the evidence of a cell, and more of it until it is clear who loses its frames."""
+        evidence = self._gather(cell)
+        while sends_again(cell, evidence, reference):
+            _log.info("%s: %s lost frames: sending again", self.name, cell.id)
+            again = self._gather(cell)
+            evidence = replace(evidence, bursts=(*evidence.bursts, *again.bursts))
+        return evidence
 
     def _gather(self, cell: Cell) -> Evidence:
         """Sends bursts until the cell is decided, or until more of them would not decide it."""
@@ -150,14 +166,18 @@ class PairSession:
         if cell.flow.packet_set:  # the set is fixed: sending it again would show nothing new
             burst = ends.burst(partial(orders.packet_set, cell.flow), self._recorder)
             return replace(evidence, bursts=(burst,))
-        done = bad = short = 0
+        done = bad = short = sent = 0
+        tries = LOAD_TRIES if cell.flow.load == "load" else MOST_TRIES
         wanted = self.demand.frames
         while True:
-            frames = min(orders.max_frames(cell.flow), int(wanted * SPARE) + 64)
+            # Of what is sent as fast as it can be, a path may carry a part only.
+            again = sent / done if done and cell.flow.load == "load" else SPARE
+            frames = min(orders.max_frames(cell.flow), int(wanted * max(again, SPARE)) + 64)
             burst = ends.burst(partial(orders.tunnel, cell.flow, frames), self._recorder)
             evidence = replace(evidence, bursts=(*evidence.bursts, burst))
             before, done = done, exercised(cell, evidence).frames
             bad += burst.received.captured.bad
+            sent += frames
             wanted = still_wanted(done, bad, len(evidence.bursts), self.demand)
             if not wanted or done == before:
                 return evidence
@@ -165,7 +185,7 @@ class PairSession:
             # Too few frames arrive. If some are bad, they are what holds the traffic up, and
             # another burst would only run into its deadline. If none is, the NIC got too little
             # to do, and a few more bursts may make up for it.
-            if short >= (1 if bad else MOST_TRIES):
+            if short >= (1 if bad else tries):
                 return evidence
             _log.debug("%s: sending more: %d frames so far, %d bad", self.name, done, bad)
 

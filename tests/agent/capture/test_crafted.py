@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from qualification.agent.traffic.pace import quiet_seconds
 from qualification.agent.traffic.prepared_set import packets_of, prepared_set
 from qualification.agent.traffic.raw_sockets import RawSockets
-from qualification.agent.waiting import QUIET_SECONDS
 from qualification.inventory import Ends
 from qualification.messages.bursts import CraftedOrder
 from qualification.plan.flows import crafted_flows
@@ -172,8 +172,8 @@ def test_who_asks_late_waits_all_the_same(plain: Plain) -> None:
         with left.inside(), contextlib.closing(RawSockets()) as raw:
             raw.send_prepared(prepared_set(order), "w0", None)
 
-    time.sleep(1.2 * QUIET_SECONDS)
-    sender = threading.Timer(QUIET_SECONDS / 3, send_prepared)
+    time.sleep(1.2 * quiet_seconds(0))
+    sender = threading.Timer(quiet_seconds(0) / 3, send_prepared)
     sender.start()
     expected = sum(crafted.frames for crafted in packets_of(order))
     seen = agent("collect", frames=expected)["captured"]

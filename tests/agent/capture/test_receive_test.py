@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.capture.receive_test import receive_frames_of
-from qualification.agent.waiting import QUIET_SECONDS
+from qualification.agent.traffic.pace import quiet_seconds
 from qualification.messages.host import TunnelOrder
 from qualification.messages.protocol import AgentProblem
 from qualification.messages.receive import ReceiveOrder
@@ -93,8 +93,8 @@ def test_who_asks_late_waits_all_the_same(dut: Any) -> None:
     burst = order(4, 4, "udp", left, right)
     agent("expect_received", order=asdict(burst))
     frames = [receive_frame.frame for receive_frame in receive_frames_of(burst)]
-    time.sleep(1.2 * QUIET_SECONDS)
-    sender = threading.Timer(QUIET_SECONDS / 3, right.inject, ("w0", *frames))
+    time.sleep(1.2 * quiet_seconds(0))
+    sender = threading.Timer(quiet_seconds(0) / 3, right.inject, ("w0", *frames))
     sender.start()
     result = agent("collect_received")
     sender.join()

@@ -32,7 +32,7 @@ from . import (
 )
 from .parts import garble
 from .registry import FirmwareModel, FirmwareState, Knob, Touches, firmware, models
-from .selection import Firmware, Loaded, check, describe
+from .selection import Firmware, Loaded, check, describe, ring_of
 
 __all__ = [
     "Firmware",
@@ -46,6 +46,7 @@ __all__ = [
     "firmware",
     "garble",
     "models",
+    "ring_of",
 ]  # fmt: skip
 
 _REGISTERED = (

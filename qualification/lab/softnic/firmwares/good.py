@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, TxDescriptor
+from qualification.lab.softnic.tx_descriptor import GSO_NONE, UNCHECKED, RxStatus, TxDescriptor
 from qualification.wire.dissect import dissect
 
 from .parts import TCP, tunnel_in, tunnel_of
 from .registry import FirmwareState, firmware
 from .segment_faults import keep_id
+
+_OVERSLEPT = 0.001
+"""Seconds by which a sleep may be too long."""
 
 
 @firmware("good", good=True, touches="nothing")
@@ -78,6 +81,30 @@ def slow_link(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     seconds = sum(map(len, frames)) * 8 / (max(1, int(state.knobs["mbit"])) * 1e6)
     state.memory["free"] = max(free, now) + seconds
     return frames
+
+
+@firmware("slow-nic", good=True, acts="path", rate=20_000, ring=500)
+def slow_nic(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Takes `rate` frames a second; of what comes faster, each queue holds `ring` buffers."""
+    now = time.monotonic()
+    free = float(state.memory.get("free", now))  # type: ignore[arg-type]
+    if free > now:
+        time.sleep(free - now)  # its TAP drops what does not fit into its ring (`ring_of`)
+    # It is behind by no more than it sleeps too long: a NIC makes up for no idle time.
+    begin = max(free, now - _OVERSLEPT)
+    state.memory["free"] = begin + len(frames) / max(1, int(state.knobs["rate"]))
+    return frames
+
+
+@firmware("small-ring", good=True, acts="receive", rate=30_000, ring=64)
+def small_ring(_frame: bytearray, state: FirmwareState) -> RxStatus | None:
+    """Gives its host `rate` frames a second; its `ring` of frames drops what it has no room for."""
+    now, rate = time.monotonic(), max(1, int(state.knobs["rate"]))
+    last, held = state.memory.get("held", (now, 0.0))  # type: ignore[misc]
+    held = max(0.0, held - (now - last) * rate)  # type: ignore[has-type]
+    room = held + 1 <= int(state.knobs["ring"])
+    state.memory["held"] = now, held + room
+    return UNCHECKED if room else None
 
 
 @firmware("lossy", good=True, acts="path", p=0.01)

@@ -120,6 +120,18 @@ def check(model: str, knobs: Mapping[str, object], *, where: str | None = None) 
     return Firmware(model, filled, seed)
 
 
+def ring_of(model: str, knobs: Mapping[str, object]) -> int | None:
+    """Returns how many buffers each transmit queue of a NIC holds; None where it does not matter.
+
+    Raises:
+        UsageError: As for `check`.
+    """
+    firmware = check(model, knobs)
+    known = find(model)
+    acts_on_sent = known is not None and known.acts != "receive"
+    return int(firmware.knobs["ring"]) if acts_on_sent and "ring" in firmware.knobs else None
+
+
 def faults_to_commit(model: str) -> list[str]:
     """Returns the transmit faults that a firmware with a knob named `fault` may commit."""
     return [
