@@ -1,9 +1,10 @@
 """A relay on the wire that mends what QEMU's igb model leaves undone inside of a tunnel.
 
 The model takes the outermost headers for the only ones. So it leaves the seed in the inner
-checksum, and sends a super-packet as IP fragments. The relay finishes both as an igb would by partial GSO:
-headers carry the lengths of one segment, ids count up, sums are made anew. It understands no more
-than the test sends: an outer IPv4 packet without options, with an outer checksum.
+checksum, and sends a super-packet as IP fragments. The relay finishes both as an igb would by
+partial GSO: headers carry the lengths of one segment, ids count up, sums are made anew. It
+understands no more than the test sends: an outer IPv4 packet without options, with an outer
+checksum.
 """
 
 from __future__ import annotations
