@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _START_SECONDS = 30.0
+_START_PROBES = 30.0
+"""An agent takes six times as long to start as the probe; an emulated host has been seen to need
+24 s for it. It gets the longer of both times."""
 _UNDO_SECONDS = 30.0
 
 _log = logging.getLogger("vxqual.agent")
@@ -50,6 +53,11 @@ def open_agent(host: str, ssh: Ssh, *, timeout: float = 10.0) -> AgentClient:
         AgentError: The agent was started, and failed.
     """
     return AgentClient.start(connect(host, ssh, timeout=timeout), sudo=ssh.sudo)
+
+
+def start_seconds(installed: Installed) -> float:
+    """Returns how long an agent may take to start on a host, by how long the probe took there."""
+    return max(_START_SECONDS, round(_START_PROBES * installed.seconds))
 
 
 class AgentClient:
@@ -218,7 +226,8 @@ class AgentClient:
     def _greet(self, installed: Installed, *, with_sudo: bool) -> None:
         """Sends the loader the file to load, and waits for the agent's first line."""
         started = time.monotonic()
-        deadline = started + _START_SECONDS
+        most = start_seconds(installed)
+        deadline = started + most
         loading = False
         try:
             self._lines.send(installed.order())
@@ -228,7 +237,7 @@ class AgentClient:
             raise self._error(
                 "timeout",
                 f"timed out waiting for the agent on {self.host} to start: no greeting within "
-                f"{_START_SECONDS:g} s",
+                f"{most:g} s",
             ) from None
         except (OSError, EOFError) as error:
             if with_sudo and not loading:

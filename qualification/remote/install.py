@@ -105,12 +105,14 @@ class Installed(NamedTuple):
         sha256: Its hash, in hex.
         ssh_connection: sshd's SSH_CONNECTION: addresses and ports of both ends of our connection.
         uid: The SSH user's id on the host.
+        seconds: How long the probe took, which tells how fast the host is.
     """
 
     path: str
     sha256: str
     ssh_connection: str
     uid: int
+    seconds: float = 0.0
 
     def order(self) -> bytes:
         """Returns the line that the loader waits for."""
@@ -132,7 +134,9 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
     """
     where = connection.name
     order = json.dumps({"sha256": app.sha256, "oldest": _OLDEST}).encode() + b"\n"
+    asked = time.monotonic()
     done = connection.run(PROBE, stdin=order, timeout=_PROBE_SECONDS)
+    seconds = time.monotonic() - asked
     lines = done.stdout.decode(errors="replace").splitlines()
     answers = [line for line in lines if line.startswith("vxqual-probe ")]
     if not answers:
@@ -186,7 +190,7 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
             "%s: agent uploaded in %.3f s: %d bytes to %s",
             *(where, time.monotonic() - started, len(app.content), answer["path"]),
         )
-    return Installed(answer["path"], app.sha256, answer["ssh_connection"], answer["uid"])
+    return Installed(answer["path"], app.sha256, answer["ssh_connection"], answer["uid"], seconds)
 
 
 def _upload(connection: Connection, path: PurePosixPath, content: bytes) -> None:

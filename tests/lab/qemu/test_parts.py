@@ -80,6 +80,7 @@ def test_a_kernel_is_decompressed_only_where_qemu_can_start_it(tmp_path: Path) -
         fastest(kernel, tmp_path)
 
 
+@pytest.mark.real_drivers  # only what such a lab needs is installed for it
 @pytest.mark.skipif(not shutil.which("busybox"), reason="needs busybox")
 def test_busybox_unpacks_what_is_packed(tmp_path: Path) -> None:
     packed = archive(
