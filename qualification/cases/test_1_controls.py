@@ -36,4 +36,4 @@ def test_control(
           the DUT receives depend on `received`, all other cells on the first four.
     """
     pair, name = control
-    conclude_control(pair, runner.controls(pair)[name])
+    conclude_control(pair, runner.control(pair, name))

@@ -63,6 +63,15 @@ class CellRunner:
             _log_controls(pair, self._controls[pair], time.monotonic() - start)
         return self._controls[pair]
 
+    def control(self, pair: str, name: str) -> ControlResult:
+        """Returns one control of a pair; one that was not run, for others failed, says so."""
+        controls = self.controls(pair)
+        if name in controls:
+            return controls[name]
+        failed = first_untrusted(controls)
+        why = f": control {failed.name} failed" if failed else ""
+        return ControlResult(name, False, f"it was not run{why}")
+
     def unreported(self, pair: str) -> dict[str, ControlResult]:
         """Returns the controls of a pair once, after they were run; nothing in later calls."""
         return self._unreported.pop(pair, {})

@@ -9,6 +9,7 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.inventory import Inventory, Nic
+from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.findings import (
     CulpritFindings,
     CulpritGroup,
@@ -21,7 +22,7 @@ from qualification.judge.evidence import Evidence
 from qualification.judge.result_row import row
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.messages.host import Feature, HostFacts, NicFacts
-from qualification.plan.cells import Cell
+from qualification.plan.cells import CONTROLS, Cell
 from qualification.plan.extra_flows import VLAN_INSERT
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
@@ -125,6 +126,15 @@ def runner(tmp_path: Path) -> CellRunner:
             "run", "now", 7, "0", "lab.yaml", "quick", Demand(), topology, inventory, ("x710",)
         )
     )
+
+
+def test_a_control_that_was_not_run_says_why(runner: CellRunner) -> None:
+    passed = {name: ControlResult(name, True, "all right") for name in CONTROLS}
+    failed = ControlResult("plain", False, "6,893 frames are too few")
+    runner._controls["x710"] = passed | {"plain": failed}
+    assert runner.control("x710", "plain") == failed
+    tagged = runner.control("x710", "tagged")
+    assert (tagged.trusted, tagged.reason) == (False, "it was not run: control plain failed")
 
 
 def test_nothing_is_run_where_nothing_failed(runner: CellRunner) -> None:
