@@ -99,7 +99,7 @@ def run(
       -k 'all-on and tcp'   only cells whose id matches; the run is PARTIAL then, see --partial-ok
       -m 'not crafted'      only bulk traffic; -m crafted: only crafted packets
       -m receive            only the receive tests; -m 'not receive': all others
-      -v                    a line for each cell
+      -v                    a line for each cell, and the matrix of every pair
       -vv                   also the log of what is done, -vvv with every detail; the log of
                             pairs that run in parallel is only in the file
       --log-file=FILE       write the log to FILE, not to DIR/vxqual.log

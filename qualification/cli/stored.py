@@ -43,6 +43,7 @@ _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 )
 @partial_option
 @expectations_option
+@click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
 def judge(
     directory: Path,
     rate: float | None,
@@ -50,6 +51,7 @@ def judge(
     out: Path | None,
     partial_ok: bool,
     expectations: str | None,
+    verbose: bool,
 ) -> None:
     """Judge a stored run again, from the directory of its results. No host is needed.
 
@@ -74,7 +76,9 @@ def judge(
     written = None if out is None else rejudge.write(judged, out)
     columns = shutil.get_terminal_size().columns
     for number, line in enumerate(
-        terminal.report(judged.matrix, min(columns, 200), judged.findings)
+        terminal.report(
+            judged.matrix, min(columns, 200), judged.findings, judged.culprits, every=verbose
+        )
     ):
         click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
     for trouble in judged.troubles:

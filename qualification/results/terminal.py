@@ -1,47 +1,68 @@
-"""The report in the terminal: the headline, the matrix of each pair, the reasons of its cells."""
+"""The report in the terminal: outcome, pairs, culprits, then the matrix and what explains it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from textwrap import wrap
 
-from qualification.judge import aggregate
-from qualification.judge.culprit import failure_conditions
+from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.known.matching import ExpectationNote
-from qualification.judge.result_row import CellRow
+from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
 
+from . import culprit_lines, overview
+from .explanations import explain
 from .gate import RunOutcome
-from .matrix import Matrix
+from .matrix import Matrix, NicRow
 from .report_line import LETTERS, MEANINGS, ReportLine, wrapped
 from .terminal_table import TRAFFIC_LEGEND, pair_table
-
-_MOST_EXPLAINED = 12
 
 NO_CELL = "No cell was run: no NIC was qualified"
 
 
 def report(
-    matrix: Matrix, width: int = 100, findings: Sequence[ExpectationNote] = ()
+    matrix: Matrix,
+    width: int = 100,
+    notes: Sequence[ExpectationNote] = (),
+    culprits: Sequence[CulpritFindings] = (),
+    *,
+    every: bool = False,
 ) -> Iterator[ReportLine]:
-    """Yields the whole report: the headline, the matrix, then notes on the expectations file.
+    """Yields the whole report, with what to do first.
+
+    First the outcome, the pairs, the culprit with its proof and the command that heals; then the
+    matrix, what explains it, and notes on the expectations file.
 
     Args:
         matrix: The results.
         width: Columns of the terminal.
-        findings: Notes on the expectations file.
+        notes: Notes on the expectations file.
+        culprits: What the search for culprits found.
+        every: Whether the matrix of every pair is shown, not only of those that fail.
     """
     yield headline(matrix)
-    yield from render(matrix, width)
-    if findings:
+    matrix = _as_far_as_it_came(matrix)
+    duts = _sorted_duts(matrix)
+    if len(duts) > 1 and matrix.cells:
+        yield ReportLine("")
+        yield from overview.lines(matrix, duts)
+    yield from culprit_lines.render(matrix, culprits, width)
+    yield from render(matrix, width, every=every)
+    if notes:
         yield ReportLine("")
         yield ReportLine("expectations", "title")
-    for finding in findings:
-        tone = "" if finding.kind == "UNUSED" else "doubt"
-        yield from wrapped(f"{finding.kind} {finding.name}: {finding.text}", width, tone)
+    for note in notes:
+        tone = "" if note.kind == "UNUSED" else "doubt"
+        yield from wrapped(f"{note.kind} {note.name}: {note.text}", width, tone)
+
+
+def _sorted_duts(matrix: Matrix) -> list[NicRow]:
+    duts = (nic for nic in matrix.nics if nic.role == "dut")
+    return sorted(duts, key=lambda nic: (nic.driver, nic.firmware))
 
 
 def headline(matrix: Matrix) -> ReportLine:
@@ -49,10 +70,8 @@ def headline(matrix: Matrix) -> ReportLine:
     if not matrix.cells:
         return ReportLine(NO_CELL, "doubt")
     outcome, done = matrix.run.outcome, matrix.run.completeness
-    count = Counter(cell.verdict for cell in matrix.cells)
-    if outcome is RunOutcome.INTERRUPTED:  # cells that never ran are errors of nobody
-        count[Verdict.ERROR] -= done.selected - done.run
-    named = [f"{number:,} {MEANINGS[v]}" for v in Verdict if (number := count[v]) > 0]
+    count = Counter(cell.verdict for cell in _as_far_as_it_came(matrix).cells)
+    named = [f"{number:,} {MEANINGS[v]}" for v in Verdict if (number := count[v])]
     verdicts = ", ".join(named)
     known = " except for known failures" if count[Verdict.KNOWN] else ""
     partial = f"{done.selected:,} of {done.planned:,} cells: {verdicts}"
@@ -76,6 +95,13 @@ def headline(matrix: Matrix) -> ReportLine:
     return ReportLine(f"NOT JUDGED: the lab could not decide. {cells}", "doubt")
 
 
+def _as_far_as_it_came(matrix: Matrix) -> Matrix:
+    """Returns the results without the cells that an interrupted run did not come to."""
+    if matrix.run.outcome is not RunOutcome.INTERRUPTED:
+        return matrix
+    return replace(matrix, cells=tuple(c for c in matrix.cells if c.reason != NEVER_RAN))
+
+
 def _duts(matrix: Matrix, pairs: Collection[str]) -> str:
     """Returns the DUTs of some pairs, for a headline."""
     return ", ".join(
@@ -85,70 +111,48 @@ def _duts(matrix: Matrix, pairs: Collection[str]) -> str:
     )
 
 
-def render(matrix: Matrix, width: int = 100) -> Iterator[ReportLine]:
-    """Yields the whole matrix, one block per pair, grouped by driver and firmware.
+def render(matrix: Matrix, width: int = 100, *, every: bool = False) -> Iterator[ReportLine]:
+    """Yields the matrix, one block per pair, grouped by driver and firmware.
 
     Args:
         matrix: The results.
         width: Columns of the terminal.
+        every: Whether every pair is shown; otherwise, of several pairs, those that are not fine,
+            and of the others only the symptom.
     """
-    duts = sorted(
-        (nic for nic in matrix.nics if nic.role == "dut"), key=lambda n: (n.driver, n.firmware)
-    )
+    duts = _sorted_duts(matrix)
+    shown = overview.shown(matrix, duts, every=every)
     peers = {nic.pair: nic for nic in matrix.nics if nic.role == "peer"}
-    for (driver, firmware), group in groupby(duts, key=lambda n: (n.driver, n.firmware)):
+    for (driver, firmware), group in groupby(shown, key=lambda n: (n.driver, n.firmware)):
         yield ReportLine("")
         yield ReportLine(f"driver {driver}, firmware {firmware}", "title")
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
             yield from pair_table(dut, peers[dut.pair], cells)
-            yield from _explained(cells, dut.driver, matrix.run.demand.confidence, width)
-            for symptom in matrix.symptoms:
-                if symptom.pair == dut.pair:
-                    yield from _symptom(symptom, width)
-    used = {cell.verdict for cell in matrix.cells}
-    legend = [f"{LETTERS[v]} {MEANINGS[v]}" for v in Verdict if v in used]
-    words = [text.replace(" ", "\xa0") for text in (*legend, *TRAFFIC_LEGEND)]  # not to be wrapped
-    yield ReportLine("")
-    yield from (ReportLine(text.replace("\xa0", " ")) for text in wrap("  ".join(words), width))
+            yield from explain(cells, dut.driver, matrix.run.demand.confidence, width)
+            yield from _symptoms(matrix, dut.pair, width)
+    if shown:
+        pairs = {dut.pair for dut in shown}
+        used = {cell.verdict for cell in matrix.cells if cell.pair in pairs}
+        legend = [f"{LETTERS[v]} {MEANINGS[v]}" for v in Verdict if v in used]
+        # A non-breaking space keeps an entry on one line.
+        words = [text.replace(" ", "\xa0") for text in (*legend, *TRAFFIC_LEGEND)]
+        yield ReportLine("")
+        for text in wrap("  ".join(words), width):
+            yield ReportLine(text.replace("\xa0", " "))
+    hidden = [dut for dut in duts if dut not in shown]
+    if hidden:
+        yield ReportLine("")
+        for dut in hidden:
+            yield from _symptoms(matrix, dut.pair, width)
+        others = f"{len(hidden)} pairs" if len(hidden) > 1 else hidden[0].pair
+        yield ReportLine(f"  -v shows the matrix of {others} as well")
 
 
-def _explained(
-    cells: Sequence[CellRow], driver: str, confidence: float, width: int
-) -> Iterator[ReportLine]:
-    """Yields what all cells show, then each failing cell, then a line for each other reason."""
-    # A crafted packet set has a fixed number of few frames, which says little about rates.
-    bulk = [cell for cell in cells if not cell.flow.packet_set]
-    excluded = aggregate.excludes(bulk, driver, confidence)
-    if excluded is not None:
-        yield from wrapped(excluded, width, "good")
-    where = failure_conditions.describe(bulk, driver)
-    if where is not None:
-        yield from wrapped(f"{cells[0].pair}: {where}", width, "bad")
-    failing = [cell for cell in cells if cell.verdict in (Verdict.FAIL, Verdict.LOSS)]
-    for cell in failing[:_MOST_EXPLAINED]:
-        signature = f"; {cell.signature}" if cell.signature else ""
-        yield from wrapped(f"{cell.verdict} {cell.id}: {cell.reason}{signature}", width, "bad")
-    if len(failing) > _MOST_EXPLAINED:
-        more = len(failing) - _MOST_EXPLAINED
-        yield ReportLine(
-            f"  and {more} more failing cells; matrix.json has the reason of each", "bad"
-        )
-    settled = {Verdict.PASS, Verdict.FAIL, Verdict.LOSS, Verdict.UNSUPPORTED}
-    doubts = [cell for cell in cells if cell.verdict not in settled]
-    reasons: dict[tuple[Verdict, str], list[CellRow]] = {}
-    for cell in doubts:
-        why = cell.expectation if cell.verdict is Verdict.KNOWN else None
-        reasons.setdefault((cell.verdict, why or cell.reason), []).append(cell)
-    for (verdict, _), alike in list(reasons.items())[:_MOST_EXPLAINED]:
-        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        first = alike[0]
-        yield from wrapped(f"{verdict} {first.id}{others}: {first.reason}", width, "doubt")
-    if len(reasons) > _MOST_EXPLAINED:
-        rest = len(reasons) - _MOST_EXPLAINED
-        yield ReportLine(
-            f"  and {rest} more reasons; matrix.json has the reason of each cell", "doubt"
-        )
+def _symptoms(matrix: Matrix, pair: str, width: int) -> Iterator[ReportLine]:
+    for symptom in matrix.symptoms:
+        if symptom.pair == pair:
+            yield from _symptom(symptom, width)
 
 
 def _symptom(symptom: Symptom, width: int) -> Iterator[ReportLine]:

@@ -21,10 +21,9 @@ from qualification.campaign import Campaign
 from qualification.config.reading import load_as
 from qualification.errors import UsageError, VxqualError
 from qualification.judge.known.expectations import EXPECTATIONS
-from qualification.judge.known.matching import findings
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
-from qualification.results import allure_report, culprit_lines, matrix, terminal
+from qualification.results import allure_report, matrix, terminal
 from qualification.results.gate import RunEnd, Selection
 from qualification.results.store import Store
 
@@ -32,14 +31,13 @@ from . import log
 from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
 from .run_results import RunResults
 from .scheduling import PairScheduling
+from .screen import Screen
 from .stash_keys import CAMPAIGN
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 _LOG = logging.getLogger("vxqual.run")
-_MOST_TRACEBACKS = 2
-_COLOURS = {"good": {"green": True}, "bad": {"red": True}, "doubt": {"yellow": True}}
 
 
 class Controller:
@@ -77,6 +75,7 @@ class Controller:
         selection = Selection(options.keyword, options.markexpr, options.vx_partial_ok)
         self._results = RunResults(Store(self._out), selection)
         self._lab = ExitStack()
+        self._screen = Screen(None)
         self.campaign: Campaign | None = None
 
     @property
@@ -97,13 +96,8 @@ class Controller:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Builds the lab and asks every host what it is, once, before any worker starts."""
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
-
-        def say(text: str) -> None:
-            _LOG.debug("%s", text)
-            if reporter is not None:
-                reporter.ensure_newline()
-                reporter.write_line(f"vxqual: {text}")
-
+        self._screen = Screen(reporter)
+        say = self._screen.say
         # CI cancels by SIGTERM: as for Ctrl-C, hosts are put back and results so far are written.
         self._lab.callback(
             signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -177,9 +171,11 @@ class Controller:
 
     # Reports
 
+    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Takes the row and the evidence of a cell."""
         self._results.add(report)
+        self._screen.ran(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Takes an error that occurred before there was any test."""
@@ -199,9 +195,15 @@ class Controller:
         if self._options.collectonly or self.campaign is None:
             return
         selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
-        self._results.select(self.campaign, selected)
+        self._screen.begin(self._results.select(self.campaign, selected))
 
     # End
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Says that the run was interrupted, after pytest has taken note of where it was."""
+        if excinfo.type is KeyboardInterrupt:
+            self._screen.interrupted()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -232,36 +234,16 @@ class Controller:
     def _matrix(self) -> matrix.Matrix | None:
         return None if self.campaign is None else self._results.matrix(self.campaign)
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Prints the matrix."""
-        self._print_matrix(terminalreporter)
-        for text in self._results.tracebacks[:_MOST_TRACEBACKS]:
-            terminalreporter.section("an error of vxqual itself; please report it")
-            terminalreporter.write_line(text)
-
-    def _print_matrix(self, terminalreporter: Any) -> None:
-        made = self._matrix()
-        campaign = self.campaign
-        if campaign is None or self._options.collectonly:
-            return
-        terminalreporter.write_sep("=", "vxqual")
-        if made is None:
-            terminalreporter.write_line(terminal.NO_CELL, bold=True, yellow=True)
-            return
-        width = terminalreporter._tw.fullwidth
-        headline, *lines = terminal.report(
-            made,
-            width,
-            findings(campaign.expectations, made.cells, campaign.duts, campaign.day),
-        )
-        terminalreporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
-        for line in (*lines, *culprit_lines.render(made, self._results.findings.values(), width)):
-            terminalreporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
-        terminalreporter.write_line("")
-        terminalreporter.write_line(f"results: {self._out / 'matrix.json'}")
-        log_file = getattr(self._options, "log_file", None)
-        if log_file:
-            terminalreporter.write_line(f"log: {log_file}")
+    def pytest_terminal_summary(self) -> None:
+        """Prints the report."""
+        if self.campaign is not None and not self._options.collectonly:
+            files = {
+                "results": self._out / "matrix.json",
+                "log": getattr(self._options, "log_file", None),
+            }
+            found = tuple(self._results.findings.values())
+            self._screen.print(self._matrix(), self.campaign, found, files)
+        self._screen.print_tracebacks(self._results.tracebacks)
 
     def pytest_unconfigure(self) -> None:
         """Takes the lab down once no worker uses it any more."""

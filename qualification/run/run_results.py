@@ -51,20 +51,24 @@ class RunResults:
         """Removes what an earlier run has stored."""
         self._store.clear()
 
-    def select(self, campaign: Campaign, ids: Collection[str]) -> None:
+    def select(self, campaign: Campaign, ids: Collection[str]) -> int:
         """Notes the cells that were selected; a cell without a report ends as an ERROR.
 
         Args:
             campaign: The run.
             ids: Ids of cells and of other tests, which are ignored. Every worker reports the same
                 ones, and only the first report counts.
+
+        Returns:
+            The number of cells.
         """
         if self._planned:
-            return
+            return len(self._planned)
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
         self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
         self._store.begin(campaign, cells, self._selection)
         _LOG.info("%d cells selected", len(cells))
+        return len(cells)
 
     def select_nothing(self) -> None:
         """Forgets the selection: the expression of -k or -m was invalid, and nothing ran."""

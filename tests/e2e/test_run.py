@@ -79,6 +79,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     assert (matrix.run.outcome, done_of.selected, done_of.run) == ("PARTIAL", 4, 4)
     assert f"\nPARTIAL: 4 of {done_of.planned} cells: 4 pass\n" in done.stdout
     assert "QUALIFIED" not in done.stdout
+    assert "warning" not in done.stdout.lower()
     assert matrix.run.selection.keyword.startswith("all-on and inner6")
     assert (matrix.run.selection.marks, matrix.run.plan) == ("not crafted", "quick")
     assert (matrix.run.demand.rate, matrix.run.demand.confidence) == (0.05, 0.9)
@@ -157,8 +158,17 @@ def test_the_incident(tmp_path: Path) -> None:
     assert list(verdicts.values()).count("FAIL") == 4 + 2
     assert re.search(r"^  all-on +F \. F  F \. F ", done.stdout, re.MULTILINE)
     assert f"faulty: it fails exactly where the NIC uses {TNL_CSUM}\n" in done.stdout
-    assert "no wrong frame in " in done.stdout  # of the healthy pair
     assert "driver tun, firmware 8.30 0x8000af86" in done.stdout
+    assert "warning" not in done.stdout.lower()
+    assert re.search(
+        r"^vxqual: \d+ % of \d+ cells, pair (healthy|faulty), "
+        r"cell \S+/outer4\S+, about \d+ s left$",
+        done.stdout,
+        re.MULTILINE,
+    )
+    assert re.search(r"^  faulty   NOT QUALIFIED  charlie port0 ", done.stdout, re.MULTILINE)
+    assert "alpha port0 -> bravo port0" not in done.stdout, "its matrix is shown with -v"
+    assert done.stdout.count("\n  FAIL faulty/") <= 2
 
 
 @pytest.mark.slow
@@ -379,6 +389,8 @@ def test_an_interrupted_run_reports_what_it_has(lab: Persistent, tmp_path: Path)
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=60)[0]
     assert process.returncode == 2, rest
+    assert "KeyboardInterrupt" not in rest
+    assert rest.count("vxqual: interrupted; hosts are put back") == 1
     (finished,) = re.findall(r"\nINTERRUPTED, (\d+) of 22 done: \1 pass\n", rest)
     made = read(tmp_path / "matrix.json").run
     assert made.outcome == "INTERRUPTED"

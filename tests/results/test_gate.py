@@ -13,6 +13,7 @@ from qualification import errors
 from qualification.campaign import Campaign
 from qualification.inventory import Inventory
 from qualification.judge.evidence import Evidence
+from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
@@ -48,11 +49,15 @@ def rows(
     effective: Callable[[Cell], dict[str, bool]] = lambda cell: cell.offloads.requested,
 ) -> list[CellRow]:
     return [
-        row(cell, Judgement(verdict(cell), "a reason"), Evidence(effective(cell)))
+        row(cell, Judgement(verdict(cell), _reason(verdict(cell))), Evidence(effective(cell)))
         for pair in run.pairs
         for cell in run.cells(pair)
         if only(cell)
     ]
+
+
+def _reason(verdict: Verdict) -> str:
+    return NEVER_RAN if verdict is Verdict.ERROR else "a reason"
 
 
 def end(

@@ -58,7 +58,7 @@ MIXED = [
 
 def lines(campaign: Make, cells: Iterable[CellRow], width: int) -> list[ReportLine]:
     three = campaign(x710=("i40e", "8.30"), same=("i40e", "8.30"), old=("i40e", "7.10"))
-    return list(render(built(three, cells), width))
+    return list(render(built(three, cells), width, every=True))
 
 
 def text(rendered: Iterable[ReportLine]) -> str:
@@ -238,15 +238,15 @@ def test_a_set_is_as_good_as_its_worst_cell(
 @pytest.mark.parametrize(
     ("verdict", "rest"),
     [
-        (V.FAIL, "and 3 more failing cells; matrix.json has the reason of each"),
+        (V.FAIL, "and 3 more faults; matrix.json has the reason of each cell"),
         (V.INCONCLUSIVE, "and 3 more reasons; matrix.json has the reason of each cell"),
     ],
 )
 def test_of_many_reasons_the_rest_is_counted(campaign: Make, verdict: Verdict, rest: str) -> None:
     sets = [frozenset(some) for some in ((), (TNL,), (TNL_CSUM,), (TSO,), (TNL, TNL_CSUM))]
     cells = [
-        made(OffloadSet(on, SPACE), flow, verdict, f"sentence {number} {flow.id}")
-        for number, on in enumerate(sets)
+        made(OffloadSet(on, SPACE), flow, verdict, f"sentence {word} {flow.l4} {flow.segmentation}")
+        for word, on in zip("abcde", sets, strict=True)
         for flow in (TCP, UDP, UDP_SEG)
     ]
     rendered = [line.text for line in lines(campaign, cells, 100)]
@@ -257,7 +257,7 @@ def test_of_many_reasons_the_rest_is_counted(campaign: Make, verdict: Verdict, r
 def test_a_symptom_is_below_its_pair_and_neither_good_nor_bad(campaign: Make) -> None:
     both = campaign(x710=("i40e", "8.30"), e810=("ice", "4.40"))
     cells = [made(ALL_ON, TCP), made(ALL_ON, TCP, pair="e810")]
-    rendered = list(render(built(both, cells, [symptom("x710")]), 100))
+    rendered = list(render(built(both, cells, [symptom("x710")]), 100, every=True))
     at = next(i for i, line in enumerate(rendered) if line.text.startswith("  all-on  "))
     assert rendered[at + 1 : at + 3] == [
         ReportLine("  symptom of x710: 6 of 320 calls missed"),

@@ -1,0 +1,70 @@
+"""Several pairs at a glance: a line for each, and which of them have their matrix shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from qualification.judge.result_row import CellRow
+from qualification.judge.verdict import SETTLED, Verdict
+
+from .gate import RunOutcome
+from .matrix import Matrix, NicRow
+from .report_line import MEANINGS, ReportLine
+
+_SHOWN = (RunOutcome.NOT_QUALIFIED, RunOutcome.NOT_JUDGED, RunOutcome.NOT_EXERCISED)
+
+
+def pair_outcome(matrix: Matrix, pair: str, cells: Sequence[CellRow]) -> RunOutcome:
+    """Returns how one pair of a run ends, as far as its cells show."""
+    verdicts = {cell.verdict for cell in cells}
+    done = matrix.run.completeness
+    if verdicts & {Verdict.FAIL, Verdict.LOSS}:
+        return RunOutcome.NOT_QUALIFIED
+    if verdicts - SETTLED:
+        return RunOutcome.NOT_JUDGED
+    if matrix.run.outcome is RunOutcome.INTERRUPTED:
+        return RunOutcome.INTERRUPTED
+    if not cells:
+        return RunOutcome.NO_CELL
+    if done.selected < done.planned:
+        return RunOutcome.PARTIAL
+    return RunOutcome.NOT_EXERCISED if pair in done.idle else RunOutcome.QUALIFIED
+
+
+def lines(matrix: Matrix, duts: Sequence[NicRow]) -> Iterator[ReportLine]:
+    """Yields a line for each pair: its name, how it ends, its NIC, its verdicts.
+
+    Args:
+        matrix: The results.
+        duts: The DUTs, in the order of the report.
+    """
+    name = max((len(dut.pair) for dut in duts), default=0)
+    widest = max(map(len, RunOutcome))
+    nics = {dut.pair: f"{dut.host} {dut.interface} ({dut.driver}, {dut.firmware})" for dut in duts}
+    longest = max(map(len, nics.values()), default=0)
+    for dut in duts:
+        cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
+        outcome = pair_outcome(matrix, dut.pair, cells)
+        count = Counter(cell.verdict for cell in cells)
+        named = [f"{count[v]:,} {MEANINGS[v]}" for v in Verdict if count[v]]
+        verdicts = ", ".join(named) or "no cell has run"
+        tone = "good" if outcome is RunOutcome.QUALIFIED else "doubt"
+        yield ReportLine(
+            f"  {dut.pair:<{name}}  {outcome:<{widest}}  {nics[dut.pair]:<{longest}}  {verdicts}",
+            "bad" if outcome is RunOutcome.NOT_QUALIFIED else tone,
+        )
+
+
+def shown(matrix: Matrix, duts: Sequence[NicRow], *, every: bool) -> list[NicRow]:
+    """Returns the DUTs whose matrix is shown: of several pairs only those that are not fine.
+
+    Args:
+        matrix: The results.
+        duts: The DUTs, in the order of the report.
+        every: Whether all are asked for.
+    """
+    if every or len(duts) == 1:
+        return list(duts)
+    pairs = {dut.pair: [c for c in matrix.cells if c.pair == dut.pair] for dut in duts}
+    return [dut for dut in duts if pair_outcome(matrix, dut.pair, pairs[dut.pair]) in _SHOWN]
