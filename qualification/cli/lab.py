@@ -12,7 +12,8 @@ import click
 
 from qualification.errors import EXIT_LAB
 
-from .root import USAGE, codes, main
+from .root import USAGE, codes, examples, main
+from .topology_argument import TopologyCommand
 
 if TYPE_CHECKING:
     from qualification.lab.persistent import PersistentLab
@@ -28,13 +29,15 @@ def lab() -> None:
     """Keep a lab up between runs, to experiment with; make what a QEMU lab boots from."""
 
 
-def _lab_command(name: str, epilog: str) -> Callable[[Callable[[Path], None]], click.Command]:
-    argument = click.argument("topology", type=click.Path(path_type=Path), metavar="TOPOLOGY")
-    return lambda function: lab.command(name, epilog=epilog)(argument(function))
+def _lab_command(
+    name: str, says: str, epilog: str
+) -> Callable[[Callable[[str], None]], click.Command]:
+    shown = examples(f"vxqual lab {name} topologies/loopback.yaml     {says}") + epilog
+    return lab.command(name, cls=TopologyCommand, epilog=shown)
 
 
-@_lab_command("image", _IMAGE_CODES)
-def lab_image(topology: Path) -> None:
+@_lab_command("image", "makes what the machines boot from, once", _IMAGE_CODES)
+def lab_image(topology: str) -> None:
     """Make what a QEMU lab boots from: QEMU, a kernel, a root file system.
 
     They are made once, of Debian's packages, and kept in ~/.cache/vxqual/images; a run makes what
@@ -47,8 +50,8 @@ def lab_image(topology: Path) -> None:
         click.echo(sentence)
 
 
-@_lab_command("up", _UP_CODES)
-def lab_up(topology: Path) -> None:
+@_lab_command("up", "prints how to use it, and how to log in", _UP_CODES)
+def lab_up(topology: str) -> None:
     """Build the lab of a topology and leave it up."""
     from qualification.lab import persistent
     from qualification.topology import QemuLab, load
@@ -58,28 +61,28 @@ def lab_up(topology: Path) -> None:
         from qualification.lab import build
 
         build.prepare(wanted, click.echo)
-    built = persistent.up(wanted, topology)
+    built = persistent.up(wanted, Path(topology))
     click.echo(f"the lab of {topology} is {'already ' if built.already_up else ''}up")
     _show(built)
-    click.echo(f"\nqualify it:  vxqual run --topology {built.topology}")
+    click.echo(f"\nqualify it:  vxqual run {built.topology}")
     click.echo(f"take it down:  vxqual lab down {topology}")
 
 
-@_lab_command("down", _DOWN_CODES)
-def lab_down(topology: Path) -> None:
+@_lab_command("down", "leaves nothing behind", _DOWN_CODES)
+def lab_down(topology: str) -> None:
     """Take a persistent lab down; does nothing if it is not up."""
     from qualification.lab import persistent
 
-    gone = persistent.down(topology)
+    gone = persistent.down(Path(topology))
     click.echo(f"the lab of {topology} {'is down' if gone else 'was not up'}")
 
 
-@_lab_command("status", _STATUS_CODES)
-def lab_status(topology: Path) -> None:
+@_lab_command("status", "its hosts and NICs", _STATUS_CODES)
+def lab_status(topology: str) -> None:
     """Show a persistent lab: its hosts and how to log in, its NICs and their counters."""
     from qualification.lab import persistent
 
-    found = persistent.status(topology)
+    found = persistent.status(Path(topology))
     if found is None:
         click.echo(f"the lab of {topology} is not up; next: vxqual lab up {topology}")
         sys.exit(EXIT_LAB)

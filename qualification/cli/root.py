@@ -33,6 +33,11 @@ def codes(**meanings: str) -> str:
 USAGE = "invalid input: a topology, an option or a file cannot be used"
 
 
+def examples(text: str) -> str:
+    """Returns the examples of one command as its help shows them, before its exit codes."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in text.split("\n")), "", ""])
+
+
 class _Group(click.Group):
     """Reports vxqual's own errors as a message and an exit code, without a traceback."""
 
@@ -50,13 +55,6 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
 
 
-topology_option = click.option(
-    "--topology",
-    "-t",
-    required=True,
-    metavar="FILE",
-    help="The topology of the lab: its hosts and pairs, as YAML.",
-)
 pair_option = click.option(
     "--pair", multiple=True, metavar="NAME", help="Use only this pair; repeatable."
 )
@@ -95,4 +93,13 @@ expectations_option = click.option(
 @click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="vxqual")
 def main() -> None:
-    """Qualify a NIC's VXLAN checksum offloads before it goes into production."""
+    """Qualify a NIC's VXLAN checksum offloads before it goes into production.
+
+    A topology is a YAML file that names hosts, their NICs and the pairs to qualify. The usual way:
+
+    \b
+      vxqual check my-lab.yaml           is the lab ready? changes nothing
+      vxqual plan my-lab.yaml            what would run, and how long
+      vxqual run my-lab.yaml             prints the matrix
+      vxqual run my-lab.yaml --help      what else a run can do
+    """  # noqa: D301  (\b is a backspace, by which click keeps the lines)

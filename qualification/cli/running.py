@@ -17,18 +17,34 @@ from .root import (
     USAGE,
     codes,
     confidence_option,
+    examples,
     expectations_option,
     main,
     pair_option,
     partial_option,
     plan_option,
     rate_option,
-    topology_option,
 )
+from .topology_argument import TopologyCommand
 
 if TYPE_CHECKING:
     from qualification.plan.cells import PlanName
 
+_RUN_EXAMPLES = examples("""\
+vxqual run my-lab.yaml                              every pair, the standard plan
+vxqual run my-lab.yaml --plan quick --pair x710     one pair, fewer offload sets
+vxqual run my-lab.yaml -k all-on -v                 only some cells, a line for each
+vxqual run my-lab.yaml --junitxml=junit.xml         a report for CI""")
+_CHECK_EXAMPLES = examples("""\
+vxqual check my-lab.yaml                 every host, NIC and pair
+vxqual check my-lab.yaml --pair x710     only those of one pair""")
+_PLAN_EXAMPLES = examples("""\
+vxqual plan my-lab.yaml                          how many cells, and how long
+vxqual plan my-lab.yaml --plan quick --cells     the id of every cell, for `run -k`""")
+_CASES_EXAMPLES = examples("vxqual cases     all traffic, and what it is for")
+_SELFTEST_EXAMPLES = examples("""\
+vxqual selftest                    every firmware, in some minutes
+vxqual selftest seed-left good     these two""")
 _CHECK_CODES = codes(
     c0="ready", c4=USAGE, c10="not ready; each problem is printed with the next step"
 )
@@ -41,10 +57,7 @@ _SELFTEST_CODES = codes(
 )
 
 
-@main.command(
-    epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
-)
-@topology_option
+@main.command(cls=TopologyCommand, passes_on=True, epilog=_RUN_EXAMPLES + EXIT_CODES)
 @pair_option
 @plan_option
 @rate_option
@@ -107,6 +120,7 @@ def run(
     import pytest
 
     from qualification import cases
+    from qualification.run.unknown_option import UnknownOption
 
     chosen = [f"--vx-pair={name}" for name in pair]
     chosen += ["--vx-partial-ok"] if partial_ok else []
@@ -126,7 +140,8 @@ def run(
                     f"--numprocesses={_workers(topology, pair, parallel)}",
                     *chosen,
                     *ctx.args,
-                ]
+                ],
+                plugins=[UnknownOption([name for one in ctx.command.params for name in one.opts])],
             )
         )
     )
@@ -148,8 +163,7 @@ def _workers(topology: str, pairs: tuple[str, ...], wanted: str) -> str:
     return "auto" if len(groups) > 1 else "0"
 
 
-@main.command(epilog=_CHECK_CODES)
-@click.argument("topology", metavar="TOPOLOGY")
+@main.command(cls=TopologyCommand, epilog=_CHECK_EXAMPLES + _CHECK_CODES)
 @pair_option
 def check(topology: str, pair: tuple[str, ...]) -> None:
     """Check whether a lab is ready. Changes nothing on its hosts.
@@ -161,8 +175,7 @@ def check(topology: str, pair: tuple[str, ...]) -> None:
     sys.exit(check_lab(topology, list(pair), click.echo))
 
 
-@main.command(epilog=_PLAN_CODES)
-@topology_option
+@main.command(cls=TopologyCommand, epilog=_PLAN_EXAMPLES + _PLAN_CODES)
 @pair_option
 @plan_option
 @rate_option
@@ -182,7 +195,7 @@ def plan(
     show_plan(topology, list(pair), plan, rate, confidence, cells, click.echo)
 
 
-@main.command(epilog=_CASES_CODES)
+@main.command(epilog=_CASES_EXAMPLES + _CASES_CODES)
 def cases() -> None:
     """List the traffic of all cases, and the faults that each crafted packet set detects."""
     from qualification.plan.cells import CONTROLS, TAGGED, TAGGED_TITLE
@@ -224,7 +237,7 @@ def cases() -> None:
         click.echo(f"    {name:<{width}} {title}")
 
 
-@main.command(epilog=_SELFTEST_CODES)
+@main.command(epilog=_SELFTEST_EXAMPLES + _SELFTEST_CODES)
 @click.argument("firmware", nargs=-1)
 @click.option(
     "--seeds",

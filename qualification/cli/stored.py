@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .root import SHARE, codes, expectations_option, main, partial_option
+from .root import SHARE, codes, examples, expectations_option, main, partial_option
 
 _VERIFY_CODES = codes(
     c0="every checksum is right",
@@ -26,10 +26,18 @@ _JUDGE_CODES = codes(
     c11="partial: only a selection of the plan's cells ran; 0 with --partial-ok",
     c12="not exercised: the NIC had nothing to do where the plan counts on it",
 )
+_JUDGE_EXAMPLES = examples("""\
+vxqual judge out                                      the matrix of a stored run again
+vxqual judge out --rate 1e-4                          with a stricter demand
+vxqual judge out --expectations expectations.yaml     with other known failures""")
+_VERIFY_EXAMPLES = examples("""\
+vxqual verify capture.pcapng                 how many frames are wrong, and where
+vxqual verify capture.pcapng --port 8472     tunnels on another port
+vxqual verify capture.pcapng --json          for programs""")
 _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
-@main.command(epilog=_JUDGE_CODES)
+@main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--rate", type=SHARE, help="The corruption rate that a PASS excludes, if not the run's."
@@ -88,7 +96,7 @@ def judge(
     sys.exit(judged.exit_code)
 
 
-@main.command(epilog=_VERIFY_CODES)
+@main.command(epilog=_VERIFY_EXAMPLES + _VERIFY_CODES)
 @click.argument("capture", type=click.Path(path_type=Path), metavar="CAPTURE")
 @click.option(
     "--port",

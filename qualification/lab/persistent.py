@@ -75,7 +75,7 @@ class PersistentLab:
 
     Attributes:
         source: The topology file that it was built from.
-        topology: The topology file of its hosts, for `vxqual run --topology`.
+        topology: The topology file of its hosts, for `vxqual run`.
         keeper: Process id of its owner.
         missing: Sentences on what this kernel cannot offload to a soft NIC.
         hosts: Its hosts.

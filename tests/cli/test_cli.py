@@ -100,7 +100,14 @@ def test_the_version() -> None:
 
 MISTAKES = [
     (["bogus"], "No such command 'bogus'"),
-    (["run"], "Missing option '--topology'"),
+    (["run"], "Missing argument 'TOPOLOGY'"),
+    (["run", "-k", "all-on"], "Missing argument 'TOPOLOGY'"),
+    (["run", "there.yaml", "-t", "missing.yaml"], "given twice: missing.yaml and there.yaml"),
+    (["run", "missing.yaml", "-k", "all-on"], "missing.yaml: there is no such file"),
+    (["run", "-k", "all-on", "missing.yaml"], "missing.yaml: there is no such file"),
+    (["run", "there.yaml", "--plann", "quick"], "no such option '--plann'; did you mean '--plan'?"),
+    (["run", "there.yaml", "--expectation=x"], "'--expectation'; did you mean '--expectations'?"),
+    (["run", "there.yaml", "--wholly-unknown"], "no such option '--wholly-unknown'\n  next:"),
     (["run", "-t", "there.yaml", "--rate", "0"], "--rate"),
     (["run", "-t", "there.yaml", "--rate", "1"], "--rate"),
     (["run", "-t", "there.yaml", "--rate", "abc"], "--rate"),
@@ -117,8 +124,14 @@ MISTAKES = [
     (["run", "-t", "there.yaml", "--out", "there.yaml"], "results cannot be written to"),
     (["run", "-t", "there.yaml", "--out", "/proc/1"], "results cannot be written to /proc/1"),
     (["check"], "Missing argument 'TOPOLOGY'"),
+    (["check", "there.yaml", "else"], "Got unexpected extra argument (else)"),
+    (["check", "there.yaml", "--pairs", "x"], "No such option '--pairs'. Did you mean '--pair'?"),
+    (["check", "-t", "missing.yaml"], "missing.yaml: there is no such file"),
+    (["check", "--topology", "missing.yaml"], "missing.yaml: there is no such file"),
     (["check", "missing.yaml"], "missing.yaml: there is no such file"),
     (["check", "there.yaml", "--pair", "x"], "no pair 'x' in the topology"),
+    (["plan"], "Missing argument 'TOPOLOGY'"),
+    (["plan", "missing.yaml"], "missing.yaml: there is no such file"),
     (["plan", "-t", "missing.yaml"], "missing.yaml: there is no such file"),
     (["plan", "-t", "there.yaml", "--pair", "x"], "the pairs are: only"),
     (
@@ -133,6 +146,8 @@ MISTAKES = [
     (["judge", "missing"], "missing/run.json: cannot be read: No such file"),
     (["judge", ".", "--rate", "0"], "--rate"),
     (["judge", ".", "--confidence", "1"], "--confidence"),
+    (["lab", "up"], "Missing argument 'TOPOLOGY'"),
+    (["lab", "up", "-t", "missing.yaml"], "missing.yaml: there is no such file"),
     (["lab", "up", "missing.yaml"], "missing.yaml: there is no such file"),
     (["lab", "up", "there.yaml"], "the topology has no lab to build"),
     (["lab", "sideways"], "No such command 'sideways'"),
@@ -235,3 +250,14 @@ def test_selftest_knows_its_firmwares() -> None:
     done = vxqual("selftest", "sed-left")
     assert done.returncode == EXIT_USAGE
     assert "there is no firmware 'sed-left'" in done.stderr
+
+
+@pytest.mark.parametrize("given", [["none.yaml"], ["--topology", "none.yaml"], ["-t", "none.yaml"]])
+def test_qualify_takes_a_topology_as_run_does(given: list[str]) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "qualify"
+    done = subprocess.run(
+        [script, *given, "-v"], capture_output=True, text=True, check=False, timeout=60
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == EXIT_USAGE, said
+    assert said.count("none.yaml: there is no such file") == 1, said

@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -52,7 +52,7 @@ RUN = {
 """What is run for real as it is: the first two words of a command."""
 RUN_IN_THE_LAB = {
     "vxqual check topologies/loopback.yaml",
-    "vxqual plan --topology topologies/loopback.yaml --plan quick --cells",
+    "vxqual plan topologies/loopback.yaml --plan quick --cells",
 }
 """What is run for real where there is root for a loopback lab."""
 
@@ -140,10 +140,12 @@ def _click_options(command: click.Command) -> set[str]:
     "text",
     [
         "vxqual prove",
-        "vxqual plan --topology my-lab.yaml --sets",
-        "vxqual run --topology my-lab.yaml --no-such-option",
+        "vxqual plan my-lab.yaml --sets",
+        "vxqual run my-lab.yaml --no-such-option",
+        "vxqual run no-such-lab.yaml",
         "vxqual run --topology no-such-lab.yaml",
-        "vxqual run --topology my-lab.yaml -m no-such-marker",
+        "vxqual run my-lab.yaml -m no-such-marker",
+        "vxqual check my-lab.yaml out",
         "vxqual lab list",
         "vxqual judge",
         "scripts/nothing",
@@ -198,7 +200,8 @@ def validate(command: Command, config: pytest.Config, *, whole: bool = True) -> 
 def _script(program: str, words: list[str], config: pytest.Config, whole: bool) -> None:
     match program:
         case "scripts/qualify":
-            given = words if "--topology" in words else ["--topology", "my-lab.yaml", *words]
+            named = "--topology" in words or (bool(words) and not words[0].startswith("-"))
+            given = words if named else ["my-lab.yaml", *words]
             _click(main, "vxqual", ["run", *given], config, whole)
         case "scripts/bench":
             with bench.__main__.main.make_context("bench", list(words)):
@@ -320,6 +323,27 @@ def test_every_command_has_its_help(name: str) -> None:
     done = run(["vxqual", *name.split(), "--help"])
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
+
+
+def _leaves(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _leaves(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
+@pytest.mark.parametrize(("name", "command"), [*_leaves(main, "vxqual")])
+def test_the_help_of_every_command_teaches_by_examples(
+    name: str, command: click.Command, pytestconfig: pytest.Config
+) -> None:
+    said = command.get_help(click.Context(command, info_name=name))
+    block = said.partition("Examples:\n")[2].partition("\n\n")[0]
+    texts = [re.split(r" {3,}", line.strip())[0] for line in block.splitlines()]
+    assert texts, f"{name} has no example"
+    for text in texts:
+        assert f"{text} ".startswith(f"{name} ")
+        validate(Command(name, text, tuple(_quoted(text))), pytestconfig)
 
 
 @pytest.mark.lab
