@@ -19,7 +19,7 @@ from qualification.topology import Topology
 
 from .agent_client import AgentClient
 from .host import not_undone, open_host
-from .lab_checks import clock_problem, one_host_problem, refuse, tell_time
+from .lab_checks import clock_problem, one_host_problem, refuse, subnet_problem, tell_time
 
 T = TypeVar("T")
 
@@ -54,9 +54,12 @@ def discover(
     Raises:
         HostError: A host cannot be reached, or cannot run the agent.
         LabError: An interface does not exist; the message names all of them. Or both NICs of a
-            pair are on one host, a host's clock is far off, or features that were tried could not
-            be restored.
+            pair are on one host, two pairs share a subnet there, a host's clock is far off, or
+            features that were tried could not be restored.
     """
+    pairs = tuple(pairs)
+    for pair in pairs:
+        refuse(subnet_problem(topology, pairs, pair), pair)
     hosts = nics_of(topology, pairs)
     duts = {topology.pairs[pair].dut for pair in pairs} if learn else set()
     tried = ", and trying which features fall together" if learn else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TypeVar
 
 from qualification.errors import LabError
 from qualification.messages.host import Facts, HostFacts, Problem
+from qualification.topology import Topology
 
 T = TypeVar("T")
 
@@ -59,6 +61,35 @@ def one_host_problem(dut: tuple[str, HostFacts], peer: tuple[str, HostFacts]) ->
         "use a peer in another host, or move the peer's interface into a network namespace with an "
         "sshd of its own",
     )
+
+
+def subnet_problem(topology: Topology, pairs: Sequence[str], pair: str) -> Problem | None:
+    """Returns what is wrong if a pair shares a host and a subnet with one that runs beside it.
+
+    Args:
+        topology: The topology.
+        pairs: Names of all pairs of the run.
+        pair: The pair; only those before it are looked at.
+    """
+    groups = topology.groups()
+    beside = [one for one in pairs[: pairs.index(pair)] if groups[one] != groups[pair]]
+    theirs = [nic for one in beside for nic in _ends(topology, one)]
+    for nic, other in product(_ends(topology, pair), theirs):
+        host = topology.host_of(nic)
+        networks = {address.network for address in topology.nic(other).underlay}
+        shared = [a.network for a in topology.nic(nic).underlay if a.network in networks]
+        if shared and host == topology.host_of(other):
+            return Problem(
+                "subnet-shared",
+                f"{other} and {nic} of one host both have an underlay address in {shared[0]}, and "
+                "their pairs run at the same time: packets may leave or arrive by either interface",
+                "give each pair an underlay subnet of its own in the topology",
+            )
+    return None
+
+
+def _ends(topology: Topology, pair: str) -> tuple[str, str]:
+    return topology.pairs[pair].dut, topology.pairs[pair].peer
 
 
 def refuse(problem: Problem | None, where: str) -> None:

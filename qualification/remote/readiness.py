@@ -16,7 +16,7 @@ from qualification.topology import Topology
 from .agent_client import AgentClient
 from .discover import nics_of, on_all
 from .host import open_host
-from .lab_checks import clock_problem, one_host_problem, tell_time
+from .lab_checks import clock_problem, one_host_problem, subnet_problem, tell_time
 from .port_probe import Probed, probe_port
 
 
@@ -68,6 +68,9 @@ def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
         ready = {nic for answer in answers for nic, found in answer.problems.items() if not found}
         for pair in pairs:
             ends = topology.pairs[pair]
+            shared = subnet_problem(topology, pairs, pair)
+            if shared is not None:
+                answers.append(Readiness(None, {pair: [shared]}, {}))
             if {topology.host_of(end) for end in (ends.dut, ends.peer)} <= set(known):
                 answers.append(_between(topology, pair, known, agents, ready))
     finally:

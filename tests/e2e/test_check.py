@@ -19,6 +19,7 @@ from qualification.topology import load
 
 from .conftest import SMALL, Edit, Persistent, rows, vxqual
 from .test_mistakes import ONE_FLOW, nic_of, reported, ssh_of
+from .test_same_hosts import TOPOLOGY as SAME_HOSTS
 
 pytestmark = pytest.mark.lab
 
@@ -195,6 +196,19 @@ def test_both_nics_on_one_host(tmp_path: Path) -> None:
     done = vxqual("run", "-t", path, *SMALL, "--out", tmp_path)
     refused(done, what)
     assert "another tunnel" not in done.stdout
+
+
+def test_two_pairs_in_one_subnet(tmp_path: Path) -> None:
+    """They would run at the same time, each as the other's second interface in the subnet."""
+    path = tmp_path / "two.yaml"
+    path.write_text(SAME_HOSTS.replace("198.18.2.", "198.18.1.1"))
+    what = (
+        "faulty: alpha.port0 and alpha.port1 of one host both have an underlay address in "
+        "198.18.1.0/24, and their pairs run at the same time"
+    )
+    refused(vxqual("check", path), what, "next: give each pair an underlay subnet of its own")
+    refused(vxqual("run", path, *SMALL, "--out", tmp_path), what)
+    reported(vxqual("check", path, "--pair", "faulty"), 0)
 
 
 def test_one_host_under_two_names(lab: Persistent, changed: Changed, tmp_path: Path) -> None:
