@@ -133,6 +133,24 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
     )
 
 
+def left_to_nic(burst: Burst) -> bool:
+    """Returns whether all wrong frames of a burst may be ones that the kernel left to the NIC.
+
+    The tx tap shows it. With every offload off only a feature that cannot be switched off does so.
+    """
+    submitted = burst.sent.submitted
+    return 0 < burst.received.captured.bad <= max(submitted.csum_partial, submitted.segments)
+
+
+def first_wrong(bursts: Iterable[Burst]) -> str:
+    """Returns a phrase on the first wrong frame that was kept; empty where none was."""
+    for burst in bursts:
+        for frame in burst.received.captured.samples:
+            if frame.findings:
+                return f"; the first: {frame.findings[-1]}"
+    return ""
+
+
 def peer_drops(bursts: Iterable[Burst]) -> dict[str, int]:
     """Returns how many frames the peer's NIC and kernel had no room for, by counter.
 

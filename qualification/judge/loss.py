@@ -35,11 +35,13 @@ class Reference:
         frames: Frames submitted to the driver.
         lost: Of those, frames that never reached the peer and that it did not count as dropped.
         pace: The pace that was found.
+        duplicated: Frames that arrived more often than they were submitted.
     """
 
     frames: int
     lost: int
     pace: PaceFound | None = None
+    duplicated: int = 0
 
     def __str__(self) -> str:
         """Returns a phrase."""
@@ -89,9 +91,9 @@ def loss_of(cell: Cell, evidence: Evidence, reference: Reference | None) -> Loss
     lossy = sum(map(bool, map(_lost, evidence.bursts)))
     if p < LEVEL:
         if len(evidence.bursts) > 1 and lossy == 1:
-            return Loss(
-                False, False, f"{text}, all in one of {len(evidence.bursts)} bursts: it recurs not"
-            )
+            # A host that got no CPU for a while loses many frames at once, and then no more.
+            text += f", all in one burst, and none in {len(evidence.bursts) - 1} more"
+            return Loss(False, len(evidence.bursts) > 2, text)
         return Loss(True, True, text)
     if pace is not None and not pace.lossless:
         return Loss(

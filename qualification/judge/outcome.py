@@ -18,9 +18,6 @@ from .wire_check import confirm
 NEVER_RAN = "it never ran: its worker died, or the run was ended"
 """The reason of a cell without any result."""
 
-NEVER_RAN = "it never ran: its worker died, or the run was ended"
-"""The reason of a cell without any result."""
-
 
 @dataclass(frozen=True)
 class Outcome:

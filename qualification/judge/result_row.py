@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qualification.judge.signature.sign import Signature, right_unasked, sign
+from qualification.judge.signature.sign import Signature, duplicated, right_unasked, sign
 from qualification.plan.cells import Cell
 
+from .duplication import duplicated as duplicate_frames
 from .evidence import Evidence
 from .receive import sign_received
 from .verdict import Judgement, Verdict
@@ -95,6 +96,9 @@ def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) ->
     unasked = sum(burst.received.captured.unasked for burst in evidence.bursts)
     if not frames and unasked:
         return right_unasked(unasked)
+    doubled = duplicate_frames(evidence.bursts)
+    if not frames and doubled:
+        return duplicated(doubled)
     return sign(frames, cell.flow)
 
 

@@ -8,8 +8,10 @@ from enum import StrEnum
 from qualification.plan.cells import Cell, frames_needed
 
 from . import pattern
+from .duplication import duplication_of
 from .evidence import Evidence, Totals, total
 from .loss import Reference, loss_of
+from .notes import notes_of
 from .statistics import UNKNOWN, Rate, rate_after
 
 
@@ -98,7 +100,8 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
     frames = worked.frames if sums.bad <= worked.frames else sums.frames
     measured = rate_after(sums.bad, frames, demand.confidence, len(evidence.bursts))
 
-    notes: list[str] = []
+    notes = notes_of(evidence.bursts)
+    doubled = duplication_of(evidence.bursts, cell.flow.l4, reference)
 
     def ends(verdict: Verdict, reason: str) -> Judgement:
         if verdict in (Verdict.PASS, Verdict.NOT_EXERCISED):
@@ -118,6 +121,8 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             f"{sums.unasked:,} of {sums.frames:,} frames carry an outer checksum, which is right, "
             "where none was asked for",
         )
+    if doubled is not None and doubled.blamed:
+        return ends(Verdict.FAIL, doubled.text)
     if sums.drops:
         return ends(Verdict.INCONCLUSIVE, f"the capture lost {sums.drops:,} frames")
     if sums.inner_csum_errors:
@@ -129,6 +134,8 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
     if sums.unjudged:
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.unjudged.items()))
         return ends(Verdict.INCONCLUSIVE, f"frames that cannot be judged: {why}")
+    if doubled is not None:
+        return ends(Verdict.INCONCLUSIVE, doubled.text)
     loss = loss_of(cell, evidence, reference)
     if loss is not None and loss.blamed:
         return ends(Verdict.LOSS, f"{loss.text}; those that did are right")
@@ -150,6 +157,19 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             Verdict.NOT_EXERCISED,
             f"the DUT's kernel takes no crafted {cell.flow.l4.upper()} super-packets "
             "(6.2 and later do)",
+        )
+    refused = sum(burst.sent.refused for burst in evidence.bursts)
+    if refused:
+        written = sum(burst.sent.written for burst in evidence.bursts)
+        return ends(
+            Verdict.INCONCLUSIVE,
+            f"the DUT's kernel took buffers for {written:,} of {written + refused:,} frames of the "
+            "crafted packet set (6.2 and later take all); those are as expected",
+        )
+    if not cell.all_off and not evidence_on(cell, evidence):
+        return ends(
+            Verdict.NOT_EXERCISED,
+            f"no feature of sending is in effect: {worked.text}, none of them wrong",
         )
     if worked.work and not worked.frames:
         return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.text}")
@@ -194,10 +214,15 @@ class Exercised:
     text: str
 
 
+def evidence_on(cell: Cell, evidence: Evidence) -> frozenset[str]:
+    """Returns the features that were in effect in a cell, settled."""
+    return cell.offloads.space.settle(name for name, on in evidence.effective.items() if on)
+
+
 def exercised(cell: Cell, evidence: Evidence) -> Exercised:
     """Returns how much the hardware did, as the tx tap on the sender proves it."""
     sums = total(evidence.bursts)
-    on = cell.offloads.space.settle(name for name, active in evidence.effective.items() if active)
+    on = evidence_on(cell, evidence)
     work = cell.flow.work(on)
     if "segmentation" in work:
         count, text = sums.segments, "frames segmented by the NIC"

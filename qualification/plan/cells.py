@@ -65,6 +65,14 @@ class Cell:
         return self.offloads.id
 
     @property
+    def all_off(self) -> bool:
+        """Whether no feature is on, and none is meant to be.
+
+        What is done to a NIC before, and other traffic meanwhile, are for a NIC that offloads.
+        """
+        return not self.offloads.on and not (self.flow.state or self.flow.load)
+
+    @property
     def unused_segmentation(self) -> str:
         """Why the NIC segments nothing under a set that is named for segmentation; else empty.
 

@@ -17,7 +17,7 @@ from qualification.judge.controls import ControlResult, first_untrusted, pace_of
 from qualification.judge.culprit.findings import Observation
 from qualification.judge.evidence import Evidence
 from qualification.judge.known.matching import expect
-from qualification.judge.outcome import Outcome, decide, untrusted
+from qualification.judge.outcome import Outcome, decide, distrust, untrusted
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
@@ -49,6 +49,7 @@ class CellRunner:
         self._unreported: dict[str, dict[str, ControlResult]] = {}
         self._observed: dict[str, list[Observation]] = {}
         self._failures: dict[str, int] = {}
+        self._distrust: dict[str, dict[str, ControlResult]] = {}
         self._broken: dict[str, LabError] = {}
 
     def ends(self, pair: str) -> Ends:
@@ -81,6 +82,7 @@ class CellRunner:
         campaign = self.campaign
         start = time.monotonic()
         outcome = self._judged(cell, anew=False)
+        self._distrust.setdefault(cell.pair, {}).update(distrust(outcome))
         self._observed.setdefault(cell.pair, []).append(outcome.observation)
         dut = campaign.ends(cell.pair).dut
         expected = expect(outcome, dut, campaign.expectations, campaign.day)
@@ -101,6 +103,7 @@ class CellRunner:
         """
         self.campaign = replace(self.campaign, seed=seed)
         self._observed.clear()
+        self._distrust.clear()
         if self._session is not None:
             self._session.begin(seed)
 
@@ -112,7 +115,7 @@ class CellRunner:
         demand = self.campaign.demand
         if cell.unsupported:
             return decide(cell, Evidence(effective={}), {}, demand)
-        controls = self.controls(cell.pair)
+        controls = self.controls(cell.pair) | self._distrust.get(cell.pair, {})
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden

@@ -57,6 +57,7 @@ def _detection(
 
 EXPECTED_DETECTIONS: Mapping[str, ExpectedDetection] = {
     "after-reset": _detection(_FAIL, "seed-left"),  # flows in a state are not searched
+    "duplicated": _detection(_FAIL, "duplicated duplicate", _CHECKSUM),
     "ip-header": _detection(_FAIL, "ip-header", _SEGMENTATION),
     "last-exact": _detection(_FAIL, "last-exact segment-length", _SEGMENTATION),
     "odd-byte": _detection(_FAIL, "odd-byte", _CHECKSUM),

@@ -21,7 +21,14 @@ from qualification.judge.controls import (
 )
 from qualification.judge.evidence import Burst
 from qualification.judge.verdict import Demand
-from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
+from qualification.messages.bursts import (
+    BadFrame,
+    CaptureResult,
+    Delivered,
+    Received,
+    Sent,
+    Submitted,
+)
 from qualification.plan.cells import CONTROLS, CONTROLS_OF, TAGGED
 from qualification.plan.flows import Direction
 
@@ -104,6 +111,22 @@ def test_too_few_to_trust() -> None:
     )  # fmt: skip
     assert judged(one=burst(DEMAND.frames - 1), other=burst(1)).trusted
     assert not judged().trusted
+
+
+def test_the_first_wrong_frame_is_named() -> None:
+    sample = BadFrame("AA==", ("inner L4",), ("inner L4 checksum is 1, should be 2",))
+    found = judged(one=burst(bad=1, bad_layers={"inner L4": 1}, samples=(sample,)))
+    assert found.reason.endswith("; the first: inner L4 checksum is 1, should be 2")
+
+
+@pytest.mark.parametrize("judge", [judged, lambda **bursts: judge_crafted(bursts)])
+def test_what_a_feature_that_is_fixed_on_does_is_not_the_path_s_fault(judge: Any) -> None:
+    wrong = burst(bad=3, bad_layers={"inner L4": 3})
+    sent = replace(wrong.sent, submitted=Submitted(400, 400, csum_partial=400))
+    found = judge(one=burst(), other=replace(wrong, sent=sent))
+    assert found.trusted
+    assert "left to the NIC, which has a feature fixed on" in found.reason
+    assert not judge(one=wrong, other=replace(wrong, sent=sent)).trusted
 
 
 COUNTS = st.sampled_from([0, 0, 0, 1, 400])

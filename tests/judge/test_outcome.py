@@ -8,9 +8,16 @@ import pytest
 
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Burst, Evidence
-from qualification.judge.outcome import decide, never_ran, untrusted
+from qualification.judge.outcome import decide, distrust, never_ran, untrusted
 from qualification.judge.verdict import Demand, Verdict
-from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
+from qualification.messages.bursts import (
+    BadFrame,
+    CaptureResult,
+    Delivered,
+    Received,
+    Sent,
+    Submitted,
+)
 from qualification.plan.cells import CONTROLS, TAGGED, Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
@@ -84,6 +91,42 @@ def test_no_control_matters_to_what_the_nic_lacks() -> None:
         assert outcome.judgement.verdict is Verdict.UNSUPPORTED
         assert not outcome.doubtful
         assert untrusted(lacking, controls) is None
+
+
+ALL_OFF = Cell("x710", OffloadSet(frozenset(), FeatureSpace(frozenset({CSUM}))), CELL.flow)
+
+
+def without_offloads(*, csum_partial: int = 0) -> Evidence:
+    """A cell with all offloads off, of which three frames are wrong."""
+    (one,) = evidence(bad=3).bursts
+    sample = BadFrame("AA==", ("inner L4",), ("inner L4 checksum is 0x1234, should be 0x4321",))
+    seen = replace(one.received.captured, samples=(sample,))
+    sent = replace(one.sent, submitted=Submitted(400, 400, csum_partial=csum_partial))
+    burst = Burst(sent, replace(one.received, captured=seen))
+    return Evidence({CSUM: False}, bursts=(burst,))
+
+
+def test_a_wrong_frame_with_all_offloads_off_distrusts_the_pair() -> None:
+    found = decide(ALL_OFF, without_offloads(), TRUSTED, DEMAND)
+    assert (found.judgement.verdict, found.blames_nic) == (Verdict.UNTRUSTED, False)
+    assert "the path or the peer corrupts them" in found.judgement.reason
+    assert "the first: inner L4 checksum is 0x1234" in found.judgement.reason
+    assert found.evidence is not None
+    added = distrust(found)
+    later = decide(CELL, evidence(), TRUSTED | added, DEMAND)
+    assert later.judgement.verdict is Verdict.UNTRUSTED
+    assert f"in {ALL_OFF.id} with every offload off 3 of 400" in later.judgement.reason
+    assert not distrust(decide(CELL, evidence(), TRUSTED, DEMAND))
+    assert not distrust(later)
+
+
+def test_a_feature_that_is_fixed_on_is_the_nic_s_fault() -> None:
+    """The tx tap shows that the frames were left to the NIC all the same."""
+    found = decide(ALL_OFF, without_offloads(csum_partial=400), TRUSTED, DEMAND)
+    assert (found.judgement.verdict, found.blames_nic) == (Verdict.FAIL, True)
+    assert not distrust(found)
+    # The same with features on is compared with them off, and is the NIC's.
+    assert decide(CELL, evidence(bad=3), TRUSTED, DEMAND).judgement.verdict is Verdict.FAIL
 
 
 TAGGED_CELL = replace(CELL, flow=replace(CELL.flow, vlan="nic"))

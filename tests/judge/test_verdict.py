@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from qualification.judge.culprit.findings import observation_of
 from qualification.judge.evidence import Burst, Evidence, total
+from qualification.judge.loss import Reference
 from qualification.judge.result_row import row
 from qualification.judge.verdict import Demand, Judgement, Verdict, exercised, judge
 from qualification.messages.bursts import (
@@ -171,10 +172,73 @@ def test_what_there_is_to_do_depends_on_what_is_in_effect() -> None:
         judged(whole, effective=ON | {TNL_CSUM: False}).verdict is Verdict.PASS
     )  # checksums alone
     finished = burst(segments=0, super_packets=0, csum_partial=0)
-    assert judged(finished, effective=OFF).verdict is Verdict.PASS  # nothing at all
+    all_off = Cell("soft", OffloadSet(frozenset(), SPACE), FLOWS["outer4-csum/inner4/tcp"])
+    assert judged(finished, effective=OFF, of=all_off).verdict is Verdict.PASS  # nothing at all
     # Asked for, but without effect: TSO without a checksum offload.
-    assert judged(finished, effective=ON | {CSUM: False}).verdict is Verdict.PASS
+    found = judged(finished, effective=ON | {CSUM: False})
+    assert found.verdict is Verdict.NOT_EXERCISED
+    assert found.reason.startswith("no feature of sending is in effect: 299 frames finished by the")
+    assert judged(finished, effective=OFF).verdict is Verdict.NOT_EXERCISED
     assert judged(whole, of=cell("outer4-csum/inner4/udp")).verdict is Verdict.PASS
+
+
+def test_what_was_done_to_a_nic_without_offloads_exercises_nothing() -> None:
+    """Seen: @two-ports cells passed on a NIC that has no offload at all."""
+    none = OffloadSet(frozenset(), FeatureSpace(frozenset()))
+    finished = burst(segments=0, super_packets=0, csum_partial=0)
+    for change in ({"state": "two-ports"}, {"state": "reset"}, {"load": "load"}):
+        of = Cell("soft", none, replace(FLOWS["outer4-csum/inner4/udp"], **change))
+        assert judged(finished, effective={}, of=of).verdict is Verdict.NOT_EXERCISED
+    of = Cell("soft", none, FLOWS["outer4-csum/inner4/udp"])
+    assert judged(finished, effective={}, of=of).verdict is Verdict.PASS
+
+
+def test_a_kernel_that_takes_a_part_of_a_packet_set_leaves_it_open() -> None:
+    one = burst(200)
+    part = replace(one, sent=replace(one.sent, refused=216))
+    found = judged(part, of=CRAFTED_CELL)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "200 of 416 frames of the crafted packet set" in found.reason
+
+
+LOGGED = "port0: hw csum failure"
+
+
+def test_what_kernels_and_nics_say_is_noted_on_a_pass() -> None:
+    one = burst(counters={"link.rx_errors": 2, "nic.rx_csum_bad": 3, "nic.rx_packets": 9})
+    sent = replace(
+        one.sent, kernel_log=("NETDEV WATCHDOG: p0", "MDD event"), counters={"link.tx_errors": 4}
+    )
+    found = judged(Burst(sent, replace(one.received, kernel_log=(LOGGED,))))
+    assert found.verdict is Verdict.PASS
+    for said in (
+        "the DUT's kernel logged: NETDEV WATCHDOG: p0, and 1 lines more",
+        "the DUT's counters of errors rose: link.tx_errors by 4",
+        f"the peer's kernel logged: {LOGGED}",
+        "the peer's counters of errors rose: nic.rx_csum_bad by 3, link.rx_errors by 2",
+    ):
+        assert said in found.reason
+    assert "rx_packets" not in found.reason
+
+
+UDP_CELL = cell("outer4-csum/inner4/udp")
+
+
+def test_frames_that_arrive_twice_never_pass() -> None:
+    twice = burst(N + 9, submitted=N, duplicates=9)
+    assert judged(twice, of=UDP_CELL).verdict is Verdict.INCONCLUSIVE  # compared with nothing
+    compared = [
+        judge(UDP_CELL, evidence(twice), DEMAND, Reference(20_000, 0, duplicated=doubled))
+        for doubled in (0, 600)
+    ]
+    assert [found.verdict for found in compared] == [Verdict.FAIL, Verdict.INCONCLUSIVE]
+    assert "9 more frames arrived than the 299 submitted" in compared[0].reason
+    assert "9 datagrams were delivered twice" in compared[0].reason
+    assert "none of 20,000" in compared[0].reason
+    signature = row(UDP_CELL, compared[0], evidence(twice)).signature
+    assert signature is not None and signature.startswith("duplicated, segment: ")
+    # One frame lost, another delivered twice: the counts are equal.
+    assert judged(burst(duplicates=1), of=UDP_CELL).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_set_named_for_segmentation_passes_no_cell_in_which_the_nic_segmented_nothing() -> None:

@@ -26,16 +26,18 @@ class Pace:
         self._rate = rate
         self._start = time.monotonic()
 
-    def after(self, frames: int) -> None:
+    def after(self, frames: int, *, train: bool = False) -> None:
         """Waits until it is time for the next frame.
 
         Args:
             frames: How many were sent since the start. A super-packet counts as its segments.
+            train: Whether a super-packet follows: a small ring has room for its segments, and not
+                for frames just before.
         """
         if not self._rate:
             return
         ahead = frames / self._rate - (time.monotonic() - self._start)
-        if ahead > _STEP:
+        if ahead > (0 if train else _STEP):
             time.sleep(ahead)
         elif ahead < -_MOST_BEHIND:
             self._start -= ahead + _MOST_BEHIND  # now it is so much behind, and no more

@@ -51,6 +51,11 @@ class PreparedSet:
         self.segment_sizes = array("H", [crafted.gso_size for crafted in made])
         self.first_port = made[0].source_port
 
+    @property
+    def frames(self) -> int:
+        """How many frames the buffers make on the wire."""
+        return sum(self._frames)
+
     def retarget(self, port: int) -> None:
         """Sets the destination port, and the source ports that go with it."""
         self.first_port = retarget(self._bytes, self._heads, port)
@@ -73,7 +78,9 @@ def packets_of(order: CraftedOrder) -> Iterator[CraftedPacket]:
         order.tunnel_sum,
     )
     make = Maker(path, TCP if order.protocol == "tcp" else UDP, pool(order.seed))
-    return PACKET_SETS[order.packet_set].crafted_packets(make, order.segmented)
+    for crafted in PACKET_SETS[order.packet_set].crafted_packets(make, order.segmented):
+        if not order.most_segments or crafted.frames <= order.most_segments:
+            yield crafted
 
 
 def prepared_set(order: CraftedOrder) -> PreparedSet:

@@ -49,6 +49,8 @@ class RawSockets:
         raw.bind((device, 0))
         sent, pace = 0, Pace(rate)
         for buffer, frames in prepared.buffers():
+            if frames > 1:
+                pace.after(sent, train=True)
             try:
                 raw.send(buffer)
             except OSError as error:

@@ -14,7 +14,7 @@ from .batch import MOST, receive_batch
 from .flow_socket import flow_socket
 from .payload import CHUNK, LARGEST_SMALL, PREFACE, Stream, mark
 
-_SO_RCVBUFFORCE, _TCP_WINDOW_CLAMP = 33, 10
+_SO_RCVBUFFORCE = 33
 _BUFFER = 64 << 20
 """Receive buffer, bytes: it holds a whole burst, so that no datagram is lost at the socket."""
 
@@ -51,7 +51,8 @@ class Receiver:
                     # A sender makes no super-packet of more than half the window, either
                     # (tcp_bound_to_half_wnd, include/net/tcp.h).
                     window = order.payload * max(2, order.in_flight // order.streams)
-                    self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_WINDOW_CLAMP, window)
+                    # The kernel doubles it, for the bytes beside the payload (socket(7)).
+                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
                     wake_up = min(CHUNK, window // 2)
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wake_up)
                 self._socket.listen(order.streams)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from qualification.judge.duplication import duplicated
 from qualification.judge.evidence import Burst, total
 from qualification.judge.loss import Reference
 from qualification.judge.pace import PaceFound
@@ -32,7 +33,9 @@ def reference_of(cell: Cell, controls: Mapping[str, ControlResult]) -> Reference
     everything, same = _lost(bursts), _lost(_same_set(cell, controls))
     if same[1] * everything[0] > everything[1] * same[0]:
         everything = same
-    return Reference(*everything, pace_of(controls)) if everything[0] else None
+    if not everything[0]:
+        return None
+    return Reference(*everything, pace_of(controls), duplicated(bursts))
 
 
 def _lost(bursts: Iterable[Burst]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qualification.judge.evidence import Burst, total
+from qualification.judge.evidence import Burst, first_wrong, left_to_nic, total
 from qualification.judge.verdict import Demand
 
 from .result import ControlResult
@@ -27,13 +27,14 @@ def judge_traffic(
     def ends(trusted: bool, reason: str) -> ControlResult:
         return ControlResult(name, trusted, reason, sums.frames, sums.bad, sums.lost, bursts)
 
-    if sums.bad:
-        dirty = [flow for flow, burst in bursts.items() if burst.received.captured.bad]
+    dirty = {flow: burst for flow, burst in bursts.items() if burst.received.captured.bad}
+    left = bool(dirty) and all(map(left_to_nic, dirty.values()))
+    if dirty and not left:
         return ends(
             False,
             f"{sums.bad:,} of {sums.frames:,} frames are wrong with every offload off "
             f"({', '.join(dirty)}): the path or the peer corrupts them, or the NIC does although "
-            "its offloads are off",
+            f"its offloads are off{first_wrong(dirty.values())}",
         )
     if sums.unasked:
         return ends(
@@ -64,6 +65,12 @@ def judge_traffic(
             f"{sums.frames:,} frames are too few to trust the path: it takes {demand.frames:,}",
         )
     lost = f"; {sums.lost:,} lost on the way" if sums.lost else ""
+    if left:
+        return ends(
+            True,
+            f"{sums.bad:,} of {sums.frames:,} frames are wrong, of those that the kernel left to "
+            f"the NIC, which has a feature fixed on: the path is not to blame{lost}",
+        )
     return ends(True, f"{sums.frames:,} frames, all right{lost}")
 
 

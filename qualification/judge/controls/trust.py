@@ -17,6 +17,10 @@ from .traffic import judge_traffic
 
 _NOT_RUN = "it was not run"
 
+ALL_OFF_CELL = "all-off cell"
+"""A cell with every offload off whose frames were wrong: from then on it distrusts the pair as a
+control does. It has no evidence of its own beside the cell's."""
+
 
 def distrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> ControlResult | None:
     """Returns the control for which a cell may neither pass nor fail; None if there is none.
@@ -26,6 +30,8 @@ def distrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> ControlResu
         controls: The controls of its pair, by name.
     """
     failed = first_untrusted(controls, cell.flow.direction)
+    if failed is None and cell.flow.direction == "send":
+        failed = controls.get(ALL_OFF_CELL)
     if failed is None and cell.flow.vlan:
         tagged = controls.get(TAGGED, ControlResult(TAGGED, False, _NOT_RUN))
         failed = None if tagged.trusted else tagged

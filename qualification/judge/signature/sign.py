@@ -111,6 +111,18 @@ def right_unasked(frames: int) -> Signature:
     return Signature("unasked-outer", "outer L4", text, frames, frames)
 
 
+def duplicated(frames: int) -> Signature:
+    """Returns the signature of frames that arrived more often than they were submitted.
+
+    They are right and not kept.
+
+    Args:
+        frames: How many arrived too many.
+    """
+    text = "frames were sent more often than they were submitted to the driver"
+    return Signature("duplicated", SEGMENT, text, frames, frames)
+
+
 def _count(frames: int) -> str:
     return f"{frames:,} wrong frame{'s' if frames > 1 else ''}"
 

@@ -27,6 +27,8 @@ _OUTER_TARGET_SOURCE_PORT = 50_000
 _IN_FLIGHT = 46
 """Frames of TCP on the way at once on a slow path: as many as UDP_SEGMENT makes of one buffer, with
 which the pace was found."""
+_MOST_SEGMENTS = 32
+"""Segments of a crafted super-packet on a slow path, so that a ring of 64 frames holds two."""
 _PACKET_SET_FRAMES = 4_096
 """More than any crafted packet set has."""
 _ENDLESS = 1 << 20
@@ -161,6 +163,7 @@ class OrderBuilder:
             seed=self.allotment.derived_seed("crafted"),
             tunnel_sum=self._tunnel_sum(flow) if flow.outer_target else None,
             pace=self.pace,
+            most_segments=_MOST_SEGMENTS if self.slow else 0,
         )
         return self._tunnelled(order, flow)
 
@@ -196,6 +199,7 @@ class OrderBuilder:
             seed=self.allotment.derived_seed("crafted"),
             ttl=64 if mark is None else mark,
             pace=self.pace,
+            most_segments=_MOST_SEGMENTS if self.slow else 0,
         )
         protocols = (_IP_PROTOCOL[flow.l4],)
         return self._orders(order, protocols, order.port, None, True, vxlan_port=0, ttl=mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import replace
 from typing import Any
@@ -122,3 +123,22 @@ def test_a_super_packet_counts_as_its_segments(clock: Clock, monkeypatch: Any) -
     monkeypatch.setattr(raw, "_of", {None: Sent()})
     assert raw.send_prepared(Super(), "w0", None, 10_000) == 4_500
     assert 0.44 < clock.slept < 0.451
+
+
+@pytest.mark.lab
+def test_few_frames_of_tcp_are_on_the_way_to_a_small_ring(net: Any) -> None:
+    left, right = net.wire()
+    for host, address in ((left, "10.9.9.1/24"), (right, "10.9.9.2/24")):
+        host.ip("addr", "add", address, "dev", "w0")
+    few = replace(TCP, source="10.9.9.1", destination="10.9.9.2", port=9, in_flight=40)
+    for order, most in ((few, 15 * few.payload), (replace(few, in_flight=0), 1 << 30)):
+        with right.inside():
+            receiver = Receiver(order, None)
+        try:
+            with left.inside(), socket.socket() as stream:
+                stream.connect((order.destination, order.port))
+                info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        finally:
+            receiver.finish()
+        window = int.from_bytes(info[228:232], "little")  # tcpi_snd_wnd (Linux 5.4)
+        assert (window > 15 * order.payload) == (most > 15 * order.payload)

@@ -128,3 +128,15 @@ def vlan_lost_short(
         if len(frame) - tunnel.ethernet < int(state.knobs["below"]):
             del frame[12:16]
     return frames
+
+
+@firmware("duplicated", p=0.02)
+def duplicated(
+    _descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
+    """Sends a share `p` of the frames twice, as after a transmit timeout whose frames had left."""
+    return [
+        copy
+        for frame in frames
+        for copy in ((frame, bytearray(frame)) if state.chance("p") else (frame,))
+    ]
