@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
 
-from .matrix import Matrix
+from .matrix import Matrix, NicRow
 from .report_line import ReportLine, wrapped
 
 _OFF = {"udpcsum": "noudpcsum", "noudp6zerocsumtx": "udp6zerocsumtx"}
@@ -24,11 +24,11 @@ def render(
         found: The findings of each pair.
         width: Columns of the terminal.
     """
-    duts = {nic.pair: nic for nic in matrix.nics if nic.role == "dut"}
+    ends = {(nic.pair, nic.role): nic for nic in matrix.nics}
     for one in found:
         if not one.findings:
             continue
-        dut = duts[one.pair]
+        dut = ends[one.pair, "dut"]
         yield ReportLine("")
         yield ReportLine(f"culprits on {one.pair}, found by {one.runs} more runs", "title")
         for finding in one.findings[:_MOST_EXPLAINED]:
@@ -41,7 +41,7 @@ def render(
             yield ReportLine(
                 f"  and {len(one.findings) - _MOST_EXPLAINED} more groups of failing cells"
             )
-        yield from _remedies(one, dut.host, dut.interface)
+        yield from _remedies(one, dut, ends[one.pair, "peer"])
 
 
 def command(interface: str, mitigation: Mitigation) -> str:
@@ -61,14 +61,19 @@ def _summary(finding: CulpritGroup) -> str:
     return f"{' + '.join(finding.off)}{where}: {these}"
 
 
-def _remedies(found: CulpritFindings, host: str, interface: str) -> Iterator[ReportLine]:
+def _remedies(found: CulpritFindings, dut: NicRow, peer: NicRow) -> Iterator[ReportLine]:
     """Yields the commands that heal; they are never wrapped, so that they can be pasted."""
     safe = found.mitigation
     if safe is not None:
         some = "" if safe.healed == safe.failing else f" {safe.healed} of {safe.failing} flows"
         of = len(safe.on) + len(safe.off)
-        yield ReportLine(f"  heals{some} on {host}, with {len(safe.on)} of {of} features left on:")
-        yield ReportLine(f"      {command(interface, safe)}")
+        yield ReportLine(
+            f"  heals{some} on {dut.host}, with {len(safe.on)} of {of} features left on:"
+        )
+        yield ReportLine(f"      {command(dut.interface, safe)}")
+        if (peer.driver, peer.firmware) == (dut.driver, dut.firmware):
+            yield ReportLine(f"  {peer.host} has the same driver and firmware, and needs it, too:")
+            yield ReportLine(f"      {command(peer.interface, safe)}")
     for finding in found.findings:
         if finding.device == "vxlan":
             options = " ".join(_OFF[name] for name in finding.off)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation, Proof
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, USO
 from qualification.results.culprit_lines import command, render
@@ -35,8 +37,19 @@ culprits on x710, found by 2 more runs
       proof: none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on
       (x710/all-on/outer4-csum/inner4/tcp)
   heals on x710-dut, with 4 of 5 features left on:
+      ethtool -K p0 tx-udp_tnl-csum-segmentation off
+  x710-peer has the same driver and firmware, and needs it, too:
       ethtool -K p0 tx-udp_tnl-csum-segmentation off"""
     )
+
+
+@pytest.mark.parametrize("changes", [{"driver": "ice"}, {"firmware": "9.20"}])
+def test_a_peer_that_is_another_nic_needs_nothing(campaign: Make, changes: dict[str, str]) -> None:
+    made = built(campaign(x710=("i40e", "8.30")), [])
+    dut, peer = made.nics
+    other = replace(made, nics=(dut, replace(peer, **changes)))
+    found = CulpritFindings("x710", {ONE: (TNL_CSUM,)}, (CULPRIT,), SAFE, 2)
+    assert not any("x710-peer" in line.text for line in render(other, [found], 100))
 
 
 def test_where_not_all_is_healed(campaign: Make) -> None:
@@ -47,6 +60,8 @@ def test_where_not_all_is_healed(campaign: Make) -> None:
         "      proof: none of 7,245 frames is wrong with it off, 213 of 7,131 with it back on (d)",
         "  unknown, 2 failing cells of 2 flows: no offload heals it",
         "  heals 2 of 5 flows on x710-dut, with 3 of 5 features left on:",
+        "      ethtool -K p0 tx-udp_tnl-csum-segmentation off tx-udp-segmentation off",
+        "  x710-peer has the same driver and firmware, and needs it, too:",
         "      ethtool -K p0 tx-udp_tnl-csum-segmentation off tx-udp-segmentation off",
         "  heals, where no feature of the NIC does; the VXLAN device must be created again:",
         "      ip link add … type vxlan … noudpcsum",
