@@ -184,7 +184,7 @@ def test_a_failure_outweighs_doubt_and_cells_that_never_ran_are_reported(
     args = ("run", "-t", topology, *SMALL, "-p", "crash", "-n", "1", "--out")
 
     args = (*args, tmp_path, "-m", "not crafted", "-k")
-    done = vxqual(*args, "all-on/outer4-csum and not inner4/udp")
+    done = vxqual(*args, f"all-on/outer4-csum and not inner4/udp and {ALONE}")
     assert done.returncode == 1, done.stdout
     cells = rows(tmp_path)
     assert {id_.partition("csum/")[2]: cell["verdict"] for id_, cell in cells.items()} == {
@@ -196,7 +196,7 @@ def test_a_failure_outweighs_doubt_and_cells_that_never_ran_are_reported(
     assert "never ran" in cells["soft/all-on/outer4-csum/inner6/udp-seg"]["reason"]
     assert "Traceback" not in done.stdout
 
-    done = vxqual(*args, "all-on/outer4-nocsum and inner6")
+    done = vxqual(*args, f"all-on/outer4-nocsum and inner6 and {ALONE}")
     assert done.returncode == 10, done.stdout
     assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["PASS", "ERROR", "ERROR"]
 
@@ -224,7 +224,7 @@ def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
     args = ("run", "-t", TOPOLOGIES / "incident.yaml", "--plan", "quick", "--pair", "faulty")
     some = (
         "-k",
-        "all-on/outer4 and tcp",
+        f"all-on/outer4 and tcp and {ALONE}",
         "-m",
         "not crafted",
         f"--junitxml={junit}",
