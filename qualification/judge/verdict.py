@@ -186,10 +186,11 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             f"{worked.frames:,} of the {demand.frames:,} frames it takes to exclude "
             f"{percent(demand.rate)} at {demand.confidence:.1%}: {worked.text}",
         )
-    if cell.unused_segmentation:
+    if cell.segmentation_unused:
         return ends(
             Verdict.NOT_EXERCISED,
-            f"the NIC segmented nothing: {cell.unused_segmentation}; none wrong of {worked.text}",
+            "the NIC segmented nothing: the set lacks features that it takes for this flow; none "
+            f"wrong of {worked.text}",
         )
     return ends(
         Verdict.PASS,

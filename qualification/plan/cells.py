@@ -73,17 +73,15 @@ class Cell:
         return not self.offloads.on and not (self.flow.state or self.flow.load)
 
     @property
-    def unused_segmentation(self) -> str:
-        """Why the NIC segments nothing under a set that is named for segmentation; else empty.
+    def segmentation_unused(self) -> bool:
+        """Whether the NIC segments nothing of the flow under a set that is named for segmentation.
 
         A NIC without tunnel segmentation takes TSO for what goes without a tunnel alone
         (`skb_gso_ok`, include/linux/netdevice.h): within one, the kernel segments before it.
         """
         named, on = self.offloads.named_for, self.offloads.space.settle(self.offloads.on)
-        lacking = self.flow.segmented_by - on
-        if not (self.flow.segmentation and named and named <= SEGMENTING and lacking):
-            return ""
-        return f"it takes {' and '.join(name for name in RULES if name in lacking)} as well"
+        segments = self.flow.segmented_by <= on
+        return bool(self.flow.segmentation and named and named <= SEGMENTING and not segments)
 
     @property
     def essential(self) -> bool:

@@ -66,10 +66,8 @@ def _remedies(found: CulpritFindings, dut: NicRow, peer: NicRow) -> Iterator[Rep
     safe = found.mitigation
     if safe is not None:
         some = "" if safe.healed == safe.failing else f" {safe.healed} of {safe.failing} flows"
-        of = len(safe.on) + len(safe.off)
-        yield ReportLine(
-            f"  heals{some} on {dut.host}, with {len(safe.on)} of {of} features left on:"
-        )
+        left = f"{len(safe.on)} of {len(safe.on) + len(safe.off)} features left on"
+        yield ReportLine(f"  heals{some} on {dut.host}, with {left}:")
         yield ReportLine(f"      {command(dut.interface, safe)}")
         if (peer.driver, peer.firmware) == (dut.driver, dut.firmware):
             yield ReportLine(f"  {peer.host} has the same driver and firmware, and needs it, too:")

@@ -27,6 +27,8 @@ from qualification.results.run_files import CellEntry, dump_entry
 from qualification.results.store import Store
 from qualification.wire.recording import WireTally
 
+from .conftest import built
+
 TRUSTED = {name: ControlResult(name, True, "all right") for name in CONTROLS}
 
 
@@ -53,7 +55,7 @@ def directory(campaign: Callable[..., Campaign], tmp_path: Path) -> Path:
         store.add(dump_entry(CellEntry(cell.id, evidence)))
         rows.append(row(cell, decide(cell, evidence, TRUSTED, run.demand).judgement, evidence))
     store.end()
-    made = matrix.build(run, rows, mitigation={"x710": ["tx-checksum-ip-generic"]})
+    made = built(run, rows, mitigation={"x710": ["tx-checksum-ip-generic"]})
     made = replace(made, nics=tuple(replace(nic, hypervisor="qemu") for nic in made.nics))
     matrix.write(made, tmp_path / "matrix.json")
     return tmp_path

@@ -41,7 +41,7 @@ from qualification.messages.bursts import (
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
-from qualification.results.terminal import _explained
+from qualification.results.explanations import explain
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check
 
 IPS = {
@@ -918,7 +918,7 @@ def test_a_failing_row_and_its_sentence_say_it() -> None:
         "seed-left, inner L4: the field still holds the pseudo-header sum"
     )
     assert written.signature.endswith("explains 20 of 20 wrong frames")
-    (line,) = [each.text for each in _explained([written], "tun", 0.999, 1000)]
+    (line,) = [each.text for each in explain([written], "tun", 0.999, 1000)]
     assert line.endswith(f"{judgement.reason}; {written.signature}")
     # A row that did not fail, or has no bad frame, has no signature.
     assert row(cell, replace(judgement, verdict=Verdict.LOSS), evidence).signature is None
