@@ -122,7 +122,16 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             "where none was asked for",
         )
     if doubled is not None and doubled.blamed:
-        return ends(Verdict.FAIL, doubled.text)
+        return Judgement(
+            Verdict.FAIL,
+            doubled.text,
+            frames,
+            doubled.frames,
+            sums.lost,
+            rate_after(
+                min(doubled.frames, frames), frames, demand.confidence, len(evidence.bursts)
+            ),
+        )
     if sums.drops:
         return ends(Verdict.INCONCLUSIVE, f"the capture lost {sums.drops:,} frames")
     if sums.inner_csum_errors:

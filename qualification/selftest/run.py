@@ -62,6 +62,7 @@ EXPECTED_DETECTIONS: Mapping[str, ExpectedDetection] = {
     "last-exact": _detection(_FAIL, "last-exact segment-length", _SEGMENTATION),
     "odd-byte": _detection(_FAIL, "odd-byte", _CHECKSUM),
     "offset-clipped": _detection(_FAIL, "offset-clipped", _CHECKSUM),
+    "outer-dscp": _detection(_FAIL, "outer-header", _CHECKSUM),
     "outer-garbage": _detection(_FAIL, "constant noise", _SEGMENTATION | _CHECKSUM),
     "pad-summed": _detection(_FAIL, "pad-summed wrong-range", _CHECKSUM),
     "path-drop": _detection(_UNTRUSTED, port=8472),

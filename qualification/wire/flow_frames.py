@@ -9,6 +9,10 @@ from qualification.messages.bursts import CaptureOrder
 from .dissect import Layout
 from .packet import Packet
 
+_VXLAN_WORD = b"\x08\0\0\0"
+"""I is set, all else is reserved (RFC 7348, section 5)."""
+_CE, _ECT_0 = 3, 2
+
 OURS, LATE, FOREIGN = "ours", "late", "foreign"
 
 
@@ -56,3 +60,45 @@ def mistagged(wanted: int | None, tag: bytes | None) -> str | None:
         return None
     found = "none" if tag is None else tag.hex()
     return f"VLAN tags are {found}, should be 8100{wanted:04x}"
+
+
+def outer_changed(ttl: int, layout: Layout, data: bytes) -> str | None:
+    """Returns what is not as the kernel has it in the outer headers of a frame of ours, or None.
+
+    They are constant in our tunnels: DSCP, DF and flow label are 0, the TTL is given, no reserved
+    bit of VXLAN is set, and ECN follows from the inner packet's (RFC 6040, section 4.1, as
+    `INET_ECN_encapsulate` does it, include/net/inet_ecn.h).
+
+    native_capture.c has the same function.
+
+    Args:
+        ttl: The TTL or hop limit; 0 if nothing is checked.
+        layout: The frame's layout.
+        data: Its bytes.
+    """
+    outer, inner, vxlan = layout.outer, layout.inner, layout.vxlan
+    if not ttl or vxlan is None or inner is None:
+        return None
+    if inner.l4 == inner.start or outer.l4 == outer.start:
+        return None
+    if data[vxlan : vxlan + 4] != _VXLAN_WORD or data[vxlan + 7]:
+        return f"VXLAN header is {data[vxlan : vxlan + 8].hex()}: reserved bits are set"
+    at = outer.start
+    if outer.family == 4:
+        traffic, rest, found = data[at + 1], int.from_bytes(data[at + 6 : at + 8], "big"), at + 8
+    else:
+        word = int.from_bytes(data[at : at + 4], "big")
+        traffic, rest, found = word >> 20 & 0xFF, word & 0xFFFFF, at + 7
+    if traffic >> 2:
+        return f"outer DSCP is 0x{traffic >> 2:02x}, should be 0x00"
+    ecn = (data[inner.start + 1] if inner.family == 4 else data[inner.start + 1] >> 4) & 3
+    ecn = _ECT_0 if ecn == _CE else ecn
+    # Some kernels do not look for the packet behind a tag inside the tunnel.
+    if traffic & 3 != ecn and not layout.inner_vlans:
+        return f"outer ECN is 0x{traffic & 3:x}, should be 0x{ecn:x}"
+    if rest:
+        name = "DF and fragment offset" if outer.family == 4 else "flow label"
+        return f"outer {name} is 0x{rest:x}, should be 0x0"
+    if data[found] != ttl:
+        return f"outer TTL is 0x{data[found]:02x}, should be 0x{ttl:02x}"
+    return None

@@ -46,6 +46,25 @@ INLINE int mistagged(const struct watch *watch, const struct tpacket3_hdr *heade
            header->vlan_tci != (u32)watch->vlan;
 }
 
+/* Implements flow_frames.outer_changed. */
+INLINE int outer_changed(const struct watch *watch, struct frame frame, const struct judged *found)
+{
+    const struct packet *outer = &found->outer, *inner = &found->inner;
+    if (!watch->tunnel_ttl || !inner->family || inner->l4 == inner->start ||
+        outer->l4 == outer->start)
+        return 0;
+    const u8 *vxlan = frame.bytes + found->vxlan, *header = frame.bytes + outer->start;
+    u32 ecn = frame.bytes[inner->start + 1] >> (inner->family == 4 ? 0 : 4) & 3;
+    u32 word = u32_at(header), four = outer->family == 4;
+    u32 traffic = (four ? word >> 16 : word >> 20) & 0xff;
+    u32 rest = four ? u16_at(header + 6) : word & 0xfffff;
+    int tagged = found->inside != found->vxlan + 8 + 14;
+    ecn = ecn == 3 ? 2 : ecn; /* CE becomes ECT(0) */
+    return (u32_at(vxlan) != 0x08000000) | (vxlan[7] != 0) | (rest != 0) |
+           (header[four ? 8 : 7] != watch->tunnel_ttl) | (traffic >> 2 != 0) |
+           (!tagged & ((traffic & 3) != ecn));
+}
+
 INLINE void add(u64 *both, int wrong)
 {
     both[0]++;
@@ -119,7 +138,8 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
         return 1;
     }
     struct match match = NO_MATCH;
-    int unexpected = theirs == OURS && mistagged(watch, header);
+    int unexpected =
+        theirs == OURS && (mistagged(watch, header) || outer_changed(watch, frame, &found));
     if (watch->expected && theirs == OURS && !unexpected) {
         match = match_frame(watch->expected, frame, &found);
         unexpected = match.wrong;

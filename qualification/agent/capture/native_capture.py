@@ -76,6 +76,7 @@ class NativeCapture:
             first_late_ttl=first_late_ttl,
             end_late_ttl=end_late_ttl,
             vxlan_port=order.vxlan_port,
+            tunnel_ttl=order.tunnel_ttl,
             poll=_POLL,
             pause=PAUSE_MS,
         )

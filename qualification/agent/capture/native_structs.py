@@ -101,6 +101,7 @@ class WatchStruct(ctypes.Structure):
         ("vxlan_port", ctypes.c_uint16),
         ("must_have", ctypes.c_uint8),
         ("must_not_have", ctypes.c_uint8),
+        ("tunnel_ttl", ctypes.c_uint8),
         ("payload_sizes", ctypes.POINTER(KeyCounter)),
         ("last", ctypes.POINTER(ctypes.c_uint8)),
         ("by_port", ctypes.POINTER(ctypes.c_uint32)),

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import SEGMENT, BadFrame, CaptureOrder, CaptureResult
-from qualification.wire.flow_frames import FOREIGN, LATE, OURS, mistagged, whose_is
+from qualification.wire.flow_frames import (
+    FOREIGN,
+    LATE,
+    OURS,
+    mistagged,
+    outer_changed,
+    whose_is,
+)
 from qualification.wire.native import NativeMismatchError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 
@@ -100,7 +107,9 @@ class PeerCapture(Capture[NativeJudge]):
         difference = None
         layout, expected = checked.layout, self._expected
         if whose == OURS and layout is not None:
-            difference = mistagged(self._order.vlan, frame.vlan)
+            difference = mistagged(self._order.vlan, frame.vlan) or outer_changed(
+                self._order.tunnel_ttl, layout, data
+            )
             if expected is not None and not difference:
                 difference = expected.check_off(data, layout)
         if bad or difference:

@@ -53,7 +53,7 @@ struct watch {
     i32 vni, flow_port, ttl, vlan, first_late_port, end_late_port, first_late_ttl, end_late_ttl;
     u32 longest;
     u16 vxlan_port;
-    u8 must_have, must_not_have;
+    u8 must_have, must_not_have, tunnel_ttl;
     struct key_counter *payload_sizes; /* of vx_count_ring */
     u8 *last;            /* this and the next two as in ShapeCounter */
     u32 (*by_port)[2];

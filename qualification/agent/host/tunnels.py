@@ -85,6 +85,8 @@ class Tunnels:
             if six
             else {"vxlan_udp_csum": int(order.checksum)}
         )
+        if order.ttl:
+            outer["vxlan_ttl"] = order.ttl
         if order.source_port:  # the range excludes its upper end (udp_flow_src_port)
             outer["vxlan_port_range"] = {"low": order.source_port, "high": order.source_port + 1}
         link = links.index_of(order.link)

@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"it is an IP fragment", "fragmented"),
     (r"its IPv4 id is another", "ip-header"),
     (r"VXLAN header is", "vxlan-header"),
-    (r"outer DSCP", "outer-header"),
+    (r"outer (DSCP|ECN|DF|TTL|flow label)", "outer-header"),
     (r"VLAN tags are", "vlan-lost"),
     (r"it has \d+ bytes of payload|.*length is", "segment-length"),
     (r"TCP sequence number", "segment-sequence"),

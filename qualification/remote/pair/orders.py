@@ -27,6 +27,8 @@ _OUTER_TARGET_SOURCE_PORT = 50_000
 _IN_FLIGHT = 46
 """Frames of TCP on the way at once on a slow path: as many as UDP_SEGMENT makes of one buffer, with
 which the pace was found."""
+_TUNNEL_TTL = 64
+"""TTL or hop limit of every tunnel's packets, as a route without one has it (RFC 1700)."""
 _MOST_SEGMENTS = 32
 """Segments of a crafted super-packet on a slow path, so that a ring of 64 frames holds two."""
 _PACKET_SET_FRAMES = 4_096
@@ -73,6 +75,7 @@ def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[Tunn
             ),
             mtu=ends.mtu - flow.overhead,
             source_port=_OUTER_TARGET_SOURCE_PORT if flow.outer_target else 0,
+            ttl=_TUNNEL_TTL,
         )
         for vni, flow in variants.items()
         for link, local, remote in [underlay(ends, role, flow)]
@@ -299,6 +302,7 @@ class OrderBuilder:
                 ttl=ttl,
                 late_ttls=(BURST_TTLS.start, BURST_TTLS.stop),
                 vlan=vlan,
+                tunnel_ttl=0 if vni is None else _TUNNEL_TTL,
             )
 
         return BurstOrders(

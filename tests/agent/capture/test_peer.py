@@ -29,7 +29,9 @@ from qualification.agent.capture.peer import PeerCapture
 from qualification.agent.capture.ring import Ring, Rings
 from qualification.agent.capture.tx_tap import BulkTxTap
 from qualification.agent.traffic.sending import send
+from qualification.judge.signature.sign import sign
 from qualification.messages.bursts import CaptureOrder, CaptureResult, FlowOrder, Submitted
+from qualification.plan.flows import Flow
 from qualification.wire.crafted.catalogue import BURST_TTLS
 from tests.wire.test_fuzz import mutated
 
@@ -63,7 +65,13 @@ def inner(port: int = FLOW, *, family: int = 4, size: int = 30) -> Packet:
 
 
 def tunnel(inside: Packet, *, vni: int = VNI, outer: Packet = V4, **udp: int) -> Packet:
-    return filled(LINK / outer / UDP(sport=50_000, dport=4789, **udp) / VXLAN(vni=vni) / inside)
+    return filled(
+        LINK
+        / outer
+        / UDP(sport=50_000, dport=4789, **udp)
+        / VXLAN(flags="Instance", vni=vni)
+        / inside
+    )
 
 
 def spoilt(packet: Packet, layer: Any, number: int = 1) -> Packet:
@@ -256,12 +264,75 @@ def test_broken_frames_in_great_number(captured: Any, seed: int) -> None:
     frames = [frame for frame in frames if len(frame) > 60] + random.choices(shapes, k=1500)
     random.shuffle(frames)
     tunnelled = (ORDER, replace(ORDER, outer_checksum=False, keep=0), replace(ORDER, mtu=100))
+    tunnelled = (*tunnelled, replace(ORDER, tunnel_ttl=64))
     plain = replace(ORDER, vni=None, flow_port=4789, vxlan_port=0, ttl=64)
     for order in (*tunnelled, plain):
         seen = captured(order, *frames)
         assert seen.bad > 50
         assert seen.frames > seen.bad
         assert not seen.drops
+
+
+OUTER_CHANGES: dict[str, tuple[Packet, dict[str, int], str]] = {
+    "DSCP": (V4, {"tos": 10 << 2}, "outer DSCP is 0x0a, should be 0x00"),
+    "ECN": (V4, {"tos": 1}, "outer ECN is 0x1, should be 0x0"),
+    "DF": (V4, {"flags": "DF"}, "outer DF and fragment offset is 0x4000, should be 0x0"),
+    "TTL": (V4, {"ttl": 63}, "outer TTL is 0x3f, should be 0x40"),
+    "DSCP6": (V6, {"tc": 46 << 2}, "outer DSCP is 0x2e, should be 0x00"),
+    "ECN6": (V6, {"tc": 2}, "outer ECN is 0x2, should be 0x0"),
+    "hop limit": (V6, {"hlim": 255}, "outer TTL is 0xff, should be 0x40"),
+    "flow label": (V6, {"fl": 0x12345}, "outer flow label is 0x12345, should be 0x0"),
+}
+CHECKED = replace(ORDER, tunnel_ttl=64)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("name", OUTER_CHANGES)
+def test_outer_headers_are_those_of_the_tunnel(captured: Any, name: str, family: int) -> None:
+    """Every checksum is right: only the field tells."""
+    outer, change, finding = OUTER_CHANGES[name]
+    wrong = outer.copy()
+    for field, value in change.items():
+        setattr(wrong, field, value)
+    packets = [tunnel(inner(family=family), outer=ip) for ip in (outer, wrong)]
+    assert captured(ORDER, *packets).bad == 0  # unless they are to be checked
+    seen = captured(CHECKED, *packets)
+    assert (seen.frames, seen.bad, seen.bad_layers) == (2, 1, {"segment": 1})
+    (sample,) = seen.samples
+    assert sample.findings == (finding,)
+    signature = sign(seen.samples, Flow(4, True, 4, "udp", False))
+    assert signature is not None and signature.name == "outer-header"
+    # The count is the same where no frame is kept.
+    assert captured(replace(CHECKED, keep=0), *packets).bad == 1
+
+
+@pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
+def test_reserved_bits_of_vxlan_are_those_of_the_tunnel(captured: Any, outer: Packet) -> None:
+    right = tunnel(inner(), outer=outer)
+    start = bytes(right).index(b"\x08\0\0\0" + VNI.to_bytes(3, "big"))
+    for at, value in ((0, 0x88), (1, 1), (2, 1), (3, 1), (7, 1)):
+        data = bytearray(bytes(right))
+        data[start + at] = value
+        wrong = Ether(bytes(data))
+        del wrong[UDP].chksum
+        seen = captured(CHECKED, right, bytes(wrong))
+        assert (seen.frames, seen.bad) == (2, 1), (at, seen)
+        assert seen.samples[0].findings[-1].startswith("VXLAN header is ")
+
+
+@pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
+def test_ecn_follows_from_the_packet_inside(captured: Any, outer: Packet) -> None:
+    """RFC 6040, section 4.1, as Linux has it: CE inside becomes ECT(0) outside."""
+    field = "tos" if outer is V4 else "tc"
+    for family, ecn, due in ((4, 0, 0), (4, 1, 1), (6, 2, 2), (4, 3, 2), (6, 3, 2)):
+        packets = []
+        for marked in range(4):
+            ip, inside = outer.copy(), inner(family=family)
+            setattr(ip, field, marked)
+            setattr(inside[IP if family == 4 else IPv6], "tos" if family == 4 else "tc", ecn)
+            packets.append(tunnel(inside, outer=ip))
+        assert captured(CHECKED, *packets).bad == 3, (family, ecn)
+        assert captured(CHECKED, packets[due]).bad == 0, (family, ecn)
 
 
 def test_more_outer_source_ports_than_are_listed(captured: Any) -> None:

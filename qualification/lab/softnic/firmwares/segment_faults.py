@@ -140,3 +140,22 @@ def duplicated(
         for frame in frames
         for copy in ((frame, bytearray(frame)) if state.chance("p") else (frame,))
     ]
+
+
+@firmware("outer-dscp", dscp=10)
+def outer_dscp(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
+    """Changes the outer DSCP of what it finishes; every checksum is right."""
+    tunnel = tunnel_of(descriptor, frames)
+    for frame in frames if tunnel else ():
+        assert tunnel
+        at, dscp = tunnel.outer.l3, int(state.knobs["dscp"]) & 0x3F
+        if tunnel.outer.family == 4:
+            frame[at + 1] = dscp << 2 | frame[at + 1] & 3
+            frame[at + 10 : at + 12] = bytes(2)
+            U16.pack_into(frame, at + 10, checksum(ones_sum(frame[at : at + 20])))
+        else:
+            (word,) = U16.unpack_from(frame, at)
+            U16.pack_into(frame, at, word & 0xF03F | dscp << 6)
+    return frames
