@@ -276,6 +276,22 @@ def test_lost_tags_are_distinguished_from_wrong_ones() -> None:
     assert first_untrusted({TAGGED: lost}) != lost
 
 
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        burst(100, submitted=400),  # a path that takes no tags lets none through
+        replace(burst(), sent=Sent(Submitted(), 400, True, 0.1, {}), received=burst(0).received),
+        burst(400, complete=False),
+    ],
+)
+def test_tags_are_unsupported_only_where_none_gets_through(unclear: Burst) -> None:
+    found = judge_crafted({"one": unclear}, TAGGED)
+    assert (found.trusted, found.blocked) == (False, False)
+    taken = no_tags("port0 has VLAN 5 already", blocked=False)
+    assert judge_again(taken, DEMAND, 4789) == taken
+    assert not taken.blocked
+
+
 def test_frames_that_could_not_be_received_spare_the_other_controls() -> None:
     failed = not_received("no TCP_REPAIR")
     assert failed == ControlResult("received", False, "no TCP_REPAIR")

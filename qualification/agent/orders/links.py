@@ -99,8 +99,9 @@ class LinkOperations:
         self._where[vlan.name] = vlan_device.make(interface, vlan)
 
     def untag(self, _context: Context) -> None:
-        """Removes that device."""
-        vlan_device.remove(**self._tagged)
+        """Removes that device, as far as it was made."""
+        if self._tagged:
+            vlan_device.remove(**self._tagged)
 
     def where(self, link: str) -> str:
         """Returns the interface that carries the addresses of a link; see `vlan_device.make`."""

@@ -37,7 +37,9 @@ def judge_crafted(bursts: Mapping[str, Burst], name: str = "crafted") -> Control
             )
         why = crafted_blocked(flow, burst)
         if why is not None:
-            return ends(False, why, blocked=name == TAGGED)
+            # That a path takes no tags shows only where it takes none of the frames that have one.
+            none_arrived = burst.sent.submitted.frames > 0 == seen.frames
+            return ends(False, why, blocked=name == TAGGED and none_arrived)
     if sums.drops or sums.unjudged:
         return ends(
             False,
@@ -66,10 +68,12 @@ def crafted_blocked(flow: str, burst: Burst) -> str | None:
     return blocked(flow, burst, None) if burst.sent.written else None
 
 
-def no_tags(why: str) -> ControlResult:
+def no_tags(why: str, *, blocked: bool = True) -> ControlResult:
     """Returns the control for tags where no frame could be given one.
 
     Args:
         why: The reason, in a sentence.
+        blocked: Whether a host's kernel has no tags at all. Any other reason is the lab's, and
+            says nothing about tags.
     """
-    return ControlResult(TAGGED, False, why, blocked=True)
+    return ControlResult(TAGGED, False, why, blocked=blocked)

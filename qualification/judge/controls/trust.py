@@ -64,7 +64,7 @@ def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResu
     """
     if result.name == "injected":
         return judge_injected(result.expected, result.good, result.bursts)
-    if result.blocked and not result.bursts:
+    if result.name == TAGGED and not result.bursts:
         return result  # there is no evidence to judge
     if result.name in ("crafted", TAGGED):
         return judge_crafted(result.bursts, result.name)

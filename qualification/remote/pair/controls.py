@@ -35,6 +35,9 @@ _PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tc
 """The shapes of plain traffic: protocol, and whether it is segmented."""
 _INJECTIONS = 3
 _TAGGED_FRAMES = 400
+_NO_VLAN = "no-vlan"
+_REFUSALS = frozenset({_NO_VLAN, "vlan-taken", "address-taken", "name-taken"})
+"""Kinds of the answers of an agent that cannot tag; the first is that its kernel has no tags."""
 
 
 def run_controls(pair: PairSession) -> dict[str, ControlResult]:
@@ -107,7 +110,9 @@ def _run_tagged(pair: PairSession) -> ControlResult:
     try:
         pair.states.tag(True)
     except AgentError as error:
-        return no_tags(error.what)
+        if error.kind not in _REFUSALS:
+            raise  # the agent is dead or too slow: that says nothing about tags
+        return no_tags(error.what, blocked=error.kind == _NO_VLAN)
     builder = pair.endpoints.orders
     orders: dict[str, Callable[[], BurstOrders]] = {}
     for outer in sorted(pair.ends.families):

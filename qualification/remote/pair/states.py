@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -111,13 +113,25 @@ class States:
             self._drop(self._flows.tagged)
             ends.on_both(lambda role: ends.call(role, "untag"))
         else:
+            asked: list[Role] = []
 
             def tag(role: Role) -> None:
+                asked.append(role)
                 ends.call(role, "tag", vlan=vlan_order(ends.ends, role))
 
-            ends.on_both(tag)
-            self._make(self._flows.tagged)
+            try:
+                ends.on_both(tag)
+                self._make(self._flows.tagged)
+            except LabError:
+                self._untag(asked)
+                raise
         self._is_tagged = wanted
+
+    def _untag(self, roles: Iterable[Role]) -> None:
+        """Removes the tagged underlay of ends, as far as it was made, after an error."""
+        for role in roles:
+            with contextlib.suppress(LabError):  # the first error matters; closing undoes it too
+                self._endpoints.call(role, "untag")
 
     def _renew(self) -> None:
         """Removes every tunnel and makes the first ones again."""
