@@ -13,9 +13,10 @@ from pydantic import TypeAdapter
 
 from qualification.judge.culprit.findings import observation_of
 from qualification.judge.evidence import Burst, Evidence, total
+from qualification.judge.exercised import exercised
 from qualification.judge.loss import Reference
 from qualification.judge.result_row import row
-from qualification.judge.verdict import Demand, Judgement, Verdict, exercised, judge
+from qualification.judge.verdict import Demand, Judgement, Verdict, judge
 from qualification.messages.bursts import (
     BadFrame,
     CaptureResult,
