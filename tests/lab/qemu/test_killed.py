@@ -60,7 +60,10 @@ def test_the_other_pair_finishes_and_nothing_is_left(
     matrix = json.loads((tmp_path / "out/matrix.json").read_text())
     verdicts = {cell["id"]: cell["verdict"] for cell in matrix["cells"]}
     e1000e = [verdict for name, verdict in verdicts.items() if name.startswith("e1000e/")]
-    assert set(e1000e) == {"ERROR"}, said
+    # Cells that were complete when the guest was killed keep their verdicts.
+    before = e1000e.index("ERROR")
+    assert set(e1000e[:before]) <= {"PASS"}, said
+    assert set(e1000e[before:]) == {"ERROR"}, said
     assert {v for name, v in verdicts.items() if name.startswith("igb/")} == {"PASS"}, said
     assert run.returncode == 10
     reasons = [cell["reason"] for cell in matrix["cells"] if cell["verdict"] == "ERROR"]
