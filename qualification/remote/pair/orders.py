@@ -1,4 +1,4 @@
-"""Builds the orders for the two agents of a pair: tunnels, bursts and their captures. Pure."""
+"""Builds the orders for the two agents of a pair: bursts and their captures. Pure."""
 
 from __future__ import annotations
 
@@ -6,29 +6,25 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Literal
 
-from qualification.inventory import Ends, Role, other
+from qualification.inventory import Ends
 from qualification.judge.pace import FASTEST, PaceFound
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
-from qualification.messages.host import TunnelOrder
 from qualification.plan.flows import Flow
 from qualification.wire.crafted.catalogue import BURST_TTLS, PACKET_SETS
 from qualification.wire.crafted.outer_checksum_target import tunnel_sum
 
 from .addresses import NO_VNI, device_name, inner_address, inner_mac, nobody
 from .allotment import Allotment
-from .vlan import underlay
+from .tunnel_orders import OUTER_TARGET_SOURCE_PORT, TUNNEL_TTL
 
 _TCP_HEADERS = {4: 20 + 32, 6: 40 + 32}  # with the timestamp option
 _UDP_HEADERS = {4: 28, 6: 48}
 _IP_PROTOCOL = {"tcp": 6, "udp": 17}
 _STREAMS = {"tcp": 8, "udp": 16}
 _DEADLINE = 20.0
-_OUTER_TARGET_SOURCE_PORT = 50_000
 _IN_FLIGHT = 46
 """Frames of TCP on the way at once on a slow path: as many as UDP_SEGMENT makes of one buffer, with
 which the pace was found."""
-_TUNNEL_TTL = 64
-"""TTL or hop limit of every tunnel's packets, as a route without one has it (RFC 1700)."""
 _MOST_SEGMENTS = 32
 """Segments of a crafted super-packet on a slow path, so that a ring of 64 frames holds two."""
 _PACKET_SET_FRAMES = 4_096
@@ -49,37 +45,6 @@ _HEADERS_IN_RING = 128
 _RING_SPARE = 8 << 20
 """Bytes of ring in addition to those that a burst fills: blocks for half a second, however few
 frames they hold, and room for a crafted packet set."""
-
-
-def tunnel_orders(ends: Ends, role: Role, flows: tuple[Flow, ...]) -> tuple[TunnelOrder, ...]:
-    """Returns an order for one VXLAN device for each outer variant among the flows."""
-    variants = {ends.vni(flow.vni): flow for flow in flows}
-    return tuple(
-        TunnelOrder(
-            name=device_name(vni),
-            vni=vni,
-            link=link,
-            local=local,
-            remote=remote,
-            port=flow.port,
-            checksum=flow.outer_checksum,
-            mac=inner_mac(role, vni),
-            remote_mac=inner_mac(other(role), vni),
-            addresses=(
-                f"{inner_address(role, vni, 4)}/24",
-                f"{inner_address(role, vni, 6)}/64",
-            ),
-            neighbours=(
-                inner_address(other(role), vni, 4),
-                inner_address(other(role), vni, 6),
-            ),
-            mtu=ends.mtu - flow.overhead,
-            source_port=_OUTER_TARGET_SOURCE_PORT if flow.outer_target else 0,
-            ttl=_TUNNEL_TTL,
-        )
-        for vni, flow in variants.items()
-        for link, local, remote in [underlay(ends, role, flow)]
-    )
 
 
 @dataclass(frozen=True)
@@ -174,7 +139,7 @@ class OrderBuilder:
         source = ip_address(self._ends.outer("dut", flow.outer)).packed
         destination = ip_address(self._ends.outer("peer", flow.outer)).packed
         return tunnel_sum(
-            source, destination, _OUTER_TARGET_SOURCE_PORT, flow.port, self._ends.vni(flow.vni)
+            source, destination, OUTER_TARGET_SOURCE_PORT, flow.port, self._ends.vni(flow.vni)
         )
 
     def _plain_packet_set(self, flow: Flow) -> BurstOrders:
@@ -302,7 +267,7 @@ class OrderBuilder:
                 ttl=ttl,
                 late_ttls=(BURST_TTLS.start, BURST_TTLS.stop),
                 vlan=vlan,
-                tunnel_ttl=0 if vni is None else _TUNNEL_TTL,
+                tunnel_ttl=0 if vni is None else TUNNEL_TTL,
             )
 
         return BurstOrders(

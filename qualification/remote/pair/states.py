@@ -16,7 +16,7 @@ from qualification.plan.flows import Flow, State, crafted_flows, second_port
 from .addresses import device_name
 from .endpoints import Endpoints
 from .offloads import Offloads
-from .orders import tunnel_orders
+from .tunnel_orders import tunnel_orders
 from .vlan import vlan_order
 
 _log = logging.getLogger("vxqual.pair")

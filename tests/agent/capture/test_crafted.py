@@ -18,7 +18,8 @@ from qualification.inventory import Ends
 from qualification.messages.bursts import CraftedOrder
 from qualification.plan.flows import crafted_flows
 from qualification.remote.agent_client import AgentClient
-from qualification.remote.pair.orders import OrderBuilder, tunnel_orders
+from qualification.remote.pair.orders import OrderBuilder
+from qualification.remote.pair.tunnel_orders import tunnel_orders
 
 pytestmark = pytest.mark.lab
 EVERY = crafted_flows(frozenset({4}), 4789)

@@ -26,8 +26,8 @@ from qualification.plan.features import RULES, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow, bulk_flows
 from qualification.remote.host import open_host
 from qualification.remote.pair.controls import run_controls
-from qualification.remote.pair.orders import tunnel_orders
 from qualification.remote.pair.session import PairSession
+from qualification.remote.pair.tunnel_orders import tunnel_orders
 
 pytestmark = pytest.mark.lab
 

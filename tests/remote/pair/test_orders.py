@@ -11,8 +11,9 @@ from qualification.inventory import Ends, Nic
 from qualification.messages.bursts import CraftedOrder
 from qualification.messages.host import HostFacts, NicFacts
 from qualification.plan.flows import Flow, crafted_flows
-from qualification.remote.pair.orders import OrderBuilder, tunnel_orders
+from qualification.remote.pair.orders import OrderBuilder
 from qualification.remote.pair.states import TunnelFlows
+from qualification.remote.pair.tunnel_orders import tunnel_orders
 from qualification.wire.crafted.catalogue import BURST_TTLS, TUNNEL_PORTS
 
 HOST = HostFacts("a", "6.1", "Debian", "a CPU", 2, "3.11", 1, ("p0",))
