@@ -123,7 +123,13 @@ def test_inner_counters_are_those_of_the_tunnel(net: Any, until: Any) -> None:
         with host.inside():
             moves = counters.CounterChanges("w0", tunnel)
             there = counters.snapshot("w0", tunnel)
-            assert {name.split(".")[0] for name in there} == {"outer", "inner", "link", "nic"}
+            assert {name.split(".")[0] for name in there} == {
+                "outer",
+                "inner",
+                "link",
+                "nic",
+                "softnet",
+            }
             with (
                 namespaces.inside(tunnel),
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,

@@ -170,12 +170,29 @@ L4, INNER = {40, 41}, {90, 91}  # outer and inner UDP checksum, IPv4 in IPv4
 
 def test_every_fault_is_there() -> None:
     known = {model.name: model for model in firmwares.models()}
-    assert {name for name, model in known.items() if model.kind == "fault"} == set(
-        FAULTS_OF_THE_ISSUE
-    )
+    assert {name for name, model in known.items() if model.kind == "fault"} == {
+        *FAULTS_OF_THE_ISSUE,
+        "duplicated",
+        "outer-dscp",
+    }
     assert {"good", "constant-ip-id", "reorder-flows", "slow-link", "lossy"} <= set(known)
     assert "untagged-only" in known
     assert all(model.summary.endswith(".") for model in known.values())
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+def test_another_outer_dscp_has_right_checksums(outer: int) -> None:
+    work = descriptor(packet(outer=outer, **TCP_GSO), 900)
+    frames = sent("outer-dscp", work)
+    assert bad(frames) == {0}
+    places = {15, 24, 25} if outer == 4 else {14, 15}
+    assert all(at and at <= places for at in changed("outer-dscp", work))
+
+
+def test_duplicated_frames_are_equal() -> None:
+    work = descriptor(packet(**TCP_GSO), 900)
+    frames = sent("duplicated", work, p=1.0)
+    assert frames[::2] == frames[1::2] == finish(work)
 
 
 def test_the_table_for_users_is_as_the_code_says() -> None:
