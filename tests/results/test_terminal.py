@@ -312,7 +312,7 @@ def test_a_pair_says_who_judged_its_frames(campaign: Make) -> None:
 
 
 def test_a_guest_says_what_it_runs_on(campaign: Make) -> None:
-    found = matrix.build(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
+    found = built(campaign(x710=("i40e", "8.30")), [made(ALL_OFF, TCP)])
     dut, peer = found.nics
     guest = replace(
         dut, hypervisor="qemu", machine="QEMU Standard PC", hardware_version="pc-q35-10.0"

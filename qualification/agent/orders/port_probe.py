@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.host import neighbours
-from qualification.agent.orders.serve import Context
+from qualification.agent.serve import Context
 from qualification.agent.traffic import port_probe
 from qualification.messages.host import PortProbe, PortProbeResult
 from qualification.messages.protocol import AgentProblem

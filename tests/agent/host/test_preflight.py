@@ -15,8 +15,8 @@ import pytest
 
 from qualification.agent.host import devices, journal, preflight
 from qualification.agent.host.journal import Journal
-from qualification.agent.orders.serve import Context
 from qualification.agent.orders.table import operations
+from qualification.agent.serve import Context
 from qualification.messages.protocol import AgentProblem
 
 pytestmark = pytest.mark.lab
