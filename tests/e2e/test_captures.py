@@ -85,6 +85,7 @@ def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, P
                 tmp_path / "out",
                 "--rate=0.02",
                 "--confidence=0.99",
+                "--partial-ok",
                 "-k",
                 "control or all-on",
                 "-m",

@@ -132,9 +132,11 @@ def vlan_lost_short(
 
 @firmware("duplicated", p=0.02)
 def duplicated(
-    _descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
-    """Sends a share `p` of the frames twice, as after a transmit timeout whose frames had left."""
+    """Sends a share `p` of the frames that it finishes twice, as after a transmit timeout."""
+    if not descriptor.needs_csum:
+        return frames
     return [
         copy
         for frame in frames
@@ -147,7 +149,7 @@ def outer_dscp(
     descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
 ) -> list[bytearray]:
     """Changes the outer DSCP of what it finishes; every checksum is right."""
-    tunnel = tunnel_of(descriptor, frames)
+    tunnel = tunnel_of(descriptor, frames) if descriptor.needs_csum else None
     for frame in frames if tunnel else ():
         assert tunnel
         at, dscp = tunnel.outer.l3, int(state.knobs["dscp"]) & 0x3F
