@@ -30,7 +30,7 @@ Edit = Callable[[dict[str, Any]], object]
 
 
 def vxqual(
-    *args: object, timeout: float = 120, **environment: str
+    *args: object, timeout: float = 300, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end; stderr is merged into stdout, as in a terminal."""
     return subprocess.run(
