@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qualification.agent.serve import claim_stdio, serve
+from .serve import claim_stdio, serve
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from qualification.judge.culprit.findings import Observation, observation_of
+from qualification.judge.receive.verdict import judge_received
 from qualification.plan.cells import Cell
 
 from .controls import ALL_OFF_CELL, ControlResult, distrusted, reference_of
 from .evidence import Evidence, first_wrong, left_to_nic, total
 from .exercised import evidence_on
-from .receive import judge_received
 from .verdict import SETTLED, Demand, Judgement, Verdict, judge
 from .wire_check import confirm
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qualification.judge.receive.verdict import sign_received
 from qualification.judge.signature.sign import Signature, duplicated, right_unasked, sign
 from qualification.plan.cells import Cell
 
 from .duplication import duplicated as duplicate_frames
 from .evidence import Evidence
-from .receive import sign_received
 from .verdict import Judgement, Verdict
 from .wire_check import note
 

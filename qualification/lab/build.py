@@ -118,8 +118,8 @@ def prepare(topology: Topology, say: Progress) -> list[str]:
             where="lab",
             hint="name a topology with lab: {kind: qemu, …}, such as topologies/qemu.yaml",
         )
-    from .qemu.image import prepare  # noqa: PLC0415
-    from .qemu.wiring import models  # noqa: PLC0415
+    from qualification.lab.qemu.image import prepare  # noqa: PLC0415
+    from qualification.lab.qemu.wiring import models  # noqa: PLC0415
 
     wanted = set(models(topology, topology.lab).values())
     return prepare.prepare(topology.lab, wanted, say).sentences()

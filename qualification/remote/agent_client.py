@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from qualification.errors import AgentError, HostError, LabError
 from qualification.messages.decode import DecodeError, decode
 from qualification.messages.protocol import LINE_LIMIT, PROTOCOL, encoded
-from qualification.remote.ssh.connection import Connection, connect
+from qualification.remote.ssh.connection import Connection
 from qualification.remote.ssh.lines import Lines
 
 from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install
@@ -19,7 +19,7 @@ from .request_log import log_report, logged
 from .ship import Application, application
 
 if TYPE_CHECKING:
-    from qualification.topology import Ssh
+    pass
 
 T = TypeVar("T")
 
@@ -38,21 +38,6 @@ class Greeting(NamedTuple):
     python: tuple[int, ...]
     pid: int
     uid: int
-
-
-def open_agent(host: str, ssh: Ssh, *, timeout: float = 10.0) -> AgentClient:
-    """Connects to a host and starts an agent there; closing the agent closes the connection.
-
-    Args:
-        host: The host's name in the topology.
-        ssh: How it is reached.
-        timeout: Seconds for the connection.
-
-    Raises:
-        HostError: The host cannot be reached, or cannot run the agent.
-        AgentError: The agent was started, and failed.
-    """
-    return AgentClient.start(connect(host, ssh, timeout=timeout), sudo=ssh.sudo)
 
 
 def start_seconds(installed: Installed) -> float:

@@ -6,9 +6,25 @@ from typing import Any
 
 from qualification.agent.host.journal import NOT_UNDONE
 from qualification.errors import LabError
-from qualification.topology import Topology
+from qualification.remote.ssh.connection import connect
+from qualification.topology import Ssh, Topology
 
-from .agent_client import AgentClient, open_agent
+from .agent_client import AgentClient
+
+
+def open_agent(host: str, ssh: Ssh, *, timeout: float = 10.0) -> AgentClient:
+    """Connects to a host and starts an agent there; closing the agent closes the connection.
+
+    Args:
+        host: The host's name in the topology.
+        ssh: How it is reached.
+        timeout: Seconds for the connection.
+
+    Raises:
+        HostError: The host cannot be reached, or cannot run the agent.
+        AgentError: The agent was started, and failed.
+    """
+    return AgentClient.start(connect(host, ssh, timeout=timeout), sudo=ssh.sudo)
 
 
 def open_host(topology: Topology, name: str) -> AgentClient:

@@ -26,12 +26,12 @@ from qualification.progress import Progress
 from qualification.results import allure_report, matrix, terminal
 from qualification.results.gate import RunEnd, Selection
 from qualification.results.store import Store
+from qualification.run.screen.screen import Screen
 
 from . import log
 from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
 from .run_results import RunResults
 from .scheduling import PairScheduling
-from .screen import Screen
 from .stash_keys import CAMPAIGN
 
 if TYPE_CHECKING:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .capture_reader import (
-    CaptureFileError,
-    CutShortError,
-    Reader,
-    Window,
-    as_ethernet,
-    cut_short,
-)
+from .capture_reader import CaptureFileError, CutShortError, Reader, Window, as_ethernet, cut_short
 
 MICROSECONDS, NANOSECONDS, MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 """Magic numbers, by the unit of the timestamps; the last is that of a format of old Linux

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from qualification.agent.host import devices, journal, namespaces
+from qualification.agent.host import journal, namespaces
+from qualification.agent.host.checks import devices
 from qualification.agent.orders.table import operations
 from qualification.agent.serve import Context
 from qualification.errors import AgentError

@@ -21,7 +21,8 @@ from scapy.utils import wrpcap
 
 import bench.__main__
 from qualification.cli import main
-from tests.docs.documents import (
+
+from .documents import (
     DOCUMENTS,
     PROGRAMS,
     ROOT,

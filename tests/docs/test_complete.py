@@ -17,7 +17,8 @@ from qualification.results.terminal import LETTERS
 from qualification.topology import Topology
 from qualification.wire.crafted.catalogue import PACKET_SETS
 from qualification.wire.crafted.receive_tests import RIGHT, WRONG
-from tests.docs.documents import DOCUMENTS, ROOT
+
+from .documents import DOCUMENTS, ROOT
 
 
 def text(name: str) -> str:
@@ -98,7 +99,7 @@ def test_every_condition_of_an_expectation_is_named() -> None:
 def signatures() -> set[str]:
     """Every name that a signature may have, as the sources of the judge have it."""
     judge = ROOT / "qualification/judge"
-    sources = [*(judge / "signature").rglob("*.py"), *judge.glob("receive*.py")]
+    sources = [*(judge / "signature").rglob("*.py"), *(judge / "receive").glob("*.py")]
     named = re.compile(
         r'(?:Hypothesis|Shared|Signature|LayerFinding|return)\(?\s*"([a-z0-9-]+)",|'
         r', "([a-z-]+)"\),$',

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import DOCUMENTS, ROOT, files, folders, inline_code
+from .documents import DOCUMENTS, ROOT, files, folders, inline_code
 
 ALL = (*DOCUMENTS, ROOT / "topologies/firmwares.md", ROOT / "CHANGELOG.md")
 KERNEL = ("drivers/", "include/", "net/", "Documentation/")

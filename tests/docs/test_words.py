@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import ROOT, files
+from .documents import ROOT, files
 
 WORDS = "dehcuov|niwt|regdel|nemiceps|tohs|ovlas|yellov"[::-1]
 """Spelt backwards, so that this file has none of them."""

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from qualification.judge.controls import ControlResult, judge_again, judge_received_control
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.outcome import decide
-from qualification.judge.receive import judge_received, sign_received
+from qualification.judge.receive.verdict import judge_received, sign_received
 from qualification.judge.result_row import row, signature_of
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted

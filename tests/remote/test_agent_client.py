@@ -20,7 +20,8 @@ import pytest
 
 from qualification.errors import AgentError, HostError
 from qualification.remote import agent_client
-from qualification.remote.agent_client import AgentClient, open_agent
+from qualification.remote.agent_client import AgentClient
+from qualification.remote.host import open_agent
 from qualification.remote.install import LAUNCH, LAUNCH_WITH_SUDO, PROBE, install
 from qualification.remote.ship import Application, application
 

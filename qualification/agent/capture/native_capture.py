@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING
 from qualification.wire.native import REASONS, KeyCounter, Native, native_for
 from qualification.wire.verify import LAYERS
 
-from .native_structs import (
-    SUBMITTED_COUNTS,
-    ExpectedStruct,
-    SubmittedStruct,
-    WatchStruct,
-    memory,
-)
+from .native_structs import SUBMITTED_COUNTS, ExpectedStruct, SubmittedStruct, WatchStruct, memory
 from .ring import PAUSE_MS
 
 if TYPE_CHECKING:

@@ -8,14 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import SEGMENT, BadFrame, CaptureOrder, CaptureResult
-from qualification.wire.flow_frames import (
-    FOREIGN,
-    LATE,
-    OURS,
-    mistagged,
-    outer_changed,
-    whose_is,
-)
+from qualification.wire.flow_frames import FOREIGN, LATE, OURS, mistagged, outer_changed, whose_is
 from qualification.wire.native import NativeMismatchError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 

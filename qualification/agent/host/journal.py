@@ -18,9 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qualification.agent.host.checks.writable import forbids
 from qualification.messages.protocol import AgentProblem
-
-from .writable import forbids
 
 DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
 """Hosts that share a file system, as containers may, can each have one of their own."""

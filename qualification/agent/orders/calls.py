@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.serve import Context
-from qualification.agent.traffic.call_server import CallServer
-from qualification.agent.traffic.calls import TcpChannel, make_calls
+from qualification.agent.traffic.calls.client import TcpChannel, make_calls
+from qualification.agent.traffic.calls.server import CallServer
 from qualification.messages.calls import Calls, CallsOrder, Served
 from qualification.messages.protocol import AgentProblem
 

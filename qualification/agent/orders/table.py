@@ -13,8 +13,8 @@ from typing import Any
 
 from qualification.agent.capture import native_capture
 from qualification.agent.host import counters, facts, features, links, neighbours
+from qualification.agent.host.checks.preflight import checks
 from qualification.agent.host.journal import Journal, check_free, check_writable
-from qualification.agent.host.preflight import checks
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from qualification.judge.receive import shares
-from qualification.judge.receive_tally import receive_tally
+from qualification.judge.receive.tally import receive_tally
+from qualification.judge.receive.verdict import shares
 from qualification.messages.receive import ReceiveResult, ShapeResult
 
 from .result import ControlResult

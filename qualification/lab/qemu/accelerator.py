@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from qualification.errors import LabError
+from qualification.lab.qemu.image.emulator import Qemu
 from qualification.progress import Progress
 
 from .image import store
-from .image.emulator import Qemu
 
 Accelerator = Literal["kvm", "tcg"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qualification.errors import HostError, LabError
+from qualification.lab.qemu.image.prepare import Image
 
 from .accelerator import Accelerator, options
-from .image.prepare import Image
 from .qmp import connected
 from .wiring import MANAGEMENT, Wire, mac_of
 

@@ -18,14 +18,14 @@ from typing import Self
 
 from qualification.errors import LabError, UsageError
 from qualification.lab.hosts import make_user_key, run
+from qualification.lab.qemu.image.initrd import initrd
+from qualification.lab.qemu.image.prepare import Image, prepare
 from qualification.lab.records import Record, close_record, note_process, open_record
 from qualification.progress import Progress
 from qualification.topology import HostSpec, QemuLab, Ssh, Topology
 
 from .accelerator import choose
 from .guest import Guest, GuestPlan
-from .image.initrd import initrd
-from .image.prepare import Image, prepare
 from .recording import WireTap
 from .wiring import MANAGEMENT, models, wires
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qualification.errors import UsageError
+from qualification.lab.qemu.image.emulator import device
 from qualification.topology import QemuLab, Topology
-
-from .image.emulator import device
 
 MANAGEMENT = "mgmt"
 """The interface that carries SSH; QEMU's user network is behind it."""

@@ -9,13 +9,13 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import paramiko
 
 from qualification.errors import HostError
 
+from .channel import give, left, lost, read
 from .dial import dial, timed_out
 from .host_keys import HostKeys
 from .login import load_key, log_in
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 _OPEN_SECONDS = 15.0
 _KEEPALIVE = 15
 """Seconds between keepalives; NAT and firewalls drop the state of idle connections."""
-_AFTERMATH = 0.2
-"""Seconds within which paramiko, having closed the channels of a lost connection, reports that the
-connection is lost."""
 _SESSION_SECONDS = 3.0
 """How long sshd may take to count a session that we have closed as ended; with MaxSessions 1 it
 refuses another one until then."""
@@ -93,10 +90,10 @@ class Connection:
         with contextlib.closing(self.open(command)) as channel:
             try:
                 channel.settimeout(timeout)
-                _give(channel, stdin)
-                stdout = _read(channel, channel.recv, deadline)
-                stderr = _read(channel, channel.recv_stderr, deadline)
-                if not channel.status_event.wait(_left(deadline)):
+                give(channel, stdin)
+                stdout = read(channel, channel.recv, deadline)
+                stderr = read(channel, channel.recv_stderr, deadline)
+                if not channel.status_event.wait(left(deadline)):
                     raise TimeoutError
                 if lost(channel):
                     raise EOFError
@@ -177,27 +174,6 @@ class Connection:
         return HostError(what, where=self.name, hint=hint)
 
 
-def _give(channel: paramiko.Channel, stdin: bytes) -> None:
-    """Sends a command its input; a command that ends without reading all of it is no error."""
-    try:
-        channel.sendall(stdin)
-        channel.shutdown_write()
-    except TimeoutError:
-        raise
-    except OSError:
-        if not channel.closed:
-            raise
-
-
-def lost(channel: paramiko.Channel) -> bool:
-    """Returns whether a channel has ended because its connection is lost."""
-    if channel.exit_status >= 0:
-        return False
-    transport = channel.get_transport()
-    transport.join(_AFTERMATH)
-    return not transport.is_active()
-
-
 def connect(name: str, ssh: Ssh, *, timeout: float = 10.0) -> Connection:
     """Connects to a host, verifies its key and logs in.
 
@@ -267,7 +243,7 @@ def _connect(name: str, ssh: Ssh, timeout: float) -> tuple[Connection, str]:
 
 def _negotiate(transport: paramiko.Transport, host_keys: HostKeys, deadline: float) -> None:
     """Exchanges keys with sshd, and verifies the host's key."""
-    seconds = _left(deadline)
+    seconds = left(deadline)
     transport.banner_timeout = transport.handshake_timeout = seconds
     options = transport.get_security_options()
     options.key_types = host_keys.preferred(options.key_types)
@@ -279,21 +255,6 @@ def _end(sock: socket.socket) -> None:
     """Shuts the socket down at once: paramiko's thread would keep a closed one open for a while."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-
-
-def _read(channel: paramiko.Channel, receive: Callable[[int], bytes], deadline: float) -> bytes:
-    """Reads one of a channel's two output streams to its end."""
-    content = bytearray()
-    while True:
-        channel.settimeout(_left(deadline))
-        chunk = receive(1 << 16)
-        if not chunk:
-            return bytes(content)
-        content += chunk
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0)
 
 
 def _shown(command: str) -> str:

@@ -13,7 +13,7 @@ import paramiko
 
 from qualification.messages.protocol import HEARTBEAT, LINE_LIMIT
 
-from .connection import lost
+from .channel import lost
 
 _LAST_WORDS_SECONDS = 2.0
 _LAST_WORDS_LINES = 8

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.host import links, neighbours
-from qualification.agent.host.preflight import MIN_MTU
+from qualification.agent.host.checks.preflight import MIN_MTU
 from qualification.messages.protocol import AgentProblem
 
 pytestmark = pytest.mark.lab

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from qualification.agent.traffic import calls
-from qualification.agent.traffic.call_server import CallServer
-from qualification.agent.traffic.calls import TcpChannel
+from qualification.agent.traffic.calls import client as calls
+from qualification.agent.traffic.calls.client import TcpChannel
+from qualification.agent.traffic.calls.server import CallServer
 from qualification.messages.calls import Calls, CallsOrder, ChannelCalls, Served
 
 ORDER = CallsOrder(

@@ -16,7 +16,7 @@ from qualification.errors import HostError, LabError
 from qualification.lab.qemu import accelerator, lab
 from qualification.lab.qemu.lab import RunningQemuLab
 from qualification.lab.records import ROOT, Record, open_record, sweep
-from qualification.remote.agent_client import open_agent
+from qualification.remote.host import open_agent
 from qualification.remote.ssh.connection import connect
 from qualification.topology import Topology, dump
 

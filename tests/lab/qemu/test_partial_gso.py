@@ -24,7 +24,8 @@ from scapy.packet import Raw
 from qualification.lab.qemu import lab, wiring
 from qualification.topology import QemuLab, Topology, dump
 from qualification.wire.verify import check
-from tests.lab.qemu.repair import Relay, segments
+
+from .repair import Relay, segments
 
 Guests = Callable[..., Topology]
 VXQUAL = Path(sys.executable).with_name("vxqual")

@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from qualification.agent.host import namespaces
-from qualification.agent.traffic.calls import CorruptAnswer, make_calls
+from qualification.agent.traffic.calls.client import CorruptAnswer, make_calls
 from qualification.errors import LabError
 from qualification.messages.calls import Calls, CallsOrder
 
@@ -120,7 +120,7 @@ class _GrpcChannel:
         self.sent = 0, 0
 
     def exchange(self, _number: int, request: bytes, _answer: bytes, seconds: float) -> None:
-        """Makes one call, as `qualification.agent.traffic.calls.Channel` says; it is echoed."""
+        """Makes one call, as `agent.traffic.calls.client.Channel` says; it is echoed."""
         if self._channel is None:
             options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
             self._channel = self._grpc.insecure_channel(self._target, options)
@@ -135,7 +135,7 @@ class _GrpcChannel:
             raise CorruptAnswer
 
     def hang_up(self) -> None:
-        """Closes the channel (see `qualification.agent.traffic.calls.Channel`)."""
+        """Closes the channel (see `qualification.agent.traffic.calls.client.Channel`)."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from qualification.inventory import Ends, Role
-from qualification.judge.receive import judge_received, sign_received
+from qualification.judge.receive.verdict import judge_received, sign_received
 from qualification.judge.verdict import Demand, Verdict
 from qualification.lab import loopback
 from qualification.plan.cells import receive_cells

@@ -7,10 +7,10 @@ import socket
 import threading
 from collections.abc import Callable
 
+from qualification.agent.traffic.payload import mark
 from qualification.messages.calls import CallsOrder, Served
 
-from .calls import HEADER, MAGIC, RESET, Bodies, read, sent_segments, tcp_socket
-from .payload import mark
+from .client import HEADER, MAGIC, RESET, Bodies, read, sent_segments, tcp_socket
 
 _LARGEST = 16 << 20
 """Bytes of the largest request; a header that says more is corrupt."""

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from qualification.judge.statistics import binomial_tail
 from qualification.messages.receive import ReceiveResult, ShapeResult
 from qualification.wire.crafted.receive_tests import REFERENCE
-
-from .statistics import binomial_tail
 
 _CHANCE = 1e-7
 """Probability of losing so many frames of one shape by chance, below which the shape is refused."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from qualification.agent.host import links
 from qualification.messages.protocol import AgentProblem
 
-from . import devices, links
+from . import devices
 
 MIN_MTU = 1280 + 70
 """Inner IPv6 needs 1280 bytes (RFC 8200, section 5), an IPv6 tunnel adds 70."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qualification.run.run_progress import RunProgress
+from qualification.run.screen.progress import RunProgress
 
 
 class Clock:

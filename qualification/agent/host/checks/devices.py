@@ -6,9 +6,8 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
+from qualification.agent.host import links
 from qualification.messages.protocol import AgentProblem
-
-from . import links
 
 _ETHERNET = 1  # ARPHRD_ETHER, include/uapi/linux/if_arp.h
 _NAME_ANOTHER = "name the interface of a NIC; this host has: {}"

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from qualification.agent.traffic.flow_socket import socket_for
+from qualification.agent.traffic.payload import POOL, STEP, mark, pool
+from qualification.agent.traffic.tcp_info import tcp_info
 from qualification.messages.calls import Calls, CallsOrder, ChannelCalls
-
-from .flow_socket import socket_for
-from .payload import POOL, STEP, mark, pool
-from .tcp_info import tcp_info
 
 HEADER = struct.Struct("!4sIII")  # magic, the seed's mark, number of the message, bytes of body
 MAGIC = b"vxc\x01"

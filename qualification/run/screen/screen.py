@@ -15,9 +15,9 @@ from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.known.matching import findings
 from qualification.results import terminal
 from qualification.results.matrix import Matrix
+from qualification.run.report_data import row_of
 
-from .report_data import row_of
-from .run_progress import RunProgress
+from .progress import RunProgress
 
 _LOG = logging.getLogger("vxqual.run")
 _MOST_TRACEBACKS = 2

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from qualification.agent.host import devices, journal, preflight
+from qualification.agent.host import journal
+from qualification.agent.host.checks import devices, preflight
 from qualification.agent.host.journal import Journal
 from qualification.agent.orders.table import operations
 from qualification.agent.serve import Context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .prepare import duration
+from qualification.run.prepare import duration
 
 _SECONDS = 10.0
 _SHARE = 0.1

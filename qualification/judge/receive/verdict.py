@@ -15,17 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from qualification.judge.evidence import Evidence
 from qualification.judge.signature.sign import Signature
+from qualification.judge.statistics import rate_after
+from qualification.judge.verdict import Demand, Judgement, Verdict, percent
 from qualification.messages.receive import ShapeResult
 from qualification.plan.cells import Cell
 from qualification.plan.features import GRO, RX_CSUM
 from qualification.wire.crafted.receive_tests import RIGHT, WRONG
 from qualification.wire.layers import INNER_L4, LAYERS
 
-from .evidence import Evidence
-from .receive_tally import ReceiveTally, missing_of, receive_tally
-from .statistics import rate_after
-from .verdict import Demand, Judgement, Verdict, percent
+from .tally import ReceiveTally, missing_of, receive_tally
 
 _INNER_L4 = LAYERS[INNER_L4]
 

@@ -1,0 +1,1 @@
+"""The checks that must pass before anything on a host is changed."""

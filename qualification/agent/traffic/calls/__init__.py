@@ -1,0 +1,1 @@
+"""Calls over TCP inside the tunnel, as an application makes and answers them."""

@@ -1,0 +1,1 @@
+"""What a DUT made of the frames that it received. Pure."""

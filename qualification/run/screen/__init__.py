@@ -1,0 +1,1 @@
+"""What a run shows on the terminal while it goes on."""
