@@ -72,7 +72,8 @@ def judge(
 
     from qualification.config.reading import load_as
     from qualification.judge.known.expectations import EXPECTATIONS
-    from qualification.results import rejudge, run_directory, terminal
+    from qualification.results import rejudge, run_directory
+    from qualification.results.terminal import report
 
     run = run_directory.read(directory)
     if expectations is not None:
@@ -84,7 +85,7 @@ def judge(
     written = None if out is None else rejudge.write(judged, out)
     columns = shutil.get_terminal_size().columns
     for number, line in enumerate(
-        terminal.report(
+        report.report(
             judged.matrix, min(columns, 200), judged.findings, judged.culprits, every=verbose
         )
     ):

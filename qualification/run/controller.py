@@ -23,9 +23,10 @@ from qualification.errors import UsageError, VxqualError
 from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
-from qualification.results import allure_report, matrix, terminal
+from qualification.results import allure_report, matrix
 from qualification.results.gate import RunEnd, Selection
 from qualification.results.store import Store
+from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
 
 from . import log
@@ -228,7 +229,7 @@ class Controller:
         if judged and self.campaign is not None and not self._options.collectonly:
             session.exitstatus = self._results.conclusion(self.campaign).exit_code
         if made is not None:
-            _LOG.info("%s", terminal.headline(made).text)
+            _LOG.info("%s", report.headline(made).text)
         _LOG.info("the run ends with exit code %d", session.exitstatus)
 
     def _matrix(self) -> matrix.Matrix | None:

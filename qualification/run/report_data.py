@@ -14,8 +14,8 @@ from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
-from qualification.results.report_line import LETTERS
 from qualification.results.run_files import CellEntry, ControlEntry, dump_entry
+from qualification.results.terminal.report_line import LETTERS
 
 ROW, BLAMES_NIC = "vxqual_row", "vxqual_blames_nic"
 ENTRY, CONTROLS = "vxqual_entry", "vxqual_controls"

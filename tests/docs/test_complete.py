@@ -13,7 +13,7 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.cells import CONTROLS, PLANS, TAGGED
 from qualification.plan.extra_flows import EXTRA_FLOWS
 from qualification.plan.flows import STATES
-from qualification.results.terminal import LETTERS
+from qualification.results.terminal.report import LETTERS
 from qualification.topology import Topology
 from qualification.wire.crafted.catalogue import PACKET_SETS
 from qualification.wire.crafted.receive_tests import RIGHT, WRONG

@@ -8,7 +8,7 @@ import pytest
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation, Proof
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, USO
-from qualification.results.culprit_lines import command, render
+from qualification.results.terminal.culprit_lines import command, render
 
 from .conftest import Make, built
 

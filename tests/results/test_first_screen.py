@@ -13,9 +13,9 @@ from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, OffloadSet
-from qualification.results.explanations import faults
 from qualification.results.gate import RunOutcome
-from qualification.results.terminal import report
+from qualification.results.terminal.explanations import faults
+from qualification.results.terminal.report import report
 
 from .conftest import ALL_OFF, ALL_ON, OUTER6_TCP, SPACE, TCP, TCP6, UDP, UDP_SEG, Make, built, made
 

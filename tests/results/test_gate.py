@@ -19,7 +19,7 @@ from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
 from qualification.results import gate, matrix
 from qualification.results.gate import RunEnd, RunOutcome, Selection
-from qualification.results.terminal import headline
+from qualification.results.terminal.report import headline
 
 from .conftest import Make
 

@@ -14,8 +14,8 @@ from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL, TNL_CSUM, TSO, USO, OffloadSet
 from qualification.plan.flows import Flow
-from qualification.results.report_line import LETTERS, ReportLine
-from qualification.results.terminal import headline, render, report
+from qualification.results.terminal.report import headline, render, report
+from qualification.results.terminal.report_line import LETTERS, ReportLine
 
 from .conftest import (
     ALL_OFF,

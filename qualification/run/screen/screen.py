@@ -13,8 +13,8 @@ import pytest
 from qualification.campaign import Campaign
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.known.matching import findings
-from qualification.results import terminal
 from qualification.results.matrix import Matrix
+from qualification.results.terminal import report
 from qualification.run.report_data import row_of
 
 from .progress import RunProgress
@@ -82,9 +82,9 @@ class Screen:
         reporter = self._reporter
         reporter.write_sep("=", "vxqual")
         if made is None:
-            reporter.write_line(terminal.NO_CELL, bold=True, yellow=True)
+            reporter.write_line(report.NO_CELL, bold=True, yellow=True)
             return
-        headline, *lines = terminal.report(
+        headline, *lines = report.report(
             made,
             reporter._tw.fullwidth,
             findings(campaign.expectations, made.cells, campaign.duts, campaign.day),

@@ -41,7 +41,7 @@ from qualification.messages.bursts import (
 from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
-from qualification.results.explanations import explain
+from qualification.results.terminal.explanations import explain
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check
 
 IPS = {

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
+from qualification.results.matrix import NicRow
 
-from .matrix import NicRow
 from .report_line import LETTERS, ReportLine
 
 TRAFFIC_LEGEND = ("t TCP", "u UDP", "s UDP segmented")

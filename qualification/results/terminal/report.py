@@ -13,13 +13,13 @@ from qualification.judge.known.matching import ExpectationNote
 from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
+from qualification.results.gate import RunOutcome
+from qualification.results.matrix import Matrix, NicRow
 
 from . import culprit_lines, overview
 from .explanations import explain
-from .gate import RunOutcome
-from .matrix import Matrix, NicRow
 from .report_line import LETTERS, MEANINGS, ReportLine, wrapped
-from .terminal_table import TRAFFIC_LEGEND, pair_table
+from .table import TRAFFIC_LEGEND, pair_table
 
 NO_CELL = "No cell was run: no NIC was qualified"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import SETTLED, Verdict
+from qualification.results.gate import RunOutcome
+from qualification.results.matrix import Matrix, NicRow
 
-from .gate import RunOutcome
-from .matrix import Matrix, NicRow
 from .report_line import MEANINGS, ReportLine
 
 _SHOWN = (RunOutcome.NOT_QUALIFIED, RunOutcome.NOT_JUDGED, RunOutcome.NOT_EXERCISED)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
+from qualification.results.matrix import Matrix, NicRow
 
-from .matrix import Matrix, NicRow
 from .report_line import ReportLine, wrapped
 
 _OFF = {"udpcsum": "noudpcsum", "noudp6zerocsumtx": "udp6zerocsumtx"}
