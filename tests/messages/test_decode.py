@@ -52,10 +52,6 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
     known: dict[str, st.SearchStrategy[Any]] = {
         "float": FINITE,
         "tuple[float, ...]": st.lists(FINITE, max_size=4).map(tuple),
-        "tuple[ChannelCalls, ...]": st.lists(st.deferred(_channels), max_size=2).map(tuple),
-        "dict[str, Problem]": st.dictionaries(
-            st.text(), st.deferred(lambda: instances(Problem)), max_size=2
-        ),
         "dict[str, Any]": st.dictionaries(st.text(), JSON, max_size=3),
     }
     given_fields = {
@@ -67,8 +63,8 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
     return st.builds(kind, **given_fields, **others)
 
 
-def _channels() -> st.SearchStrategy[Any]:
-    return instances(calls.ChannelCalls)
+for message_class in MESSAGES:  # also where one is a field of another
+    st.register_type_strategy(message_class, instances(message_class))
 
 
 def reason(kind: Any, value: Any, path: str = "") -> str:

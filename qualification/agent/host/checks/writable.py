@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from pathlib import Path
 
 
@@ -17,18 +16,22 @@ def forbids(folder: Path, needed: int) -> OSError | None:
     """
     number = 0
     try:
-        system, mode = os.statvfs(folder), folder.stat().st_mode
+        # All is asked of one inode: another agent may remove the folder and make it anew meanwhile.
+        place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return error
+    try:
+        system = os.fstatvfs(place)
         # A file system without a limit on inodes says that it has none.
         inodes_gone = system.f_files and not system.f_favail
-        if not stat.S_ISDIR(mode):
-            number = errno.ENOTDIR
-        elif system.f_flag & os.ST_RDONLY:
+        if system.f_flag & os.ST_RDONLY:
             number = errno.EROFS
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            folder.stat()  # raises if it has just been removed
+        elif not os.access(".", os.W_OK | os.X_OK, dir_fd=place):
             number = errno.EACCES
         elif system.f_bavail * system.f_frsize < needed or inodes_gone:
             number = errno.ENOSPC
     except OSError as error:
         return error
+    finally:
+        os.close(place)
     return OSError(number, os.strerror(number)) if number else None
