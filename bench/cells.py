@@ -35,7 +35,7 @@ def qualify(setting: Setting, topology: Path, *options: str) -> tuple[Cost, Path
     """
     out = setting.scratch / "out"
     shutil.rmtree(out, ignore_errors=True)
-    command = [VXQUAL, "run", f"--topology={topology}", f"--out={out}", *options]
+    command = [VXQUAL, "run", f"--topology={topology}", f"--out={out}", "--partial-ok", *options]
     return run(command, keep=True), out
 
 

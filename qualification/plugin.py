@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .errors import UsageError
+from .errors import LabError, UsageError
 
 _CASES = Path(__file__).with_name("cases")
 _NO_LAB = "vxqual's cases need a lab: give --vx-topology FILE"
@@ -76,7 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--vx-out",
         default="out",
         metavar="DIR",
-        help="the directory for results and the log, DIR/vxqual.log (default: out)",
+        help="where each run makes a directory for its results and its log (default: out)",
     )
     group.addoption("--vx-expectations", metavar="FILE", help="known failures, as YAML")
     group.addoption(
@@ -118,15 +118,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         campaign = worker.Worker.from_json(config.workerinput["vxqual"])
         config.pluginmanager.register(campaign, "vxqual-worker")
-        log.configure_worker(config, config.workerinput["workerid"])
+        inputs = config.workerinput
+        log.configure_worker(config, inputs["workerid"], inputs["vxqual_log"])
         return
     from qualification.run.controller import Controller
 
     try:
         controller = Controller(config.option)
-        log.configure(config)
+        controller.open(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    except LabError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
     config.pluginmanager.register(controller, "vxqual-controller")
     config.pluginmanager.register(worker.Worker(), "vxqual-worker")
     if hasattr(config.option, "maxworkerrestart") and config.option.maxworkerrestart is None:

@@ -75,7 +75,7 @@ _SELFTEST_CODES = codes(
     default="out",
     show_default=True,
     metavar="DIR",
-    help="The directory for results and the log.",
+    help="Where each run makes a directory of its own; DIR/latest is the last one.",
 )
 @click.option(
     "-n",
@@ -115,7 +115,7 @@ def run(
       -v                    a line for each cell, and the matrix of every pair
       -vv                   also the log of what is done, -vvv with every detail; the log of
                             pairs that run in parallel is only in the file
-      --log-file=FILE       write the log to FILE, not to DIR/vxqual.log
+      --log-file=FILE       write the log to FILE, not to vxqual.log in its directory
     """  # noqa: D301  (\b is a backspace, by which click keeps the lines)
     import pytest
 

@@ -27,7 +27,8 @@ _JUDGE_CODES = codes(
     c12="not exercised: the NIC had nothing to do where the plan counts on it",
 )
 _JUDGE_EXAMPLES = examples("""\
-vxqual judge out                                      the matrix of a stored run again
+vxqual judge                                          the latest run in out again
+vxqual judge out/20261129-053315-482913               another one
 vxqual judge out --rate 1e-4                          with a stricter demand
 vxqual judge out --expectations expectations.yaml     with other known failures""")
 _VERIFY_EXAMPLES = examples("""\
@@ -38,7 +39,7 @@ _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
-@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="[DIR]", default="out")
 @click.option(
     "--rate", type=SHARE, help="The corruption rate that a PASS excludes, if not the run's."
 )
@@ -61,7 +62,10 @@ def judge(
     expectations: str | None,
     verbose: bool,
 ) -> None:
-    """Judge a stored run again, from the directory of its results. No host is needed.
+    """Judge a stored run again, from its directory. No host is needed.
+
+    DIR is the directory of a run, or that which --out of `vxqual run` named, of which the latest
+    run is meant; by default, out.
 
     Controls and cells are judged by the stored evidence; cells that never ran keep their verdict.
     Expectations expire by today's date; without --expectations those of the run are used.

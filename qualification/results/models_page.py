@@ -21,10 +21,11 @@ from qualification.judge.verdict import Verdict
 from qualification.judge.wire_check import recorded
 from qualification.messages.bursts import BadFrame
 
-from . import matrix, run_directory
+from . import directories, matrix, run_directory
 from .matrix import Matrix, NicRow
 from .pcapng import pcapng
 from .run_directory import StoredRun
+from .run_files import MATRIX
 
 _FIELDS = ("ip.checksum.status", "udp.checksum.status", "tcp.checksum.status")
 _STATUS = {"0": "bad", "1": "good", "2": "unverified", "3": "not present"}
@@ -35,12 +36,13 @@ def page(out: Path) -> Iterator[str]:
     """Yields the lines of the page.
 
     Args:
-        out: The directory of results of a run.
+        out: The directory of a run, or a directory of runs, of which the latest one is meant.
 
     Raises:
         UsageError: It has no results.
     """
-    made = matrix.read(out / "matrix.json")
+    out = directories.find(out)
+    made = matrix.read(out / MATRIX)
     run = run_directory.read(out)
     duts = [nic for nic in made.nics if nic.role == "dut"]
     yield "# NIC models of QEMU"

@@ -19,7 +19,7 @@ from qualification.plan.cells import Cell
 from . import matrix
 from .gate import Conclusion, conclude
 from .run_directory import StoredRun
-from .run_files import CellEntry
+from .run_files import MATRIX, CellEntry
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def write(judged: Judged, directory: Path) -> Path:
     Raises:
         UsageError: It cannot be written.
     """
-    path = directory / "matrix.json"
+    path = directory / MATRIX
     try:
         directory.mkdir(parents=True, exist_ok=True)
         matrix.write(judged.matrix, path)

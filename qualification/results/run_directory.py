@@ -17,6 +17,7 @@ from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 
+from . import directories
 from .gate import RunEnd, Selection
 from .run_files import (
     EVIDENCE,
@@ -66,9 +67,13 @@ class StoredRun:
 def read(directory: Path) -> StoredRun:
     """Reads a run that `store.Store` wrote; needs nothing but its directory.
 
+    Args:
+        directory: Its directory, or a directory of runs, of which the latest one is meant.
+
     Raises:
         UsageError: There is no run, it is cut short, or it has another schema.
     """
+    directory = directories.find(directory)
     campaign, cells, selection = _read_run(directory / RUN)
     path = directory / EVIDENCE
     known = {cell.id for cell in cells}

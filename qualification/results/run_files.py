@@ -1,4 +1,4 @@
-"""The two files of a stored run: their names, their schema and the entries of the second one.
+"""The files of a stored run: their names, the schema of the first two, the entries of the second.
 
 `run.json` holds what was asked; `evidence.jsonl` holds an entry a line with what each verdict rests
 on. Together they are all that a judgement needs: no host, no topology file, no secret.
@@ -24,7 +24,7 @@ SCHEMA = 2
 Since 2 the keys are the words of the glossary: `packet_set`, `submitted`, `captured` and others.
 """
 
-RUN, EVIDENCE = "run.json", "evidence.jsonl"
+RUN, EVIDENCE, MATRIX = "run.json", "evidence.jsonl", "matrix.json"
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,6 @@ class Store:
         self._run, self._evidence = directory / RUN, directory / EVIDENCE
         self._entries: int | None = None
 
-    def clear(self) -> None:
-        """Removes an earlier run, so that what is found here afterwards belongs to this one."""
-        self._run.unlink(missing_ok=True)
-        self._evidence.unlink(missing_ok=True)
-        self._entries = None
-
     def begin(
         self, campaign: Campaign, cells: Sequence[Cell], selection: Selection = _EVERYTHING
     ) -> None:

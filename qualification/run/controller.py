@@ -11,7 +11,6 @@ from argparse import Namespace
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +23,9 @@ from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
 from qualification.results import allure_report, matrix
+from qualification.results.directories import JUNIT, RunDirectory
 from qualification.results.gate import RunEnd, Selection
+from qualification.results.run_files import MATRIX
 from qualification.results.store import Store
 from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
@@ -63,18 +64,10 @@ class Controller:
         known = options.vx_expectations
         self._expectations = None if known is None else load_as(EXPECTATIONS, Path(known))
         self.pairs = select_pairs(self._topology, options.vx_pair)
-        self._out = Path(options.vx_out)
-        try:
-            self._out.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=self._out):
-                pass
-        except OSError as error:
-            raise UsageError(
-                f"results cannot be written to {self._out}: {error.strerror}",
-                hint="give a directory that you can write to, or one that can be created",
-            ) from None
-        selection = Selection(options.keyword, options.markexpr, options.vx_partial_ok)
-        self._results = RunResults(Store(self._out), selection)
+        self._selection = Selection(options.keyword, options.markexpr, options.vx_partial_ok)
+        self._directory: RunDirectory | None = None
+        self._results = RunResults(None, self._selection)
+        self._keep = False
         self._lab = ExitStack()
         self._screen = Screen(None)
         self.campaign: Campaign | None = None
@@ -93,6 +86,26 @@ class Controller:
 
     # Start
 
+    def open(self, config: pytest.Config) -> None:
+        """Makes the directory of the run, with its log; listing the tests is no run.
+
+        Raises:
+            VxqualError: Results or the log cannot be written.
+        """
+        if self._options.collectonly:
+            log.configure(config, None)
+            return
+        out = Path(self._options.vx_out)
+        directory = self._directory = RunDirectory.create(out, datetime.now(UTC))
+        try:
+            log.configure(config, directory.path)
+        except UsageError:
+            directory.discard()
+            raise
+        if getattr(config.option, "xmlpath", "") is None:
+            config.option.xmlpath = str(directory.path / JUNIT)
+        self._results = RunResults(Store(directory.path), self._selection)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Builds the lab and asks every host what it is, once, before any worker starts."""
@@ -103,15 +116,12 @@ class Controller:
         self._lab.callback(
             signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
         )
-        if not self._options.collectonly:  # results found here afterwards must be those of this run
-            (self._out / "matrix.json").unlink(missing_ok=True)
-            self._results.clear()
+        self._keep = True
         try:
             session.config.stash[CAMPAIGN] = self._prepare(say)
         except VxqualError as error:
             _LOG.error("the lab is not ready, exit code %d: %s", error.exit_code, error)
-            if isinstance(error, UsageError):  # nothing was touched, so this was no run
-                log.discard(self._out)
+            self._keep = not isinstance(error, UsageError)  # nothing was touched: this was no run
             say(str(error))
             if reporter is not None:  # it would print what follows a second time
                 session.config.pluginmanager.unregister(reporter)
@@ -140,6 +150,7 @@ class Controller:
             {"on": True, "off": False}.get(options.vx_symptom),
             learn=True,
             wires=wires if options.vx_wire_check else None,
+            run_id=None if self._directory is None else self._directory.path.name,
         )
         log.log_campaign(self.campaign)
         return self.campaign
@@ -151,6 +162,7 @@ class Controller:
         """Passes the campaign to a worker."""
         if self.campaign is not None:
             node.workerinput["vxqual"] = self.campaign.dump()
+            node.workerinput["vxqual_log"] = getattr(self._options, "log_file", None)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: WorkerController) -> None:
@@ -211,7 +223,7 @@ class Controller:
         """Writes the results and sets the exit code by the verdicts."""
         if exitstatus == pytest.ExitCode.USAGE_ERROR:  # -k or -m has an invalid expression
             self._results.select_nothing()
-            log.discard(self._out)
+            self._keep = False
         self._results.end(
             RunEnd(
                 datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
@@ -220,8 +232,8 @@ class Controller:
             broken=exitstatus == pytest.ExitCode.INTERNAL_ERROR,
         )
         made = self._matrix()
-        if made is not None and self.campaign is not None:
-            matrix.write(made, self._out / "matrix.json")
+        if made is not None and self.campaign is not None and self._directory is not None:
+            matrix.write(made, self._directory.path / MATRIX)
             allure_dir = getattr(self._options, "allure_report_dir", None)
             if allure_dir:
                 allure_report.finish(Path(allure_dir), self.campaign)
@@ -237,9 +249,9 @@ class Controller:
 
     def pytest_terminal_summary(self) -> None:
         """Prints the report."""
-        if self.campaign is not None and not self._options.collectonly:
+        if self.campaign is not None and self._directory is not None and self._keep:
             files = {
-                "results": self._out / "matrix.json",
+                "results": self._directory.path / MATRIX,
                 "log": getattr(self._options, "log_file", None),
             }
             found = tuple(self._results.findings.values())
@@ -247,5 +259,9 @@ class Controller:
         self._screen.print_tracebacks(self._results.tracebacks)
 
     def pytest_unconfigure(self) -> None:
-        """Takes the lab down once no worker uses it any more."""
+        """Takes the lab down once no worker uses it any more, and ends the run."""
         self._lab.close()
+        if self._directory is not None:
+            if not self._keep:
+                self._directory.discard()
+            self._directory.close()

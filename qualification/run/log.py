@@ -1,4 +1,4 @@
-"""The log of a run, `OUT/vxqual.log`, by pytest's own logging options.
+"""The log of a run, `vxqual.log` in its directory, by pytest's own logging options.
 
 Every record of the logger "vxqual" goes there, from the controller and from all workers, so that a
 run that failed elsewhere can be explained from this file alone. `--log-file` names another file.
@@ -31,31 +31,33 @@ _FOREIGN = ("paramiko", "pyroute2", "asyncio")
 """Loggers of libraries whose debug records would bury those of vxqual."""
 
 
-def configure(config: pytest.Config) -> None:
+def configure(config: pytest.Config, directory: Path | None) -> None:
     """Sets pytest's logging options for the controller, unless the user has set them.
 
     Args:
-        config: The configuration of pytest, before its logging plugin reads it. The directory of
-            results exists.
+        config: The configuration of pytest, before its logging plugin reads it.
+        directory: The directory of the run, which exists; None where nothing runs.
 
     Raises:
         UsageError: The log cannot be written.
     """
     if not hasattr(config.option, "log_file"):  # -p no:logging
         return
+    _set_levels()
     levels = [level for count, level in _TERMINAL.items() if config.option.verbose >= count]
     if levels:
         _default(config, "log_cli_level", levels[-1])
         _default(config, "log_cli_format", "%(asctime)s %(levelname)s %(name)s: %(message)s")
     keep = config.option.log_file_mode == "a"
-    path = _set_file(config, "main")
-    if path is None:
+    if directory is None:
         return
+    _default(config, "log_file", str((directory / NAME).absolute()))
+    path = _set_format(config, "main")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8"):
-            if path.is_file() and not keep:
-                os.truncate(path, 0)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+        if path.is_file() and path.parent != directory.absolute() and not keep:
+            os.truncate(path, 0)
     except OSError as error:
         raise UsageError(
             f"the log cannot be written to {path}: {error.strerror}",
@@ -63,24 +65,27 @@ def configure(config: pytest.Config) -> None:
         ) from None
 
 
-def configure_worker(config: pytest.Config, worker: str) -> None:
+def configure_worker(config: pytest.Config, worker: str, file: str | None) -> None:
     """Sets pytest's logging options for a worker of xdist: it appends to the controller's log.
 
     Args:
         config: The configuration of pytest, before its logging plugin reads it.
         worker: The name of the worker, such as "gw0", for its records.
+        file: The controller's log; None if it has none.
     """
-    if hasattr(config.option, "log_file"):
-        _set_file(config, worker)
+    if file is not None:
+        config.option.log_file = file
+        _set_levels()
+        _set_format(config, worker)
 
 
-def _set_file(config: pytest.Config, process: str) -> Path | None:
-    """Sets the options of the log file; returns the file, or None for no file."""
+def _set_levels() -> None:
     for name in _FOREIGN:
         logging.getLogger(name).setLevel(logging.INFO)
-    if config.option.collectonly:
-        return None
-    _default(config, "log_file", str((Path(config.option.vx_out) / NAME).absolute()))
+
+
+def _set_format(config: pytest.Config, process: str) -> Path:
+    """Sets the options of the log file, and returns the file."""
     _default(config, "log_file_level", "DEBUG")
     _default(
         config,
@@ -92,11 +97,6 @@ def _set_file(config: pytest.Config, process: str) -> Path | None:
     _default(config, "log_level", "CRITICAL")
     config.option.log_file_mode = "a"
     return Path(config.option.log_file or config.getini("log_file"))
-
-
-def discard(out: Path) -> None:
-    """Removes the log from a directory of results: what was asked for turned out to be no run."""
-    (out / NAME).unlink(missing_ok=True)
 
 
 def _default(config: pytest.Config, name: str, value: str) -> None:

@@ -20,6 +20,7 @@ from qualification.plan.cells import PLANS, PlanName
 from qualification.progress import Progress
 from qualification.remote.discover import discover
 from qualification.remote.readiness import readiness
+from qualification.results import directories
 from qualification.topology import QemuLab, Topology
 
 from .versions import controller_versions
@@ -103,6 +104,7 @@ def make_campaign(
     *,
     learn: bool = False,
     wires: Mapping[str, tuple[str, str]] | None = None,
+    run_id: str | None = None,
 ) -> Campaign:
     """Asks the hosts what they are, and reports what will run on them.
 
@@ -118,10 +120,11 @@ def make_campaign(
         symptom: Whether to measure the symptom; None for the default of the plan.
         learn: Try which features of each DUT fall together; they are restored at once.
         wires: Where wires are recorded, by NIC; None for no recordings.
+        run_id: The id of the run, where it has a directory of that name; None for a new one.
     """
     started = datetime.now(UTC).astimezone()
     made = Campaign(
-        run_id=f"{started:%Y%m%d-%H%M%S}-{os.getpid()}",
+        run_id=run_id or directories.run_id(started),
         started=started.isoformat(timespec="seconds"),
         seed=randbits(32) if seed is None else seed,
         version=__version__,

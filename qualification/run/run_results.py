@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ class RunResults:
     """Collects the results of a run and stores the evidence as it arrives.
 
     Args:
-        store: The store of the run.
+        store: The store of the run; None if nothing is to be stored.
         selection: What narrows the run to some cells of its plan.
 
     Attributes:
@@ -37,7 +38,7 @@ class RunResults:
         tracebacks: Errors of vxqual itself, with the id of the test.
     """
 
-    def __init__(self, store: Store, selection: Selection) -> None:
+    def __init__(self, store: Store | None, selection: Selection) -> None:
         self._store, self._selection, self._end = store, selection, RunEnd()
         self._planned: dict[str, CellRow] = {}
         self._rows: dict[str, CellRow] = {}
@@ -46,10 +47,6 @@ class RunResults:
         self.findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
         self.tracebacks: list[str] = []
-
-    def clear(self) -> None:
-        """Removes what an earlier run has stored."""
-        self._store.clear()
 
     def select(self, campaign: Campaign, ids: Collection[str]) -> int:
         """Notes the cells that were selected; a cell without a report ends as an ERROR.
@@ -66,24 +63,23 @@ class RunResults:
             return len(self._planned)
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
         self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
-        self._store.begin(campaign, cells, self._selection)
+        if self._store is not None:
+            self._store.begin(campaign, cells, self._selection)
         _LOG.info("%d cells selected", len(cells))
         return len(cells)
 
     def select_nothing(self) -> None:
         """Forgets the selection: the expression of -k or -m was invalid, and nothing ran."""
         self._planned = {}
-        self._store.clear()
 
     def add(self, report: pytest.TestReport) -> None:
         """Takes what a report carries."""
         made = row_of(report)
         first = made is not None and made.id not in self._rows
-        for entry in getattr(report, CONTROLS, ()):
-            self._store.add(entry)
+        self._put(getattr(report, CONTROLS, ()))
         self._paces.update(paces_of(report))
         if first:
-            self._store.add(getattr(report, ENTRY))
+            self._put([getattr(report, ENTRY)])
         if report.failed:
             self._add_failure(report, judged=first or hasattr(report, CONTROLS))
         symptom = symptom_of(report)
@@ -92,8 +88,7 @@ class RunResults:
         found = findings_of(report)
         if found is not None:
             self.findings[found.pair] = found
-            for entry in getattr(report, PROOFS, ()):
-                self._store.add(entry)
+            self._put(getattr(report, PROOFS, ()))
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -101,7 +96,7 @@ class RunResults:
         text = f"{report.nodeid}: {report.longreprtext}"
         if not judged:  # no verdict includes this error: of a host, or of a control
             _LOG.error("%s", text)
-            self._store.add(dump_entry(TroubleEntry(text)))
+            self._put([dump_entry(TroubleEntry(text))])
         blamed = bool(getattr(report, BLAMES_NIC, False))
         self._blamed |= blamed
         self._doubted |= not blamed
@@ -122,7 +117,13 @@ class RunResults:
         """
         self._end = end
         self._doubted |= broken
-        self._store.end(end)
+        if self._store is not None:
+            self._store.end(end)
+
+    def _put(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        if self._store is not None:
+            for entry in entries:
+                self._store.add(entry)
 
     @property
     def empty(self) -> bool:

@@ -89,8 +89,8 @@ def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 
 def rows(out: Path) -> dict[str, dict[str, Any]]:
-    """The cells of a run by their ids, without the pair."""
-    document = json.loads((out / "matrix.json").read_text())
+    """The cells of the latest run by their ids, without the pair."""
+    document = json.loads((out / "latest/matrix.json").read_text())
     return {cell["id"]: cell for cell in document["cells"]}
 
 

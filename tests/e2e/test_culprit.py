@@ -37,7 +37,7 @@ def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
     assert len(failing) >= 4
     for id_, cell in cells.items():
         assert cell["culprit"] == ([TNL_CSUM] if id_ in failing else None), cell
-    assert read(out / "matrix.json").mitigation == {"faulty": [TNL_CSUM]}
+    assert read(out / "latest/matrix.json").mitigation == {"faulty": [TNL_CSUM]}
 
     # Crafted packets, and traffic under load, get the culprit of bulk traffic of their kind.
     flows = {id_: cells[id_]["flow"] for id_ in failing}
@@ -49,7 +49,9 @@ def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
     assert "culprits on healthy" not in done.stdout
 
     # Cells that were run in addition to the plan are evidence, too, and not in the matrix.
-    entries = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
+    entries = [
+        json.loads(line) for line in (out / "latest/evidence.jsonl").read_text().splitlines()
+    ]
     extra = {entry["id"]: entry["evidence"] for entry in entries if entry["kind"] == "proof"}
     assert not extra.keys() & cells.keys()
     bad = {

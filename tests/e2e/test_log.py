@@ -18,8 +18,9 @@ def test_a_run_is_explained_by_its_log(lab: Persistent, tmp_path: Path) -> None:
         *("-k", "all-off/outer4-nocsum/inner4/udp] or test_control", SOME),
     )
     assert done.returncode == 0, done.stdout
-    assert f"log: {tmp_path / 'vxqual.log'}" in done.stdout
-    text = (tmp_path / "vxqual.log").read_text()
+    run = tmp_path / (tmp_path / "latest").readlink()
+    assert f"log: {run / 'vxqual.log'}" in done.stdout
+    text = (run / "vxqual.log").read_text()
     ((id_, cell),) = rows(tmp_path).items()
     for sentence in (
         r"command line: \S*vxqual run -t ",
@@ -46,7 +47,7 @@ def test_workers_write_to_the_same_log(tmp_path: Path) -> None:
         *("-k", "all-off/outer4-nocsum/inner4/udp]", SOME),
     )
     assert done.returncode == 0, done.stdout
-    lines = (out / "vxqual.log").read_text().splitlines()
+    lines = (out / "latest/vxqual.log").read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\d .{20} (main|gw[01]) ", line) for line in lines), lines
     cells = [
         match[0]

@@ -87,7 +87,8 @@ def test_a_host_that_refuses(changed: Changed, tmp_path: Path) -> None:
     assert "alpha.port0: ready" in checked.stdout, (
         "the problem of one host does not hide the others"
     )
-    assert not (tmp_path / "matrix.json").exists()
+    assert (tmp_path / "latest/vxqual.log").exists()
+    assert not (tmp_path / "latest/matrix.json").exists()
 
 
 def test_a_host_key_that_has_changed(lab: Persistent, changed: Changed, tmp_path: Path) -> None:

@@ -47,10 +47,12 @@ def test_a_slow_nic_that_is_good_qualifies(
     )
     assert done.returncode == 0, done.stdout
     assert {cell["verdict"] for cell in rows(tmp_path).values()} == {"PASS"}
-    (dut,) = (n for n in json.loads((tmp_path / "matrix.json").read_text())["nics"] if n["pace"])
+    (dut,) = (
+        n for n in json.loads((tmp_path / "latest/matrix.json").read_text())["nics"] if n["pace"]
+    )
     assert carried / 10 < dut["pace"] <= carried * 1.1
     assert f"at {dut['pace']:,} frames/s: with all offloads off, " in done.stdout
-    log = (tmp_path / "vxqual.log").read_text()
+    log = (tmp_path / "latest/vxqual.log").read_text()
     assert f"the pace of its bursts is {dut['pace']:,} frames/s (" in log
     again = vxqual("judge", tmp_path, "--out", tmp_path / "again")
     assert again.returncode == 0, again.stdout

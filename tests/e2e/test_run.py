@@ -73,7 +73,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     )
     assert done.returncode == EXIT_PARTIAL, done.stdout
 
-    matrix = read(out / "matrix.json")
+    matrix = read(out / "latest/matrix.json")
     assert matrix.run.seed == 7
     done_of = matrix.run.completeness
     assert (matrix.run.outcome, done_of.selected, done_of.run) == ("PARTIAL", 4, 4)
@@ -105,7 +105,9 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
         assert 0 < cell.rate_high <= 0.05
         assert f"::test_cell[{cell.id}] PASS" in done.stdout
 
-    evidence = [json.loads(line) for line in (out / "evidence.jsonl").read_text().splitlines()]
+    evidence = [
+        json.loads(line) for line in (out / "latest/evidence.jsonl").read_text().splitlines()
+    ]
     cells = [entry for entry in evidence if entry["kind"] == "cell"]
     assert {entry["id"] for entry in cells} == ids
     assert all(entry["evidence"]["bursts"] for entry in cells)
@@ -259,7 +261,9 @@ def test_a_known_failure_does_not_fail_a_run(tmp_path: Path) -> None:
 
     again = vxqual("judge", out, "--out", tmp_path / "again")
     assert again.returncode == 0, again.stdout
-    assert (tmp_path / "again/matrix.json").read_bytes() == (out / "matrix.json").read_bytes()
+    assert (tmp_path / "again/matrix.json").read_bytes() == (
+        out / "latest/matrix.json"
+    ).read_bytes()
     assert "UNEXPECTED PASS sound" in again.stdout
     late = vxqual("judge", out, "--expectations", known(old=entry | {"expires": "2001-01-01"}))
     assert late.returncode == 1, late.stdout
@@ -327,7 +331,10 @@ def test_a_persistent_lab_is_used_as_any_other(lab: Persistent, tmp_path: Path) 
 
     nothing = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "no_such_cell")
     assert nothing.returncode == 5
-    assert not (tmp_path / "matrix.json").exists(), "results of an earlier run are removed"
+    assert not (tmp_path / "latest/matrix.json").exists()
+    runs = sorted(path.name for path in tmp_path.iterdir() if not path.is_symlink())
+    assert (tmp_path / "latest").readlink() == Path(runs[-1])
+    assert (tmp_path / runs[0] / "matrix.json").exists(), "an earlier run keeps its results"
 
 
 def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
@@ -339,7 +346,7 @@ def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
     assert vxqual(*args, "-m", "not crafted").returncode == EXIT_PARTIAL
     topology.unlink()
     out = out.rename(tmp_path / "yesterday")
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path.name: path.read_bytes() for path in (out / "latest").iterdir()}
 
     same = vxqual("judge", out, "--out", tmp_path / "again")
     assert same.returncode == EXIT_PARTIAL, same.stdout
@@ -354,7 +361,10 @@ def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
     stricter = vxqual("judge", out, "--rate", "0.0001")
     assert stricter.returncode == 10, stricter.stdout
     assert "6 inconclusive" in stricter.stdout
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (out / "latest").iterdir()} == before
+    (run_directory,) = (path for path in out.iterdir() if not path.is_symlink())
+    moved = run_directory.rename(tmp_path / "moved")
+    assert vxqual("judge", moved).stdout == vxqual("judge", moved, "--rate", "0.05").stdout
 
 
 def test_an_error_of_the_lab_is_stored_with_the_verdicts(
@@ -392,7 +402,7 @@ def test_an_interrupted_run_reports_what_it_has(lab: Persistent, tmp_path: Path)
     assert "KeyboardInterrupt" not in rest
     assert rest.count("vxqual: interrupted; hosts are put back") == 1
     (finished,) = re.findall(r"\nINTERRUPTED, (\d+) of 22 done: \1 pass\n", rest)
-    made = read(tmp_path / "matrix.json").run
+    made = read(tmp_path / "latest/matrix.json").run
     assert made.outcome == "INTERRUPTED"
     assert (made.completeness.run, made.completeness.selected) == (int(finished), 22)
     assert "QUALIFIED" not in rest
@@ -450,7 +460,7 @@ def test_the_symptom_is_reported_with_the_verdicts(tmp_path: Path) -> None:
         *(f"--junitxml={junit}", f"--alluredir={allure}", SOME),
     )
     assert done.returncode == 0, f"it gives no verdict: {done.stdout}"
-    found = read(out / "matrix.json")
+    found = read(out / "latest/matrix.json")
     assert {cell.verdict for cell in found.cells} == {"PASS"}
     (symptom,) = found.symptoms
     assert symptom.pair == "soft"

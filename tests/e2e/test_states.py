@@ -106,7 +106,9 @@ def test_jumbo_frames_where_the_link_has_them(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert ", MTU 9,000" in done.stdout
     assert {cell["verdict"] for cell in rows(out).values()} == {"PASS"}
-    assert {nic["mtu"] for nic in json.loads((out / "matrix.json").read_text())["nics"]} == {9000}
+    assert {nic["mtu"] for nic in json.loads((out / "latest/matrix.json").read_text())["nics"]} == {
+        9000
+    }
 
 
 def test_load_and_reverse_traffic(tmp_path: Path) -> None:

@@ -80,4 +80,4 @@ def test_a_failure_comes_with_the_word_of_tshark_on_the_wire(directory: Path) ->
 def test_no_results(tmp_path: Path) -> None:
     done = page(tmp_path)
     assert done.returncode == 4
-    assert "cannot be read" in done.stderr
+    assert "has no stored run" in done.stderr

@@ -394,10 +394,8 @@ def test_a_missing_file_is_reported(stored: Stored, missing: str) -> None:
         run_directory.read(directory)
 
 
-def test_a_store_without_a_run_writes_nothing(stored: Stored) -> None:
-    directory = stored()
-    written = Store(directory)
-    written.clear()
+def test_a_store_without_a_run_writes_nothing(tmp_path: Path) -> None:
+    written = Store(tmp_path)
     written.add(dump_entry(TroubleEntry("it rained")))
     written.end()
-    assert list(directory.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []

@@ -44,9 +44,10 @@ def qualify(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
 def test_a_run_that_could_not_begin_is_explained(
     pytester: pytest.Pytester, unreachable: Path, workers: str
 ) -> None:
-    for _ in range(2):  # a second run replaces the log of the first one
+    for _ in range(2):  # each run has a log of its own
         assert qualify(pytester, "-n", workers, "--vx-out=out").ret == 10
-    lines = (pytester.path / "out" / "vxqual.log").read_text().splitlines()
+    assert len(list(pytester.path.glob("out/2*/vxqual.log"))) == 2
+    lines = (pytester.path / "out" / "latest" / "vxqual.log").read_text().splitlines()
     text = "\n".join(lines)
     assert LINE.match(lines[0])
     assert text.count(f"vxqual {__version__} starts as process ") == 1
@@ -70,12 +71,12 @@ def test_another_file_and_appending(pytester: pytest.Pytester, unreachable: Path
         assert qualify(pytester, "--log-file=logs/mine.log", "--log-file-mode=a").ret == 10
     text = (pytester.path / "logs" / "mine.log").read_text()
     assert text.count("starts as process") == 2
-    assert not (pytester.path / "out" / "vxqual.log").exists()
+    assert not (pytester.path / "out" / "latest" / "vxqual.log").exists()
 
 
 def test_options_of_the_user_are_kept(pytester: pytest.Pytester, unreachable: Path) -> None:
     assert qualify(pytester, "--log-file-level=ERROR", "--log-file-format=%(message)s").ret == 10
-    text = (pytester.path / "out" / "vxqual.log").read_text()
+    text = (pytester.path / "out" / "latest" / "vxqual.log").read_text()
     assert "\nthe lab is not ready, exit code 10: alpha: " in f"\n{text}"
     assert "starts as process" not in text
 
@@ -90,8 +91,26 @@ def test_a_file_that_cannot_be_written(pytester: pytest.Pytester, unreachable: P
 
 def test_listing_writes_no_log(pytester: pytest.Pytester, unreachable: Path) -> None:
     qualify(pytester, "--collect-only")
-    assert not (pytester.path / "out" / "vxqual.log").exists()
+    assert not (pytester.path / "out").exists()
 
 
 def test_without_the_logging_plugin(pytester: pytest.Pytester, unreachable: Path) -> None:
     assert qualify(pytester, "-p", "no:logging").ret == 10
+
+
+def test_runs_that_start_together_have_directories_of_their_own(
+    pytester: pytest.Pytester, unreachable: Path
+) -> None:
+    args = (*pytester._getpytestargs(), CASES, "--vx-topology=lab.yaml", "--vx-out=out")
+    runs = [pytester.popen(args, stdin=pytester.CLOSE_STDIN) for _ in range(3)]
+    pids = {run.pid for run in runs if run.wait(60) == 10}
+    assert len(pids) == 3
+    logs = [path.read_text() for path in pytester.path.glob("out/2*/vxqual.log")]
+    started = [re.findall(r" starts as process (\d+) ", text) for text in logs]
+    assert sorted(started) == sorted([str(pid)] for pid in pids)
+
+
+def test_invalid_input_leaves_no_directory(pytester: pytest.Pytester, unreachable: Path) -> None:
+    for args in (("--vx-pair=x",), ("--vx-wire-check",), ("--log-file=lab.yaml/x.log",)):
+        assert qualify(pytester, *args).ret == pytest.ExitCode.USAGE_ERROR
+        assert not (pytester.path / "out").exists(), args

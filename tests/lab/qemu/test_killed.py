@@ -57,7 +57,7 @@ def test_the_other_pair_finishes_and_nothing_is_left(
         left = [victim, guest_of(run.pid, "alpha"), guest_of(run.pid, "charlie")]
         os.kill(victim, signal.SIGKILL)
         said = run.stdout.read()
-    matrix = json.loads((tmp_path / "out/matrix.json").read_text())
+    matrix = json.loads((tmp_path / "out/latest/matrix.json").read_text())
     verdicts = {cell["id"]: cell["verdict"] for cell in matrix["cells"]}
     e1000e = [verdict for name, verdict in verdicts.items() if name.startswith("e1000e/")]
     # Cells that were complete when the guest was killed keep their verdicts.

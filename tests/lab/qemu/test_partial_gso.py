@@ -79,7 +79,7 @@ def relayed(
                 ],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             )  # fmt: skip
-        matrix = json.loads((tmp_path / "out/matrix.json").read_text())
+        matrix = json.loads((tmp_path / "out/latest/matrix.json").read_text())
         assert matrix["cells"], done.stdout
         return relays[-1], {cell["id"]: cell for cell in matrix["cells"]}
 
@@ -101,7 +101,7 @@ def test_super_packets_for_partial_gso(
         wanted = ("LOSS" if drop else "PASS") if cut else "NOT EXERCISED"
         assert cell["verdict"] == wanted, f"{name}: {cell['reason']}"
     counted = 0
-    for line in (tmp_path / "out/evidence.jsonl").read_text().splitlines():
+    for line in (tmp_path / "out/latest/evidence.jsonl").read_text().splitlines():
         entry = json.loads(line)
         for burst in (entry.get("evidence") or {}).get("bursts", ()):
             submitted, seen = burst["sent"]["submitted"], burst["received"]["captured"]
@@ -111,5 +111,5 @@ def test_super_packets_for_partial_gso(
                 assert seen["frames"] == submitted["frames"] or drop
                 assert seen["frames"] <= submitted["frames"]
     assert counted >= 3
-    log = (tmp_path / "out/vxqual.log").read_text()
+    log = (tmp_path / "out/latest/vxqual.log").read_text()
     assert re.search(r"without tx-gso-partial it also loses .*tx-udp_tnl-segmentation", log)
