@@ -20,7 +20,7 @@ _JUDGE_CODES = codes(
     c0="qualified: every cell of the plan ran, and passed or failed as is known",
     c1="not qualified: the NIC sent wrong frames, or lost frames",
     c2="the run was interrupted",
-    c4="there is no stored run, it is cut short or of another schema, or an option is invalid",
+    c4="there is no stored run, it is damaged or of another schema, or an option is invalid",
     c5="no cell was selected",
     c10="not judged: an error of the lab, a failed control, or too few frames",
     c11="partial: only a selection of the plan's cells ran; 0 with --partial-ok",
@@ -77,6 +77,7 @@ def judge(
     from qualification.config.reading import load_as
     from qualification.judge.known.expectations import EXPECTATIONS
     from qualification.results import rejudge, run_directory
+    from qualification.results.directories import holder
     from qualification.results.terminal import report
 
     run = run_directory.read(directory)
@@ -94,6 +95,9 @@ def judge(
         )
     ):
         click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+    goes_on = holder(run.directory)
+    for note in (*judged.notes, *([f"the run goes on: {goes_on}"] if goes_on else [])):
+        click.secho(f"note: {note}", fg=_COLOURS["doubt"])
     for trouble in judged.troubles:
         click.secho(f"lab error in that run: {trouble}", fg=_COLOURS["doubt"])
     if written is not None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -23,12 +23,13 @@ from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import PlanName
 
+from . import files
 from .gate import Completeness, Conclusion, RunOutcome, Selection
 from .schema import check_schema
 
-SCHEMA: Literal[3] = 3
+SCHEMA: Literal[4] = 4
 """Since 2 the keys are the words of the glossary: a flow has a `packet_set`. Since 3 the run says
-its plan, selection, demand, completeness and outcome."""
+its plan, selection, demand, completeness and outcome. Since 4 it says when it was continued."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class RunRow:
         demand: What a PASS had to exclude.
         completeness: How much of its plan was carried out.
         outcome: How it ended, one of `RunOutcome`; only QUALIFIED opens the gate.
+        resumed: When it was continued after it had ended, each time; empty if it was not.
     """
 
     id: str
@@ -67,6 +69,7 @@ class RunRow:
     demand: Demand
     completeness: Completeness
     outcome: RunOutcome
+    resumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Matrix:
             to turn off on the DUT so that its flows are clean and most features stay on.
     """
 
-    schema: Literal[3]
+    schema: Literal[4]
     run: RunRow
     nics: tuple[NicRow, ...]
     cells: tuple[CellRow, ...]
@@ -135,6 +138,7 @@ def build(
     symptoms: Iterable[Symptom] = (),
     mitigation: Mapping[str, list[str]] = MappingProxyType({}),
     paces: Mapping[str, PaceFound] = MappingProxyType({}),
+    resumed: Sequence[str] = (),
 ) -> Matrix:
     """Returns the results of a run as a matrix.
 
@@ -145,6 +149,7 @@ def build(
         symptoms: What an application would notice.
         mitigation: The features to turn off, by pair.
         paces: The pace that the controls found, by pair.
+        resumed: When it was continued.
     """
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
@@ -187,15 +192,14 @@ def build(
         campaign.demand,
         conclusion.completeness,
         conclusion.outcome,
+        tuple(resumed),
     )
     return Matrix(SCHEMA, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
 
 
 def write(matrix: Matrix, path: Path) -> None:
     """Writes the file completely or not at all."""
-    part = path.with_suffix(".part")
-    part.write_bytes(_ADAPTER.dump_json(matrix, indent=1) + b"\n")
-    part.replace(path)
+    files.replace(path, _ADAPTER.dump_json(matrix, indent=1) + b"\n")
 
 
 def read(path: Path) -> Matrix:

@@ -8,11 +8,12 @@ from datetime import date
 from pathlib import Path
 
 from qualification.errors import UsageError
-from qualification.judge.controls import ControlResult, judge_again, pace_of
+from qualification.judge.controls import ControlResult, combined, judge_again, pace_of
 from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.known.matching import ExpectationNote, expect, findings
 from qualification.judge.outcome import Outcome, decide, distrust, never_ran, untrusted
 from qualification.judge.result_row import CellRow, row
+from qualification.judge.symptom import summarise
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
 
@@ -30,6 +31,7 @@ class Judged:
         matrix: The results.
         conclusion: The outcome and the exit code of a run with these results.
         troubles: Errors of the lab in that run that belong to no cell.
+        notes: What is worth saying of its files.
         findings: What the results say about the expectations.
         culprits: What the run found of cells of which some still fail.
     """
@@ -37,6 +39,7 @@ class Judged:
     matrix: matrix.Matrix
     conclusion: Conclusion
     troubles: tuple[str, ...]
+    notes: tuple[str, ...]
     findings: tuple[ExpectationNote, ...]
     culprits: tuple[CulpritFindings, ...]
 
@@ -68,20 +71,24 @@ def judge(
     )
     campaign = replace(run.campaign, demand=demand)
     least = min(asked, demand, key=lambda one: one.frames)
-    controls = {
-        pair: {
-            name: judge_again(result, least, campaign.ends(pair).port)
-            for name, result in results.items()
+    parts = [
+        {
+            pair: {
+                name: judge_again(result, least, campaign.ends(pair).port)
+                for name, result in results.items()
+            }
+            for pair, results in part.items()
         }
-        for pair, results in run.controls.items()
-    }
+        for part in run.parts
+    ]
     outcomes = [
         expect(outcome, campaign.ends(outcome.cell.pair).dut, campaign.expectations, today)
-        for outcome in _outcomes(run, controls, demand)
+        for outcome in _outcomes(run, parts, demand)
     ]
     distrust = [
         control
-        for results in controls.values()
+        for part in parts
+        for results in part.values()
         for control in results.values()
         if not (control.trusted or control.blocked)
     ]
@@ -102,11 +109,14 @@ def judge(
             campaign,
             rows,
             conclusion,
-            mitigation=mitigations(run.culprits.values()),
-            paces={pair: pace for pair, of in controls.items() if (pace := pace_of(of))},
+            [summarise(pair, runs) for pair, runs in run.symptoms.items()],
+            mitigations(run.culprits.values()),
+            {pair: pace for part in parts for pair, of in part.items() if (pace := pace_of(of))},
+            run.resumed,
         ),
         conclusion,
         run.troubles,
+        run.notes,
         findings(campaign.expectations, rows, campaign.duts, today),
         tuple(found for found in run.culprits.values() if _still_fails(found, rows)),
     )
@@ -124,14 +134,19 @@ def _with_culprit(made: CellRow, run: StoredRun) -> CellRow:
 
 
 def _outcomes(
-    run: StoredRun, controls: Mapping[str, dict[str, ControlResult]], demand: Demand
+    run: StoredRun, parts: Sequence[Mapping[str, dict[str, ControlResult]]], demand: Demand
 ) -> Iterator[Outcome]:
     """Yields the outcomes in the order of the plan: one may distrust those that follow."""
-    rests_on = {pair: dict(results) for pair, results in controls.items()}
+    rests_on: dict[tuple[str, int], dict[str, ControlResult]] = {}
+    distrusted: dict[str, dict[str, ControlResult]] = {}
     for cell in run.cells:
-        of_pair = rests_on.setdefault(cell.pair, {})
-        outcome = _outcome(cell, run.entries.get(cell.id), of_pair, demand)
-        of_pair.update(distrust(outcome))
+        key = cell.pair, run.part_of.get(cell.id, 0)
+        if key not in rests_on:
+            of_pair = [part.get(cell.pair, {}) for part in parts]
+            rests_on[key] = combined(of_pair.pop(key[1]), of_pair)
+        controls = rests_on[key] | distrusted.setdefault(cell.pair, {})
+        outcome = _outcome(cell, run.entries.get(cell.id), controls, demand)
+        distrusted[cell.pair].update(distrust(outcome))
         yield outcome
 
 

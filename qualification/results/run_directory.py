@@ -1,4 +1,4 @@
-"""Reads a stored run back: complete, of this schema and of one run, or not at all."""
+"""Reads a stored run back, as far as it got: undamaged, of this schema and of one run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.findings import CulpritFindings
+from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 
@@ -28,8 +29,10 @@ from .run_files import (
     ControlEntry,
     CulpritEntry,
     EndEntry,
-    Entry,
+    Line,
     ProofEntry,
+    ResumedEntry,
+    SymptomEntry,
     TroubleEntry,
 )
 from .schema import check_schema
@@ -39,76 +42,179 @@ _CELLS = TypeAdapter(tuple[Cell, ...])
 _SELECTION = TypeAdapter(Selection)
 
 
+Controls = Mapping[str, Mapping[str, ControlResult]]
+"""Controls by pair and name."""
+
+
 @dataclass(frozen=True)
 class StoredRun:
     """A run as it was stored.
 
+    A run that was continued has several parts, of which each has controls of its own.
+
     Attributes:
+        directory: Its directory.
         campaign: What was asked.
         cells: The cells that were selected, in their order.
         entries: What is known of them, by their ids.
-        controls: The controls of each pair, by name.
+        parts: The controls of each part.
+        part_of: The part that the entry of each cell is of, by its id.
+        finished: The newest entries with evidence and their parts, by the ids of their cells; a
+            part in which such a cell could not be confirmed has a newer entry without any.
         troubles: Errors of the lab that belong to no cell.
         culprits: What the search found on each failing pair.
+        symptoms: The calls that were made on each pair.
         selection: What narrowed the run to these cells.
         end: How it came to its end.
+        resumed: When it was continued, each time.
+        notes: What is worth saying of the files, in sentences.
+        lines: How many whole lines of evidence there are.
+        size: Their bytes.
     """
 
+    directory: Path
     campaign: Campaign
     cells: tuple[Cell, ...]
-    entries: Mapping[str, CellEntry]
-    controls: Mapping[str, Mapping[str, ControlResult]]
-    troubles: tuple[str, ...]
-    culprits: Mapping[str, CulpritFindings]
+    entries: Mapping[str, CellEntry] = field(default_factory=dict)
+    parts: tuple[Controls, ...] = ({},)
+    part_of: Mapping[str, int] = field(default_factory=dict)
+    finished: Mapping[str, tuple[int, CellEntry]] = field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
+    culprits: Mapping[str, CulpritFindings] = field(default_factory=dict)
+    symptoms: Mapping[str, Runs] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     end: RunEnd = field(default_factory=RunEnd)
+    resumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lines: int = 0
+    size: int = 0
+
+    @property
+    def controls(self) -> Controls:
+        """The newest controls of each pair."""
+        newest: dict[str, Mapping[str, ControlResult]] = {}
+        for part in self.parts:
+            newest.update(part)
+        return newest
 
 
 def read(directory: Path) -> StoredRun:
     """Reads a run that `store.Store` wrote; needs nothing but its directory.
 
+    A run without an end was killed, or goes on: it is interrupted, and what it has stored is good.
+    Of its last line only a part may have been written, which is left out.
+
     Args:
         directory: Its directory, or a directory of runs, of which the latest one is meant.
 
     Raises:
-        UsageError: There is no run, it is cut short, or it has another schema.
+        UsageError: There is no run, it is damaged, or it has another schema.
     """
     directory = directories.find(directory)
     campaign, cells, selection = _read_run(directory / RUN)
     path = directory / EVIDENCE
-    known = {cell.id for cell in cells}
-    entries: dict[str, CellEntry] = {}
-    controls: dict[str, dict[str, ControlResult]] = {}
-    troubles = []
-    culprits: dict[str, CulpritFindings] = {}
-    lines, end = _read_evidence(path, campaign.run_id)
-    for number, entry in lines:
-        where = f"{path}:{number}"
+    content = _bytes(path, "it was copied incompletely: run.json and evidence.jsonl go together")
+    size = content.rfind(b"\n") + 1
+    lines = content[:size].split(b"\n")[:-1]
+    notes = []
+    if size < len(content):
+        notes.append(
+            f"line {len(lines) + 1} of {EVIDENCE} is incomplete, and left out: the run was killed "
+            "while it wrote it, or is writing it now"
+        )
+    _check_head(path, lines[0] if lines else b"", campaign.run_id)
+    read = _Reader(path, frozenset(cell.id for cell in cells))
+    for number, line in enumerate(lines[1:], 2):
+        read.take(number, _parse(path, number, line))
+    return StoredRun(
+        directory,
+        campaign,
+        cells,
+        read.entries,
+        tuple(read.parts),
+        read.part_of,
+        read.finished,
+        tuple(read.troubles),
+        read.culprits,
+        read.symptoms,
+        selection,
+        read.end or RunEnd(None, interrupted=True),
+        tuple(read.resumed),
+        tuple(notes),
+        len(lines),
+        size,
+    )
+
+
+class _Reader:
+    """Takes the entries of a file in their order, and refuses those that no run has written."""
+
+    def __init__(self, path: Path, known: frozenset[str]) -> None:
+        self._path, self._known = path, known
+        self.entries: dict[str, CellEntry] = {}
+        self.parts: list[dict[str, dict[str, ControlResult]]] = [{}]
+        self.part_of: dict[str, int] = {}
+        self.finished: dict[str, tuple[int, CellEntry]] = {}
+        self.troubles: list[str] = []
+        self.culprits: dict[str, CulpritFindings] = {}
+        self.symptoms: dict[str, Runs] = {}
+        self.end: RunEnd | None = None
+        self.resumed: list[str] = []
+
+    def take(self, number: int, entry: Line) -> None:
+        """Takes the entry of a line."""
+        where = f"{self._path}:{number}"
+        if self.end is not None and not isinstance(entry, ResumedEntry):
+            raise UsageError("the run ends before this line", where=where)
         match entry:
             case ProofEntry():
                 pass  # supports what the findings say; no verdict rests on it
             case CulpritEntry(found):
-                culprits[found.pair] = found
+                self.culprits[found.pair] = found
             case TroubleEntry(text):
-                troubles.append(text)
+                self.troubles.append(text)
+            case SymptomEntry(pair, runs):
+                self.symptoms[pair] = runs
             case ControlEntry(pair, result):
-                if result.name in controls.setdefault(pair, {}):
+                controls = self.parts[-1].setdefault(pair, {})
+                if result.name in controls:
                     raise UsageError(f"control {result.name} of {pair} occurs twice", where=where)
-                controls[pair][result.name] = result
-            case CellEntry(id_) if id_ not in known:
-                raise UsageError(f"there is no cell {id_!r} in the run", where=where)
-            case CellEntry(id_) if id_ in entries:
-                raise UsageError(f"cell {id_} occurs twice", where=where)
-            case CellEntry(id_, None, verdict) if verdict not in _WITHOUT_EVIDENCE:
-                raise UsageError(f"cell {id_} is {verdict} without any evidence", where=where)
-            case CellEntry(id_):
-                entries[id_] = entry
-    return StoredRun(campaign, cells, entries, controls, tuple(troubles), culprits, selection, end)
+                controls[result.name] = result
+            case CellEntry():
+                self._cell(entry, where)
+            case ResumedEntry(at):
+                self.resumed.append(at)
+                self.parts.append({})
+                self.end = None
+            case EndEntry(entries, end):
+                if entries != number - 2:
+                    raise UsageError(
+                        f"says that {entries} entries come before it, and there are {number - 2}",
+                        where=where,
+                    )
+                self.end = end
+
+    def _cell(self, entry: CellEntry, where: str) -> None:
+        part = len(self.parts) - 1
+        if entry.id not in self._known:
+            raise UsageError(f"there is no cell {entry.id!r} in the run", where=where)
+        if self.part_of.get(entry.id) == part:
+            raise UsageError(f"cell {entry.id} occurs twice", where=where)
+        if entry.evidence is None and entry.verdict not in _WITHOUT_EVIDENCE:
+            raise UsageError(
+                f"cell {entry.id} is {entry.verdict} without any evidence", where=where
+            )
+        self.entries[entry.id] = entry
+        self.part_of[entry.id] = part
+        if entry.evidence is not None:
+            self.finished[entry.id] = part, entry
 
 
 def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:
     try:
-        document = json.loads(_bytes(path, "give the directory that a run wrote its results to"))
+        document = json.loads(
+            _bytes(path, "a run that ended before its first cell has none; vxqual.log says why")
+        )
     except ValueError:
         raise UsageError("is not JSON, or is cut short", where=str(path)) from None
     stored = document if isinstance(document, dict) else {}
@@ -125,11 +231,9 @@ def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:
         raise UsageError(f"is not a stored run: {_first(error)}", where=str(path)) from None
 
 
-def _read_evidence(path: Path, run_id: str) -> tuple[list[tuple[int, Entry]], RunEnd]:
-    """Returns the entries with their line numbers, of which none is missing, and the run's end."""
-    lines = _bytes(path, "a run that was ended before its first cell has no such file").splitlines()
+def _check_head(path: Path, line: bytes, run_id: str) -> None:
     try:
-        head = json.loads(lines[0]) if lines else None
+        head = json.loads(line)
     except ValueError:
         head = None
     if not isinstance(head, dict) or head.get("kind") != "head":
@@ -141,29 +245,19 @@ def _read_evidence(path: Path, run_id: str) -> tuple[list[tuple[int, Entry]], Ru
             where=str(path),
             hint="put the two files of one run together",
         )
-    parsed = [(number, _parse(path, number, line)) for number, line in enumerate(lines[1:], 2)]
-    last = parsed[-1][1] if parsed else None
-    if not isinstance(last, EndEntry) or last.entries != len(parsed) - 1:
+
+
+def _parse(path: Path, number: int, line: bytes) -> Line:
+    where = f"{path}:{number}"
+    if not line.startswith(b'{"n": %d, ' % number):
         raise UsageError(
-            f"is cut short after line {len(lines)}",
-            where=str(path),
-            hint="its run was killed, or the file was not copied completely; run it again",
+            "is damaged, or lines before it are missing: it does not begin with its number",
+            where=where,
         )
-    entries: list[tuple[int, Entry]] = []
-    for number, entry in parsed[:-1]:
-        if isinstance(entry, EndEntry):
-            raise UsageError("ends before its last line", where=f"{path}:{number}")
-        entries.append((number, entry))
-    return entries, last.run
-
-
-def _parse(path: Path, number: int, line: bytes) -> Entry | EndEntry:
     try:
         return LINE.validate_json(line)
     except ValidationError as error:
-        raise UsageError(
-            f"is damaged or cut short: {_first(error)}", where=f"{path}:{number}"
-        ) from None
+        raise UsageError(f"is damaged: {_first(error)}", where=where) from None
 
 
 def _bytes(path: Path, hint: str) -> bytes:

@@ -14,14 +14,16 @@ from pydantic import Field, TypeAdapter
 from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.evidence import Evidence
+from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Verdict
 
 from .gate import RunEnd
 
-SCHEMA = 2
+SCHEMA = 3
 """Schema number of both files, which are written together.
 
 Since 2 the keys are the words of the glossary: `packet_set`, `submitted`, `captured` and others.
+Since 3 each line of evidence begins with its number, calls are stored, and a run can be continued.
 """
 
 RUN, EVIDENCE, MATRIX = "run.json", "evidence.jsonl", "matrix.json"
@@ -81,11 +83,38 @@ class CulpritEntry:
 
 
 @dataclass(frozen=True)
-class EndEntry:
-    """The last line.
+class SymptomEntry:
+    """The calls that were made on a pair."""
+
+    pair: str
+    runs: Runs
+    kind: Literal["symptom"] = "symptom"
+
+
+@dataclass(frozen=True)
+class ResumedEntry:
+    """A run is continued: what follows was found after it had ended, or had been killed.
+
+    Controls occur again after it, and both must be right; a cell that occurs again counts as it did
+    then.
 
     Attributes:
-        entries: The number of entries before it, so that a file that was cut short shows.
+        at: When (ISO 8601, with zone).
+        by: The process that continued it.
+        kind: Distinguishes the kinds of entry.
+    """
+
+    at: str
+    by: str = ""
+    kind: Literal["resumed"] = "resumed"
+
+
+@dataclass(frozen=True)
+class EndEntry:
+    """The last line, unless the run was continued.
+
+    Attributes:
+        entries: The number of entries before it.
         run: How the run came to its end.
         kind: Distinguishes the kinds of entry.
     """
@@ -95,14 +124,13 @@ class EndEntry:
     kind: Literal["end"] = "end"
 
 
-Entry = CellEntry | ControlEntry | TroubleEntry | ProofEntry | CulpritEntry
+Entry = CellEntry | ControlEntry | TroubleEntry | ProofEntry | CulpritEntry | SymptomEntry
+Line = Entry | ResumedEntry | EndEntry
 
-LINE: TypeAdapter[Entry | EndEntry] = TypeAdapter(
-    Annotated[Entry | EndEntry, Field(discriminator="kind")]
-)
+LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
-def dump_entry(entry: Entry | EndEntry) -> dict[str, Any]:
+def dump_entry(entry: Line) -> dict[str, Any]:
     """Returns an entry as JSON types, which a worker's test report can carry."""
     dumped: dict[str, Any] = LINE.dump_python(entry, mode="json")
     return dumped

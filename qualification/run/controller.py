@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 from argparse import Namespace
+from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,19 +19,19 @@ import pytest
 from qualification import topology
 from qualification.campaign import Campaign
 from qualification.config.reading import load_as
-from qualification.errors import UsageError, VxqualError
+from qualification.errors import EXIT_LAB, UsageError, VxqualError
 from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
 from qualification.results import allure_report, matrix
-from qualification.results.directories import JUNIT, RunDirectory
+from qualification.results.directories import JUNIT, RunDirectory, unwritable
 from qualification.results.gate import RunEnd, Selection
 from qualification.results.run_files import MATRIX
 from qualification.results.store import Store
 from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
 
-from . import log
+from . import junit, log
 from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
 from .run_results import RunResults
 from .scheduling import PairScheduling
@@ -68,6 +69,8 @@ class Controller:
         self._directory: RunDirectory | None = None
         self._results = RunResults(None, self._selection)
         self._keep = False
+        self._session: pytest.Session | None = None
+        self._failure: VxqualError | None = None
         self._lab = ExitStack()
         self._screen = Screen(None)
         self.campaign: Campaign | None = None
@@ -109,13 +112,17 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Builds the lab and asks every host what it is, once, before any worker starts."""
+        log.endure(session.config)
+        self._session = session
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
         self._screen = Screen(reporter)
         say = self._screen.say
-        # CI cancels by SIGTERM: as for Ctrl-C, hosts are put back and results so far are written.
-        self._lab.callback(
-            signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)
-        )
+        # CI cancels by SIGTERM, and a terminal that is closed sends SIGHUP: as for Ctrl-C, hosts
+        # are put back and results so far are written.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+                before = signal.signal(number, signal.default_int_handler)
+                self._lab.callback(signal.signal, number, before)
         self._keep = True
         try:
             session.config.stash[CAMPAIGN] = self._prepare(say)
@@ -189,6 +196,7 @@ class Controller:
         """Takes the row and the evidence of a cell."""
         self._results.add(report)
         self._screen.ran(report)
+        self._stop_if_full()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Takes an error that occurred before there was any test."""
@@ -209,18 +217,38 @@ class Controller:
             return
         selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
         self._screen.begin(self._results.select(self.campaign, selected))
+        self._stop_if_full()
+
+    def _stop_if_full(self) -> None:
+        """Ends the run once its results cannot be stored; the tests that are running end first."""
+        if self._results.failure is None or self._session is None or self._session.shouldstop:
+            return
+        reason = "results cannot be stored"
+        self._session.shouldstop = reason
+        workers = self._session.config.pluginmanager.getplugin("dsession")
+        if workers is not None:
+            workers.shouldstop = reason
 
     # End
 
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Says that the run was interrupted, after pytest has taken note of where it was."""
+        self._screen.leave_dead_terminal()
         if excinfo.type is KeyboardInterrupt:
             self._screen.interrupted()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, None, None]:
         """Writes the results and sets the exit code by the verdicts."""
+        self._finish(session, exitstatus)
+        with junit.written_early(session.config) as failure:
+            self._note(failure)
+            yield
+
+    def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         if exitstatus == pytest.ExitCode.USAGE_ERROR:  # -k or -m has an invalid expression
             self._results.select_nothing()
             self._keep = False
@@ -233,16 +261,29 @@ class Controller:
         )
         made = self._matrix()
         if made is not None and self.campaign is not None and self._directory is not None:
-            matrix.write(made, self._directory.path / MATRIX)
-            allure_dir = getattr(self._options, "allure_report_dir", None)
-            if allure_dir:
-                allure_report.finish(Path(allure_dir), self.campaign)
+            try:
+                matrix.write(made, self._directory.path / MATRIX)
+                allure_dir = getattr(self._options, "allure_report_dir", None)
+                if allure_dir:
+                    allure_report.finish(Path(allure_dir), self.campaign)
+            except OSError as error:
+                self._note(error)
         judged = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if judged and self.campaign is not None and not self._options.collectonly:
             session.exitstatus = self._results.conclusion(self.campaign).exit_code
+        self._note(self._results.failure)
         if made is not None:
             _LOG.info("%s", report.headline(made).text)
         _LOG.info("the run ends with exit code %d", session.exitstatus)
+
+    def _note(self, failure: OSError | None) -> None:
+        """Sets the exit code of a run whose results could not be stored completely."""
+        if failure is None or self._session is None or self._directory is None:
+            return
+        if self._failure is None:
+            self._failure = unwritable(self._directory.path, failure)
+            _LOG.error("%s", self._failure)
+        self._session.exitstatus = EXIT_LAB
 
     def _matrix(self) -> matrix.Matrix | None:
         return None if self.campaign is None else self._results.matrix(self.campaign)
@@ -256,6 +297,8 @@ class Controller:
             }
             found = tuple(self._results.findings.values())
             self._screen.print(self._matrix(), self.campaign, found, files)
+        if self._failure is not None:
+            self._screen.print_failure(self._failure)
         self._screen.print_tracebacks(self._results.tracebacks)
 
     def pytest_unconfigure(self) -> None:

@@ -155,8 +155,10 @@ def conclude(searched: CulpritSearch, runner: CellRunner) -> None:
 def attach_search(report: pytest.TestReport, searched: CulpritSearch) -> None:
     """Puts the findings, and the evidence of the cells that were run, on the report."""
     setattr(report, FINDINGS, _FINDINGS.dump_python(searched.findings, mode="json"))
-    entries: list[Entry] = [CulpritEntry(searched.findings)]
-    entries += [ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence]
+    entries: list[Entry] = [
+        ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence
+    ]
+    entries.append(CulpritEntry(searched.findings))  # last: with it, the search is complete
     setattr(report, PROOFS, [dump_entry(entry) for entry in entries])
 
 

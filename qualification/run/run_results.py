@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from qualification.results.store import Store
 
 from .culprits import PROOFS, findings_of
 from .report_data import BLAMES_NIC, CONTROLS, ENTRY, paces_of, row_of
-from .symptom import symptom_of
+from .symptom import CALLS, symptom_of
 
 _LOG = logging.getLogger("vxqual.run")
 
@@ -36,6 +36,7 @@ class RunResults:
     Attributes:
         findings: What the search for culprits found, by pair.
         tracebacks: Errors of vxqual itself, with the id of the test.
+        failure: Why something could not be stored; None as long as everything is.
     """
 
     def __init__(self, store: Store | None, selection: Selection) -> None:
@@ -47,6 +48,7 @@ class RunResults:
         self.findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
         self.tracebacks: list[str] = []
+        self.failure: OSError | None = None
 
     def select(self, campaign: Campaign, ids: Collection[str]) -> int:
         """Notes the cells that were selected; a cell without a report ends as an ERROR.
@@ -63,8 +65,7 @@ class RunResults:
             return len(self._planned)
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
         self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
-        if self._store is not None:
-            self._store.begin(campaign, cells, self._selection)
+        self._write(lambda store: store.begin(campaign, cells, self._selection))
         _LOG.info("%d cells selected", len(cells))
         return len(cells)
 
@@ -76,10 +77,11 @@ class RunResults:
         """Takes what a report carries."""
         made = row_of(report)
         first = made is not None and made.id not in self._rows
-        self._put(getattr(report, CONTROLS, ()))
+        entries = [*getattr(report, CONTROLS, ()), *getattr(report, PROOFS, ())]
+        entries += [getattr(report, name) for name in (CALLS,) if hasattr(report, name)]
+        entries += [getattr(report, ENTRY)] if first else []
+        self._put(*entries)
         self._paces.update(paces_of(report))
-        if first:
-            self._put([getattr(report, ENTRY)])
         if report.failed:
             self._add_failure(report, judged=first or hasattr(report, CONTROLS))
         symptom = symptom_of(report)
@@ -88,7 +90,6 @@ class RunResults:
         found = findings_of(report)
         if found is not None:
             self.findings[found.pair] = found
-            self._put(getattr(report, PROOFS, ()))
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -96,7 +97,7 @@ class RunResults:
         text = f"{report.nodeid}: {report.longreprtext}"
         if not judged:  # no verdict includes this error: of a host, or of a control
             _LOG.error("%s", text)
-            self._put([dump_entry(TroubleEntry(text))])
+            self._put(dump_entry(TroubleEntry(text)))
         blamed = bool(getattr(report, BLAMES_NIC, False))
         self._blamed |= blamed
         self._doubted |= not blamed
@@ -117,13 +118,19 @@ class RunResults:
         """
         self._end = end
         self._doubted |= broken
-        if self._store is not None:
-            self._store.end(end)
+        self._write(lambda store: store.end(end))
 
-    def _put(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        if self._store is not None:
-            for entry in entries:
-                self._store.add(entry)
+    def _put(self, *entries: Mapping[str, Any]) -> None:
+        self._write(lambda store: store.add(*entries))
+
+    def _write(self, act: Callable[[Store], None]) -> None:
+        """Writes to the store; after a failure there is none any more, and results stay here."""
+        if self._store is None:
+            return
+        try:
+            act(self._store)
+        except OSError as error:
+            self._store, self.failure = None, error
 
     @property
     def empty(self) -> bool:

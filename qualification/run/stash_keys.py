@@ -7,7 +7,7 @@ import pytest
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
 from qualification.judge.outcome import Outcome
-from qualification.judge.symptom import Symptom
+from qualification.judge.symptom import Runs
 
 from .culprits import CulpritSearch
 
@@ -17,5 +17,5 @@ CAMPAIGN = pytest.StashKey[Campaign]()
 OUTCOME = pytest.StashKey[Outcome]()
 CONTROLS = pytest.StashKey[tuple[str, dict[str, ControlResult]]]()
 CULPRIT = pytest.StashKey[CulpritSearch]()
-SYMPTOM = pytest.StashKey[Symptom]()
+CALLS = pytest.StashKey[tuple[str, Runs]]()
 """On a test: what it found."""

@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 from qualification.inventory import Ends
 from qualification.judge.symptom import Runs, Symptom, summarise
 from qualification.results import allure_report
+from qualification.results.run_files import SymptomEntry, dump_entry
 
-_ATTRIBUTE = "vxqual_symptom"
-"""An attribute of a test report; xdist sends it from worker to controller."""
+CALLS = "vxqual_calls"
+"""An attribute of a test report, the entry of the store; xdist sends it with it."""
 
 _SYMPTOM = TypeAdapter(Symptom)
+_ENTRY = TypeAdapter(SymptomEntry)
 _RUNS = TypeAdapter(Runs)
 
 LEFT_OUT = "not requested: only the plans standard and full include it; give --symptom"
@@ -41,12 +43,15 @@ def properties(symptom: Symptom) -> list[tuple[str, object]]:
     return [("symptom", symptom.errors), ("pace", symptom.pace)]
 
 
-def attach_symptom(report: pytest.TestReport, symptom: Symptom) -> None:
-    """Puts a symptom on its test's report."""
-    setattr(report, _ATTRIBUTE, _SYMPTOM.dump_python(symptom, mode="json"))
+def attach_calls(report: pytest.TestReport, pair: str, runs: Runs) -> None:
+    """Puts the calls that were made on their test's report."""
+    setattr(report, CALLS, dump_entry(SymptomEntry(pair, runs)))
 
 
 def symptom_of(report: pytest.TestReport) -> Symptom | None:
     """Returns the symptom that a report carries; None if it carries none."""
-    data: dict[str, Any] | None = getattr(report, _ATTRIBUTE, None)
-    return None if data is None else _SYMPTOM.validate_python(data)
+    data: dict[str, Any] | None = getattr(report, CALLS, None)
+    if data is None:
+        return None
+    entry = _ENTRY.validate_python(data)
+    return summarise(entry.pair, entry.runs)

@@ -5,6 +5,7 @@ Without xdist the only process has both this part and the controller's.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -17,9 +18,9 @@ from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
 
-from . import culprits, pytest_outcome, report_data, symptom
+from . import culprits, log, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
-from .stash_keys import CAMPAIGN, CONTROLS, CULPRIT, OUTCOME, SYMPTOM
+from .stash_keys import CALLS, CAMPAIGN, CONTROLS, CULPRIT, OUTCOME
 
 
 class Worker:
@@ -41,6 +42,9 @@ class Worker:
         """Puts the campaign into the stash of the config."""
         if self._campaign is not None:
             session.config.stash[CAMPAIGN] = self._campaign
+            # The controller ends its workers when the terminal is closed, as it does by Ctrl-C.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            log.endure(session.config)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Makes a test for each cell, control and pair to search, from the campaign alone."""
@@ -120,8 +124,8 @@ class Worker:
             report_data.attach_controls(report, *item.stash[CONTROLS])
         if call.when == "call" and CULPRIT in item.stash:
             culprits.attach_search(report, item.stash[CULPRIT])
-        if call.when == "call" and SYMPTOM in item.stash:
-            symptom.attach_symptom(report, item.stash[SYMPTOM])
+        if call.when == "call" and CALLS in item.stash:
+            symptom.attach_calls(report, *item.stash[CALLS])
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -185,7 +189,8 @@ def conclude_symptom(
 
     def end(pair: str, runs: Runs | None) -> None:
         found = symptom.conclude_symptom(pair, runs, runner.ends(pair))
-        request.node.stash[SYMPTOM] = found
+        if runs is not None:
+            request.node.stash[CALLS] = pair, runs
         request.node.user_properties += symptom.properties(found)
 
     return end

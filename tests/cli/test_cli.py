@@ -83,7 +83,7 @@ def test_a_run_of_the_former_schema_is_refused(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (EXIT_USAGE, "")
     assert done.stderr == (
         f"vxqual: {tmp_path}/run.json: was written by vxqual 0.0.9 with schema 1, and this vxqual "
-        f"({__version__}) reads schema 2\n  next: judge it with the vxqual that wrote it, or "
+        f"({__version__}) reads schema 3\n  next: judge it with the vxqual that wrote it, or "
         "qualify the NIC again with this one\n"
     )
 

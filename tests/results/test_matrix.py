@@ -88,7 +88,7 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 def test_the_form(document: Any) -> None:
     assert list(document) == ["schema", "run", "nics", "cells", "symptoms", "mitigation"]
     assert document["mitigation"] == {"e810": [TNL]}
-    assert document["schema"] == 3
+    assert document["schema"] == 4
     assert document["run"] == {
         "id": "20260102-030405-6",
         "started": "2026-01-02T03:04:05+00:00",
@@ -111,6 +111,7 @@ def test_the_form(document: Any) -> None:
             "idle": [],
         },
         "outcome": "QUALIFIED",
+        "resumed": [],
     }
     assert [(nic["pair"], nic["role"]) for nic in document["nics"]] == [
         ("x710", "dut"),
@@ -202,7 +203,7 @@ def test_what_was_written_is_read_back_the_same(written: Path, tmp_path: Path) -
         (b"\xff\xfe\x00", "Invalid JSON"),
         (b"[]", "should be an object"),
         (b"{}", "schema: Field required"),
-        (b'{"schema": 3, "run": 3, "nics": [], "cells": []}', "run: "),
+        (b'{"schema": 4, "run": 3, "nics": [], "cells": []}', "run: "),
     ],
 )
 def test_junk_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
@@ -224,11 +225,11 @@ def test_a_file_from_before_mitigations_is_read(
     assert matrix.read(path).mitigation == {}
 
 
-@pytest.mark.parametrize("schema", [2, 4])
+@pytest.mark.parametrize("schema", [3, 5])
 def test_another_schema_is_refused(written: Path, schema: int) -> None:
     document = json.loads(written.read_text()) | {"schema": schema}
     written.write_text(json.dumps(document))
-    what = rf"was written by vxqual 0\.1\.0 with schema {schema}, and this vxqual .* reads schema 3"
+    what = rf"was written by vxqual 0\.1\.0 with schema {schema}, and this vxqual .* reads schema 4"
     with pytest.raises(UsageError, match=what) as caught:
         matrix.read(written)
     assert caught.value.where == str(written)

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from qualification.campaign import Campaign
-from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_PARTIAL, UsageError
+from qualification.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_LAB,
+    EXIT_NOT_QUALIFIED,
+    EXIT_PARTIAL,
+    UsageError,
+)
 from qualification.judge.controls import ControlResult, judge_crafted, judge_injected, judge_traffic
 from qualification.judge.culprit.findings import CulpritFindings, Mitigation
 from qualification.judge.evidence import Burst, Evidence
@@ -298,17 +304,52 @@ def lines(directory: Path) -> list[str]:
     return (directory / "evidence.jsonl").read_text().splitlines(keepends=True)
 
 
-def test_a_file_cut_short_anywhere_is_refused(stored: Stored) -> None:
-    path = stored() / "evidence.jsonl"
+def test_a_run_that_was_killed_anywhere_is_judged_as_far_as_it_got(stored: Stored) -> None:
+    """Whole lines count; of the last one only a part may have been written."""
+    path = stored(seen={"inner6/tcp": BAD}) / "evidence.jsonl"
+    whole = verdicts(rejudge.judge(run_directory.read(path.parent), TODAY))
     content = path.read_bytes()
     newlines = [n for n, byte in enumerate(content) if byte == 10]
+    head = newlines[0]
     for size in {*newlines[:-1], *(n + 1 for n in newlines[:-1]), *range(1, len(content) - 1, 997)}:
         path.write_bytes(content[:size])
-        with pytest.raises(UsageError, match=r"cut short|does not begin"):
-            run_directory.read(path.parent)
+        if size <= head:
+            with pytest.raises(UsageError, match="does not begin"):
+                run_directory.read(path.parent)
+            continue
+        found = run_directory.read(path.parent)
+        lines = content[:size].count(b"\n")
+        assert [f"line {lines + 1} of" in note for note in found.notes] == [True] * (
+            content[size - 1] != 10
+        )
+        judged = rejudge.judge(found, TODAY)
+        assert (judged.conclusion.outcome, judged.exit_code) == ("INTERRUPTED", EXIT_INTERRUPTED)
+        done = max(0, lines - 1 - len(controls()))
+        assert judged.conclusion.completeness.run == len(found.entries) == done
+        ran = {
+            id_: v for id_, v in verdicts(judged).items() if f"x710/all-on/{id_}" in found.entries
+        }
+        assert ran.items() <= whole.items()
     path.write_bytes(b"")
     with pytest.raises(UsageError, match="does not begin"):
         run_directory.read(path.parent)
+
+
+def test_zeros_after_a_power_cut_are_half_a_line(stored: Stored) -> None:
+    path = stored() / "evidence.jsonl"
+    some = lines(path.parent)
+    path.write_bytes("".join(some[:7]).encode() + bytes(4096))
+    found = run_directory.read(path.parent)
+    assert (found.lines, len(found.notes), found.end.interrupted) == (7, 1, True)
+
+
+def test_damage_elsewhere_is_refused(stored: Stored) -> None:
+    path = stored() / "evidence.jsonl"
+    content = path.read_bytes()
+    for at in (content.index(b"\n", 4000), content.index(b"\n", 9000)):
+        path.write_bytes(content[: at - 300] + content[at + 1 :])
+        with pytest.raises(UsageError, match=r"evidence\.jsonl:\d+: is damaged"):
+            run_directory.read(path.parent)
 
 
 @pytest.mark.parametrize("drop", [1, 4, -2])
@@ -317,7 +358,7 @@ def test_a_missing_line_is_noticed(stored: Stored, drop: int) -> None:
     kept = lines(directory)
     del kept[drop]
     (directory / "evidence.jsonl").write_text("".join(kept))
-    with pytest.raises(UsageError, match="cut short"):
+    with pytest.raises(UsageError, match=r":\d+: is damaged, or lines before it are missing"):
         run_directory.read(directory)
 
 
@@ -352,8 +393,14 @@ def edit(directory: Path, number: int, change: Callable[[dict[str, Any]], object
         (5, {"id": "x710/all-on/outer4-csum/inner4/udp"}, r":7: cell .*/inner4/udp occurs twice"),
         (5, {"evidence": None}, r":6: cell .* is None without any evidence"),
         (5, {"evidence": None, "verdict": "PASS"}, r":6: .* is PASS without any evidence"),
-        (5, {"evidence": {"effective": 7}}, r":6: is damaged or cut short: cell\.evidence\.eff"),
-        (5, {"kind": "end", "entries": 4}, r":6: ends before its last line"),
+        (5, {"evidence": {"effective": 7}}, r":6: is damaged: cell\.evidence\.eff"),
+        (5, {"kind": "end", "entries": 4}, r":7: the run ends before this line"),
+        (
+            5,
+            {"kind": "end", "entries": 5},
+            r":6: says that 5 entries come before it, and there are 4",
+        ),
+        (5, {"n": 7}, r":6: is damaged, or lines before it are missing"),
     ],
 )
 def test_a_foreign_line_is_refused(
@@ -369,14 +416,14 @@ def test_a_foreign_line_is_refused(
     ("content", "said"),
     [
         ("{", "is not JSON, or is cut short"),
-        ("[]", "has schema None, and this vxqual reads 2"),
+        ("[]", "has schema None, and this vxqual reads 3"),
         (
             '{"schema": 9}',
-            "was written by another vxqual with schema 9, and this vxqual .* reads schema 2",
+            "was written by another vxqual with schema 9, and this vxqual .* reads schema 3",
         ),
-        ('{"schema": 2}', "is not a stored run: 'campaign'"),
-        ('{"schema": 2, "campaign": []}', "is not a stored run"),
-        ('{"schema": 2, "campaign": {"topology": "", "source": "x"}}', "the file is empty"),
+        ('{"schema": 3}', "is not a stored run: 'campaign'"),
+        ('{"schema": 3, "campaign": []}', "is not a stored run"),
+        ('{"schema": 3, "campaign": {"topology": "", "source": "x"}}', "the file is empty"),
     ],
 )
 def test_a_foreign_run_is_refused(stored: Stored, content: str, said: str) -> None:

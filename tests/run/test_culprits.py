@@ -63,8 +63,8 @@ def test_findings_travel_on_the_report() -> None:
     again = pytest.TestReport._from_json(made._to_json())  # over the wire, as xdist does it
     assert culprits.findings_of(again) == FOUND
     assert getattr(again, culprits.PROOFS) == [
-        dump_entry(CulpritEntry(FOUND)),
         dump_entry(ProofEntry(f"{CELL.id}#off-1", Evidence({}))),
+        dump_entry(CulpritEntry(FOUND)),
     ]
     assert culprits.findings_of(report()) is None
 

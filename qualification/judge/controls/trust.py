@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from qualification.judge.verdict import Demand
@@ -52,6 +52,30 @@ def first_untrusted(
         if not result.trusted:
             return result
     return None
+
+
+def combined(
+    own: Mapping[str, ControlResult], others: Iterable[Mapping[str, ControlResult]]
+) -> dict[str, ControlResult]:
+    """Returns the controls that the cells of a pair rest on in a run that was continued.
+
+    They are those of the part of the run in which the cells ran, whose losses the cells are
+    compared with. But a control that came out wrong in any part distrusts the cells of all.
+
+    Args:
+        own: The controls of that part, by name.
+        others: The controls of the other parts.
+    """
+    found = dict(own)
+    for results in others:
+        for name, result in results.items():
+            if _badness(result) > _badness(found.get(name)):
+                found[name] = result
+    return found
+
+
+def _badness(result: ControlResult | None) -> int:
+    return 0 if result is None or result.trusted else 1 if result.blocked else 2
 
 
 def judge_again(result: ControlResult, demand: Demand, port: int) -> ControlResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from qualification.campaign import Campaign
+from qualification.errors import VxqualError
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.known.matching import findings
 from qualification.results.matrix import Matrix
@@ -98,6 +100,20 @@ class Screen:
         for what, path in files.items():
             if path:
                 reporter.write_line(f"{what}: {path}")
+
+    def leave_dead_terminal(self) -> None:
+        """Writes to nowhere from now on if the terminal was closed: writing to it would fail."""
+        for number in (1, 2):
+            try:
+                os.write(number, b"")
+            except OSError:
+                nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+
+    def print_failure(self, failure: VxqualError) -> None:
+        """Prints why results could not be stored."""
+        self._reporter.write_line(f"vxqual: {failure}", bold=True, red=True)
 
     def print_tracebacks(self, tracebacks: Sequence[str]) -> None:
         """Prints errors of vxqual itself, the first ones of many."""
