@@ -43,20 +43,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vx-plan",
         choices=("quick", "standard", "full"),
-        default="standard",
         help="the number of offload sets to test (default: standard)",
     )
     group.addoption(
         "--vx-rate",
         type=_share,
-        default=1e-3,
         metavar="P",
         help="the corruption rate that a PASS excludes (default: 1e-3)",
     )
     group.addoption(
         "--vx-confidence",
         type=_share,
-        default=0.999,
         metavar="C",
         help="the confidence with which a PASS excludes it (default: 0.999)",
     )
@@ -77,6 +74,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="out",
         metavar="DIR",
         help="where each run makes a directory for its results and its log (default: out)",
+    )
+    group.addoption(
+        "--vx-resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="continue the run in this directory (default: the latest one of --vx-out)",
     )
     group.addoption("--vx-expectations", metavar="FILE", help="known failures, as YAML")
     group.addoption(
@@ -100,7 +104,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vx-symptom",
         choices=("auto", "on", "off"),
-        default="auto",
         help="measure what an application would notice (default: auto, with plan standard or full)",
     )
 
@@ -110,13 +113,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("vx_topology"):
         _refuse_cases(config)
         return
-    from .run import log, worker
+    from .run import worker
+    from .run.output import log
 
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(worker, "vxqual-fixtures")
     if hasattr(config, "workerinput"):
-        campaign = worker.Worker.from_json(config.workerinput["vxqual"])
+        campaign = worker.Worker.from_json(
+            config.workerinput["vxqual"], config.workerinput["vxqual_kept"]
+        )
         config.pluginmanager.register(campaign, "vxqual-worker")
         inputs = config.workerinput
         log.configure_worker(config, inputs["workerid"], inputs["vxqual_log"])

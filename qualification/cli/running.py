@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from qualification.errors import EXIT_NOT_QUALIFIED
 
@@ -34,7 +35,8 @@ _RUN_EXAMPLES = examples("""\
 vxqual run my-lab.yaml                              every pair, the standard plan
 vxqual run my-lab.yaml --plan quick --pair x710     one pair, fewer offload sets
 vxqual run my-lab.yaml -k all-on -v                 only some cells, a line for each
-vxqual run my-lab.yaml --junitxml=junit.xml         a report for CI""")
+vxqual run my-lab.yaml --junitxml=junit.xml         a report for CI
+vxqual run --resume                                 go on where the latest run in out ended""")
 _CHECK_EXAMPLES = examples("""\
 vxqual check my-lab.yaml                 every host, NIC and pair
 vxqual check my-lab.yaml --pair x710     only those of one pair""")
@@ -78,6 +80,13 @@ _SELFTEST_CODES = codes(
     help="Where each run makes a directory of its own; DIR/latest is the last one.",
 )
 @click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[DIR]",
+    help="Continue the run in this directory, by default the latest in that of --out.",
+)
+@click.option(
     "-n",
     "--parallel",
     default="auto",
@@ -91,7 +100,7 @@ _SELFTEST_CODES = codes(
 @click.pass_context
 def run(
     ctx: click.Context,
-    topology: str,
+    topology: str | None,
     pair: tuple[str, ...],
     plan: str,
     rate: float,
@@ -99,11 +108,16 @@ def run(
     seed: int | None,
     symptom: bool | None,
     out: str,
+    resume: str | None,
     parallel: str,
     partial_ok: bool,
     expectations: str | None,
 ) -> None:
     """Qualify every pair of a topology and print the matrix.
+
+    With --resume, a run that was interrupted, or had errors of the lab, goes on: cells that have a
+    result are kept, and the controls are run again. It takes the topology and all options from
+    that run; those that are given must be the same.
 
     The run is a pytest session, and further options are those of pytest, such as --junitxml=FILE,
     --alluredir=DIR and:
@@ -127,15 +141,25 @@ def run(
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
     chosen += [f"--vx-symptom={'on' if symptom else 'off'}"] if symptom is not None else []
+    if resume is not None:
+        from qualification.results import run_directory
+
+        campaign = run_directory.read(Path(resume or out)).campaign
+        topology, pair = topology or campaign.source, campaign.pairs
+        chosen.append(f"--vx-resume={resume}")
+    assert topology is not None
+    asked = {"plan": plan, "rate": rate, "confidence": confidence}
+    chosen += [
+        f"--vx-{name}={value}"
+        for name, value in asked.items()
+        if resume is None or ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
     ctx.exit(
         int(
             pytest.main(
                 [
                     str(Path(cases.__file__).parent),
                     f"--vx-topology={topology}",
-                    f"--vx-plan={plan}",
-                    f"--vx-rate={rate}",
-                    f"--vx-confidence={confidence}",
                     f"--vx-out={out}",
                     f"--numprocesses={_workers(topology, pair, parallel)}",
                     *chosen,

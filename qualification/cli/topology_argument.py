@@ -38,7 +38,10 @@ class TopologyCommand(click.Command):
         return [*pieces, "[OPTIONS OF PYTEST]"] if self._passes_on else pieces
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parses the command line; the topology becomes the parameter `topology`."""
+        """Parses the command line; the topology becomes the parameter `topology`.
+
+        With the option `resume` it may be missing: the run that is continued knows it.
+        """
         super().parse_args(ctx, args)
         if ctx.resilient_parsing:
             return ctx.args
@@ -51,7 +54,12 @@ class TopologyCommand(click.Command):
             )
         if place is not None:
             ctx.params["topology"] = ctx.args.pop(place)
-        if ctx.params["topology"] is None:
+        resume = ctx.params.get("resume")
+        if resume is not None and resume.endswith(_ENDINGS):  # --resume TOPOLOGY
+            if ctx.params["topology"] is not None:
+                ctx.fail(f"The topology is given twice: {ctx.params['topology']} and {resume}.")
+            ctx.params |= {"topology": resume, "resume": ""}
+        elif ctx.params["topology"] is None and resume is None:
             raise click.MissingParameter(ctx=ctx, param_type="argument", param_hint="'TOPOLOGY'")
         if ctx.args and not self._passes_on:
             ctx.fail(f"Got unexpected extra argument ({ctx.args[0]})")

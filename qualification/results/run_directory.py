@@ -61,7 +61,7 @@ class StoredRun:
         part_of: The part that the entry of each cell is of, by its id.
         finished: The newest entries with evidence and their parts, by the ids of their cells; a
             part in which such a cell could not be confirmed has a newer entry without any.
-        troubles: Errors of the lab that belong to no cell.
+        troubles: Errors of the lab that belong to no cell, since the run was last continued.
         culprits: What the search found on each failing pair.
         symptoms: The calls that were made on each pair.
         selection: What narrowed the run to these cells.
@@ -126,6 +126,7 @@ def read(directory: Path) -> StoredRun:
     read = _Reader(path, frozenset(cell.id for cell in cells))
     for number, line in enumerate(lines[1:], 2):
         read.take(number, _parse(path, number, line))
+    notes += [f"before the run was continued: {text}" for text in read.past]
     return StoredRun(
         directory,
         campaign,
@@ -156,6 +157,7 @@ class _Reader:
         self.part_of: dict[str, int] = {}
         self.finished: dict[str, tuple[int, CellEntry]] = {}
         self.troubles: list[str] = []
+        self.past: list[str] = []
         self.culprits: dict[str, CulpritFindings] = {}
         self.symptoms: dict[str, Runs] = {}
         self.end: RunEnd | None = None
@@ -184,6 +186,8 @@ class _Reader:
                 self._cell(entry, where)
             case ResumedEntry(at):
                 self.resumed.append(at)
+                self.past += self.troubles  # of a lab that has been in order since, or fails again
+                self.troubles = []
                 self.parts.append({})
                 self.end = None
             case EndEntry(entries, end):

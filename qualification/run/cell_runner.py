@@ -14,7 +14,7 @@ from qualification.campaign import Campaign
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
 from qualification.judge.controls import ControlResult, first_untrusted, pace_of, reference_of
-from qualification.judge.culprit.findings import Observation
+from qualification.judge.culprit.findings import CulpritFindings, Observation
 from qualification.judge.evidence import Evidence
 from qualification.judge.known.matching import expect
 from qualification.judge.outcome import Outcome, decide, distrust, untrusted
@@ -26,6 +26,7 @@ from qualification.remote.pair.controls import run_controls
 from qualification.remote.pair.session import PairSession
 from qualification.remote.pair.symptom import run_symptom
 
+from .resume.kept import Kept
 from .wire_check import recorder
 
 T = TypeVar("T")
@@ -40,10 +41,13 @@ class CellRunner:
 
     Args:
         campaign: The run.
+        kept: What it has found before, if it is continued.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, kept: Kept | None = None) -> None:
         self.campaign = campaign
+        self._kept = kept or Kept()
+        self._ran: set[str] = set()
         self._session: PairSession | None = None
         self._controls: dict[str, dict[str, ControlResult]] = {}
         self._unreported: dict[str, dict[str, ControlResult]] = {}
@@ -89,6 +93,15 @@ class CellRunner:
         _log_cell("cell", expected, time.monotonic() - start)
         return expected
 
+    def stored(self, outcome: Outcome) -> bool:
+        """Returns whether the evidence for an outcome was stored before the run was continued."""
+        return outcome.evidence is not None and outcome.evidence is self._kept.cell(outcome.cell.id)
+
+    def findings(self, pair: str) -> CulpritFindings | None:
+        """Returns what was found on a pair before; None if it has to be searched now."""
+        trusted = first_untrusted(self._kept.controls(pair, self._controls.get(pair, {}))) is None
+        return self._kept.findings(pair) if trusted and pair not in self._ran else None
+
     def rerun(self, cell: Cell) -> Outcome:
         """Runs and judges any cell, also if it was run before."""
         start = time.monotonic()
@@ -115,10 +128,16 @@ class CellRunner:
         demand = self.campaign.demand
         if cell.unsupported:
             return decide(cell, Evidence(effective={}), {}, demand)
-        controls = self.controls(cell.pair) | self._distrust.get(cell.pair, {})
+        kept = None if anew else self._kept.cell(cell.id)
+        controls = self._kept.controls(
+            cell.pair, self.controls(cell.pair), None if kept is None else cell.id
+        ) | self._distrust.get(cell.pair, {})
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
+        if kept is not None:
+            return decide(cell, kept, controls, demand)
+        self._ran.add(cell.pair)
         reference = reference_of(cell, controls)
         evidence = self._with_session(
             cell.pair, lambda session: session.evidence(cell, reference, anew=anew)
@@ -127,9 +146,9 @@ class CellRunner:
 
     def symptom(self, pair: str) -> Runs | None:
         """Makes the calls of a pair's symptom; returns None if a control has failed."""
-        if first_untrusted(self.controls(pair)) is not None:
+        if first_untrusted(self._kept.controls(pair, self.controls(pair))) is not None:
             return None
-        return self._with_session(pair, run_symptom)
+        return self._kept.calls(pair) or self._with_session(pair, run_symptom)
 
     def close(self) -> None:
         """Puts the hosts of the open pair back.

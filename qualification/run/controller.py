@@ -23,19 +23,19 @@ from qualification.errors import EXIT_LAB, UsageError, VxqualError
 from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
-from qualification.results import allure_report, matrix
-from qualification.results.directories import JUNIT, RunDirectory, unwritable
+from qualification.results import matrix, run_directory
 from qualification.results.gate import RunEnd, Selection
-from qualification.results.run_files import MATRIX
 from qualification.results.store import Store
 from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
 
-from . import junit, log
+from .output import log
+from .output.run_output import RunOutput
 from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
+from .resume.checks import check_code, check_selection, continued, settle
 from .run_results import RunResults
 from .scheduling import PairScheduling
-from .stash_keys import CAMPAIGN
+from .stash_keys import CAMPAIGN, KEPT
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -59,18 +59,25 @@ class Controller:
 
     def __init__(self, options: Namespace) -> None:
         self._options = options
+        resume = options.vx_resume
+        self._before = None
+        if resume is not None:
+            self._before = run_directory.read(Path(resume or options.vx_out))
+            check_code(self._before)
+        settle(options, self._before)
         self._topology = with_kernel(
             topology.load(options.vx_topology), options.vx_kernel, options.vx_modules
         )
         known = options.vx_expectations
         self._expectations = None if known is None else load_as(EXPECTATIONS, Path(known))
+        if self._before is not None:
+            self._expectations = self._before.campaign.expectations
         self.pairs = select_pairs(self._topology, options.vx_pair)
         self._selection = Selection(options.keyword, options.markexpr, options.vx_partial_ok)
-        self._directory: RunDirectory | None = None
+        self._output = RunOutput()
         self._results = RunResults(None, self._selection)
-        self._keep = False
         self._session: pytest.Session | None = None
-        self._failure: VxqualError | None = None
+        self._stopped = False
         self._lab = ExitStack()
         self._screen = Screen(None)
         self.campaign: Campaign | None = None
@@ -95,19 +102,11 @@ class Controller:
         Raises:
             VxqualError: Results or the log cannot be written.
         """
-        if self._options.collectonly:
-            log.configure(config, None)
-            return
-        out = Path(self._options.vx_out)
-        directory = self._directory = RunDirectory.create(out, datetime.now(UTC))
-        try:
-            log.configure(config, directory.path)
-        except UsageError:
-            directory.discard()
-            raise
-        if getattr(config.option, "xmlpath", "") is None:
-            config.option.xmlpath = str(directory.path / JUNIT)
-        self._results = RunResults(Store(directory.path), self._selection)
+        path = self._output.open(config, None if self._before is None else self._before.directory)
+        if path is not None:
+            if self._before is not None:
+                self._before = run_directory.read(path)  # what is there now that it is locked
+            self._results = RunResults(Store(path), self._selection, self._before)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -123,12 +122,15 @@ class Controller:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
                 before = signal.signal(number, signal.default_int_handler)
                 self._lab.callback(signal.signal, number, before)
-        self._keep = True
+        self._output.keep = True
         try:
             session.config.stash[CAMPAIGN] = self._prepare(say)
+            if self._before is not None:
+                session.config.stash[KEPT] = self._before.directory
         except VxqualError as error:
             _LOG.error("the lab is not ready, exit code %d: %s", error.exit_code, error)
-            self._keep = not isinstance(error, UsageError)  # nothing was touched: this was no run
+            # With invalid input nothing was touched: this was no run.
+            self._output.keep = self._before is not None or not isinstance(error, UsageError)
             say(str(error))
             if reporter is not None:  # it would print what follows a second time
                 session.config.pluginmanager.unregister(reporter)
@@ -157,8 +159,11 @@ class Controller:
             {"on": True, "off": False}.get(options.vx_symptom),
             learn=True,
             wires=wires if options.vx_wire_check else None,
-            run_id=None if self._directory is None else self._directory.path.name,
+            run_id=self._output.path.name if self._output.path else None,
         )
+        if self._before is not None:
+            built = self._topology.lab is not None
+            self.campaign = continued(self._before, self.campaign, say, built=built)
         log.log_campaign(self.campaign)
         return self.campaign
 
@@ -169,6 +174,8 @@ class Controller:
         """Passes the campaign to a worker."""
         if self.campaign is not None:
             node.workerinput["vxqual"] = self.campaign.dump()
+            kept = None if self._before is None else str(self._before.directory)
+            node.workerinput["vxqual_kept"] = kept
             node.workerinput["vxqual_log"] = getattr(self._options, "log_file", None)
 
     @pytest.hookimpl(optionalhook=True)
@@ -216,18 +223,16 @@ class Controller:
         if self._options.collectonly or self.campaign is None:
             return
         selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
+        if self._before is not None:
+            check_selection(self._before, selected)
         self._screen.begin(self._results.select(self.campaign, selected))
         self._stop_if_full()
 
     def _stop_if_full(self) -> None:
-        """Ends the run once its results cannot be stored; the tests that are running end first."""
-        if self._results.failure is None or self._session is None or self._session.shouldstop:
-            return
-        reason = "results cannot be stored"
-        self._session.shouldstop = reason
-        workers = self._session.config.pluginmanager.getplugin("dsession")
-        if workers is not None:
-            workers.shouldstop = reason
+        """Ends the run, as Ctrl-C would, once its results cannot be stored."""
+        if self._results.failure is not None and self._session is not None and not self._stopped:
+            self._stopped = True
+            raise self._session.Interrupted("results cannot be stored")
 
     # End
 
@@ -244,14 +249,15 @@ class Controller:
     ) -> Generator[None, None, None]:
         """Writes the results and sets the exit code by the verdicts."""
         self._finish(session, exitstatus)
-        with junit.written_early(session.config) as failure:
-            self._note(failure)
+        with self._output.junit(session.config):
+            if self._output.failure is not None:
+                session.exitstatus = EXIT_LAB
             yield
 
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         if exitstatus == pytest.ExitCode.USAGE_ERROR:  # -k or -m has an invalid expression
             self._results.select_nothing()
-            self._keep = False
+            self._output.keep = self._before is not None
         self._results.end(
             RunEnd(
                 datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
@@ -260,51 +266,31 @@ class Controller:
             broken=exitstatus == pytest.ExitCode.INTERNAL_ERROR,
         )
         made = self._matrix()
-        if made is not None and self.campaign is not None and self._directory is not None:
-            try:
-                matrix.write(made, self._directory.path / MATRIX)
-                allure_dir = getattr(self._options, "allure_report_dir", None)
-                if allure_dir:
-                    allure_report.finish(Path(allure_dir), self.campaign)
-            except OSError as error:
-                self._note(error)
+        if made is not None and self.campaign is not None:
+            allure_dir = getattr(self._options, "allure_report_dir", None)
+            self._output.write(made, self.campaign, allure_dir)
         judged = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if judged and self.campaign is not None and not self._options.collectonly:
             session.exitstatus = self._results.conclusion(self.campaign).exit_code
-        self._note(self._results.failure)
+        self._output.note(self._results.failure)
         if made is not None:
             _LOG.info("%s", report.headline(made).text)
         _LOG.info("the run ends with exit code %d", session.exitstatus)
 
-    def _note(self, failure: OSError | None) -> None:
-        """Sets the exit code of a run whose results could not be stored completely."""
-        if failure is None or self._session is None or self._directory is None:
-            return
-        if self._failure is None:
-            self._failure = unwritable(self._directory.path, failure)
-            _LOG.error("%s", self._failure)
-        self._session.exitstatus = EXIT_LAB
-
     def _matrix(self) -> matrix.Matrix | None:
         return None if self.campaign is None else self._results.matrix(self.campaign)
 
-    def pytest_terminal_summary(self) -> None:
+    def pytest_terminal_summary(self, config: pytest.Config) -> None:
         """Prints the report."""
-        if self.campaign is not None and self._directory is not None and self._keep:
-            files = {
-                "results": self._directory.path / MATRIX,
-                "log": getattr(self._options, "log_file", None),
-            }
+        if self.campaign is not None and self._output.path is not None and self._output.keep:
+            files = self._output.files(config, incomplete=self._results.incomplete)
             found = tuple(self._results.findings.values())
             self._screen.print(self._matrix(), self.campaign, found, files)
-        if self._failure is not None:
-            self._screen.print_failure(self._failure)
+        if self._output.failure is not None:
+            self._screen.print_failure(self._output.failure)
         self._screen.print_tracebacks(self._results.tracebacks)
 
     def pytest_unconfigure(self) -> None:
         """Takes the lab down once no worker uses it any more, and ends the run."""
         self._lab.close()
-        if self._directory is not None:
-            if not self._keep:
-                self._directory.discard()
-            self._directory.close()
+        self._output.close()

@@ -47,10 +47,17 @@ class Step:
 
 @dataclass(frozen=True)
 class CulpritSearch:
-    """A search on a pair: its findings, and the cells that were run for it."""
+    """A search on a pair.
+
+    Attributes:
+        findings: What it found.
+        steps: The cells that were run for it.
+        stored: Whether it was made, and stored, before the run was continued.
+    """
 
     findings: CulpritFindings
     steps: tuple[Step, ...]
+    stored: bool = False
 
     @property
     def unproved(self) -> str:
@@ -90,8 +97,13 @@ def _kind(cell: Cell) -> tuple[object, ...]:
 def search(pair: str, runner: CellRunner) -> CulpritSearch:
     """Finds and proves the culprits of a pair's failing cells; runs nothing if none failed.
 
+    Nor does it in a run that was continued, where no cell of the pair has run since the search.
+
     A cell that ends in an error of the lab counts as not judged.
     """
+    found_before = runner.findings(pair)
+    if found_before is not None:
+        return CulpritSearch(found_before, (), stored=True)
     steps: list[Step] = []
 
     def run(cell: Cell, purpose: Purpose) -> Observation:
@@ -158,7 +170,8 @@ def attach_search(report: pytest.TestReport, searched: CulpritSearch) -> None:
     entries: list[Entry] = [
         ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence
     ]
-    entries.append(CulpritEntry(searched.findings))  # last: with it, the search is complete
+    if not searched.stored:
+        entries.append(CulpritEntry(searched.findings))  # last: with it, the search is complete
     setattr(report, PROOFS, [dump_entry(entry) for entry in entries])
 
 

@@ -31,7 +31,12 @@ _PACE = TypeAdapter(PaceFound)
 
 
 def attach_cell(
-    report: pytest.TestReport, cell: Cell, outcome: Outcome | None, error: str | None
+    report: pytest.TestReport,
+    cell: Cell,
+    outcome: Outcome | None,
+    error: str | None,
+    *,
+    stored: bool = False,
 ) -> None:
     """Puts a cell's row and entry on its report.
 
@@ -40,6 +45,7 @@ def attach_cell(
         cell: The cell that the test was about.
         outcome: The outcome of the cell; None if the test ended before there was one.
         error: Without an outcome, the sentence of the error, if vxqual raised it on purpose.
+        stored: Whether its evidence is stored already.
     """
     if outcome is None:
         reason = error or "vxqual itself failed; the traceback is in the report of the test"
@@ -53,7 +59,8 @@ def attach_cell(
         if evidence is None
         else CellEntry(cell.id, evidence)
     )
-    setattr(report, ENTRY, dump_entry(entry))
+    if not stored:
+        setattr(report, ENTRY, dump_entry(entry))
     setattr(report, ROW, _ROW.dump_python(made, mode="json"))
     setattr(report, BLAMES_NIC, blames_nic)
     report.user_properties += [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,9 +17,11 @@ from qualification.judge.outcome import never_ran
 from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
+from qualification.judge.verdict import Verdict
 from qualification.results import matrix
 from qualification.results.gate import Conclusion, RunEnd, Selection, conclude
-from qualification.results.run_files import TroubleEntry, dump_entry
+from qualification.results.run_directory import StoredRun
+from qualification.results.run_files import ResumedEntry, TroubleEntry, dump_entry
 from qualification.results.store import Store
 
 from .culprits import PROOFS, findings_of
@@ -32,6 +37,7 @@ class RunResults:
     Args:
         store: The store of the run; None if nothing is to be stored.
         selection: What narrows the run to some cells of its plan.
+        before: What it has stored before, if it is continued.
 
     Attributes:
         findings: What the search for culprits found, by pair.
@@ -39,8 +45,11 @@ class RunResults:
         failure: Why something could not be stored; None as long as everything is.
     """
 
-    def __init__(self, store: Store | None, selection: Selection) -> None:
+    def __init__(
+        self, store: Store | None, selection: Selection, before: StoredRun | None = None
+    ) -> None:
         self._store, self._selection, self._end = store, selection, RunEnd()
+        self._before, self._resumed = before, before.resumed if before else ()
         self._planned: dict[str, CellRow] = {}
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
@@ -65,7 +74,14 @@ class RunResults:
             return len(self._planned)
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
         self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
-        self._write(lambda store: store.begin(campaign, cells, self._selection))
+        before = self._before
+        if before is None:
+            self._write(lambda store: store.begin(campaign, cells, self._selection))
+        else:
+            now = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+            entry = ResumedEntry(now, f"process {os.getpid()} on {platform.node()}")
+            self._resumed = (*before.resumed, now)
+            self._write(lambda store: store.resume(before.lines, before.size, entry))
         _LOG.info("%d cells selected", len(cells))
         return len(cells)
 
@@ -78,8 +94,11 @@ class RunResults:
         made = row_of(report)
         first = made is not None and made.id not in self._rows
         entries = [*getattr(report, CONTROLS, ()), *getattr(report, PROOFS, ())]
-        entries += [getattr(report, name) for name in (CALLS,) if hasattr(report, name)]
-        entries += [getattr(report, ENTRY)] if first else []
+        calls = getattr(report, CALLS, None)
+        if calls is not None and not (self._before and calls["pair"] in self._before.symptoms):
+            entries.append(calls)
+        if first and hasattr(report, ENTRY):
+            entries.append(getattr(report, ENTRY))
         self._put(*entries)
         self._paces.update(paces_of(report))
         if report.failed:
@@ -137,6 +156,12 @@ class RunResults:
         """Whether no cell was selected and none has reported."""
         return not self._planned | self._rows
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether some cells have no result, or ended in an error of the lab."""
+        rows = (self._planned | self._rows).values()
+        return any(made.verdict is Verdict.ERROR for made in rows)
+
     def conclusion(self, campaign: Campaign) -> Conclusion:
         """Returns the outcome of the run, with its exit code."""
         silent = self._planned.keys() - self._rows.keys()
@@ -162,4 +187,5 @@ class RunResults:
             self._symptoms.values(),
             mitigations(self.findings.values()),
             self._paces,
+            self._resumed,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from qualification.campaign import Campaign
@@ -14,7 +16,11 @@ from .culprits import CulpritSearch
 CAMPAIGN = pytest.StashKey[Campaign]()
 """On the config: the run."""
 
+KEPT = pytest.StashKey[Path]()
+"""On the config: the directory of the run, if it is continued."""
+
 OUTCOME = pytest.StashKey[Outcome]()
+STORED = pytest.StashKey[bool]()
 CONTROLS = pytest.StashKey[tuple[str, dict[str, ControlResult]]]()
 CULPRIT = pytest.StashKey[CulpritSearch]()
 CALLS = pytest.StashKey[tuple[str, Runs]]()

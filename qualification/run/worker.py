@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
 
-from . import culprits, log, pytest_outcome, report_data, symptom
+from . import culprits, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
-from .stash_keys import CALLS, CAMPAIGN, CONTROLS, CULPRIT, OUTCOME
+from .output import log
+from .resume.kept import Kept
+from .stash_keys import CALLS, CAMPAIGN, CONTROLS, CULPRIT, KEPT, OUTCOME, STORED
 
 
 class Worker:
@@ -28,20 +31,23 @@ class Worker:
 
     Args:
         campaign: The run; None if the controller in this process makes it later.
+        kept: The directory of the run, if it is continued.
     """
 
-    def __init__(self, campaign: Campaign | None = None) -> None:
-        self._campaign = campaign
+    def __init__(self, campaign: Campaign | None = None, kept: Path | None = None) -> None:
+        self._campaign, self._kept = campaign, kept
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Worker:
+    def from_json(cls, data: dict[str, Any], kept: str | None) -> Worker:
         """Returns a worker for the campaign that the controller has passed."""
-        return cls(Campaign.parse(data))
+        return cls(Campaign.parse(data), None if kept is None else Path(kept))
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Puts the campaign into the stash of the config."""
         if self._campaign is not None:
             session.config.stash[CAMPAIGN] = self._campaign
+            if self._kept is not None:
+                session.config.stash[KEPT] = self._kept
             # The controller ends its workers when the terminal is closed, as it does by Ctrl-C.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             log.endure(session.config)
@@ -117,7 +123,8 @@ class Worker:
             report.longrepr = text
         cell = _parameters(item).get("cell")
         if isinstance(cell, Cell) and (call.when == "call" or report.failed):
-            report_data.attach_cell(report, cell, item.stash.get(OUTCOME, None), text)
+            outcome, stored = item.stash.get(OUTCOME, None), item.stash.get(STORED, False)
+            report_data.attach_cell(report, cell, outcome, text, stored=stored)
             # Junit takes them from the report of the teardown, which takes them from the item.
             item.user_properties[:] = report.user_properties
         if call.when == "call" and CONTROLS in item.stash:
@@ -151,7 +158,8 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def runner(pytestconfig: pytest.Config) -> Generator[CellRunner]:
     """Runs controls and cells; puts the hosts of its pair back when it closes."""
-    runner = CellRunner(pytestconfig.stash[CAMPAIGN])
+    stash = pytestconfig.stash
+    runner = CellRunner(stash[CAMPAIGN], Kept(stash.get(KEPT, None)))
     yield runner
     runner.close()
 
@@ -162,6 +170,7 @@ def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Ou
 
     def end(outcome: Outcome) -> None:
         request.node.stash[OUTCOME] = outcome
+        request.node.stash[STORED] = runner.stored(outcome)
         request.node.stash[CONTROLS] = outcome.cell.pair, runner.unreported(outcome.cell.pair)
         pytest_outcome.conclude(outcome, runner.ends(outcome.cell.pair))
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from qualification.campaign import Campaign
+from qualification.errors import EXIT_LAB, EXIT_PARTIAL
 from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.symptom import CallRun, Runs
@@ -254,6 +255,19 @@ def test_a_cell_in_error_is_what_it_was_when_it_ran_again(run: Campaign, tmp_pat
     continued(tmp_path, *of(controls()), entry(cells[3]))
     judged = rejudge.judge(run_directory.read(tmp_path), TODAY)
     assert {row.verdict for row in judged.matrix.cells} == {Verdict.PASS}
+
+
+def test_errors_of_the_lab_before_it_was_continued_are_told(run: Campaign, tmp_path: Path) -> None:
+    """They leave no doubt where everything came out right afterwards."""
+    store = Store(tmp_path)
+    store.begin(run, some_cells(run))
+    store.add(dump_entry(TroubleEntry("alpha: unreachable")))
+    store.end()
+    assert rejudge.judge(run_directory.read(tmp_path), TODAY).exit_code == EXIT_LAB
+    continued(tmp_path, *of(controls()), *map(entry, some_cells(run)))
+    judged = rejudge.judge(run_directory.read(tmp_path), TODAY)
+    assert judged.exit_code == EXIT_PARTIAL
+    assert judged.notes == ("before the run was continued: alpha: unreachable",)
 
 
 def test_evidence_outlives_a_part_in_which_the_host_was_away(run: Campaign, tmp_path: Path) -> None:
