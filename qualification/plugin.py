@@ -125,6 +125,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
         config.pluginmanager.register(campaign, "vxqual-worker")
         inputs = config.workerinput
+        vars(config.option).update(inputs["vxqual_options"])
         log.configure_worker(config, inputs["workerid"], inputs["vxqual_log"])
         return
     from qualification.run.controller import Controller

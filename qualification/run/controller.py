@@ -176,6 +176,9 @@ class Controller:
             node.workerinput["vxqual"] = self.campaign.dump()
             kept = None if self._before is None else str(self._before.directory)
             node.workerinput["vxqual_kept"] = kept
+            # Options that are set here, and not on the command line, do not reach a worker.
+            chosen = {"keyword": self._selection.keyword, "markexpr": self._selection.marks}
+            node.workerinput["vxqual_options"] = chosen
             node.workerinput["vxqual_log"] = getattr(self._options, "log_file", None)
 
     @pytest.hookimpl(optionalhook=True)
@@ -224,7 +227,7 @@ class Controller:
             return
         selected = {nodeid.partition("[")[2].removesuffix("]") for nodeid in ids}
         if self._before is not None:
-            check_selection(self._before, selected)
+            check_selection(self._before, self.campaign, selected)
         self._screen.begin(self._results.select(self.campaign, selected))
         self._stop_if_full()
 

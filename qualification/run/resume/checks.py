@@ -129,13 +129,14 @@ def continued(stored: StoredRun, now: Campaign, say: Progress, *, built: bool) -
     return replace(now, run_id=before.run_id, started=before.started)
 
 
-def check_selection(stored: StoredRun, selected: Collection[str]) -> None:
-    """Checks that the cells of a run are selected again.
+def check_selection(stored: StoredRun, campaign: Campaign, selected: Collection[str]) -> None:
+    """Checks that the cells of a run are selected again, and no others.
 
     Raises:
-        pytest.UsageError: They are not: an option of pytest leaves some out.
+        pytest.UsageError: They are not: an option of pytest selects others.
     """
-    if {cell.id for cell in stored.cells} - set(selected):
+    planned = {cell.id for pair in campaign.pairs for cell in campaign.cells(pair)}
+    if {cell.id for cell in stored.cells} != planned & set(selected):
         raise pytest.UsageError(
             f"{stored.directory}: other cells are selected than the run had; leave out what "
             "selects them"
