@@ -84,12 +84,12 @@ def make_host(record: Record, name: str, user_key: Path) -> Ssh:
     config.write_text(_SSHD_CONFIG.format(home=home, user_key=user_key))
     return Ssh(
         address=name,
-        port=22,
         user="root",
         key=str(user_key),
         password=None,
         known_hosts=str(known_hosts),
         proxy_command=f"ip netns exec {namespace} {sshd()} -i -e -f {config}",
+        config="none",  # what a user's own says of all hosts is not about the lab's
         sudo=False,
     )
 

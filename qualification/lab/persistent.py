@@ -213,10 +213,10 @@ def _command_line(ssh: Ssh) -> str:
         "IdentityFile": ssh.key,
         "IdentitiesOnly": "yes",
         "ProxyCommand": ssh.proxy_command,
-        "Port": None if ssh.port == 22 else ssh.port,
+        "Port": ssh.port,
     }
     words = [word for name, value in options.items() if value for word in ("-o", f"{name}={value}")]
-    return shlex.join(["ssh", *words, f"{ssh.user}@{ssh.address}"])
+    return shlex.join(["ssh", "-F", "none", *words, f"{ssh.user or 'root'}@{ssh.address}"])
 
 
 def main() -> int:

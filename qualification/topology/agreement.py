@@ -47,8 +47,8 @@ def _unreachable(hosts: Mapping[str, HostSpec]) -> Iterator[Objection]:
                 "write how the host is reached, as ssh: {address: 192.0.2.11}, or add a lab",
             )
             continue
-        # Through another proxy the same address may be another machine.
-        way = (host.ssh.address, host.ssh.port, host.ssh.proxy_command)
+        # Through another proxy, or by another configuration, it may be another machine.
+        way = (host.ssh.address, host.ssh.port or 22, host.ssh.proxy_command, host.ssh.config)
         if way in reached:
             yield Objection(
                 ("hosts", name, "ssh", "address"),

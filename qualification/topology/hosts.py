@@ -30,15 +30,21 @@ class Ssh(Frozen):
     """How a host is reached over SSH."""
 
     address: Address = Field(
-        description="Host name or IP address to connect to.", examples=["192.0.2.11"]
+        description="Host name, IP address, or alias in ~/.ssh/config to connect to.",
+        examples=["192.0.2.11", "lab-a"],
     )
-    port: Port = Field(default=22, description="TCP port of sshd.")
-    user: Line = Field(
-        default="root", description="User to log in as; root, or one with sudo: true."
+    port: Port | None = Field(
+        default=None, description="TCP port of sshd, if not that of ~/.ssh/config or 22."
+    )
+    user: Line | None = Field(
+        default=None,
+        description="User to log in as, if not that of ~/.ssh/config or root; another than root "
+        "needs sudo: true.",
     )
     key: Line | None = Field(
         default=None,
-        description="Private key file; without it, ssh-agent and the usual key files are tried.",
+        description="Private key file; without it, ssh-agent and the key files of ~/.ssh/config, "
+        "or the usual ones, are tried.",
         examples=["~/.ssh/lab"],
     )
     password: Secret = Field(
@@ -46,13 +52,21 @@ class Ssh(Frozen):
         description="A password, always as ${NAME}: it is never in the file itself.",
         examples=["${LAB_PASSWORD}"],
     )
-    known_hosts: Line = Field(
-        default="~/.ssh/known_hosts", description="File with the host keys that are trusted."
+    known_hosts: Line | None = Field(
+        default=None,
+        description="File with the host keys that are trusted, if not those of ~/.ssh/config or "
+        "~/.ssh/known_hosts.",
     )
     proxy_command: Line | None = Field(
         default=None,
         description="Command whose stdin and stdout carry SSH, as in ssh's ProxyCommand.",
         examples=["ssh -W 192.0.2.11:22 jump.example.net"],
+    )
+    config: Line | None = Field(
+        default=None,
+        description="OpenSSH client configuration instead of ~/.ssh/config, or none for no file, "
+        "as with ssh -F.",
+        examples=["lab/ssh_config", "none"],
     )
     sudo: Flag = Field(
         default=False,
@@ -65,9 +79,9 @@ class Ssh(Frozen):
         return None if self.key is None else _expanded(self.key)
 
     @property
-    def known_hosts_file(self) -> Path:
-        """Returns the path of the trusted host keys, with ``~`` expanded."""
-        return _expanded(self.known_hosts)
+    def known_hosts_file(self) -> Path | None:
+        """Returns the path of the trusted host keys, with ``~`` expanded, if there is one."""
+        return None if self.known_hosts is None else _expanded(self.known_hosts)
 
 
 class NicSpec(Frozen):

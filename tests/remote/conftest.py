@@ -153,6 +153,7 @@ class Sshd:
                 "address": "192.0.2.1",
                 "key": str(self.folder / "user_key"),
                 "known_hosts": str(self.folder / "known_hosts"),
+                "config": "none",
                 "proxy_command": f"/usr/sbin/sshd -i -e -f {config}",
             }
             | changes

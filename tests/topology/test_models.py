@@ -278,7 +278,7 @@ def test_the_same_address_behind_another_proxy_is_another_machine() -> None:
 
 
 def test_home_is_expanded_at_use_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    ssh = Ssh(address="a", key="~/.ssh/lab")
+    ssh = Ssh(address="a", key="~/.ssh/lab", known_hosts="~/.ssh/known_hosts")
     monkeypatch.setenv("HOME", "/home/one")
     assert ssh.key == "~/.ssh/lab"
     assert ssh.key_file == Path("/home/one/.ssh/lab")

@@ -218,8 +218,10 @@ def _resolved(
         ssh = Ssh(
             address="127.0.0.1",
             port=guests[name].port,
+            user="root",
             key=str(user_key),
             known_hosts=str(known_hosts),
+            config="none",  # what a user's own says of all hosts is not about the lab's
         )
         nics = {
             nic_name: nic.model_copy(

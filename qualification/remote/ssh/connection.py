@@ -20,6 +20,7 @@ from .dial import dial, timed_out
 from .host_keys import HostKeys
 from .login import load_key, log_in
 from .proxy import Proxy
+from .target import Target, target
 
 if TYPE_CHECKING:
     from qualification.topology import Ssh
@@ -186,59 +187,98 @@ def connect(name: str, ssh: Ssh, *, timeout: float = 10.0) -> Connection:
         HostError: A step failed; says which, and what to do.
     """
     started = time.monotonic()
-    # Neither the proxy command nor a password goes to the log: either may be a secret.
-    target = f"{ssh.user}@{ssh.address} port {ssh.port}"
-    target += " through a proxy command" if ssh.proxy_command else ""
+    there = target(name, ssh)
     try:
-        connection, method = _connect(name, ssh, timeout)
+        connection, method = _connect(name, there, timeout)
     except HostError as error:
         seconds = time.monotonic() - started
-        _log.info("%s: no connection to %s after %.3f s: %s", *(name, target, seconds, error.what))
+        _log.info("%s: no connection to %s after %.3f s: %s", *(name, there, seconds, error.what))
         raise
     seconds = time.monotonic() - started
-    _log.info("%s: connected to %s in %.3f s, with %s", *(name, target, seconds, method))
+    _log.info("%s: connected to %s in %.3f s, with %s", *(name, there, seconds, method))
     return connection
 
 
-def _connect(name: str, ssh: Ssh, timeout: float) -> tuple[Connection, str]:
+def _connect(name: str, there: Target, timeout: float) -> tuple[Connection, str]:
     """Returns the connection, and what the user was authenticated with."""
-    deadline = time.monotonic() + timeout
-    host_keys = HostKeys(name, ssh)
-    key = load_key(name, ssh)
     with contextlib.ExitStack() as stack:
-        proxy = None
-        if ssh.proxy_command is None:
-            sock = dial(name, ssh, timeout)
-        else:
-            proxy = Proxy(
-                ssh.proxy_command, where=name, address=ssh.address, port=ssh.port, user=ssh.user
-            )
-            stack.callback(proxy.close)
-            sock = proxy.sock
-        stack.callback(sock.close)
-        try:
-            transport = paramiko.Transport(sock)
-            stack.callback(transport.close)
-            stack.callback(_end, sock)
-            _negotiate(transport, host_keys, deadline)
-            method = log_in(name, ssh, transport, key=key, deadline=deadline)
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            if proxy and (failure := proxy.failure()):
-                raise HostError(
-                    f"the proxy command failed: {failure}",
-                    where=name,
-                    hint=f"check the host's proxy_command: {ssh.proxy_command}",
-                ) from error
-            if time.monotonic() >= deadline:
-                raise timed_out(name, ssh, timeout) from error
-            raise HostError(
-                f"sshd closed the connection: {error or 'no reason given'}",
-                where=name,
-                hint="sshd's log on the host says why (journalctl -u ssh)",
-            ) from error
-        transport.set_keepalive(_KEEPALIVE)
+        transport, method = _transport(name, there, timeout, stack)
         return Connection(name, transport, stack.pop_all()), method
     raise AssertionError  # the stack suppresses no exception
+
+
+def _transport(
+    name: str, there: Target, timeout: float, stack: contextlib.ExitStack
+) -> tuple[paramiko.Transport, str]:
+    """Opens an authenticated connection, through its jump hosts if it has some.
+
+    Args:
+        name: The host's name in the topology, for errors.
+        there: Where it is.
+        timeout: Seconds for all steps together.
+        stack: Is given what closes it.
+    """
+    deadline = time.monotonic() + timeout
+    host_keys = HostKeys(name, there)
+    key = load_key(name, there)
+    proxy = None
+    sock: socket.socket | paramiko.Channel
+    if there.via is not None:
+        sock = _through(name, there, timeout, stack)
+    elif there.proxy_command is None:
+        sock = dial(name, there, timeout)
+    else:
+        proxy = Proxy(
+            there.proxy_command, where=name, address=there.address, port=there.port, user=there.user
+        )
+        stack.callback(proxy.close)
+        sock = proxy.sock
+    stack.callback(sock.close)
+    try:
+        transport = paramiko.Transport(sock)
+        stack.callback(transport.close)
+        stack.callback(_end, sock)
+        _negotiate(transport, host_keys, deadline)
+        method = log_in(name, there, transport, key=key, deadline=deadline)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        if proxy and (failure := proxy.failure()):
+            raise HostError(
+                f"the proxy command failed: {failure}",
+                where=name,
+                hint=f"check the host's proxy_command: {there.proxy_command}",
+            ) from error
+        if time.monotonic() >= deadline:
+            raise timed_out(name, there, timeout) from error
+        raise HostError(
+            f"sshd closed the connection: {error or 'no reason given'}",
+            where=name,
+            hint="sshd's log on the host says why (journalctl -u ssh)",
+        ) from error
+    transport.set_keepalive(_KEEPALIVE)
+    return transport, method
+
+
+def _through(
+    name: str, there: Target, timeout: float, stack: contextlib.ExitStack
+) -> paramiko.Channel:
+    """Opens a connection to a host from its jump host (RFC 4254, 7.2)."""
+    started = time.monotonic()
+    jump = there.via
+    assert jump is not None
+    transport, _ = _transport(f"{name}, jump host {jump.address}", jump, timeout, stack)
+    seconds = max(timeout - (time.monotonic() - started), 0.1)
+    try:
+        return transport.open_channel(
+            "direct-tcpip", (there.address, there.port), ("127.0.0.1", 0), timeout=seconds
+        )
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise HostError(
+            f"jump host {jump.address} opens no connection to {there.address} port {there.port}: "
+            f"{error or 'it closed the connection'}",
+            where=name,
+            hint="is sshd running there, and does the jump host's sshd allow it "
+            "(AllowTcpForwarding)?",
+        ) from error
 
 
 def _negotiate(transport: paramiko.Transport, host_keys: HostKeys, deadline: float) -> None:
@@ -251,7 +291,7 @@ def _negotiate(transport: paramiko.Transport, host_keys: HostKeys, deadline: flo
     host_keys.check(transport.get_remote_server_key())
 
 
-def _end(sock: socket.socket) -> None:
+def _end(sock: socket.socket | paramiko.Channel) -> None:
     """Shuts the socket down at once: paramiko's thread would keep a closed one open for a while."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

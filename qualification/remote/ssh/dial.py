@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING
 from qualification.errors import HostError
 
 if TYPE_CHECKING:
-    from qualification.topology import Ssh
+    from .target import Target
 
 _UNACKNOWLEDGED_MS = 60_000
 """How long the kernel waits for an acknowledgement (TCP_USER_TIMEOUT), milliseconds; its default
 is a quarter of an hour."""
 
 
-def dial(name: str, ssh: Ssh, timeout: float) -> socket.socket:
+def dial(name: str, target: Target, timeout: float) -> socket.socket:
     """Opens the TCP connection.
 
     Args:
         name: The host's name in the topology, for errors.
-        ssh: How it is reached.
+        target: Where it is.
         timeout: Seconds.
 
     Raises:
         HostError: The connection cannot be opened; says why, and what to do.
     """
-    where = f"{ssh.address} port {ssh.port}"
+    where = f"{target.address} port {target.port}"
     try:
-        sock = socket.create_connection((ssh.address, ssh.port), timeout)
+        sock = socket.create_connection((target.address, target.port), timeout)
     except socket.gaierror as error:
         raise HostError(
-            f"{ssh.address} does not resolve: {error.strerror}",
+            f"{target.address} does not resolve: {error.strerror}",
             where=name,
             hint="correct the host's `address`, or write its IP address",
         ) from None
@@ -42,7 +42,7 @@ def dial(name: str, ssh: Ssh, timeout: float) -> socket.socket:
             hint="is sshd running there, and on that port?",
         ) from None
     except TimeoutError:
-        raise timed_out(name, ssh, timeout) from None
+        raise timed_out(name, target, timeout) from None
     except OSError as error:
         raise HostError(
             f"{where} is unreachable: {error.strerror}",
@@ -53,10 +53,10 @@ def dial(name: str, ssh: Ssh, timeout: float) -> socket.socket:
     return sock
 
 
-def timed_out(name: str, ssh: Ssh, timeout: float) -> HostError:
+def timed_out(name: str, target: Target, timeout: float) -> HostError:
     """Returns the error for an SSH session that took too long to open."""
     return HostError(
-        f"timed out connecting to {ssh.address} port {ssh.port}: no SSH session within "
+        f"timed out connecting to {target.address} port {target.port}: no SSH session within "
         f"{timeout:g} s",
         where=name,
         hint="check the address, firewalls on the way and that the host is up",

@@ -12,6 +12,7 @@ import hmac
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from qualification.errors import HostError
@@ -19,7 +20,7 @@ from qualification.errors import HostError
 if TYPE_CHECKING:
     import paramiko
 
-    from qualification.topology import Ssh
+    from .target import Target
 
 
 class _Key(NamedTuple):
@@ -32,38 +33,41 @@ class _Key(NamedTuple):
 
 
 class HostKeys:
-    """The keys that a known_hosts file holds for one host.
+    """The keys that known_hosts files hold for one host.
 
     Args:
         where: The host's name in the topology, for errors.
-        ssh: How it is reached.
+        target: Where it is, and which files are trusted.
 
     Raises:
-        HostError: The file is missing or cannot be read.
+        HostError: The files are missing, or one cannot be read.
     """
 
-    def __init__(self, where: str, ssh: Ssh) -> None:
-        self._where, self._ssh = where, ssh
-        self._path = ssh.known_hosts_file
-        address = ssh.address.lower()
-        self._name = address if ssh.port == 22 else f"[{address}]:{ssh.port}"
-        try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+    def __init__(self, where: str, target: Target) -> None:
+        self._where, self._target = where, target
+        self._path, self._name = target.known_hosts[0], target.host_key_name
+        texts = [text for path in target.known_hosts if (text := self._text(path)) is not None]
+        if not texts:
             raise HostError(
                 f"the known_hosts file {self._path} does not exist",
                 where=where,
                 hint=f"make it with `{self._keyscan()}`, then compare the fingerprints that "
                 f"`ssh-keygen -lf {self._path}` shows with the host's own",
-            ) from None
-        except OSError as error:
-            raise HostError(
-                f"the known_hosts file {self._path} cannot be read: {error.strerror}",
-                where=where,
-            ) from None
+            )
+        text = "\n".join(texts)
         entries = list(_entries(text, self._name))
         self._known = [key for marker, key in entries if not marker]
         self._revoked = [key for marker, key in entries if marker == "@revoked"]
+
+    def _text(self, path: Path) -> str | None:
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HostError(
+                f"the known_hosts file {path} cannot be read: {error.strerror}", where=self._where
+            ) from None
 
     def preferred(self, offered: Sequence[str]) -> list[str]:
         """Returns the algorithms to offer, with those of known keys first.
@@ -108,14 +112,14 @@ class HostKeys:
         )
 
     def _add(self, key: _Key) -> str:
-        if self._ssh.proxy_command is None:
+        if self._target.proxy_command is None and self._target.via is None:
             return self._keyscan()
         line = f"{self._name} {key.kind} {key.base64}"  # ssh-keyscan knows no proxies
         return f"echo {shlex.quote(line)} >> {shlex.quote(str(self._path))}"
 
     def _keyscan(self) -> str:
-        address, path = shlex.quote(self._ssh.address), shlex.quote(str(self._path))
-        return f"ssh-keyscan -p {self._ssh.port} {address} >> {path}"
+        address, path = shlex.quote(self._target.address), shlex.quote(str(self._path))
+        return f"ssh-keyscan -p {self._target.port} {address} >> {path}"
 
 
 def _entries(text: str, name: str) -> Iterator[tuple[str, _Key]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +16,20 @@ import paramiko
 from qualification.errors import HostError
 
 if TYPE_CHECKING:
-    from qualification.topology import Ssh
+    from .target import Target
 
 _USUAL = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 _log = logging.getLogger("vxqual.ssh")
 
 
-def load_key(where: str, ssh: Ssh) -> paramiko.PKey | None:
+def load_key(where: str, target: Target) -> paramiko.PKey | None:
     """Loads the key that the topology names; returns None if it names none.
 
     Raises:
         HostError: The file is missing, unreadable or encrypted, or holds no private key.
     """
-    path = ssh.key_file
+    path = target.key
     if path is None:
         return None
     try:
@@ -47,7 +48,7 @@ def load_key(where: str, ssh: Ssh) -> paramiko.PKey | None:
 
 def log_in(
     where: str,
-    ssh: Ssh,
+    target: Target,
     transport: paramiko.Transport,
     *,
     key: paramiko.PKey | None,
@@ -55,12 +56,13 @@ def log_in(
 ) -> str:
     """Authenticates with the topology's key or, if it names none, with the user's own keys.
 
-    The user's own keys are the SSH agent's, then those in the usual files. The password, if the
+    The user's own keys are the SSH agent's, then those of ~/.ssh/config, or in the usual files if
+    it names none. A certificate is tried before its key alone, as ssh does. The password, if the
     topology has one, is tried last.
 
     Args:
         where: The host's name in the topology, for errors and the log.
-        ssh: How it is reached.
+        target: Where it is, and which keys are for it.
         transport: The connection, with its host key verified.
         key: The key that the topology names, if any.
         deadline: How long to try, as a time of the monotonic clock.
@@ -87,21 +89,22 @@ def log_in(
         return accepted
 
     with contextlib.closing(paramiko.Agent()) as agent:
-        for label, candidate in [(str(ssh.key), key)] if key else _candidates(agent):
+        keys = [(str(target.key), key)] if key else _candidates(agent, target)
+        for label, candidate in _with_certificates(keys, target):
             if candidate is None:
                 tried.append(label)
-            elif accepts(label, partial(transport.auth_publickey, ssh.user, candidate)):
+            elif accepts(label, partial(transport.auth_publickey, target.user, candidate)):
                 return label
             if not transport.is_active():
                 break
-    if ssh.password is not None and transport.is_active():
-        password = ssh.password.get_secret_value()
-        if accepts("the password", partial(transport.auth_password, ssh.user, password)):
+    if target.password is not None and transport.is_active():
+        password = target.password.get_secret_value()
+        if accepts("the password", partial(transport.auth_password, target.user, password)):
             return "the password"
     raise HostError(
-        f"sshd refuses to authenticate user {ssh.user}; tried: {', '.join(tried)}"
+        f"sshd refuses to authenticate user {target.user}; tried: {', '.join(tried)}"
         if tried
-        else f"there is neither a key nor a password to authenticate user {ssh.user} with",
+        else f"there is neither a key nor a password to authenticate user {target.user} with",
         where=where,
         hint="add a public key to that user's authorized_keys there (ssh-copy-id) and name its "
         "private key as the host's `key`"
@@ -127,16 +130,53 @@ def _load(path: Path) -> paramiko.PKey:
         raise ValueError(f"{path} is not a private key of a known kind") from error
 
 
-def _candidates(agent: paramiko.Agent) -> Iterator[tuple[str, paramiko.PKey | None]]:
+_Labelled = tuple[str, paramiko.PKey | None]
+
+
+def _candidates(agent: paramiko.Agent, target: Target) -> Iterator[_Labelled]:
     """Yields the keys to offer, each after its label; None instead of a key that cannot be used."""
+    files = target.identities or tuple(Path("~/.ssh", name).expanduser() for name in _USUAL)
+    wanted = {_public(path) for path in files} if target.identities_only else None
     for offered in agent.get_keys():
-        yield f"{offered.comment or offered.get_name()} of the SSH agent", offered
-    for path in (Path("~/.ssh", name).expanduser() for name in _USUAL):
+        if wanted is None or offered.get_base64() in wanted:
+            yield f"{offered.comment or offered.get_name()} of the SSH agent", offered
+    for path in files:
         try:
             yield str(path), _load(path)
         except FileNotFoundError:
-            continue
+            if target.identities:
+                yield f"{path} (not there)", None
         except TypeError:
             yield f"{path} (encrypted, not used)", None
         except (OSError, ValueError):
             yield f"{path} (unreadable, not used)", None
+
+
+def _public(path: Path) -> str | None:
+    """Returns the public key beside a private one, base64, if it is there."""
+    try:
+        return Path(f"{path}.pub").read_text(encoding="utf-8", errors="replace").split()[1]
+    except (OSError, IndexError):
+        return None
+
+
+def _with_certificates(keys: Iterable[_Labelled], target: Target) -> Iterator[_Labelled]:
+    """Yields each key with its certificate first, if there is one, and then alone."""
+    for label, key in keys:
+        if key is None or isinstance(key, paramiko.AgentKey):
+            yield label, key
+            continue
+        plain = key.get_base64()
+        for path in target.certificates:
+            certified = copy.copy(key)
+            try:
+                certified.load_certificate(str(path))
+            except (OSError, ValueError, paramiko.SSHException):  # another key's, or none at all
+                continue
+            if certified.get_base64() == plain:
+                yield f"{label} with {path}", certified
+        if key.public_blob is not None:  # KEY-cert.pub, which paramiko has found by itself
+            yield f"{label} with its certificate", key
+            key = copy.copy(key)  # noqa: PLW2901
+            key.public_blob = None
+        yield label, key

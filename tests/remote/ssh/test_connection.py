@@ -20,7 +20,7 @@ import pytest
 
 from qualification.errors import HostError
 from qualification.remote.ssh.connection import connect
-from qualification.topology import Password, Ssh
+from qualification.topology import Password
 from tests.remote.conftest import Sshd, children, keygen
 
 pytestmark = pytest.mark.lab
@@ -398,7 +398,3 @@ def test_a_password(
         assert any("alpha: no connection to root@127.0.0.1" in text for text in ours)
     # Nor do paramiko's own records hold it.
     assert not [text for text in caplog.messages if re.search(rf"\b{password}\b", text)]
-
-
-def test_it_takes_the_topology_as_it_is() -> None:
-    assert Ssh.model_validate({"address": "a"}).known_hosts == "~/.ssh/known_hosts"
