@@ -120,11 +120,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(worker, "vxqual-fixtures")
     if hasattr(config, "workerinput"):
-        campaign = worker.Worker.from_json(
-            config.workerinput["vxqual"], config.workerinput["vxqual_kept"]
-        )
-        config.pluginmanager.register(campaign, "vxqual-worker")
         inputs = config.workerinput
+        ours = worker.Worker.from_json(inputs["vxqual"], inputs["vxqual_kept"])
+        config.pluginmanager.register(ours, "vxqual-worker")
         vars(config.option).update(inputs["vxqual_options"])
         log.configure_worker(config, inputs["workerid"], inputs["vxqual_log"])
         return

@@ -38,6 +38,11 @@ def run_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S-%f}"
 
 
+def this_process() -> str:
+    """Returns what a lock, or the entry of a run that is continued, says of this process."""
+    return f"process {os.getpid()} on {platform.node()}"
+
+
 def unwritable(path: Path, error: OSError) -> VxqualError:
     """Returns the error for a place that results cannot be written to.
 
@@ -179,7 +184,7 @@ def _locked(path: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        text = f"process {os.getpid()} on {platform.node()} since {since}\n"
+        text = f"{this_process()} since {since}\n"
         with contextlib.suppress(OSError):  # it is for people; the lock is what counts
             os.ftruncate(lock, 0)
             os.pwrite(lock, text.encode(), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,19 @@ class StoredRun:
     lines: int = 0
     size: int = 0
 
-    @property
-    def controls(self) -> Controls:
-        """The newest controls of each pair."""
-        newest: dict[str, Mapping[str, ControlResult]] = {}
-        for part in self.parts:
-            newest.update(part)
-        return newest
+
+def read_asked(directory: Path) -> StoredRun:
+    """Reads what a run was asked, and nothing of what it has found, which may be long.
+
+    Args:
+        directory: Its directory, or a directory of runs, of which the latest one is meant.
+
+    Raises:
+        UsageError: There is no run, it is damaged, or it has another schema.
+    """
+    directory = directories.find(directory)
+    campaign, cells, selection = _read_run(directory / RUN)
+    return StoredRun(directory, campaign, cells, selection=selection)
 
 
 def read(directory: Path) -> StoredRun:
@@ -110,9 +116,8 @@ def read(directory: Path) -> StoredRun:
     Raises:
         UsageError: There is no run, it is damaged, or it has another schema.
     """
-    directory = directories.find(directory)
-    campaign, cells, selection = _read_run(directory / RUN)
-    path = directory / EVIDENCE
+    asked = read_asked(directory)
+    path = asked.directory / EVIDENCE
     content = _bytes(path, "it was copied incompletely: run.json and evidence.jsonl go together")
     size = content.rfind(b"\n") + 1
     lines = content[:size].split(b"\n")[:-1]
@@ -122,28 +127,25 @@ def read(directory: Path) -> StoredRun:
             f"line {len(lines) + 1} of {EVIDENCE} is incomplete, and left out: the run was killed "
             "while it wrote it, or is writing it now"
         )
-    _check_head(path, lines[0] if lines else b"", campaign.run_id)
-    read = _Reader(path, frozenset(cell.id for cell in cells))
+    _check_head(path, lines[0] if lines else b"", asked.campaign.run_id)
+    read = _Reader(path, frozenset(cell.id for cell in asked.cells))
     for number, line in enumerate(lines[1:], 2):
         read.take(number, _parse(path, number, line))
     notes += [f"before the run was continued: {text}" for text in read.past]
-    return StoredRun(
-        directory,
-        campaign,
-        cells,
-        read.entries,
-        tuple(read.parts),
-        read.part_of,
-        read.finished,
-        tuple(read.troubles),
-        read.culprits,
-        read.symptoms,
-        selection,
-        read.end or RunEnd(None, interrupted=True),
-        tuple(read.resumed),
-        tuple(notes),
-        len(lines),
-        size,
+    return replace(
+        asked,
+        entries=read.entries,
+        parts=tuple(read.parts),
+        part_of=read.part_of,
+        finished=read.finished,
+        troubles=tuple(read.troubles),
+        culprits=read.culprits,
+        symptoms=read.symptoms,
+        end=read.end or RunEnd(None, interrupted=True),
+        resumed=tuple(read.resumed),
+        notes=tuple(notes),
+        lines=len(lines),
+        size=size,
     )
 
 

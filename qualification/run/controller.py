@@ -62,7 +62,7 @@ class Controller:
         resume = options.vx_resume
         self._before = None
         if resume is not None:
-            self._before = run_directory.read(Path(resume or options.vx_out))
+            self._before = run_directory.read_asked(Path(resume or options.vx_out))
             check_code(self._before)
         settle(options, self._before)
         self._topology = with_kernel(
@@ -105,7 +105,7 @@ class Controller:
         path = self._output.open(config, None if self._before is None else self._before.directory)
         if path is not None:
             if self._before is not None:
-                self._before = run_directory.read(path)  # what is there now that it is locked
+                self._before = run_directory.read(path)  # what it has found, now that it is locked
             self._results = RunResults(Store(path), self._selection, self._before)
 
     @pytest.hookimpl(tryfirst=True)

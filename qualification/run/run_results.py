@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +17,7 @@ from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
 from qualification.results import matrix
+from qualification.results.directories import this_process
 from qualification.results.gate import Conclusion, RunEnd, Selection, conclude
 from qualification.results.run_directory import StoredRun
 from qualification.results.run_files import ResumedEntry, TroubleEntry, dump_entry
@@ -79,7 +78,7 @@ class RunResults:
             self._write(lambda store: store.begin(campaign, cells, self._selection))
         else:
             now = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-            entry = ResumedEntry(now, f"process {os.getpid()} on {platform.node()}")
+            entry = ResumedEntry(now, this_process())
             self._resumed = (*before.resumed, now)
             self._write(lambda store: store.resume(before.lines, before.size, entry))
         _LOG.info("%d cells selected", len(cells))

@@ -76,12 +76,12 @@ class Ssh(Frozen):
     @property
     def key_file(self) -> Path | None:
         """Returns the path of the private key, with ``~`` expanded, if there is one."""
-        return None if self.key is None else _expanded(self.key)
+        return None if self.key is None else expanded(self.key)
 
     @property
     def known_hosts_file(self) -> Path | None:
         """Returns the path of the trusted host keys, with ``~`` expanded, if there is one."""
-        return None if self.known_hosts is None else _expanded(self.known_hosts)
+        return None if self.known_hosts is None else expanded(self.known_hosts)
 
 
 class NicSpec(Frozen):
@@ -163,7 +163,12 @@ class PairSpec(Frozen):
     )
 
 
-def _expanded(text: str) -> Path:
+def expanded(text: str) -> Path:
+    """Returns a path with ``~`` expanded.
+
+    Raises:
+        UsageError: There is no such home directory.
+    """
     try:
         return Path(text).expanduser()
     except RuntimeError:

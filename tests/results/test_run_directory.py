@@ -132,7 +132,7 @@ def test_what_is_written_is_read(run: Campaign, stored: Stored) -> None:
     found = run_directory.read(stored(seen={"inner6/tcp": BAD}, troubles=("alpha: left changed",)))
     assert found.campaign == run
     assert [cell.set_id for cell in found.cells] == ["all-on"] * 12
-    assert list(found.controls["x710"].values()) == controls()
+    assert [list(part["x710"].values()) for part in found.parts] == [controls()]
     entry = found.entries["x710/all-on/outer4-csum/inner6/tcp"]
     assert entry.evidence is not None
     assert entry.evidence.bursts == (burst(**BAD),)

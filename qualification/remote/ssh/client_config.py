@@ -17,6 +17,7 @@ from pathlib import Path
 import paramiko
 
 from qualification.errors import HostError
+from qualification.topology.hosts import expanded
 
 USUAL = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
 """The user's file and the system's; of each setting the first value counts."""
@@ -67,7 +68,7 @@ def _files(where: str, file: str | None) -> Iterator[Path]:
     if file == NONE:
         return
     if file is not None:
-        path = Path(file).expanduser()
+        path = expanded(file)
         if not path.exists():
             raise HostError(
                 f"the SSH configuration {path} does not exist",
@@ -123,7 +124,7 @@ def _lines(where: str, path: Path, depth: int = 0, within: str = "Host *") -> It
 
 def _included(pattern: str) -> list[Path]:
     """Returns the files that match a pattern, in their order; none is no error, as for ssh."""
-    path = Path(pattern).expanduser()
+    path = expanded(pattern)
     if not path.is_absolute():
         path = Path("~/.ssh").expanduser() / path
     return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))

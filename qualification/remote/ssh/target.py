@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qualification.errors import HostError
+from qualification.topology.hosts import expanded
 
 from .client_config import Settings, settings
 
@@ -99,8 +100,8 @@ def _target(
         known_hosts=(known,) if known else _known_hosts(found),
         host_key_name=lowered if named or port == 22 else f"[{lowered}]:{port}",
         key=ssh.key_file if ssh else None,
-        identities=tuple(_expanded(path) for path in _list(found, "identityfile")),
-        certificates=tuple(_expanded(path) for path in _list(found, "certificatefile")),
+        identities=tuple(expanded(path) for path in _list(found, "identityfile")),
+        certificates=tuple(expanded(path) for path in _list(found, "certificatefile")),
         identities_only=_text(found, "identitiesonly") == "yes",
         password=ssh.password if ssh else None,
         proxy_command=proxy,
@@ -143,7 +144,7 @@ def _hop(where: str, hop: str, via: Target | None, file: str | None, depth: int)
 
 def _known_hosts(found: Settings) -> tuple[Path, ...]:
     files = _text(found, "userknownhostsfile") or "~/.ssh/known_hosts ~/.ssh/known_hosts2"
-    return (*(_expanded(path) for path in shlex.split(files)), _GLOBAL_KNOWN_HOSTS)
+    return (*(expanded(path) for path in shlex.split(files)), _GLOBAL_KNOWN_HOSTS)
 
 
 def _port(where: str, found: Settings) -> int:
@@ -161,7 +162,3 @@ def _text(found: Settings, key: str) -> str | None:
 def _list(found: Settings, key: str) -> list[str]:
     value = found.get(key) or []
     return [value] if isinstance(value, str) else value
-
-
-def _expanded(path: str) -> Path:
-    return Path(path).expanduser()

@@ -1,0 +1,112 @@
+"""Commands about the suite itself: cases, which lists the traffic, and selftest."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from qualification.errors import EXIT_NOT_QUALIFIED
+
+from .root import codes, examples, main
+
+_CASES_EXAMPLES = examples("vxqual cases     all traffic, and what it is for")
+_SELFTEST_EXAMPLES = examples("""\
+vxqual selftest                    every firmware, in some minutes
+vxqual selftest seed-left good     these two""")
+_CASES_CODES = codes(c0="the cases are listed")
+_SELFTEST_CODES = codes(
+    c0="every fault is detected with its signature and culprit; no good firmware fails",
+    c1="a firmware was not detected as expected; its line says what is missing",
+    c4="there is no such firmware",
+)
+
+
+@main.command(epilog=_CASES_EXAMPLES + _CASES_CODES)
+def cases() -> None:
+    """List the traffic of all cases, and the faults that each crafted packet set detects."""
+    from qualification.plan.cells import CONTROLS, TAGGED, TAGGED_TITLE
+    from qualification.plan.extra_flows import EXTRA_FLOWS
+    from qualification.plan.flows import STATES
+    from qualification.wire.crafted.catalogue import PACKET_SETS
+    from qualification.wire.crafted.receive_tests import RIGHT, WRONG
+
+    click.echo("controls, with every offload off:")
+    for name, title in (*CONTROLS.items(), (TAGGED, TAGGED_TITLE)):
+        click.echo(f"  {name:<12} {title}")
+    click.echo("\nbulk traffic from the kernel's sockets, under every offload set:")
+    click.echo("  tcp          bulk streams, which the kernel sends as super-packets (GSO)")
+    click.echo("  udp          small datagrams of every length, odd and even")
+    click.echo("  udp-seg      datagrams in super-packets, by UDP_SEGMENT")
+    click.echo("\ncrafted packet sets, with every offload on:")
+    for packet_set in PACKET_SETS.values():
+        click.echo(f"  {packet_set.name:<12} {packet_set.title}")
+        click.echo(f"  {'':<12} for: {', '.join(packet_set.faults)}")
+    click.echo("\nextra flows of both kinds, with every offload on:")
+    for name, (title, faults) in EXTRA_FLOWS.items():
+        click.echo(f"  {name:<12} {title}")
+        click.echo(f"  {'':<12} for: {faults}")
+    click.echo(
+        "\ntwo of the crafted packet sets again, at the end, after the NIC has changed its state:"
+    )
+    for state, (title, faults) in STATES.items():
+        click.echo(f"  {'@' + state:<12} {title}")
+        click.echo(f"  {'':<12} for: {faults}")
+    width = max(map(len, (*RIGHT, *WRONG)))
+    click.echo(
+        "\nreceive tests: frames that the DUT receives, under every set of receive features:"
+    )
+    click.echo("  valid frames, which must be delivered; for: rx-strict")
+    for name, title in RIGHT.items():
+        click.echo(f"    {name:<{width}} {title}")
+    click.echo("  corrupt frames, which must be dropped; for: rx-blind, rx-level")
+    for name, (title, _) in WRONG.items():
+        click.echo(f"    {name:<{width}} {title}")
+
+
+@main.command(epilog=_SELFTEST_EXAMPLES + _SELFTEST_CODES)
+@click.argument("firmware", nargs=-1)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many seeds to try with each good firmware.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
+@click.option(
+    "-n",
+    "--parallel",
+    "jobs",
+    type=click.IntRange(1),
+    default=4 * (os.cpu_count() or 1),
+    show_default="four for each CPU",
+    help="How many labs run in parallel; half of their time is waiting.",
+)
+def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
+    """Test the suite itself against soft NICs with known faults: is every fault detected?
+
+    Each FIRMWARE, or all if none is given, runs in a loopback lab of its own, which needs root.
+    topologies/firmwares.md describes the firmwares.
+    """
+    from qualification.selftest.run import selftest as try_firmwares
+    from qualification.selftest.table import HEADING, line
+
+    missed, count = [], 0
+    click.echo(HEADING)
+    for tried in try_firmwares(firmware, seeds, jobs, seed):
+        result = tried.result
+        count += 1
+        click.echo(
+            line(
+                tried.model, result.verdicts, result.signatures, result.culprits, result.frames,
+                result.seconds, tried.missing,
+            )
+        )  # fmt: skip
+        missed += [tried.model] if tried.missing else []
+    if missed:
+        click.echo(f"{count} tried, {len(missed)} not as expected: {', '.join(missed)}")
+        sys.exit(EXIT_NOT_QUALIFIED)
+    click.echo(f"{count} tried, all as expected")
