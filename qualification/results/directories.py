@@ -26,7 +26,7 @@ from pathlib import Path
 
 from qualification.errors import LabError, UsageError, VxqualError
 
-from .run_files import EVIDENCE, RUN
+from .run_files import EVIDENCE, MATRIX, RUN
 
 LATEST, LOCK, JUNIT = "latest", "lock", "junit.xml"
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")
@@ -150,7 +150,7 @@ def find(path: Path) -> Path:
     latest = path / LATEST
     if latest.is_dir():
         return path / latest.readlink() if latest.is_symlink() else latest
-    if any((path / name).exists() for name in (RUN, EVIDENCE)):
+    if any((path / name).exists() for name in (RUN, EVIDENCE, MATRIX)):
         return path
     runs = _runs(path)  # where `latest` could not be made
     if runs:
