@@ -42,7 +42,10 @@ class Command:
 
 @cache
 def files() -> frozenset[str]:
-    """Every file that belongs to the repository, whether committed yet or not."""
+    """Every file that belongs to the repository, whether committed yet or not.
+
+    What a link leads to is listed where it is.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -50,7 +53,7 @@ def files() -> frozenset[str]:
         text=True,
         check=True,
     ).stdout.split("\0")
-    return frozenset(name for name in listed if name and (ROOT / name).exists())
+    return frozenset(name for name in listed if name and (ROOT / name).is_file())
 
 
 @cache

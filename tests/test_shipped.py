@@ -1,0 +1,71 @@
+"""What lies in reports/ is found in a checkout, and in a wheel that knows no checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from qualification.shipped import report_file
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted(
+    path.relative_to(ROOT / "reports").as_posix()
+    for path in ROOT.glob("reports/**/*")
+    if path.is_file()
+)
+PRINT = "import sys; from qualification.shipped import report_file; " + (
+    "[sys.stdout.buffer.write(report_file(name).read_bytes()) for name in sys.argv[1:]]"
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the files as they are here, built without a compiler."""
+    place = tmp_path_factory.mktemp("wheel")
+    git = ("git", "-C", str(ROOT))
+    listed = subprocess.run(
+        [*git, "ls-files", "-coz", "--exclude-standard"], check=True, capture_output=True, text=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source, copy = ROOT / name, place / "source" / name
+        if source.is_symlink():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.symlink_to(source.readlink())
+        elif source.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(source.read_bytes())
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    environ = {name: value for name, value in os.environ.items() if name != "VXQUAL_STRICT_BUILD"}
+    subprocess.run(
+        [*build, "--wheel-dir", place, place / "source"],
+        env={**environ, "CC": "false"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return next(place.glob("vxqual-*.whl"))
+
+
+def test_a_checkout_reads_the_top_folder() -> None:
+    assert FILES
+    for name in FILES:
+        assert report_file(name).read_bytes() == (ROOT / "reports" / name).read_bytes()
+
+
+@pytest.mark.parametrize("unpacked", [False, True], ids=["zip", "installed"])
+def test_a_wheel_has_every_file(wheel: Path, tmp_path: Path, *, unpacked: bool) -> None:
+    place = wheel
+    if unpacked:
+        place = tmp_path / "site-packages"
+        zipfile.ZipFile(wheel).extractall(place)
+    found = subprocess.run(
+        [sys.executable, "-S", "-P", "-c", PRINT, *FILES],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(place)},
+        check=True,
+        capture_output=True,
+    ).stdout
+    assert found == b"".join((ROOT / "reports" / name).read_bytes() for name in FILES)
