@@ -12,8 +12,8 @@
 
 A message has up to three parts: what failed, where, and the next step.
 
-The exit code of a run, and of judging it again, is a gate. Only `EXIT_QUALIFIED` opens it;
-docs/results.md has the table of outcomes::
+The exit code of a run, and of judging it again, tells scripts how it ended. Only `EXIT_QUALIFIED`
+is good; docs/results.md has the table of outcomes::
 
     0   QUALIFIED       every cell of the plan ran, and the essential ones exercised the NIC
     1   NOT QUALIFIED   a NIC is to blame

@@ -24,7 +24,7 @@ from qualification.judge.verdict import Demand
 from qualification.plan.cells import PlanName
 
 from . import files
-from .gate import Completeness, Conclusion, RunOutcome, Selection
+from .conclusion import Completeness, Conclusion, RunOutcome, Selection
 from .schema import check_schema
 
 SCHEMA: Literal[4] = 4
@@ -51,7 +51,7 @@ class RunRow:
         selection: What narrowed the run to some cells of its plan.
         demand: What a PASS had to exclude.
         completeness: How much of its plan was carried out.
-        outcome: How it ended, one of `RunOutcome`; only QUALIFIED opens the gate.
+        outcome: How it ended, one of `RunOutcome`; only QUALIFIED is good.
         resumed: When it was continued after it had ended, each time; empty if it was not.
     """
 

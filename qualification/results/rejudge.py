@@ -18,7 +18,7 @@ from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.plan.cells import Cell
 
 from . import matrix
-from .gate import Conclusion, conclude
+from .conclusion import Conclusion, conclude
 from .run_directory import StoredRun
 from .run_files import MATRIX, CellEntry
 

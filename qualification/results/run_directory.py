@@ -19,7 +19,7 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 
 from . import directories
-from .gate import RunEnd, Selection
+from .conclusion import RunEnd, Selection
 from .run_files import (
     EVIDENCE,
     LINE,

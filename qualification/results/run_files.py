@@ -17,7 +17,7 @@ from qualification.judge.evidence import Evidence
 from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Verdict
 
-from .gate import RunEnd
+from .conclusion import RunEnd
 
 SCHEMA = 3
 """Schema number of both files, which are written together.

@@ -21,7 +21,7 @@ from qualification.campaign import Campaign
 from qualification.plan.cells import Cell
 
 from . import files
-from .gate import RunEnd, Selection
+from .conclusion import RunEnd, Selection
 from .run_files import EVIDENCE, RUN, SCHEMA, EndEntry, ResumedEntry, dump_entry
 
 _CELLS = TypeAdapter(tuple[Cell, ...])

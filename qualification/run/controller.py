@@ -24,7 +24,7 @@ from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
 from qualification.results import matrix, run_directory
-from qualification.results.gate import RunEnd, Selection
+from qualification.results.conclusion import RunEnd, Selection
 from qualification.results.store import Store
 from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen

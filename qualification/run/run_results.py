@@ -17,8 +17,8 @@ from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
 from qualification.results import matrix
+from qualification.results.conclusion import Conclusion, RunEnd, Selection, conclude
 from qualification.results.directories import this_process
-from qualification.results.gate import Conclusion, RunEnd, Selection, conclude
 from qualification.results.run_directory import StoredRun
 from qualification.results.run_files import ResumedEntry, TroubleEntry, dump_entry
 from qualification.results.store import Store

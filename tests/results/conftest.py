@@ -18,7 +18,7 @@ from qualification.plan.cells import Cell
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, FeatureSpace, OffloadSet
 from qualification.plan.flows import Flow
 from qualification.results import matrix
-from qualification.results.gate import Completeness, Conclusion, RunEnd, RunOutcome, Selection
+from qualification.results.conclusion import Completeness, Conclusion, RunEnd, RunOutcome, Selection
 from qualification.topology import Topology
 
 SPACE = FeatureSpace(frozenset({TNL_CSUM, TNL, TSO, CSUM}))

@@ -13,7 +13,7 @@ from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, OffloadSet
-from qualification.results.gate import RunOutcome
+from qualification.results.conclusion import RunOutcome
 from qualification.results.terminal.explanations import faults
 from qualification.results.terminal.report import report
 

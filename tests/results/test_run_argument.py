@@ -10,8 +10,8 @@ import pytest
 from qualification.errors import UsageError
 from qualification.judge.verdict import Verdict
 from qualification.results import matrix
+from qualification.results.conclusion import RunOutcome
 from qualification.results.directories import LATEST, RunDirectory
-from qualification.results.gate import RunOutcome
 from qualification.results.run_argument import resolve, results
 from qualification.results.run_files import MATRIX
 from qualification.results.store import Store

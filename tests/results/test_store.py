@@ -25,7 +25,7 @@ from qualification.judge.verdict import Verdict
 from qualification.messages.calls import Calls, ChannelCalls, Served
 from qualification.plan.cells import Cell
 from qualification.results import files, rejudge, run_directory
-from qualification.results.gate import RunEnd
+from qualification.results.conclusion import RunEnd
 from qualification.results.run_files import (
     CellEntry,
     ControlEntry,

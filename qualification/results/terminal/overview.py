@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import SETTLED, Verdict
-from qualification.results.gate import RunOutcome
+from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
 
 from .report_line import MEANINGS, ReportLine

@@ -13,7 +13,7 @@ from qualification.judge.known.matching import ExpectationNote
 from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
-from qualification.results.gate import RunOutcome
+from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
 
 from . import culprit_lines, overview

@@ -1,4 +1,4 @@
-"""The gate: what a run has to have done for its exit code to be 0, row by row of the docs."""
+"""The conclusion: what a run has to have done for its exit code to be 0, row by row of the docs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
-from qualification.results import gate, matrix
-from qualification.results.gate import RunEnd, RunOutcome, Selection
+from qualification.results import conclusion, matrix
+from qualification.results.conclusion import RunEnd, RunOutcome, Selection
 from qualification.results.terminal.report import headline
 
 from .conftest import Make
@@ -69,10 +69,10 @@ def end(
     how: RunEnd = DONE,
     blamed: bool = False,
     doubted: bool = False,
-) -> tuple[gate.Conclusion, str]:
+) -> tuple[conclusion.Conclusion, str]:
     """The conclusion, and its headline."""
     done = [cell.id for cell in cells] if ran is None else ran
-    made = gate.conclude(run, cells, done, selection, how, blamed=blamed, doubted=doubted)
+    made = conclusion.conclude(run, cells, done, selection, how, blamed=blamed, doubted=doubted)
     return made, headline(matrix.build(run, cells, made)).text
 
 
@@ -84,7 +84,7 @@ def idle_essential(cell: Cell) -> Verdict:
     return Verdict.NOT_EXERCISED if cell.essential else Verdict.PASS
 
 
-SCENARIOS: dict[str, Callable[[Campaign], tuple[gate.Conclusion, str]]] = {
+SCENARIOS: dict[str, Callable[[Campaign], tuple[conclusion.Conclusion, str]]] = {
     "every cell passed": lambda run: end(run, rows(run)),
     "a failure is known": lambda run: end(
         run, rows(run, lambda cell: Verdict.KNOWN if tcp_all_on(cell) else Verdict.PASS)
@@ -150,7 +150,7 @@ def test_there_is_a_row_for_each_scenario() -> None:
 def test_a_row_of_the_table_is_true(
     run: Campaign,
     documented: list[str],
-    scenario: Callable[[Campaign], tuple[gate.Conclusion, str]],
+    scenario: Callable[[Campaign], tuple[conclusion.Conclusion, str]],
 ) -> None:
     made, said = scenario(run)
     outcome, code, example, when = documented

@@ -1,4 +1,4 @@
-"""The gate: from the cells of a run to its outcome and exit code, for a run and a stored one alike.
+"""The conclusion: from a run's cells to its outcome and exit code, for a run and a stored one.
 
 QUALIFIED is said of a complete run alone: every cell of its plan, on the pairs that were asked for,
 and of these at least the essential ones (`Cell.essential`) with proof that the NIC had its part.
