@@ -67,7 +67,9 @@ def outer_changed(ttl: int, layout: Layout, data: bytes) -> str | None:
 
     They are constant in our tunnels: DSCP, DF and flow label are 0, the TTL is given, no reserved
     bit of VXLAN is set, and ECN follows from the inner packet's (RFC 6040, section 4.1, as
-    `INET_ECN_encapsulate` does it, include/net/inet_ecn.h).
+    `INET_ECN_encapsulate` does it, include/net/inet_ecn.h). A queue on the way, such as fq_codel on
+    the sender or a switch, may set CE in place of ECT(0) and ECT(1) (RFC 3168, section 5): that is
+    no change by the NIC.
 
     native_capture.c has the same function.
 
@@ -94,7 +96,8 @@ def outer_changed(ttl: int, layout: Layout, data: bytes) -> str | None:
     ecn = (data[inner.start + 1] if inner.family == 4 else data[inner.start + 1] >> 4) & 3
     ecn = _ECT_0 if ecn == _CE else ecn
     # Some kernels do not look for the packet behind a tag inside the tunnel.
-    if traffic & 3 != ecn and not layout.inner_vlans:
+    marked = bool(ecn) and traffic & 3 == _CE
+    if traffic & 3 != ecn and not marked and not layout.inner_vlans:
         return f"outer ECN is 0x{traffic & 3:x}, should be 0x{ecn:x}"
     if rest:
         name = "DF and fragment offset" if outer.family == 4 else "flow label"

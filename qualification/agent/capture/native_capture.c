@@ -60,9 +60,10 @@ INLINE int outer_changed(const struct watch *watch, struct frame frame, const st
     u32 rest = four ? u16_at(header + 6) : word & 0xfffff;
     int tagged = found->inside != found->vxlan + 8 + 14;
     ecn = ecn == 3 ? 2 : ecn; /* CE becomes ECT(0) */
+    int marked = ecn && (traffic & 3) == 3; /* by a queue on the way */
     return (u32_at(vxlan) != 0x08000000) | (vxlan[7] != 0) | (rest != 0) |
            (header[four ? 8 : 7] != watch->tunnel_ttl) | (traffic >> 2 != 0) |
-           (!tagged & ((traffic & 3) != ecn));
+           (!tagged & ((traffic & 3) != ecn) & !marked);
 }
 
 INLINE void add(u64 *both, int wrong)

@@ -322,7 +322,10 @@ def test_reserved_bits_of_vxlan_are_those_of_the_tunnel(captured: Any, outer: Pa
 
 @pytest.mark.parametrize("outer", [V4, V6], ids=["outer4", "outer6"])
 def test_ecn_follows_from_the_packet_inside(captured: Any, outer: Packet) -> None:
-    """RFC 6040, section 4.1, as Linux has it: CE inside becomes ECT(0) outside."""
+    """RFC 6040, section 4.1, as Linux has it: CE inside becomes ECT(0) outside.
+
+    A queue on the way may set CE where the packet is ECN-capable (seen: fq_codel in a slow guest).
+    """
     field = "tos" if outer is V4 else "tc"
     for family, ecn, due in ((4, 0, 0), (4, 1, 1), (6, 2, 2), (4, 3, 2), (6, 3, 2)):
         packets = []
@@ -331,8 +334,9 @@ def test_ecn_follows_from_the_packet_inside(captured: Any, outer: Packet) -> Non
             setattr(ip, field, marked)
             setattr(inside[IP if family == 4 else IPv6], "tos" if family == 4 else "tc", ecn)
             packets.append(tunnel(inside, outer=ip))
-        assert captured(CHECKED, *packets).bad == 3, (family, ecn)
-        assert captured(CHECKED, packets[due]).bad == 0, (family, ecn)
+        right = {due, 3} if due else {due}
+        assert captured(CHECKED, *packets).bad == 4 - len(right), (family, ecn)
+        assert captured(CHECKED, *(packets[mark] for mark in right)).bad == 0, (family, ecn)
 
 
 def test_more_outer_source_ports_than_are_listed(captured: Any) -> None:
