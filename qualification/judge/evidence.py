@@ -133,6 +133,22 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
     )
 
 
+def held_back(sent: Sent, l4: str) -> int:
+    """Returns the frames of a burst that a queue of the sending kernel dropped before the driver.
+
+    A queueing discipline such as fq_codel drops what waits too long for a slow NIC, link or virtual
+    machine (net/sched/sch_fq_codel.c). The NIC never saw these frames. None is counted where the tx
+    tap lost frames, nor of bulk TCP, which sends again.
+
+    Args:
+        sent: What the sender did.
+        l4: "udp", "tcp", or "crafted" for a crafted packet set.
+    """
+    if l4 == "tcp" or sent.submitted.drops:
+        return 0
+    return max(0, sent.written - sent.submitted.frames)
+
+
 def left_to_nic(burst: Burst) -> bool:
     """Returns whether all wrong frames of a burst may be ones that the kernel left to the NIC.
 

@@ -9,7 +9,7 @@ from qualification.plan.cells import Cell, frames_needed
 
 from . import pattern
 from .duplication import duplication_of
-from .evidence import Evidence, Totals, total
+from .evidence import Burst, Evidence, Totals, held_back, total
 from .exercised import evidence_on, exercised
 from .loss import Reference, loss_of
 from .notes import notes_of
@@ -152,11 +152,22 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
     if loss is not None and not loss.decided:
         return ends(Verdict.INCONCLUSIVE, f"{loss.text}; those that did are right")
     notes += [loss.text] if loss is not None else []
+    l4 = "crafted" if cell.flow.packet_set else cell.flow.l4
+    held = [held_back(burst.sent, l4) for burst in evidence.bursts]
+    if any(held):
+        written = sum(burst.sent.written for burst in evidence.bursts)
+        text = (
+            f"a queue of the DUT's kernel dropped {sum(held):,} of {written:,} frames before they "
+            "reached the driver"
+        )
+        if cell.flow.packet_set:
+            return ends(Verdict.INCONCLUSIVE, f"{text}; those that did are as expected")
+        notes.append(text)
     if not all(burst.sent.complete for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "the sender did not finish before its deadline")
     if cell.flow.load == "both" and not all(burst.sent.reverse for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "the peer sent no reverse traffic meanwhile")
-    if loss is None and not all(b.received.delivered.complete for b in evidence.bursts):
+    if loss is None and any(map(_application_lacks, evidence.bursts, held)):
         return ends(
             Verdict.INCONCLUSIVE,
             "every frame submitted to the driver arrived right, but the peer's application lacks "
@@ -207,6 +218,14 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
         f"none wrong of {worked.text}: a rate of {percent(measured.high)} or more is excluded "
         f"at {demand.confidence:.1%}",
     )
+
+
+def _application_lacks(burst: Burst, held: int) -> bool:
+    """Returns whether more is missing at the peer's application than never reached the driver."""
+    delivered = burst.received.delivered
+    if delivered.complete:
+        return False
+    return not held or burst.sent.written - delivered.received > held
 
 
 def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SMALL, TOPOLOGIES, four_only, rows, vxqual
+from .conftest import SMALL, TOPOLOGIES, Persistent, four_only, rows, vxqual
 
 pytestmark = pytest.mark.lab
 
@@ -58,6 +58,26 @@ def test_a_slow_nic_that_is_good_qualifies(
     assert again.returncode == 0, again.stdout
     stored = json.loads((tmp_path / "again/matrix.json").read_text())["nics"]
     assert dut in stored
+
+
+def test_what_a_queue_of_the_host_drops_is_sent_again_at_a_slower_pace(
+    lab: Persistent, tmp_path: Path
+) -> None:
+    """As fq_codel drops in front of a slow NIC: what never reached the driver blames nobody."""
+    queue = ("dev", "port0", "root")
+    shaped = ("tbf", "rate", "300mbit", "burst", "140kb", "limit", "280kb")
+    lab.inside("alpha", "tc", "qdisc", "replace", *queue, *shaped)
+    try:
+        done = vxqual(
+            *("run", "-t", lab.topology, "--plan", "quick", "--rate", "0.005", "--out", tmp_path),
+            *("--partial-ok", "-k", "all-on/outer4-csum/inner4 and not both and not load"),
+        )
+    finally:
+        lab.inside("alpha", "tc", "qdisc", "del", *queue)
+    log = (tmp_path / "latest/vxqual.log").read_text()
+    assert "a queue of the DUT's kernel dropped " in log
+    assert done.returncode == 0, done.stdout
+    assert {cell["verdict"] for cell in rows(tmp_path).values()} == {"PASS"}
 
 
 def test_a_path_that_loses_at_any_pace_qualifies_nothing_and_blames_nobody(tmp_path: Path) -> None:

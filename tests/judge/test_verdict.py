@@ -92,6 +92,37 @@ def test_pass() -> None:
     assert "95.0%" in found.reason
 
 
+def udp(received: int, submitted: int, written: int, *, complete: bool = True) -> Burst:
+    whole = burst(submitted, written=written)
+    delivered = Delivered(received, complete=received == written)
+    return replace(
+        whole,
+        sent=replace(whole.sent, complete=complete),
+        received=replace(whole.received, delivered=delivered),
+    )
+
+
+def test_what_a_queue_of_the_senders_kernel_dropped_is_not_missed_of_the_nic() -> None:
+    bulk = cell("outer4-csum/inner4/udp")
+    found = judged(udp(N, N, N + 50), of=bulk)
+    assert found.verdict is Verdict.PASS
+    assert (
+        f"a queue of the DUT's kernel dropped 50 of {N + 50:,} frames before they" in found.reason
+    )
+    # One more is missing than was dropped there.
+    found = judged(udp(N - 1, N, N + 50), of=bulk)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "the peer's application lacks" in found.reason
+
+
+def test_a_packet_set_of_which_a_queue_dropped_some_is_inconclusive() -> None:
+    flow = replace(FLOWS["outer4-csum/inner4/tcp"], packet_set="fields")
+    crafted = replace(cell(), flow=flow)
+    found = judged(udp(0, 408, 440, complete=False), of=crafted)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.startswith("a queue of the DUT's kernel dropped 32 of 440 frames before")
+
+
 def test_bursts_add_up() -> None:
     parts = [burst(100), burst(100), burst(N - 200)]
     assert judged(*parts).verdict is Verdict.PASS

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
-from qualification.judge.evidence import Burst
+from qualification.judge.evidence import Burst, held_back
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, Received, Sent
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.host import not_undone
@@ -96,27 +96,40 @@ class Endpoints:
         self.on_both(reach)
 
     def burst(self, order: Callable[[], BurstOrders], recorder: Recorder | None = None) -> Burst:
-        """Sends and captures a burst; repeats it while the captures lose frames of it.
+        """Sends and captures a burst; repeats it while frames are lost before or behind the wire.
+
+        Where the captures lose frames it is repeated as it was. Where a queue of the DUT's kernel
+        drops frames before they reach the driver, it is repeated at half the pace, which all later
+        bursts keep.
 
         Args:
             order: Builds the orders of one try; each try needs a port of its own.
             recorder: Records the wire meanwhile; None where nothing can.
 
         Returns:
-            The first burst of which the captures lost nothing or which has bad frames; after
-            `MOST_TRIES` tries, the last one.
+            The first burst of which nothing was lost so or which has bad frames; after `MOST_TRIES`
+            tries, the last one.
         """
-        burst = self._recorded_burst(order(), recorder)
-        for attempt in range(2, MOST_TRIES + 1):
-            drops = _capture_drops(burst)
-            if burst.received.captured.bad or not any(drops):
+        for attempt in range(2, MOST_TRIES + 2):
+            orders = order()
+            burst = self._recorded_burst(orders, recorder)
+            drops, held = _capture_drops(burst), _held_back(orders, burst)
+            if burst.received.captured.bad or not (any(drops) or held) or attempt > MOST_TRIES:
                 break
+            if any(drops):
+                on_dut, on_peer = drops
+                why = f"the captures lost frames ({on_dut} on the DUT, {on_peer} on the peer)"
+            else:
+                self.orders.slow_down(_achieved(burst, orders.pace))
+                why = (
+                    f"a queue of the DUT's kernel dropped {held:,} of "
+                    f"{burst.sent.written:,} frames at {orders.pace:,} frames/s; the pace is "
+                    f"{self.orders.pace:,} from now on"
+                )
             _log.info(
-                "%s: the captures lost frames (%d on the DUT, %d on the peer): "
-                "sending the burst again, try %d of %d",
-                *(self.name, *drops, attempt, MOST_TRIES),
+                "%s: %s: sending the burst again, try %d of %d",
+                *(self.name, why, attempt, MOST_TRIES),
             )
-            burst = self._recorded_burst(order(), recorder)
         return burst
 
     def _recorded_burst(self, orders: BurstOrders, recorder: Recorder | None) -> Burst:
@@ -174,6 +187,23 @@ class Endpoints:
                 where=self.name,
                 hint="undo them by hand, or run vxqual again: its agent first tries to undo them",
             )
+
+
+def _held_back(orders: BurstOrders, burst: Burst) -> int:
+    """Returns the frames that a queue of the DUT's kernel dropped, where a slower pace may help."""
+    flow = orders.flow
+    l4 = "crafted" if isinstance(flow, CraftedOrder) else flow.protocol
+    return held_back(burst.sent, l4) if orders.pace else 0
+
+
+def _achieved(burst: Burst, pace: int) -> int:
+    """Returns the frames per second that the sender came to.
+
+    One that waited for frames which never came says nothing about that: it is then the pace.
+    """
+    if not burst.sent.complete or not burst.sent.seconds:
+        return pace
+    return int(burst.sent.submitted.frames / burst.sent.seconds)
 
 
 def _capture_drops(burst: Burst) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from qualification.inventory import Ends
-from qualification.judge.pace import FASTEST, PaceFound
+from qualification.judge.pace import FASTEST, SLOWEST, PaceFound
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
 from qualification.plan.flows import Flow
 from qualification.wire.crafted.catalogue import BURST_TTLS, PACKET_SETS
@@ -98,6 +98,14 @@ class OrderBuilder:
     def keep(self, found: PaceFound) -> None:
         """Has all bursts from now on keep the pace that was found."""
         self.pace, self.slow = found.pace, found.lowered
+
+    def slow_down(self, achieved: int) -> None:
+        """Halves the pace of all bursts from now on.
+
+        Args:
+            achieved: Frames per second that the sender came to, which may be less than the pace.
+        """
+        self.pace = max(SLOWEST, min(self.pace, achieved) // 2)
 
     def max_frames(self, flow: Flow) -> int:
         """Returns the largest number of frames of one burst."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import pytest
@@ -79,6 +79,39 @@ def test_a_burst_that_captures_lost_frames_of_is_sent_again(
     )
     assert "(2 on the DUT, 0 on the peer)" in second
     assert "try 3 of 3" in second
+
+
+def test_a_burst_that_a_queue_of_the_kernel_dropped_frames_of_is_sent_at_half_the_pace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "vxqual.pair")
+    short = asdict(Sent(Submitted(6, 6), 9, True, 0.001, {}))
+    stuck = asdict(Sent(Submitted(8, 8), 9, False, 2.0, {}))
+    agent = Scripted(send=[short, stuck, sent()])
+    ends = endpoints(agent, Scripted(collect=[received(), received(), received()]))
+    paces = []
+
+    def order() -> Any:
+        paces.append(ends.orders.pace)
+        return ends.orders.tunnel(FLOW, 9)
+
+    assert ends.burst(order).sent.submitted.frames == 9
+    # Half of what the sender came to, which is less than the pace; then half of the pace.
+    assert paces == [100_000, 3_000, 1_500]
+    assert ends.orders.pace == 1_500
+    assert caplog.messages[0] == (
+        "soft: a queue of the DUT's kernel dropped 3 of 9 frames at 100,000 frames/s; "
+        "the pace is 3,000 from now on: sending the burst again, try 2 of 3"
+    )
+
+
+def test_a_burst_without_a_pace_may_overrun_the_queues_of_the_kernel() -> None:
+    short = asdict(Sent(Submitted(6, 6), 9, True, 0.001, {}))
+    agent = Scripted(send=[short])
+    ends = endpoints(agent, Scripted(collect=[received()]))
+    loaded = replace(FLOW, load="load")
+    assert ends.burst(lambda: ends.orders.tunnel(loaded, 9)).sent.written == 9
+    assert ends.orders.pace == 100_000
 
 
 def test_after_the_last_try_a_burst_is_taken_as_it_is() -> None:
