@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from qualification.printable import printable
+
 EXIT_QUALIFIED = 0
 EXIT_NOT_QUALIFIED = 1
 EXIT_INTERRUPTED = 2  # the same as pytest's
@@ -43,6 +45,8 @@ EXIT_NOT_EXERCISED = 12
 class VxqualError(Exception):
     """An error with a place and a next step; its text is for people to read.
 
+    Some of it may come from a host: what is not printable is escaped, but for line feeds.
+
     Args:
         what: What failed, in one sentence without a full stop.
         where: The file, key or host concerned; the message begins with it.
@@ -52,9 +56,11 @@ class VxqualError(Exception):
     exit_code: ClassVar[int] = EXIT_LAB
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
-        self.what, self.where, self.hint = what, where, hint
-        text = f"{where}: {what}" if where else what
-        super().__init__(f"{text}\n  next: {hint}" if hint else text)
+        self.what = printable(what, lines=True)
+        self.where = None if where is None else printable(where)
+        self.hint = None if hint is None else printable(hint, lines=True)
+        text = f"{self.where}: {self.what}" if where else self.what
+        super().__init__(f"{text}\n  next: {self.hint}" if hint else text)
 
 
 class UsageError(VxqualError):

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from qualification.messages.protocol import (
+    ANSWER_LIMIT,
     LINE_LIMIT,
     PROTOCOL,
     SILENCE,
@@ -220,7 +221,7 @@ class _Writer:
 
     def send(self, message: Mapping[str, Any], other: Callable[[Any], Any] = fields_of) -> None:
         line = memoryview(encoded(message, other) + b"\n")
-        if len(line) > LINE_LIMIT:
+        if len(line) > ANSWER_LIMIT:
             raise AgentProblem("reply-too-large", f"a reply of {len(line)} bytes")
         with self._lock:
             try:

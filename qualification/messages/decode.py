@@ -122,11 +122,19 @@ def _wrong(expected: str, value: Any) -> DecodeError:
 
 def _scalar(kind: type, expected: str) -> _Decoder:
     def decoder(value: Any) -> Any:
-        if type(value) is not kind:  # not isinstance: bool is a subclass of int
+        if type(value) is not kind:
             raise _wrong(expected, value)
         return value
 
     return decoder
+
+
+def _int(value: Any) -> int:
+    if type(value) is not int:  # not isinstance: bool is a subclass of int
+        raise _wrong("a whole number", value)
+    if not -(1 << 63) <= value < 1 << 64:  # what a kernel's counter can hold
+        raise DecodeError("must be a whole number of 64 bits")
+    return value
 
 
 def _float(value: Any) -> float:
@@ -141,7 +149,7 @@ def _float(value: Any) -> float:
 
 
 _SCALARS: Mapping[Any, _Decoder] = {
-    int: _scalar(int, "a whole number"),
+    int: _int,
     float: _float,
     str: _scalar(str, "a string"),
     bool: _scalar(bool, "true or false"),

@@ -21,6 +21,10 @@ from typing import Any
 
 PROTOCOL = 1
 LINE_LIMIT = 64 << 20
+"""The most bytes of an order; the frames of a packet set are in some."""
+ANSWER_LIMIT = 16 << 20
+"""The most bytes of the agent's lines: the largest answers have some 6 MB, of 64 bad frames with
+64 KB each. What the controller has not read yet is bounded by it as well."""
 HEARTBEAT = 15.0
 """Seconds between the controller's empty lines."""
 SILENCE = 90.0

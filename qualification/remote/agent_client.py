@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from qualification.errors import AgentError, HostError, LabError
 from qualification.messages.decode import DecodeError, decode
-from qualification.messages.protocol import LINE_LIMIT, PROTOCOL, encoded
+from qualification.messages.protocol import LINE_LIMIT, encoded
 from qualification.remote.ssh.connection import Connection
+from qualification.remote.ssh.line_queue import LineTooLongError
 from qualification.remote.ssh.lines import Lines
 
 from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install
+from .replies import GREETING, TOO_LONG, Greeting, ReplyError, greeting, refusal, reply
 from .request_log import log_report, logged
 from .ship import Application, application
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 
@@ -30,14 +28,6 @@ _START_PROBES = 30.0
 _UNDO_SECONDS = 30.0
 
 _log = logging.getLogger("vxqual.agent")
-
-
-class Greeting(NamedTuple):
-    """What an agent says of itself when it starts: its Python, its process id and its user id."""
-
-    python: tuple[int, ...]
-    pid: int
-    uid: int
 
 
 def start_seconds(installed: Installed) -> float:
@@ -147,21 +137,35 @@ class AgentClient:
         self._asked += 1
         deadline = time.monotonic() + timeout
         try:
-            self._lines.send(line)
+            self._lines.send(line, deadline)
+            while True:
+                message = reply(self._lines.receive(deadline), self._asked)
+                if message is not None and message[0] != "event":
+                    break
+                if message is not None and on_event is not None:
+                    on_event(message[1])
+                if time.monotonic() >= deadline:  # lines that never end are no answer either
+                    raise TimeoutError
+            kind, value = message
+            refused = refusal(self.host, value) if kind == "error" else None
+        except TimeoutError:
+            self._death = (
+                f"timed out waiting for the agent on {self.host} (request {op!r}): no answer "
+                f"within {timeout:g} s"
+            )
+            raise self._error("timeout", self._death) from None
         except (OSError, EOFError) as error:
             raise self._died(f"during request {op!r}") from error
-        while True:
-            message = self._receive(op, timeout, deadline)
-            if message.get("id") not in (self._asked, None):
-                continue  # the answer to an earlier request whose caller was interrupted
-            if "event" not in message:
-                break
-            if on_event is not None:
-                on_event(message["event"])
+        except (ReplyError, LineTooLongError) as error:
+            why = TOO_LONG if isinstance(error, LineTooLongError) else error
+            self._death = (
+                f"the agent's answer to request {op!r} is not a message of the protocol: {why}"
+            )
+            raise self._error("protocol", self._death) from None
         self._answered = self._asked
-        if "error" in message:
-            raise self._refusal(message["error"])
-        return message["result"]
+        if refused is not None:
+            raise refused
+        return value
 
     def close(self) -> Any:
         """Has the agent restore the host, then ends the agent and closes the connection.
@@ -215,9 +219,12 @@ class AgentClient:
         deadline = started + most
         loading = False
         try:
-            self._lines.send(installed.order())
-            while not (line := self._lines.receive(deadline)).startswith(b'{"vxqual"'):
+            self._lines.send(installed.order(), deadline)
+            while not (line := self._lines.receive(deadline)).startswith(GREETING):
                 loading |= line == LOADING
+                if time.monotonic() >= deadline:
+                    raise TimeoutError
+            self.greeting = greeting(line)
         except TimeoutError:
             raise self._error(
                 "timeout",
@@ -228,14 +235,12 @@ class AgentClient:
             if with_sudo and not loading:
                 raise self._refused_by_sudo() from error
             raise self._died("while it started") from error
-        greeting = json.loads(line)
-        if greeting["version"] != PROTOCOL:
+        except LineTooLongError:
             raise self._error(
-                "protocol",
-                f"the agent speaks version {greeting['version']} of the protocol, and this vxqual "
-                f"speaks version {PROTOCOL}",
-            )
-        self.greeting = Greeting(tuple(greeting["python"]), greeting["pid"], greeting["uid"])
+                "protocol", f"the agent's first line is too long: {TOO_LONG}"
+            ) from None
+        except ReplyError as error:
+            raise self._error("protocol", str(error)) from None
         if self.greeting.uid != 0:
             raise HostError(
                 f"the agent needs root, but sudo starts it with user id {self.greeting.uid}",
@@ -250,24 +255,6 @@ class AgentClient:
             ".".join(map(str, self.greeting.python)),
             self.greeting.pid,
         )
-
-    def _receive(self, op: str, timeout: float, deadline: float) -> dict[str, Any]:
-        try:
-            message = json.loads(self._lines.receive(deadline))
-            if not isinstance(message, dict):
-                raise ValueError
-        except TimeoutError:
-            self._death = (
-                f"timed out waiting for the agent on {self.host} (request {op!r}): no answer "
-                f"within {timeout:g} s"
-            )
-            raise self._error("timeout", self._death) from None
-        except EOFError:
-            raise self._died(f"during request {op!r}") from None
-        except ValueError:
-            self._death = f"the agent's answer to request {op!r} is not a message of the protocol"
-            raise self._error("protocol", self._death) from None
-        return message
 
     def _died(self, when: str) -> AgentError:
         self._death = f"{self._lines.ending()} {when}"
@@ -284,13 +271,6 @@ class AgentClient:
             hint="install sudo there and allow this user to run everything without a password "
             "(in sudoers: USER ALL=(root) NOPASSWD: ALL), or set user: root",
         )
-
-    def _refusal(self, problem: dict[str, Any]) -> AgentError:
-        """Makes an exception of an error reply; the data that it carries become notes."""
-        error = self._error(problem["kind"], problem["message"], problem["hint"])
-        for name, value in problem["data"].items():
-            error.add_note(f"{name}: {value}")
-        return error
 
     def _error(self, kind: str, what: str, hint: str | None = None) -> AgentError:
         return AgentError(what, where=self.host, hint=hint, kind=kind)

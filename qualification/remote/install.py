@@ -11,12 +11,17 @@ import logging
 import secrets
 import shlex
 import time
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import paramiko
 
 from qualification.errors import HostError
+from qualification.messages.decode import DecodeError, decode
+from qualification.messages.untrusted import UntrustedError, json_value
+from qualification.printable import inert
 from qualification.remote.ssh.connection import Connection
 
 from .ship import Application
@@ -26,6 +31,7 @@ _PROBE_SECONDS = 30.0
 _KEPT = 4
 """Files that stay in a host's cache: controllers of several versions may use it in turn."""
 
+_MOST_LISTED = 1000
 _SPARE = 64 << 10
 """Bytes that a file system may need beside the file's own."""
 _ELSEWHERE = (
@@ -97,6 +103,19 @@ LAUNCH = f"exec {_LOADER}"
 LAUNCH_WITH_SUDO = f"exec sudo -n {_LOADER}"
 
 
+@dataclass(frozen=True)
+class _Probed:
+    """What the probe prints."""
+
+    python: tuple[int, ...]
+    uid: int
+    path: str
+    intact: bool | None
+    problem: str | None
+    ssh_connection: str
+    free: int | None = None
+
+
 class Installed(NamedTuple):
     """An agent's file on a host, ready to be started.
 
@@ -152,51 +171,58 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
             where=where,
             hint="run `python3 --version` there over SSH, and repair that Python",
         )
-    answer = json.loads(answers[0].partition(" ")[2])
-    if tuple(answer["python"]) < _OLDEST:
-        version = ".".join(str(part) for part in answer["python"])
+    try:
+        answer = decode(_Probed, inert(json_value(answers[0].partition(" ")[2].encode())))
+    except (UntrustedError, DecodeError) as error:
+        raise HostError(
+            f"its python3 gives no answer that can be read: {error}",
+            where=where,
+            hint="see what `python3` is in an SSH session there: type -a python3",
+        ) from None
+    if answer.python < _OLDEST:
+        version = ".".join(map(str, answer.python))
         raise HostError(
             f"its python3 is Python {version}, too old for the agent",
             where=where,
             hint="install Python 3.9 or later there, as python3 on the PATH of an SSH session",
         )
-    if answer["problem"]:
+    if answer.problem:
         raise HostError(
-            f"the agent cannot be stored: {answer['problem']}",
+            f"the agent cannot be stored: {answer.problem}",
             where=where,
             hint=_ELSEWHERE,
         )
-    if answer["uid"] != 0 and not sudo:
+    if answer.uid != 0 and not sudo:
         raise HostError(
-            f"the agent needs root, but the SSH user has user id {answer['uid']}",
+            f"the agent needs root, but the SSH user has user id {answer.uid}",
             where=where,
             hint="set sudo: true or user: root in the host's ssh section",
         )
-    if answer["intact"]:
-        _log.debug("%s: the agent is there already: %s", where, answer["path"])
+    if answer.intact:
+        _log.debug("%s: the agent is there already: %s", where, answer.path)
     else:
         started = time.monotonic()
-        free, needed = answer.get("free"), len(app.content) + _SPARE
+        free, needed = answer.free, len(app.content) + _SPARE
         if free is not None and free < needed:
             raise HostError(
-                f"there is no space for the agent in {PurePosixPath(answer['path']).parent}: it "
+                f"there is no space for the agent in {PurePosixPath(answer.path).parent}: it "
                 f"needs {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free",
                 where=where,
                 hint="free some space there (df -h ~/.cache), or set another directory for it: "
                 "SetEnv XDG_CACHE_HOME=DIR in sshd_config",
             )
-        _upload(connection, PurePosixPath(answer["path"]), app.content)
+        _upload(connection, PurePosixPath(answer.path), app.content)
         _log.info(
             "%s: agent uploaded in %.3f s: %d bytes to %s",
-            *(where, time.monotonic() - started, len(app.content), answer["path"]),
+            *(where, time.monotonic() - started, len(app.content), answer.path),
         )
-    return Installed(answer["path"], app.sha256, answer["ssh_connection"], answer["uid"], seconds)
+    return Installed(answer.path, app.sha256, answer.ssh_connection, answer.uid, seconds)
 
 
 def _upload(connection: Connection, path: PurePosixPath, content: bytes) -> None:
     """Writes the file under another name and renames it, so that nobody reads an incomplete one."""
     temporary = f"{path}.{secrets.token_hex(4)}"
-    with contextlib.closing(connection.sftp()) as sftp:
+    with connection.sftp() as sftp:
         try:
             with sftp.open(temporary, "wx") as file:
                 file.chmod(0o600)
@@ -228,7 +254,7 @@ def _forget_old(sftp: paramiko.SFTPClient, newest: PurePosixPath) -> None:
     folder = str(newest.parent)
     files = [
         file
-        for file in sftp.listdir_attr(folder)
+        for file in islice(sftp.listdir_iter(folder), _MOST_LISTED)
         if file.filename.startswith("agent-") and file.filename != newest.name
     ]
     files.sort(key=lambda file: file.st_mtime or 0, reverse=True)

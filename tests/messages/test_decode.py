@@ -63,6 +63,8 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
     return st.builds(kind, **given_fields, **others)
 
 
+# What a message can have of them; hypothesis would draw larger ones.
+st.register_type_strategy(int, st.integers(-(1 << 63), (1 << 64) - 1))
 for message_class in MESSAGES:  # also where one is a field of another
     st.register_type_strategy(message_class, instances(message_class))
 
@@ -162,6 +164,8 @@ def test_a_wrong_capture_order(changed: dict[str, Any], why: str) -> None:
         (FlowOrder, {**FLOW, "deadline": True}, "deadline: must be a finite number, is True"),
         (FlowOrder, {**FLOW, "deadline": NAN}, "deadline: must be a finite number, is nan"),
         (FlowOrder, {**FLOW, "deadline": 10**400}, "deadline: must be a finite number, is 1000"),
+        (FlowOrder, {**FLOW, "seed": 1 << 64}, "seed: must be a whole number of 64 bits"),
+        (FlowOrder, {**FLOW, "seed": -(10**400)}, "seed: must be a whole number of 64 bits"),
         (FlowOrder, {}, "vni: missing"),
         (FlowOrder, None, "must be an object, is null"),
         (FlowOrder, [FLOW], "must be an object, is an array"),

@@ -105,10 +105,11 @@ def test_sftp_beside_a_session_that_stays(sshd: Sshd) -> None:
     sshd.configure(MaxSessions="1")
     with sshd.connect() as connection:
         channel = connection.open("exec cat")
-        with pytest.raises(HostError, match="MaxSessions"):
-            connection.sftp()
+        with pytest.raises(HostError, match="MaxSessions"), connection.sftp():
+            pass
         channel.close()
-        connection.sftp().close()
+        with connection.sftp() as sftp:
+            assert sftp.stat("/")
 
 
 def test_a_clock_put_back_does_not_cost_the_new_agent(sshd: Sshd, app: Application) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import paramiko
 
 from qualification.errors import HostError
 
-from .channel import give, left, lost, read
+from .channel import MOST_OUTPUT, give, left, limited, lost, read
 from .target import Target, target
 from .transport import open_transport
 
@@ -63,7 +64,8 @@ class Connection:
         """
         try:
             channel = self._session()
-            channel.exec_command(command)
+            with limited(channel, _OPEN_SECONDS):
+                channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._broken(error) from error
         _log.debug("%s: command started: %s", self.name, _shown(command))
@@ -100,6 +102,12 @@ class Connection:
                     hint="check the load of the host and what its shell runs at the start of a "
                     "session",
                 ) from None
+            except OverflowError:
+                raise HostError(
+                    f"a command writes more than {MOST_OUTPUT >> 20} MiB ({_shown(command)})",
+                    where=self.name,
+                    hint="see what the user's shell prints at the start of a session there",
+                ) from None
             except (paramiko.SSHException, OSError, EOFError) as error:
                 raise self._broken(error) from error
         _log.debug(
@@ -108,16 +116,27 @@ class Connection:
         )
         return Completed(channel.exit_status, stdout, stderr.decode(errors="replace").strip())
 
-    def sftp(self) -> paramiko.SFTPClient:
-        """Opens an SFTP session; the caller closes it.
+    @contextlib.contextmanager
+    def sftp(self, *, timeout: float = 120.0) -> Iterator[paramiko.SFTPClient]:
+        """Opens an SFTP session for the time of its body.
+
+        Args:
+            timeout: Seconds, also for the body; then its calls raise `EOFError` or `OSError`.
 
         Raises:
             HostError: The host's sshd has no SFTP subsystem, or its channel carries other output.
         """
+        with contextlib.ExitStack() as stack:
+            client = self._sftp(timeout, stack)
+            yield client
+
+    def _sftp(self, timeout: float, stack: contextlib.ExitStack) -> paramiko.SFTPClient:
         try:
-            channel = self._session()
-            channel.invoke_subsystem("sftp")
-            client = paramiko.SFTPClient(channel)
+            channel = stack.enter_context(contextlib.closing(self._session()))
+            stack.enter_context(limited(channel, timeout))
+            with limited(channel, _OPEN_SECONDS):
+                channel.invoke_subsystem("sftp")
+                return paramiko.SFTPClient(channel)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise HostError(
                 f"sshd offers no working SFTP: {error or 'it closed the channel'}",
@@ -125,8 +144,6 @@ class Connection:
                 hint="add `Subsystem sftp internal-sftp` to sshd_config, and make the user's shell "
                 "print nothing at its start",
             ) from error
-        channel.settimeout(60.0)
-        return client
 
     def alive(self) -> bool:
         """Returns whether the connection is still open."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 import paramiko
 
-from qualification.messages.protocol import HEARTBEAT, LINE_LIMIT
+from qualification.messages.protocol import HEARTBEAT
 
-from .channel import lost
+from .channel import left, lost
+from .line_queue import LastWords, LineQueue
 
 _LAST_WORDS_SECONDS = 2.0
-_LAST_WORDS_LINES = 8
+_PIECE = 1 << 16
 
 
 class Lines:
@@ -29,22 +28,40 @@ class Lines:
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        self._stdout: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._stderr: deque[bytes | None] = deque(maxlen=_LAST_WORDS_LINES)
+        self._stdout = LineQueue()
+        self._stderr = LastWords()
         self._sending = threading.Lock()
         self._closing = threading.Event()
-        self._listener = self._thread(_pump, channel.recv_stderr, self._stderr.append)
-        self._thread(_pump, channel.recv, self._stdout.put)
+        self._listener = self._thread(self._stderr.pump, channel.recv_stderr)
+        self._thread(self._stdout.pump, channel.recv)
         self._thread(self._beat)
 
-    def send(self, line: bytes) -> None:
+    def send(self, line: bytes, deadline: float) -> None:
         """Sends a line.
 
+        Args:
+            line: The line, without its line feed.
+            deadline: When the command must have taken all of it, as a time of the monotonic clock.
+
         Raises:
+            TimeoutError: It has not; the rest of the line is never sent.
             OSError: The command has ended.
         """
-        with self._sending:
-            self._channel.sendall(line + b"\n")
+        if not self._sending.acquire(timeout=left(deadline)):
+            raise TimeoutError
+        try:
+            rest = memoryview(line + b"\n")
+            while rest:
+                if not (seconds := left(deadline)):
+                    raise TimeoutError
+                self._channel.settimeout(seconds)
+                count = self._channel.send(bytes(rest[:_PIECE]))
+                if not count:
+                    raise OSError("the channel is closed")
+                rest = rest[count:]
+        finally:
+            self._channel.settimeout(None)
+            self._sending.release()
 
     def receive(self, deadline: float) -> bytes:
         """Returns the next line.
@@ -55,14 +72,9 @@ class Lines:
         Raises:
             TimeoutError: No line arrived in time.
             EOFError: The output has ended.
+            LineTooLongError: The line is too long.
         """
-        try:
-            line = self._stdout.get(timeout=max(deadline - time.monotonic(), 0))
-        except queue.Empty:
-            raise TimeoutError from None
-        if line is None:
-            raise EOFError
-        return line
+        return self._stdout.get(deadline)
 
     def ending(self) -> str:
         """Returns how the command ended; call it after the end."""
@@ -77,7 +89,7 @@ class Lines:
     def last_words(self) -> list[str]:
         """Returns the last lines that the command wrote to stderr; call it after the end."""
         self._listener.join(_LAST_WORDS_SECONDS)
-        return [line.decode(errors="replace") for line in self._stderr if line]
+        return self._stderr.lines()
 
     def close(self, patience: float) -> bool:
         """Ends the command's input, waits for the command to end, then closes the channel.
@@ -89,6 +101,7 @@ class Lines:
             Whether the command ended in that time.
         """
         self._closing.set()
+        self._stdout.discard()
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             self._channel.shutdown_write()
         ended = self._channel.status_event.wait(patience)
@@ -104,20 +117,6 @@ class Lines:
         """Sends the heartbeat, without which the agent would restore the host and exit."""
         while not self._closing.wait(HEARTBEAT):
             try:
-                self.send(b"")
+                self.send(b"", time.monotonic() + HEARTBEAT)
             except (OSError, EOFError):
                 return
-
-
-def _pump(receive: Callable[[int], bytes], put: Callable[[bytes | None], object]) -> None:
-    """Passes a stream on line by line, and None at its end."""
-    pending = bytearray()
-    while len(pending) <= LINE_LIMIT and (chunk := receive(1 << 16)):
-        first, *others = chunk.split(b"\n")
-        pending += first
-        for part in others:
-            put(bytes(pending))
-            pending = bytearray(part)
-    if pending:
-        put(bytes(pending))
-    put(None)

@@ -1,0 +1,45 @@
+r"""Makes text that others wrote harmless to show: on a terminal, in a log, in every report.
+
+Names of interfaces, firmware and counters, kernel logs and errors come from hosts, and a host may
+be broken or somebody else's. What is not printable is shown as Python would write it: ESC as
+`\x1b`, a bidirectional override as `\u202e`. So no text moves the cursor, hides or forges a line,
+turns the direction of writing, or is invalid in XML (the control characters, XML 1.0, 2.2) or in
+UTF-8 (lone surrogates).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Returns a text with every character that is not printable written as an escape.
+
+    Printable is what `str.isprintable` says: no control or format character (C0, C1, bidirectional
+    overrides, zero width), no line separator, surrogate or code point without a character.
+
+    Args:
+        text: The text.
+        lines: Whether line feeds and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def inert(value: Any) -> Any:
+    """Returns a JSON value with `printable` done to all its strings, also to the keys.
+
+    Args:
+        value: As `untrusted.json_value` returns it, which bounds its depth.
+    """
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(key): inert(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [inert(inside) for inside in value]
+    return value

@@ -1,0 +1,118 @@
+"""Reads the lines of an agent, which may be broken, or replaced by somebody else's program.
+
+What has passed here has the form of the protocol and a bounded size, and its strings are inert
+(`qualification.printable`); which message a result is, `decode` checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from qualification.errors import AgentError
+from qualification.messages.decode import DecodeError, decode
+from qualification.messages.host import Problem
+from qualification.messages.protocol import ANSWER_LIMIT, PROTOCOL
+from qualification.messages.untrusted import UntrustedError, json_value
+from qualification.printable import inert, printable
+
+TOO_LONG = f"it has more than {ANSWER_LIMIT >> 20} MiB"
+GREETING = b'{"vxqual"'
+"""How the agent's first line begins. Lines before it come from sudo or a shell."""
+
+Kind = Literal["event", "result", "error"]
+_KINDS: tuple[Kind, ...] = ("event", "result", "error")
+
+
+class ReplyError(ValueError):
+    """A line is not a message of the protocol; the message says why, in a sentence."""
+
+
+class Greeting(NamedTuple):
+    """What an agent says of itself when it starts: its Python, its process id and its user id."""
+
+    python: tuple[int, ...]
+    pid: int
+    uid: int
+
+
+@dataclass(frozen=True)
+class _FirstLine:
+    """The greeting on the wire."""
+
+    vxqual: int
+    version: int
+    python: tuple[int, ...]
+    pid: int
+    uid: int
+
+
+def greeting(line: bytes) -> Greeting:
+    """Reads an agent's first line.
+
+    Raises:
+        ReplyError: It is no greeting, or one of another version of the protocol.
+    """
+    value = _json(line)
+    version = value.get("version") if isinstance(value, dict) else None
+    if type(version) is int and version != PROTOCOL:
+        raise ReplyError(
+            f"the agent speaks version {str(version)[:20]} of the protocol, and this vxqual "
+            f"speaks version {PROTOCOL}"
+        )
+    try:
+        first = decode(_FirstLine, value)
+    except DecodeError as error:
+        raise ReplyError(f"the agent's greeting is malformed: {error}") from None
+    return Greeting(first.python, first.pid, first.uid)
+
+
+def reply(line: bytes, asked: int) -> tuple[Kind, Any] | None:
+    """Reads an agent's later line.
+
+    Args:
+        line: The line.
+        asked: The number of the request that is waited for.
+
+    Returns:
+        What the message is, and its value; None if it is about an earlier request, whose caller
+        was interrupted, so that nobody waits for it.
+
+    Raises:
+        ReplyError: It is no message, or one about a request that was not made.
+    """
+    message = _json(line)
+    if isinstance(message, dict) and len(message) == 2 and "id" in message:
+        number = message["id"]
+        for kind in _KINDS:
+            if kind in message and (number is None or type(number) is int):
+                if number is None or number == asked:
+                    return kind, inert(message[kind]) if kind != "error" else message[kind]
+                if 0 < number < asked:
+                    return None
+                raise ReplyError(f"it is about request {str(number)[:20]}, which was not made")
+    raise ReplyError("it has other keys or types than a message")
+
+
+def refusal(host: str, problem: Any) -> AgentError:
+    """Makes an exception of the value of an error message; its data become notes.
+
+    Raises:
+        ReplyError: It is no such value.
+    """
+    try:
+        found = decode(Problem, problem)
+    except DecodeError as error:
+        raise ReplyError(str(error)) from None
+    hint = None if found.hint is None else printable(found.hint)
+    made = AgentError(printable(found.message), where=host, hint=hint, kind=printable(found.kind))
+    for name, value in found.data.items():
+        made.add_note(f"{printable(name)}: {printable(str(value), lines=True)}")
+    return made
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return json_value(line)
+    except UntrustedError as error:
+        raise ReplyError(f"it has {error}") from None
