@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from qualification.messages.host import HostFacts, NicFacts
+from qualification.messages.host import SERIALS, HostFacts, NicFacts
 
 Role = Literal["dut", "peer"]
 
@@ -46,6 +46,11 @@ class Nic:
     def firmware(self) -> str:
         """The firmware's version, as overridden by the topology or reported by the driver."""
         return self.firmware_override or self.facts.firmware or "unknown"
+
+    @property
+    def serial(self) -> str | None:
+        """The serial number of the device, or of its board; None where the host reports none."""
+        return next((self.facts.devlink[key] for key in SERIALS if key in self.facts.devlink), None)
 
     def address(self, family: Literal[4, 6]) -> str | None:
         """Returns the underlay address of a family, without its prefix; None if there is none."""

@@ -4,7 +4,7 @@ A command imports what it needs inside its function, so that others, such as `vx
 quickly.
 """
 
-from . import lab, running, stored, suite
+from . import comparing, lab, running, stored, suite
 from .root import main
 
-__all__ = ["lab", "main", "running", "stored", "suite"]
+__all__ = ["comparing", "lab", "main", "running", "stored", "suite"]

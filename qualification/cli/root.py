@@ -30,6 +30,8 @@ def codes(**meanings: str) -> str:
     return "\n".join(["\b", "Exit codes:", *lines])
 
 
+COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
+"""The colours of the tones of a report's lines."""
 USAGE = "invalid input: a topology, an option or a file cannot be used"
 
 

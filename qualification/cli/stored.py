@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .root import SHARE, codes, examples, expectations_option, main, partial_option
+from .root import COLOURS, SHARE, codes, examples, expectations_option, main, partial_option
 
 _VERIFY_CODES = codes(
     c0="every checksum is right",
@@ -35,7 +35,6 @@ _VERIFY_EXAMPLES = examples("""\
 vxqual verify capture.pcapng                 how many frames are wrong, and where
 vxqual verify capture.pcapng --port 8472     tunnels on another port
 vxqual verify capture.pcapng --json          for programs""")
-_COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -94,12 +93,12 @@ def judge(
             judged.matrix, min(columns, 200), judged.findings, judged.culprits, every=verbose
         )
     ):
-        click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+        click.secho(line.text, fg=COLOURS.get(line.tone), bold=number == 0 or None)
     goes_on = holder(run.directory)
     for note in (*judged.notes, *([f"the run goes on: {goes_on}"] if goes_on else [])):
-        click.secho(f"note: {note}", fg=_COLOURS["doubt"])
+        click.secho(f"note: {note}", fg=COLOURS["doubt"])
     for trouble in judged.troubles:
-        click.secho(f"lab error in that run: {trouble}", fg=_COLOURS["doubt"])
+        click.secho(f"lab error in that run: {trouble}", fg=COLOURS["doubt"])
     if written is not None:
         click.echo(f"\nresults: {written}")
     sys.exit(judged.exit_code)

@@ -9,7 +9,7 @@ from qualification.judge.signature.sign import Signature, duplicated, right_unas
 from qualification.plan.cells import Cell
 
 from .duplication import duplicated as duplicate_frames
-from .evidence import Evidence
+from .evidence import Evidence, total
 from .verdict import Judgement, Verdict
 from .wire_check import note
 
@@ -60,6 +60,8 @@ class CellRow:
         expectation: Name of the entry of the expectations file that hides a failure, or did until
             it expired.
         wire: What a recording of the wire shows of the cell's frames; empty without one.
+        wrong: Frames with any fault: `bad`, or payloads that are not those sent under valid
+            checksums, or outer checksums that nobody asked for.
     """
 
     id: str
@@ -79,6 +81,7 @@ class CellRow:
     reason: str
     expectation: str | None
     wire: str = ""
+    wrong: int = 0
 
     @property
     def set_id(self) -> str:
@@ -151,4 +154,12 @@ def row(
         reason=judgement.reason,
         expectation=expectation,
         wire=note(evidence),
+        wrong=_wrong(judgement, evidence),
     )
+
+
+def _wrong(judgement: Judgement, evidence: Evidence | None) -> int:
+    if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
+        return judgement.bad
+    sums = total(evidence.bursts)
+    return max(judgement.bad, sums.corrupt, sums.unasked)

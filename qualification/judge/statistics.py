@@ -6,7 +6,12 @@ imported where a failing cell needs it.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ def binomial_tail(least: int, of: int, probability: float) -> float:
     return float(bdtrc(least - 1, of, min(1.0, probability)))
 
 
+@lru_cache(maxsize=4096)
 def fisher(bad: int, frames: int, rest_bad: int, rest: int) -> float:
     """Returns the one-sided p-value of Fisher's exact test.
 
@@ -104,3 +110,22 @@ def fisher(bad: int, frames: int, rest_bad: int, rest: int) -> float:
 
     table = array(((bad, frames - bad), (rest_bad, rest - rest_bad)))
     return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def holm(values: Mapping[Name, float], level: float) -> frozenset[Name]:
+    """Returns which of many hypotheses are rejected, so that all are right with 1 - `level`.
+
+    The procedure of Holm ("A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics 6, 1979): the smallest p-value is compared with level / n, the next one
+    with level / (n - 1), and so on until one is not below its bound.
+
+    Args:
+        values: The p-value of each hypothesis.
+        level: Probability with which any true one may be rejected.
+    """
+    rejected = set()
+    for tested, (name, value) in enumerate(sorted(values.items(), key=lambda item: item[1])):
+        if value > level / (len(values) - tested):
+            break
+        rejected.add(name)
+    return frozenset(rejected)

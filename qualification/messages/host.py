@@ -80,9 +80,18 @@ class Feature:
     active: bool
 
 
+SERIALS = ("serial_number", "board.serial_number")
+"""Keys of serial numbers in `NicFacts.devlink`, the best first: of the device, of its board
+(Documentation/networking/devlink/devlink-info.rst)."""
+
+
 @dataclass(frozen=True)
 class NicFacts:
-    """Facts about one interface of a host; None where the host has no answer."""
+    """Facts about one interface of a host; None where the host has no answer.
+
+    `devlink` has what `devlink dev info` says: serial numbers (`SERIALS`) and versions by their
+    kind and name, such as "running.fw.mgmt".
+    """
 
     interface: str
     mac: str

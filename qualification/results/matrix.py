@@ -85,6 +85,8 @@ class NicRow:
         pace: Of a DUT, the frames per second that its bursts kept, except under load: the controls
             found that the path carries them. Null where they were not run.
         pace_reason: How the pace was found, where the path lost frames at a faster one, or at any.
+        pci_id: Vendor and device, such as "8086:1572".
+        serial: Serial number of the device, or of its board.
     """
 
     pair: str
@@ -103,6 +105,8 @@ class NicRow:
     hardware_version: str = ""
     pace: int | None = None
     pace_reason: str = ""
+    pci_id: str | None = None
+    serial: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,8 @@ def build(
                     nic.host.hardware_version,
                     pace.pace if pace else None,
                     pace.reason if pace else "",
+                    nic.facts.pci_id,
+                    nic.serial,
                 )
             )
     run = RunRow(

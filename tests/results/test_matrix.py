@@ -136,6 +136,8 @@ def test_the_form(document: Any) -> None:
         "hardware_version": "",
         "pace": None,
         "pace_reason": "",
+        "pci_id": "8086:1572",
+        "serial": None,
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",
@@ -179,6 +181,7 @@ def test_the_form(document: Any) -> None:
         "reason": "wrong",
         "expectation": None,
         "wire": "",
+        "wrong": 30,
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
-from qualification.messages.host import HostFacts, NicFacts
+from qualification.messages.host import SERIALS, HostFacts, NicFacts
 
 from . import features, links, machine, mtu
 
@@ -132,7 +132,7 @@ def _pci_id(bus: str | None) -> str | None:
 
 
 def _devlink(bus: str | None) -> dict[str, str]:
-    """Returns the versions of `devlink dev info`, if the device has any.
+    """Returns the serial numbers and versions of `devlink dev info`, if the device has any.
 
     pyroute2 has no DEVLINK_CMD_INFO_GET, so this runs the tool if the host has it.
     """
@@ -153,7 +153,8 @@ def _devlink(bus: str | None) -> dict[str, str]:
         info: dict[str, Any] = json.loads(answer.stdout)["info"]["pci/" + bus]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         return {}
-    return {
+    serials = {name: str(info[name]) for name in SERIALS if info.get(name)}
+    return serials | {
         f"{kind}.{name}": str(version)
         for kind, versions in info.get("versions", {}).items()
         for name, version in versions.items()

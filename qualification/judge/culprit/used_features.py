@@ -14,9 +14,25 @@ def used(row: CellRow, driver: str = "") -> frozenset[str]:
         row: The cell.
         driver: The DUT's driver, on which the dependencies between features depend.
     """
-    on = _settled(row, driver)
+    on, flow = _settled(row, driver), _flow(row)
+    work = flow.work(on)
+    names = flow.segmented_by if "segmentation" in work else frozenset()
+    return names | (on & flow.checksummed_by if "checksum" in work else frozenset())
+
+
+def work(row: CellRow, driver: str) -> frozenset[str]:
+    """Returns what the features in effect left to the NIC in a cell; see `Flow.work`.
+
+    Args:
+        row: The cell.
+        driver: The DUT's driver.
+    """
+    return _flow(row).work(_settled(row, driver))
+
+
+def _flow(row: CellRow) -> Flow:
     asked = row.flow
-    flow = Flow(
+    return Flow(
         4 if asked.outer == 4 else 6,
         asked.outer_checksum,
         4 if asked.inner == 4 else 6,
@@ -25,9 +41,6 @@ def used(row: CellRow, driver: str = "") -> frozenset[str]:
         asked.port,
         tunnel=asked.tunnel,
     )
-    work = flow.work(on)
-    names = flow.segmented_by if "segmentation" in work else frozenset()
-    return names | (on & flow.checksummed_by if "checksum" in work else frozenset())
 
 
 def evidence_key(row: CellRow, driver: str) -> tuple[frozenset[str], str]:

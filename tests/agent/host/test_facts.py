@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -28,6 +29,30 @@ def test_moved(before: dict[str, int], after: dict[str, int]) -> None:
     assert moved.keys() <= after.keys()
     for name, value in after.items():
         assert before.get(name, 0) + moved.get(name, 0) == value
+
+
+def test_what_devlink_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form of `devlink -j dev info` (iproute2, devlink/devlink.c, cmd_dev_info)."""
+    answer = {
+        "info": {
+            "pci/0000:3b:00.0": {
+                "driver": "ice",
+                "serial_number": "00-01-00-ff-ff-00-00-00",
+                "board.serial_number": "",
+                "versions": {"fixed": {"board.id": "K65390-000"}, "running": {"fw.mgmt": "5.4.5"}},
+            }
+        }
+    }
+    tool = tmp_path / "devlink"
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert facts._devlink("0000:3b:00.0") == {
+        "serial_number": "00-01-00-ff-ff-00-00-00",
+        "fixed.board.id": "K65390-000",
+        "running.fw.mgmt": "5.4.5",
+    }
+    assert facts._devlink("0000:3b:00.1") == {}
 
 
 @pytest.mark.lab

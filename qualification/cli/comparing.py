@@ -1,0 +1,61 @@
+"""The command that compares stored runs: compare."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import click
+
+from .root import COLOURS, codes, examples, main
+
+_COMPARE_CODES = codes(
+    c0="nothing regressed in what could be compared",
+    c1="regressed: the NIC fails where it did not, beyond chance",
+    c4="there is no such run or pair, or its results are damaged or of another schema",
+    c10="nothing could be compared; each reason is printed",
+)
+_COMPARE_EXAMPLES = examples("""\
+vxqual compare out/20261129-053315-482913 out       an earlier run and the latest one
+vxqual compare before after --markdown              for a change request
+vxqual compare out out --map x710=e810              one NIC with another, in one run""")
+
+
+@main.command(epilog=_COMPARE_EXAMPLES + _COMPARE_CODES)
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Compare this pair of OLD with that pair of NEW, and only those given; repeatable.",
+)
+@click.option("--markdown", "form", flag_value="markdown", help="Print a page for people.")
+@click.option("--json", "form", flag_value="json", help="Print the result as JSON.")
+def compare(old: str, new: str, maps: tuple[str, ...], form: str | None) -> None:
+    """Compare two stored runs: what regressed, healed, or changed, by statistics.
+
+    OLD and NEW each name a run: its directory, a directory of runs, of which the latest one is
+    meant, or its id.
+
+    Pairs are matched by name, or else by the NIC's model or driver. A cell regresses where its
+    frames are worse beyond chance, not by a single wrong one; what the lab could not judge counts
+    as not judged. docs/comparing.md explains each word.
+    """
+    from qualification.results.comparison import document, markdown, pairs, text
+    from qualification.results.comparison.compare import compare as compare_runs
+    from qualification.results.run_argument import resolve, results
+
+    given = pairs.parse(maps)
+    comparison = compare_runs(results(resolve(old)), results(resolve(new)), given)
+    if form == "json":
+        click.echo(document.dump(comparison))
+    elif form == "markdown":
+        click.echo("\n".join(markdown.page(comparison)))
+    else:
+        columns = shutil.get_terminal_size().columns
+        for number, line in enumerate(text.lines(comparison, min(columns, 200))):
+            click.secho(line.text, fg=COLOURS.get(line.tone), bold=number == 0 or None)
+    sys.exit(comparison.exit_code)
