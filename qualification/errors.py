@@ -24,6 +24,10 @@ is good; docs/results.md has the table of outcomes::
     10  NOT JUDGED      the lab could not decide
     11  PARTIAL         only a selection of the plan's cells ran; 0 with --partial-ok
     12  NOT EXERCISED   the NIC had nothing to do where the plan counts on it
+
+`vxqual gate` has one more, besides 0, 1, 4 and 10::
+
+    13  QUALIFIED WITH MITIGATION   a NIC has to be used with features off; 0 with --mitigation-ok
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ EXIT_NO_CELL = 5  # the same as pytest's
 EXIT_LAB = 10
 EXIT_PARTIAL = 11
 EXIT_NOT_EXERCISED = 12
+EXIT_MITIGATION = 13
 
 
 class VxqualError(Exception):

@@ -22,6 +22,10 @@ Exit codes:
   11  partial: only a selection of the plan's cells ran; 0 with --partial-ok
   12  not exercised: the NIC had nothing to do where the plan counts on it
 """
+ALL_EXIT_CODES = (
+    f"{EXIT_CODES}  13  qualified with mitigation, by the policy of gate; 0 with --mitigation-ok\n"
+)
+"""Those of a run, and the one that the gate alone has."""
 
 
 def codes(**meanings: str) -> str:
@@ -92,7 +96,7 @@ expectations_option = click.option(
 )
 
 
-@click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"max_content_width": 100})
+@click.group(cls=_Group, epilog=ALL_EXIT_CODES, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="vxqual")
 def main() -> None:
     """Qualify a NIC's VXLAN checksum offloads before it goes into production.
@@ -104,4 +108,5 @@ def main() -> None:
       vxqual plan my-lab.yaml            what would run, and how long
       vxqual run my-lab.yaml             prints the matrix
       vxqual run my-lab.yaml --help      what else a run can do
+      vxqual gate out --policy p.yaml    may its NICs enter production?
     """  # noqa: D301  (\b is a backspace, by which click keeps the lines)

@@ -14,7 +14,7 @@ from qualification import errors
 from qualification.campaign import Campaign
 from qualification.judge.culprit.used_features import used
 from qualification.judge.result_row import CellRow
-from qualification.judge.verdict import Verdict
+from qualification.judge.verdict import SETTLED, Verdict
 
 
 class RunOutcome(StrEnum):
@@ -154,6 +154,31 @@ def conclude(
     else:
         outcome = RunOutcome.NOT_EXERCISED if done.idle else RunOutcome.QUALIFIED
     return Conclusion(outcome, done, selection, end)
+
+
+def pair_outcome(
+    outcome: RunOutcome, done: Completeness, pair: str, cells: Collection[CellRow]
+) -> RunOutcome:
+    """Returns how one pair of a run ends, as far as its cells show.
+
+    Args:
+        outcome: How the run ends.
+        done: How much of its plan it has carried out.
+        pair: Name of the pair.
+        cells: The pair's cells.
+    """
+    verdicts = {cell.verdict for cell in cells}
+    if verdicts & {Verdict.FAIL, Verdict.LOSS}:
+        return RunOutcome.NOT_QUALIFIED
+    if verdicts - SETTLED:
+        return RunOutcome.NOT_JUDGED
+    if outcome is RunOutcome.INTERRUPTED:
+        return RunOutcome.INTERRUPTED
+    if not cells:
+        return RunOutcome.NO_CELL
+    if done.selected < done.planned:
+        return RunOutcome.PARTIAL
+    return RunOutcome.NOT_EXERCISED if pair in done.idle else RunOutcome.QUALIFIED
 
 
 def completeness(campaign: Campaign, rows: Iterable[CellRow], ran: Collection[str]) -> Completeness:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.inventory import Role
+from qualification.judge.culprit.cost import Cost
 from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
@@ -122,6 +123,7 @@ class Matrix:
         symptoms: What an application would notice, for each pair on which calls were made.
         mitigation: For each failing pair that features can heal, the kernel names of the features
             to turn off on the DUT so that its flows are clean and most features stay on.
+        costs: What these mitigations cost, where it was measured.
     """
 
     schema: Literal[4]
@@ -130,6 +132,7 @@ class Matrix:
     cells: tuple[CellRow, ...]
     symptoms: tuple[Symptom, ...] = ()
     mitigation: dict[str, list[str]] = field(default_factory=dict)
+    costs: tuple[Cost, ...] = ()
 
 
 _ADAPTER = TypeAdapter(Matrix)
@@ -143,6 +146,7 @@ def build(
     mitigation: Mapping[str, list[str]] = MappingProxyType({}),
     paces: Mapping[str, PaceFound] = MappingProxyType({}),
     resumed: Sequence[str] = (),
+    costs: Iterable[Cost] = (),
 ) -> Matrix:
     """Returns the results of a run as a matrix.
 
@@ -154,6 +158,7 @@ def build(
         mitigation: The features to turn off, by pair.
         paces: The pace that the controls found, by pair.
         resumed: When it was continued.
+        costs: What the mitigations cost.
     """
     nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
@@ -200,7 +205,8 @@ def build(
         conclusion.outcome,
         tuple(resumed),
     )
-    return Matrix(SCHEMA, run, tuple(nics), tuple(cells), tuple(symptoms), dict(mitigation))
+    rows, calls = tuple(cells), tuple(symptoms)
+    return Matrix(SCHEMA, run, tuple(nics), rows, calls, dict(mitigation), tuple(costs))
 
 
 def write(matrix: Matrix, path: Path) -> None:

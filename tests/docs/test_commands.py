@@ -61,6 +61,8 @@ NOT_RUN = {
     "vxqual run": "qualifies a lab, which takes minutes; tests/e2e runs it",
     "vxqual check": "asks hosts that are an example",
     "vxqual plan": "asks hosts that are an example",
+    "vxqual gate": "needs the results of a run; tests/e2e holds one against policies",
+    "vxqual init": "writes a file; tests/cli does that",
     "vxqual judge": "needs the results of a run; tests/e2e judges one again",
     "vxqual compare": "needs the results of two runs; tests/results/comparison compares some",
     "vxqual lab": "would change a lab that somebody keeps on this machine; tests/lab has its own",
@@ -79,6 +81,8 @@ NOT_RUN = {
 PLACEHOLDERS = {
     "my-lab.yaml": "the user's topology",
     "expectations.yaml": "the user's known failures",
+    "policy.yaml": "the user's policy",
+    "my-policy.yaml": "another policy of the user",
     "capture.pcapng": "the user's capture",
     "out": "the results of runs",
     "out/latest": "the results of the latest run",

@@ -16,7 +16,7 @@ KERNEL = ("drivers/", "include/", "net/", "Documentation/")
 RUN = {
     *("matrix.json", "run.json", "evidence.jsonl", "vxqual.log", "culprits.json", "steps.json"),
     *("my-lab.yaml", "again/matrix.json", "expectations.yaml", "allure/", "out/", "OUT/"),
-    *("junit.xml", "out/latest"),
+    *("junit.xml", "out/latest", "policy.yaml"),
 }
 """Files of a run, and of the user."""
 _NAMED = re.compile(r"[\w.-]+(/[\w.-]+)*/?")

@@ -86,7 +86,7 @@ def test_the_schema_knows_the_verdicts(document: Any, validator: Any) -> None:
 
 
 def test_the_form(document: Any) -> None:
-    assert list(document) == ["schema", "run", "nics", "cells", "symptoms", "mitigation"]
+    assert list(document) == ["schema", "run", "nics", "cells", "symptoms", "mitigation", "costs"]
     assert document["mitigation"] == {"e810": [TNL]}
     assert document["schema"] == 4
     assert document["run"] == {

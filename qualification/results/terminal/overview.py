@@ -5,31 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from qualification.judge.result_row import CellRow
-from qualification.judge.verdict import SETTLED, Verdict
-from qualification.results.conclusion import RunOutcome
+from qualification.judge.verdict import Verdict
+from qualification.results.conclusion import RunOutcome, pair_outcome
 from qualification.results.matrix import Matrix, NicRow
 
 from .report_line import MEANINGS, ReportLine
 
 _SHOWN = (RunOutcome.NOT_QUALIFIED, RunOutcome.NOT_JUDGED, RunOutcome.NOT_EXERCISED)
-
-
-def pair_outcome(matrix: Matrix, pair: str, cells: Sequence[CellRow]) -> RunOutcome:
-    """Returns how one pair of a run ends, as far as its cells show."""
-    verdicts = {cell.verdict for cell in cells}
-    done = matrix.run.completeness
-    if verdicts & {Verdict.FAIL, Verdict.LOSS}:
-        return RunOutcome.NOT_QUALIFIED
-    if verdicts - SETTLED:
-        return RunOutcome.NOT_JUDGED
-    if matrix.run.outcome is RunOutcome.INTERRUPTED:
-        return RunOutcome.INTERRUPTED
-    if not cells:
-        return RunOutcome.NO_CELL
-    if done.selected < done.planned:
-        return RunOutcome.PARTIAL
-    return RunOutcome.NOT_EXERCISED if pair in done.idle else RunOutcome.QUALIFIED
 
 
 def lines(matrix: Matrix, duts: Sequence[NicRow]) -> Iterator[ReportLine]:
@@ -45,7 +27,7 @@ def lines(matrix: Matrix, duts: Sequence[NicRow]) -> Iterator[ReportLine]:
     longest = max(map(len, nics.values()), default=0)
     for dut in duts:
         cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
-        outcome = pair_outcome(matrix, dut.pair, cells)
+        outcome = _outcome(matrix, dut.pair)
         count = Counter(cell.verdict for cell in cells)
         named = [f"{count[v]:,} {MEANINGS[v]}" for v in Verdict if count[v]]
         verdicts = ", ".join(named) or "no cell has run"
@@ -66,5 +48,9 @@ def shown(matrix: Matrix, duts: Sequence[NicRow], *, every: bool) -> list[NicRow
     """
     if every or len(duts) == 1:
         return list(duts)
-    pairs = {dut.pair: [c for c in matrix.cells if c.pair == dut.pair] for dut in duts}
-    return [dut for dut in duts if pair_outcome(matrix, dut.pair, pairs[dut.pair]) in _SHOWN]
+    return [dut for dut in duts if _outcome(matrix, dut.pair) in _SHOWN]
+
+
+def _outcome(matrix: Matrix, pair: str) -> RunOutcome:
+    cells = [cell for cell in matrix.cells if cell.pair == pair]
+    return pair_outcome(matrix.run.outcome, matrix.run.completeness, pair, cells)

@@ -1,0 +1,101 @@
+"""Commands of the gate: gate, which holds a stored run against a policy; init, which writes one."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .root import codes, examples, main
+
+_GATE_CODES = codes(
+    c0="qualified: every NIC meets every rule; with --mitigation-ok, also with a mitigation",
+    c1="not qualified: a NIC does not meet a rule",
+    c4="there is no such run, or the policy or an option cannot be used",
+    c10="not judged: the lab could not decide a rule, and nothing speaks against a NIC",
+    c13="qualified with mitigation: a NIC has to be used with features turned off",
+)
+_GATE_EXAMPLES = examples("""\
+vxqual gate out --policy policy.yaml                           the latest run in out
+vxqual gate out/20261129-053315-482913 --policy policy.yaml    another one
+vxqual gate out --policy policy.yaml --mitigation-ok           0 with a mitigation, too""")
+_INIT_CODES = codes(c0="the file is written", c4="it exists already, or cannot be written")
+_INIT_EXAMPLES = examples("""\
+vxqual init policy                   writes policy.yaml
+vxqual init policy my-policy.yaml    another name""")
+_COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
+
+
+@main.command(epilog=_GATE_EXAMPLES + _GATE_CODES)
+@click.argument("run", metavar="[RUN]", default="out")
+@click.option(
+    "--policy",
+    "policy_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What is demanded, as YAML; `vxqual init policy` writes one.",
+)
+@click.option(
+    "--mitigation-ok",
+    is_flag=True,
+    help="Exit with 0, not with 13, if a NIC is qualified with a mitigation.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show each rule with its answer.")
+def gate(run: str, policy_file: Path, *, mitigation_ok: bool, verbose: bool) -> None:
+    """May the NICs of a stored run enter production, by a policy? No host is needed.
+
+    RUN is the directory of a run, the directory that --out of `vxqual run` named, of which the
+    latest run is meant, or the id of a run in out; by default, out.
+
+    The run is judged again by its stored evidence, and each rule of the policy gets an answer. Ages
+    and last days count by today's date.
+    """
+    import shutil
+    from datetime import datetime
+
+    from qualification.config.reading import load_as
+    from qualification.results import rejudge, run_directory
+    from qualification.results.gate import decision, lines
+    from qualification.results.gate.policy import POLICY
+    from qualification.results.run_argument import resolve
+
+    policy = load_as(POLICY, policy_file)
+    stored = run_directory.read(resolve(run))
+    now = datetime.now().astimezone()
+    judged = rejudge.judge(stored, now.date())
+    decided = decision.decide(judged, policy, now)
+    width = min(shutil.get_terminal_size().columns, 200)
+    for number, line in enumerate(lines.lines(decided, judged.matrix.run, width, every=verbose)):
+        click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+    sys.exit(decided.exit_code(mitigation_ok=mitigation_ok))
+
+
+@main.group()
+def init() -> None:
+    """Write a file to begin from, with comments that explain it."""
+
+
+@init.command(name="policy", epilog=_INIT_EXAMPLES + _INIT_CODES)
+@click.argument(
+    "file", metavar="[FILE]", type=click.Path(path_type=Path), default=Path("policy.yaml")
+)
+def init_policy(file: Path) -> None:
+    """Write a policy for `vxqual gate`; a file that exists is never overwritten."""
+    from qualification.errors import UsageError
+    from qualification.shipped import report_file
+
+    try:
+        with file.open("xb") as written:
+            written.write(report_file("policy.example.yaml").read_bytes())
+    except FileExistsError:
+        raise UsageError(
+            "it exists already, and is not overwritten",
+            where=str(file),
+            hint="give another name, or remove it first",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from None
+    click.echo(f"written: {file}\nedit it, then: vxqual gate out --policy {file}")

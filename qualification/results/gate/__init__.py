@@ -1,0 +1,6 @@
+"""The gate: may the NICs of a stored run enter production, by a site's policy?
+
+- `policy`: the form of a policy file.
+- `answers`: one answer for each rule, of the run and of each NIC.
+- `decision`: from the answers to the outcome of each NIC and of the run, with its exit code.
+"""
