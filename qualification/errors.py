@@ -6,7 +6,8 @@
     ├── UsageError (4)         the user's input is wrong: a file, a key, an option
     └── LabError (10)          the lab failed; this says nothing about the NIC
         ├── HostError          one host: unreachable, key refused, no python3, no root
-        └── AgentError         the agent on a host refused a request, or died
+        ├── AgentError         the agent on a host refused a request, or died
+        └── HostLeftChangedError  a host is not as it was, or may not be
     QualificationFailure (1)   the NIC failed; an AssertionError, so that pytest calls it
                                "failed" and Allure a product defect
 
@@ -94,6 +95,18 @@ class AgentError(LabError):
     ) -> None:
         super().__init__(what, where=where, hint=hint)
         self.kind = kind
+
+
+class HostLeftChangedError(LabError):
+    """Changes of a host could not be undone, or its agent ended without saying that they were.
+
+    Attributes:
+        certain: Whether a host is known to be changed; False if nobody knows.
+    """
+
+    def __init__(self, what: str, *, hint: str | None = None, certain: bool) -> None:
+        super().__init__(what, hint=hint)
+        self.certain = certain
 
 
 class QualificationFailure(AssertionError):  # noqa: N818  (pytest calls it a failure)

@@ -3,9 +3,10 @@
 Orders run one after another on the main thread, while another thread watches for every way in which
 the conversation can end. However it ends, the host is restored.
 
-The agent keeps no log. The controller logs every order with its answer and duration, and the answer
-to "bye" has a line for each undo. What an agent undoes after its channel was lost could be written
-nowhere; what it could not undo, the next agent undoes and reports ("recovered").
+The agent keeps no log. The controller logs every order with its answer and duration. The closing
+report has a line for each undo; it is the answer to "bye", or the last line of an agent that ends
+for another reason. What an agent undoes after its channel was lost could be written nowhere; what
+it could not undo, the next agent undoes and reports ("recovered").
 
 This module needs nothing but Python 3.9 and its standard library, as it runs on the hosts.
 """
@@ -15,28 +16,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
-import select
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from qualification.messages.protocol import (
-    ANSWER_LIMIT,
-    LINE_LIMIT,
-    PROTOCOL,
-    SILENCE,
-    AgentProblem,
-    encoded,
-    fields_of,
-)
+from qualification.messages.closing import NOT_ENDED
+from qualification.messages.protocol import LINE_LIMIT, PROTOCOL, SILENCE, AgentProblem
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_READ = 1 << 16
-_PIECE = 4096  # PIPE_BUF: poll(2) reports a pipe as writable if this much fits without blocking
+from .streams import Reader, Writer, catch_signals
+
+STUCK = 30.0
+"""Seconds after the end for which an order may go on; afterwards the host is put back beside it."""
+_REPORT_SECONDS = 5.0
+_STUCK_STATUS = 70  # EX_SOFTWARE of sysexits.h
+_LONGEST_END = 90.0
+"""Seconds that putting the host back may take; the journal keeps what is not undone by then."""
 
 
 class Context(NamedTuple):
@@ -75,6 +71,7 @@ def serve(
     stdin: int,
     stdout: int,
     silence: float = SILENCE,
+    stuck: float = STUCK,
 ) -> None:
     """Answers requests until the conversation ends, then undoes. For the main thread only.
 
@@ -85,21 +82,16 @@ def serve(
         stdin: Descriptor to read from.
         stdout: Descriptor to write to.
         silence: Seconds without a byte from the controller after which it counts as gone.
+        stuck: Seconds after the end for which an order may go on; then the undo runs beside it, and
+            the process ends.
     """
-    reader = _Reader(stdin, _catch_signals(), silence)
-    writer = _Writer(stdout, reader.stop)
-    undone = False
-
-    def undo() -> Any:
-        nonlocal undone
-        if undone:
-            return None
-        undone = True  # first, so that an undo that fails is not tried again within itself
-        return on_end()
+    end = _End(on_end, stuck)
+    reader = Reader(stdin, catch_signals(), silence, end.watch)
+    writer = end.writer = Writer(stdout, reader.stop)
 
     def bye(_context: Context) -> Any:
         try:
-            return undo()
+            return end.undo()
         finally:
             reader.stop.set()
 
@@ -120,13 +112,65 @@ def serve(
             if line is not None:
                 _answer(line, table, writer)
     finally:
-        undo()
+        end.undo_and_report()
     if reader.why:  # written last, as stderr may be closed like the rest
         with contextlib.suppress(OSError):
             print(f"agent: {reader.why}", file=sys.stderr, flush=True)
 
 
-def _answer(line: bytes, operations: Mapping[str, Operation], writer: _Writer) -> None:
+class _End:
+    """The end of a conversation: the undo, which runs once, and the report of it.
+
+    Args:
+        on_end: The undo.
+        stuck: Seconds after the end for which an order may go on.
+
+    Attributes:
+        writer: Takes the report.
+    """
+
+    writer: Writer
+
+    def __init__(self, on_end: Callable[[], Any], stuck: float) -> None:
+        self._on_end, self._stuck = on_end, stuck
+        self._begun, self._done = threading.Lock(), threading.Event()
+
+    def undo(self) -> Any:
+        """Undoes, the first time; returns its report, and None later on."""
+        # Taken for ever: an undo that fails is not tried again within itself.
+        if not self._begun.acquire(blocking=False):
+            self._done.wait(_LONGEST_END)  # another thread is at it
+            return None
+        try:
+            return self._on_end()
+        finally:
+            self._done.set()
+
+    def undo_and_report(self, also: Sequence[str] = ()) -> None:
+        """Undoes, unless it was done, and reports without having been asked."""
+        if self._done.is_set():
+            return
+        try:
+            report = self.undo()
+        except BaseException as error:
+            self.writer.send({"id": None, "error": _problem(error)}, str, _REPORT_SECONDS)
+            raise
+        if report is not None:
+            report = [*also, *report] if isinstance(report, list) else report
+            self.writer.send({"id": None, "report": report}, str, _REPORT_SECONDS)
+
+    def watch(self) -> None:
+        """Ends the process, whatever an order or the undo is waiting for."""
+        if not self._done.wait(self._stuck) and not self._begun.locked():
+            why = f"{NOT_ENDED} an order: it goes on {self._stuck:g} s after the end"
+            with contextlib.suppress(BaseException):
+                self.undo_and_report([why])
+            os._exit(_STUCK_STATUS)
+        if not self._done.wait(_LONGEST_END):
+            os._exit(_STUCK_STATUS)
+
+
+def _answer(line: bytes, operations: Mapping[str, Operation], writer: Writer) -> None:
     """Carries out one request and replies exactly once, also if it fails."""
     request = None
     try:
@@ -141,13 +185,16 @@ def _answer(line: bytes, operations: Mapping[str, Operation], writer: _Writer) -
         context = Context(writer.stop, lambda event: writer.send({"id": request, "event": event}))
         result = operation(context, **args)
         writer.send({"id": request, "result": result})
-    except AgentProblem as problem:
-        writer.send({"id": request, "error": problem.as_json()}, str)
     except Exception as error:
-        crash = AgentProblem(
-            "internal", f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
-        )
-        writer.send({"id": request, "error": crash.as_json()})
+        writer.send({"id": request, "error": _problem(error)}, str)
+
+
+def _problem(error: BaseException) -> dict[str, Any]:
+    """Returns what a reply says of an error; a crash carries its traceback."""
+    if isinstance(error, AgentProblem):
+        return error.as_json()
+    text = f"{type(error).__name__}: {error}"
+    return AgentProblem("internal", text, traceback=traceback.format_exc()).as_json()
 
 
 def _parse(line: bytes) -> dict[str, Any]:
@@ -160,104 +207,3 @@ def _parse(line: bytes) -> dict[str, Any]:
     if not isinstance(message, dict) or type(message.get("id")) is not int:
         raise AgentProblem("malformed-request", "not an object with a number as its id")
     return message
-
-
-class _Reader(threading.Thread):
-    """Reads requests and watches for the end, also while an operation runs.
-
-    Attributes:
-        lines: Requests in their order; None at the end.
-        stop: Set at the end.
-        why: What ended the conversation, once it has ended.
-    """
-
-    def __init__(self, requests: int, signals: int, silence: float) -> None:
-        super().__init__(name="vxqual-reader", daemon=True)
-        self._requests, self._signals, self._silence = requests, signals, silence
-        # A SimpleQueue, because the main thread can handle signals while it waits in get().
-        self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.stop = threading.Event()
-        self.why: str | None = None
-
-    def run(self) -> None:
-        try:
-            self.why = self._read()
-        except Exception as error:  # whatever failed, the host must be restored
-            self.why = f"the channel broke: {error!r}"
-        self.stop.set()
-        self.lines.put(None)
-
-    def _read(self) -> str:
-        """Reads until the end; returns the reason for it."""
-        pending = bytearray()
-        while True:
-            ready = select.select([self._requests, self._signals], [], [], self._silence)[0]
-            if not ready:
-                return f"no word from the controller for {self._silence:g} s"
-            if self._signals in ready:
-                ending = set(os.read(self._signals, _READ)) & set(_ENDING)
-                if ending:
-                    return f"ended by {signal.Signals(min(ending)).name}"
-            if self._requests not in ready:
-                continue
-            chunk = os.read(self._requests, _READ)
-            if not chunk:
-                return "the channel ended"
-            first, *others = chunk.split(b"\n")
-            if len(pending) <= LINE_LIMIT:  # the rest of a line that is too long is dropped
-                pending += first
-            for part in others:
-                if pending:
-                    self.lines.put(bytes(pending))
-                pending = bytearray(part)
-
-
-class _Writer:
-    """Writes whole lines. When a write fails, the conversation has ended."""
-
-    def __init__(self, descriptor: int, stop: threading.Event) -> None:
-        self._descriptor, self.stop = descriptor, stop
-        self._lock = threading.Lock()
-
-    def send(self, message: Mapping[str, Any], other: Callable[[Any], Any] = fields_of) -> None:
-        line = memoryview(encoded(message, other) + b"\n")
-        if len(line) > ANSWER_LIMIT:
-            raise AgentProblem("reply-too-large", f"a reply of {len(line)} bytes")
-        with self._lock:
-            try:
-                self._write(line)
-            except OSError:
-                self.stop.set()
-
-    def _write(self, line: memoryview) -> None:
-        for start in range(0, len(line), _PIECE):
-            # A controller that has stopped reading must not block us after the end.
-            while not select.select([], [self._descriptor], [], 0.5)[1]:
-                if self.stop.is_set():
-                    return
-            os.write(self._descriptor, line[start : start + _PIECE])
-
-
-def _catch_signals() -> int:
-    """Turns the signals that end an agent into bytes for the reader.
-
-    They are not handled where they arrive: a handler that sets an Event can deadlock with the code
-    that it interrupts.
-
-    Returns:
-        A descriptor that becomes readable when one arrives.
-    """
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    for number in _ENDING:
-        signal.signal(number, lambda *_: None)
-    os.register_at_fork(after_in_child=_forget_signals)
-    return readable
-
-
-def _forget_signals() -> None:
-    """Has a forked child die of its signals, and not report them to its parent's reader."""
-    signal.set_wakeup_fd(-1)
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)

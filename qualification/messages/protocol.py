@@ -7,7 +7,8 @@
     <- {"id":1,"event":{"sent":50}}                                      any number of them
     <- {"id":1,"result":{"sent":100}}                                    or {"id":1,"error":{...}}
     -> {"id":2,"op":"bye","args":{}}
-    <- {"id":2,"result":…}                                               the report of the undo
+    <- {"id":2,"result":[…]}                                             the closing report
+    <- {"id":null,"report":[…]}                                          the same without a "bye"
 
 Lines are ASCII; bytes are sent as base64. An empty line is a heartbeat and is not answered.
 """

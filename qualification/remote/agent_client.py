@@ -7,32 +7,33 @@ import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-from qualification.errors import AgentError, HostError, LabError
+from qualification.errors import AgentError, LabError
 from qualification.messages.decode import DecodeError, decode
 from qualification.messages.protocol import LINE_LIMIT, encoded
 from qualification.remote.ssh.connection import Connection
 from qualification.remote.ssh.line_queue import LineTooLongError
 from qualification.remote.ssh.lines import Lines
 
-from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install
-from .replies import GREETING, TOO_LONG, Greeting, ReplyError, greeting, refusal, reply
+from .install import LAUNCH, LAUNCH_WITH_SUDO, LOADING, Installed, install, start_seconds
+from .replies import (
+    GREETING,
+    TOO_LONG,
+    Greeting,
+    ReplyError,
+    check_root,
+    greeting,
+    refusal,
+    refused_by_sudo,
+    reply,
+)
 from .request_log import log_report, logged
 from .ship import Application, application
 
 T = TypeVar("T")
 
-_START_SECONDS = 30.0
-_START_PROBES = 30.0
-"""An agent takes six times as long to start as the probe; an emulated host has been seen to need
-24 s for it. It gets the longer of both times."""
 _UNDO_SECONDS = 30.0
 
 _log = logging.getLogger("vxqual.agent")
-
-
-def start_seconds(installed: Installed) -> float:
-    """Returns how long an agent may take to start on a host, by how long the probe took there."""
-    return max(_START_SECONDS, round(_START_PROBES * installed.seconds))
 
 
 class AgentClient:
@@ -51,6 +52,7 @@ class AgentClient:
         self._asked = 0
         self._answered = 0
         self._death: str | None = None
+        self._report: Any = None
         self._closed = False
 
     @classmethod
@@ -140,9 +142,11 @@ class AgentClient:
             self._lines.send(line, deadline)
             while True:
                 message = reply(self._lines.receive(deadline), self._asked)
-                if message is not None and message[0] != "event":
+                if message is not None and message[0] in ("result", "error"):
                     break
-                if message is not None and on_event is not None:
+                if message is not None and message[0] == "report":  # it ends by itself
+                    self._report = message[1]
+                elif message is not None and on_event is not None:
                     on_event(message[1])
                 if time.monotonic() >= deadline:  # lines that never end are no answer either
                     raise TimeoutError
@@ -173,8 +177,8 @@ class AgentClient:
         A second call does nothing.
 
         Returns:
-            The agent's report of what it undid; None if it was dead already, or had to be
-            interrupted.
+            The agent's closing report (`qualification.messages.closing`), also if it had to be
+            interrupted; None if it was dead already, or was lost.
 
         Raises:
             AgentError: The undo failed, or the agent died before it could confirm it.
@@ -183,12 +187,11 @@ class AgentClient:
             return None
         self._closed = True
         try:
-            if self._death or self._answered != self._asked:
-                # The end of its input interrupts the agent's work, and it undoes its changes.
-                _log.info("%s: the agent is interrupted and does not report its undo", self.host)
-                return None
-            report = self.call("bye", timeout=_UNDO_SECONDS)
-            log_report(self.host, report)
+            report = self._closing_report()
+            if report is None:
+                _log.warning("%s: the agent ended without a closing report", self.host)
+            else:
+                log_report(self.host, report)
             return report
         finally:
             ended = self._lines.close(_UNDO_SECONDS)
@@ -200,6 +203,39 @@ class AgentClient:
                     f"timed out waiting for the agent on {self.host} to end: it still runs "
                     f"{_UNDO_SECONDS:g} s after the end of its input",
                 )
+
+    def _closing_report(self) -> Any:
+        if self._death or self._answered != self._asked:
+            return self._interrupted_report()
+        try:
+            return self.call("bye", timeout=_UNDO_SECONDS)
+        except AgentError as error:
+            # It may have ended just before, and its report be on the way.
+            report = self._interrupted_report() if error.kind == "died" else None
+            if report is None:
+                raise
+            return report
+
+    def _interrupted_report(self) -> Any:
+        """Interrupts the agent's work by the end of its input; returns its closing report, if any.
+
+        Raises:
+            AgentError: The undo failed.
+        """
+        self._lines.end_input()
+        deadline = time.monotonic() + _UNDO_SECONDS
+        while self._report is None and time.monotonic() < deadline:
+            try:
+                message = reply(self._lines.receive(deadline), 0)
+                if message is not None and message[0] == "error":
+                    raise refusal(self.host, message[1])
+                if message is not None and message[0] == "report":
+                    self._report = message[1]
+            except ReplyError:  # about an earlier request, or no message at all
+                continue
+            except (EOFError, TimeoutError, LineTooLongError):
+                break
+        return self._report
 
     def __enter__(self) -> Self:
         return self
@@ -233,7 +269,8 @@ class AgentClient:
             ) from None
         except (OSError, EOFError) as error:
             if with_sudo and not loading:
-                raise self._refused_by_sudo() from error
+                said = (self._lines.last_words() or ["no message on stderr"])[-1]
+                raise refused_by_sudo(said, self.host) from error
             raise self._died("while it started") from error
         except LineTooLongError:
             raise self._error(
@@ -241,13 +278,7 @@ class AgentClient:
             ) from None
         except ReplyError as error:
             raise self._error("protocol", str(error)) from None
-        if self.greeting.uid != 0:
-            raise HostError(
-                f"the agent needs root, but sudo starts it with user id {self.greeting.uid}",
-                where=self.host,
-                hint="allow this user to become root without a password (in sudoers: "
-                "USER ALL=(root) NOPASSWD: ALL), or set user: root",
-            )
+        check_root(self.greeting, self.host)
         _log.info(
             "%s: agent started in %.3f s: Python %s, process %d",
             self.host,
@@ -261,15 +292,6 @@ class AgentClient:
         said = "".join(f"\n    {line}" for line in self._lines.last_words())
         return self._error(
             "died", f"{self._death}; its last output:{said}" if said else self._death
-        )
-
-    def _refused_by_sudo(self) -> HostError:
-        said = (self._lines.last_words() or ["no message on stderr"])[-1]
-        return HostError(
-            f"sudo does not start the agent: {said}",
-            where=self.host,
-            hint="install sudo there and allow this user to run everything without a password "
-            "(in sudoers: USER ALL=(root) NOPASSWD: ALL), or set user: root",
         )
 
     def _error(self, kind: str, what: str, hint: str | None = None) -> AgentError:

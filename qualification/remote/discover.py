@@ -18,7 +18,8 @@ from qualification.progress import Progress
 from qualification.topology import Topology
 
 from .agent_client import AgentClient
-from .host import not_undone, open_host
+from .closing import refuse_changes, restored
+from .host import open_host
 from .lab_checks import clock_problem, one_host_problem, refuse, subnet_problem, tell_time
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ def discover(
     say(f"reading the facts of {len(hosts)} hosts and their NICs{tried}")
 
     def ask(host: str) -> tuple[Facts, dict[str, dict[str, tuple[str, ...]]]]:
-        with open_host(topology, host) as agent:
+        with restored(open_host(topology, host)) as agent:
             interfaces = [topology.nic(nic).interface for nic in hosts[host]]
             facts, between = tell_time(
                 lambda: agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
@@ -126,9 +127,7 @@ def _learn(agent: AgentClient, topology: Topology, name: str) -> dict[str, tuple
         return {}
     for feature, lost in answer.lost.items():
         _log.info("%s: without %s it also loses %s", name, feature, ", ".join(lost))
-    left = not_undone(answer.report)
-    if left:
-        raise LabError("features could not be restored:\n" + "\n".join(left), where=name)
+    refuse_changes(topology.host_of(name), answer.report)
     return answer.lost
 
 

@@ -1,10 +1,7 @@
-"""Opens the agent of a host in a topology, and reads what its closing report says."""
+"""Opens the agent of a host in a topology."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from qualification.agent.host.journal import NOT_UNDONE
 from qualification.errors import LabError
 from qualification.remote.ssh.connection import connect
 from qualification.topology import Ssh, Topology
@@ -43,8 +40,3 @@ def open_host(topology: Topology, name: str) -> AgentClient:
             hint="add an `ssh` section to the host, or a `lab` section to the topology",
         )
     return open_agent(name, ssh)
-
-
-def not_undone(report: Any) -> list[str]:
-    """Returns the lines of an agent's closing report that say what could not be undone."""
-    return [line for line in report or () if str(line).startswith(NOT_UNDONE)]

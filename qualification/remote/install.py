@@ -28,6 +28,10 @@ from .ship import Application
 
 _OLDEST = (3, 9)
 _PROBE_SECONDS = 30.0
+_START_SECONDS = 30.0
+_START_PROBES = 30.0
+"""An agent takes six times as long to start as the probe; an emulated host has been seen to need
+24 s for it. It gets the longer of both times."""
 _KEPT = 4
 """Files that stay in a host's cache: controllers of several versions may use it in turn."""
 
@@ -137,6 +141,11 @@ class Installed(NamedTuple):
         """Returns the line that the loader waits for."""
         order = {name: getattr(self, name) for name in ("path", "sha256", "ssh_connection")}
         return json.dumps(order).encode("ascii")
+
+
+def start_seconds(installed: Installed) -> float:
+    """Returns how long an agent may take to start on a host, by how long the probe took there."""
+    return max(_START_SECONDS, round(_START_PROBES * installed.seconds))
 
 
 def install(connection: Connection, app: Application, *, sudo: bool) -> Installed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from qualification.errors import AgentError
+from qualification.errors import AgentError, HostError
 from qualification.messages.decode import DecodeError, decode
 from qualification.messages.host import Problem
 from qualification.messages.protocol import ANSWER_LIMIT, PROTOCOL
@@ -20,8 +20,8 @@ TOO_LONG = f"it has more than {ANSWER_LIMIT >> 20} MiB"
 GREETING = b'{"vxqual"'
 """How the agent's first line begins. Lines before it come from sudo or a shell."""
 
-Kind = Literal["event", "result", "error"]
-_KINDS: tuple[Kind, ...] = ("event", "result", "error")
+Kind = Literal["event", "result", "error", "report"]
+_KINDS: tuple[Kind, ...] = ("event", "result", "error", "report")
 
 
 class ReplyError(ValueError):
@@ -65,6 +65,31 @@ def greeting(line: bytes) -> Greeting:
     except DecodeError as error:
         raise ReplyError(f"the agent's greeting is malformed: {error}") from None
     return Greeting(first.python, first.pid, first.uid)
+
+
+def check_root(greeting: Greeting, host: str) -> None:
+    """Checks that an agent is root.
+
+    Raises:
+        HostError: It is not.
+    """
+    if greeting.uid != 0:
+        raise HostError(
+            f"the agent needs root, but sudo starts it with user id {greeting.uid}",
+            where=host,
+            hint="allow this user to become root without a password (in sudoers: "
+            "USER ALL=(root) NOPASSWD: ALL), or set user: root",
+        )
+
+
+def refused_by_sudo(said: str, host: str) -> HostError:
+    """Returns the error that sudo does not start the agent, by what it said."""
+    return HostError(
+        f"sudo does not start the agent: {said}",
+        where=host,
+        hint="install sudo there and allow this user to run everything without a password "
+        "(in sudoers: USER ALL=(root) NOPASSWD: ALL), or set user: root",
+    )
 
 
 def reply(line: bytes, asked: int) -> tuple[Kind, Any] | None:

@@ -21,11 +21,13 @@ from qualification.judge.outcome import Outcome, decide, distrust, untrusted
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.remote.agent_client import AgentClient
+from qualification.remote.closing import close_all
 from qualification.remote.host import open_host
 from qualification.remote.pair.controls import run_controls
 from qualification.remote.pair.session import PairSession
 from qualification.remote.pair.symptom import run_symptom
 
+from .ending.left_changed import LeftChanged
 from .resume.kept import Kept
 from .wire_check import recorder
 
@@ -42,6 +44,10 @@ class CellRunner:
     Args:
         campaign: The run.
         kept: What it has found before, if it is continued.
+
+    Attributes:
+        campaign: The run.
+        left_changed: What it has left changed on the hosts.
     """
 
     def __init__(self, campaign: Campaign, kept: Kept | None = None) -> None:
@@ -55,6 +61,7 @@ class CellRunner:
         self._failures: dict[str, int] = {}
         self._distrust: dict[str, dict[str, ControlResult]] = {}
         self._broken: dict[str, LabError] = {}
+        self.left_changed = LeftChanged()
 
     def ends(self, pair: str) -> Ends:
         """Returns the NICs of a pair."""
@@ -151,28 +158,19 @@ class CellRunner:
         return self._kept.calls(pair) or self._with_session(pair, run_symptom)
 
     def close(self) -> None:
-        """Puts the hosts of the open pair back.
-
-        Raises:
-            LabError: A host is left changed.
-        """
+        """Puts the hosts of the open pair back; `left_changed` has what could not be."""
         session, self._session = self._session, None
-        if session is None:
-            return
-        try:
-            session.close()
-        except LabError as error:
-            _LOG.error("pair %s: its hosts could not be put back: %s", session.name, error)
-            raise
-        _LOG.info("pair %s: its hosts are as they were before the run", session.name)
+        if session is not None:
+            self.left_changed.closing(session.name, session.close)
 
     def _with_session(self, pair: str, act: Callable[[PairSession], T]) -> T:
         """Does something with a pair, over a new session if the previous one has died.
 
         A pair that cannot be opened, or whose sessions keep dying, is not tried for every cell.
         """
-        if pair in self._broken:
-            raise self._broken[pair]
+        forbidden = self.left_changed.forbids(pair) or self._broken.get(pair)
+        if forbidden is not None:
+            raise forbidden
         try:
             return act(self._open(pair))
         except LabError as error:
@@ -186,8 +184,7 @@ class CellRunner:
                 _LOG.error("pair %s: the rest of its cells is not tried", pair)
             else:
                 _LOG.warning("pair %s: its next cell opens a new session", pair)
-            with contextlib.suppress(LabError):  # the first error matters most
-                self.close()
+            self.close()
             raise
 
     def _open(self, pair: str) -> PairSession:
@@ -205,9 +202,9 @@ class CellRunner:
         hosts: dict[Role, AgentClient] = {}
         start = time.monotonic()
         with contextlib.ExitStack() as undo:
+            undo.callback(self.left_changed.closing, pair, lambda: close_all(hosts.values()))
             for role, nic in nics.items():
                 hosts[role] = open_host(topology, topology.host_of(nic))
-                undo.callback(hosts[role].close)
             session = PairSession(
                 pair,
                 self.campaign.ends(pair),
@@ -226,6 +223,7 @@ class CellRunner:
                 _LOG.warning("pair %s: %s", pair, text)
                 warnings.warn(text, stacklevel=2)
             undo.pop_all()
+        self.left_changed.put_back(pair)
         _LOG.info("pair %s: its session is open after %.1f s", pair, time.monotonic() - start)
         return session
 

@@ -29,6 +29,7 @@ from qualification.results.store import Store
 from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
 
+from .ending.workers import Workers
 from .output import log
 from .output.run_output import RunOutput
 from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
@@ -78,6 +79,7 @@ class Controller:
         self._results = RunResults(None, self._selection)
         self._session: pytest.Session | None = None
         self._stopped = False
+        self._workers = Workers()
         self._lab = ExitStack()
         self._screen = Screen(None)
         self.campaign: Campaign | None = None
@@ -102,6 +104,7 @@ class Controller:
         Raises:
             VxqualError: Results or the log cannot be written.
         """
+        config.pluginmanager.register(self._workers, "vxqual-workers")
         path = self._output.open(config, None if self._before is None else self._before.directory)
         if path is not None:
             if self._before is not None:
@@ -182,19 +185,6 @@ class Controller:
             node.workerinput["vxqual_log"] = getattr(self._options, "log_file", None)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodeready(self, node: WorkerController) -> None:
-        """Logs that a worker is ready."""
-        _LOG.info("worker %s is ready", node.gateway.id)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
-        """Logs that a worker has ended or crashed."""
-        if error:
-            _LOG.error("worker %s has ended: %s", node.gateway.id, error)
-        else:
-            _LOG.info("worker %s has ended", node.gateway.id)
-
-    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> PairScheduling:
         """Returns a scheduler that gives one pair to one worker."""
         return PairScheduling(config, log, self.groups)
@@ -251,6 +241,7 @@ class Controller:
         self, session: pytest.Session, exitstatus: int
     ) -> Generator[None, None, None]:
         """Writes the results and sets the exit code by the verdicts."""
+        self._results.add_left_changed(self._workers.end(session.config, exitstatus))
         self._finish(session, exitstatus)
         with self._output.junit(session.config):
             if self._output.failure is not None:
@@ -291,6 +282,7 @@ class Controller:
             self._screen.print(self._matrix(), self.campaign, found, files)
         if self._output.failure is not None:
             self._screen.print_failure(self._output.failure)
+        self._screen.print_left_changed(self._results.left_changed)
         self._screen.print_tracebacks(self._results.tracebacks)
 
     def pytest_unconfigure(self) -> None:

@@ -24,6 +24,7 @@ from qualification.results.run_files import ResumedEntry, TroubleEntry, dump_ent
 from qualification.results.store import Store
 
 from .culprits import PROOFS, findings_of
+from .ending.left_changed import sentences_of
 from .report_data import BLAMES_NIC, CONTROLS, ENTRY, paces_of, row_of
 from .symptom import CALLS, symptom_of
 
@@ -41,6 +42,7 @@ class RunResults:
     Attributes:
         findings: What the search for culprits found, by pair.
         tracebacks: Errors of vxqual itself, with the id of the test.
+        left_changed: What hosts are left changed by, in sentences.
         failure: Why something could not be stored; None as long as everything is.
     """
 
@@ -56,6 +58,7 @@ class RunResults:
         self.findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
         self.tracebacks: list[str] = []
+        self.left_changed: list[str] = []
         self.failure: OSError | None = None
 
     def select(self, campaign: Campaign, ids: Collection[str]) -> int:
@@ -99,6 +102,7 @@ class RunResults:
         if first and hasattr(report, ENTRY):
             entries.append(getattr(report, ENTRY))
         self._put(*entries)
+        self.add_left_changed(sentences_of(report))
         self._paces.update(paces_of(report))
         if report.failed:
             self._add_failure(report, judged=first or hasattr(report, CONTROLS))
@@ -110,6 +114,12 @@ class RunResults:
             self.findings[found.pair] = found
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
+
+    def add_left_changed(self, sentences: Collection[str]) -> None:
+        """Takes what hosts are left changed by, which no verdict includes."""
+        self.left_changed += sentences
+        self._doubted |= bool(sentences)
+        self._put(*(dump_entry(TroubleEntry(text)) for text in sentences))
 
     def _add_failure(self, report: pytest.TestReport, *, judged: bool) -> None:
         text = f"{report.nodeid}: {report.longreprtext}"

@@ -21,6 +21,8 @@ from qualification.plan.flows import STATES
 
 from . import culprits, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
+from .ending import left_changed
+from .ending.workers import RUNNER, put_hosts_back
 from .output import log
 from .resume.kept import Kept
 from .stash_keys import CALLS, CAMPAIGN, CONTROLS, CULPRIT, KEPT, OUTCOME, STORED
@@ -127,6 +129,8 @@ class Worker:
             report_data.attach_cell(report, cell, outcome, text, stored=stored)
             # Junit takes them from the report of the teardown, which takes them from the item.
             item.user_properties[:] = report.user_properties
+        if RUNNER in item.config.stash:
+            left_changed.attach(report, item.config.stash[RUNNER].left_changed)
         if call.when == "call" and CONTROLS in item.stash:
             report_data.attach_controls(report, *item.stash[CONTROLS])
         if call.when == "call" and CULPRIT in item.stash:
@@ -134,6 +138,13 @@ class Worker:
         if call.when == "call" and CALLS in item.stash:
             symptom.attach_calls(report, *item.stash[CALLS])
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Puts the hosts back, also after Ctrl-C, and tells the controller what stays changed."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[left_changed.KEY] = put_hosts_back(session.config)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
         """Returns verdicts as letters and words."""
@@ -159,7 +170,7 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
 def runner(pytestconfig: pytest.Config) -> Generator[CellRunner]:
     """Runs controls and cells; puts the hosts of its pair back when it closes."""
     stash = pytestconfig.stash
-    runner = CellRunner(stash[CAMPAIGN], Kept(stash.get(KEPT, None)))
+    stash[RUNNER] = runner = CellRunner(stash[CAMPAIGN], Kept(stash.get(KEPT, None)))
     yield runner
     runner.close()
 

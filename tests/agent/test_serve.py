@@ -18,7 +18,7 @@ import pytest
 import qualification
 
 SERVER = '''
-import os, sys
+import os, sys, time
 from pathlib import Path
 from qualification.messages.protocol import AgentProblem
 from qualification.agent.serve import claim_stdio, serve
@@ -65,6 +65,12 @@ def forked(context):
         os._exit(0)
     return os.waitpid(child, 0)[1]
 
+def hang(context):
+    """Heeds nothing, as a system call that does not return."""
+    context.emit("hanging")
+    while True:
+        time.sleep(1)
+
 def leave(context):
     sys.exit(3)
 
@@ -73,12 +79,15 @@ def undo():
         file.write("undone\\n")
     if os.environ.get("UNDO_FAILS"):
         raise AgentProblem("undo-failed", "eth0 cannot be put back")
-    return {"restored": 2}
+    return ["features", "address"]
 
 table = {f.__name__: f for f in (
-    echo, count, refuse, crash, unspeakable, large, chatter, wait, forked, leave)}
-serve(table, undo, stdin=stdin, stdout=stdout, silence=silence)
+    echo, count, refuse, crash, unspeakable, large, chatter, wait, forked, hang, leave)}
+serve(table, undo, stdin=stdin, stdout=stdout, silence=silence, stuck=0.3)
 '''
+
+
+REPORT = ["features", "address"]
 
 
 def _pythons() -> list[str]:
@@ -246,7 +255,7 @@ def test_empty_lines_are_not_answered(start: Start) -> None:
 
 def test_bye_undoes_reports_and_ends(start: Start) -> None:
     agent = start()
-    assert agent.ask("bye", 9) == {"id": 9, "result": {"restored": 2}}
+    assert agent.ask("bye", 9) == {"id": 9, "result": REPORT}
     assert agent.end()[0] == 0
     assert agent.undos() == 1
 
@@ -277,7 +286,33 @@ def test_however_it_ends_it_undoes_once(start: Start, ending: str, why: str, bus
         agent.process.stdin.close()
     else:
         agent.process.send_signal(signal.Signals[ending])
+    answers = [agent.read() for _ in range(1 + busy)]
+    assert answers[-1] == {"id": None, "report": REPORT}, "it reports, though nobody has asked"
     assert agent.end() == (0, f"agent: {why}\n")
+    assert agent.undos() == 1
+
+
+def test_an_undo_that_fails_is_reported_without_having_been_asked(start: Start) -> None:
+    agent = start(UNDO_FAILS="1")
+    assert agent.process.stdin
+    agent.process.stdin.close()
+    told = agent.read()
+    assert (told["id"], told["error"]["kind"]) == (None, "undo-failed")
+    assert agent.end()[0] == 1
+
+
+@pytest.mark.parametrize("ending", ["silence", "SIGTERM"])
+def test_an_order_that_heeds_nothing_does_not_keep_the_host_changed(
+    start: Start, ending: str
+) -> None:
+    """Its input stays open: somebody may be there who says nothing, or nobody."""
+    agent = start(silence=0.3 if ending == "silence" else 60.0)
+    assert agent.ask("hang") == {"id": 1, "event": "hanging"}
+    if ending != "silence":
+        agent.process.send_signal(signal.Signals[ending])
+    why = "could not end an order: it goes on 0.3 s after the end"
+    assert agent.read() == {"id": None, "report": [why, *REPORT]}
+    assert agent.end()[0] == 70
     assert agent.undos() == 1
 
 
@@ -320,6 +355,6 @@ def test_a_forked_child_dies_alone(start: Start) -> None:
 
 def test_an_operation_that_exits_is_undone_too(start: Start) -> None:
     agent = start()
-    assert agent.ask("leave") is None
+    assert agent.ask("leave") == {"id": None, "report": REPORT}
     assert agent.end()[0] == 3
     assert agent.undos() == 1

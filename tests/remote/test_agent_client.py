@@ -364,8 +364,7 @@ def test_a_signal_undoes(sshd: Sshd, app: Application, tmp_path: Path, number: i
         agent.call("wait", timeout=5, on_event=lambda _: os.kill(agent.greeting.pid, number))
     finally:
         await_end(agent.greeting.pid)
-        with pytest.raises(AgentError, match=f"ended by {signal.Signals(number).name}"):
-            agent.close()
+        assert agent.close() == {"marks": 1}
     assert (tmp_path / "mark").read_text() == "undone"
 
 
@@ -393,8 +392,23 @@ def test_a_call_that_takes_too_long_is_interrupted_and_undone(
         "timed out waiting for the agent on alpha (request 'wait'): no answer within 0.2 s"
     )
     assert caught.value.kind == "timeout"
-    agent.close()
+    assert agent.close() == {"marks": 1}, "it reports what it has undone"
     assert (tmp_path / "mark").read_text() == "undone"
+
+
+@pytest.mark.parametrize("how", ["timeout", "interrupt"])
+def test_an_undo_that_fails_after_an_interruption_is_reported(
+    sshd: Sshd, app: Application, how: str
+) -> None:
+    def interrupt(_event: object) -> None:
+        raise KeyboardInterrupt
+
+    agent = sshd.start(app)
+    agent.call("mark", timeout=5, path="fail")
+    with pytest.raises(AgentError if how == "timeout" else KeyboardInterrupt):
+        agent.call("wait", timeout=0.2, on_event=interrupt if how == "interrupt" else None)
+    with pytest.raises(AgentError, match=r"^alpha: eth0 cannot be put back$"):
+        agent.close()
 
 
 def test_an_interrupted_call_does_not_hold_up_the_close(

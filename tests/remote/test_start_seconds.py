@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qualification.remote.agent_client import start_seconds
-from qualification.remote.install import Installed
+from qualification.remote.install import Installed, start_seconds
 
 
 @pytest.mark.parametrize(("probe", "most"), [(0.0, 30.0), (0.1, 30.0), (2.4, 72.0)])

@@ -5,6 +5,7 @@ Source: Documentation/networking/packet_mmap.rst and include/uapi/linux/if_packe
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import select
@@ -178,10 +179,19 @@ class Ring:
         return self._drops
 
     def close(self) -> None:
-        """Ends the capture and frees the memory."""
-        self._view.release()
-        self._memory.close()
-        self._socket.close()
+        """Ends the capture and frees the memory.
+
+        Raises:
+            BufferError: A frame of it is still referred to. The capture has ended nevertheless, and
+                the memory goes with the last reference.
+        """
+        try:
+            # The memory map has a descriptor of its own, which keeps the socket open.
+            self._filter(_REJECT_ALL)
+            self._view.release()
+            self._memory.close()
+        finally:
+            self._socket.close()
 
 
 class Rings:
@@ -212,6 +222,11 @@ class Rings:
         self._free.append(ring)
 
     def close(self) -> None:
-        """Closes all rings that are not in use."""
-        while self._free:
-            self._free.pop().close()
+        """Closes all rings that are not in use.
+
+        Raises:
+            BufferError: A frame of one is still referred to; the others are closed.
+        """
+        with contextlib.ExitStack() as stack:
+            while self._free:
+                stack.callback(self._free.pop().close)

@@ -10,6 +10,7 @@ import os
 import select
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from qualification.messages.bursts import CaptureOrder
@@ -76,6 +77,8 @@ class Capture(Generic[NativeT]):
                 self._ring.wait(_PAUSE)
                 self._take_ready()
         except BaseException as error:
+            # Its traceback holds on to the frame that was read, and that to the ring's memory.
+            traceback.clear_frames(error.__traceback__)
             self._failure = error
 
     def _take_ready(self) -> None:
@@ -98,8 +101,10 @@ class Capture(Generic[NativeT]):
         os.close(self._ending)
         self._thread.join()
         os.close(self._end)
-        drops = self._ring.drops()
-        self._rings.give_back(self._ring)
+        try:
+            drops = self._ring.drops()
+        finally:
+            self._rings.give_back(self._ring)
         if self._failure is not None:
             raise self._failure
         return drops

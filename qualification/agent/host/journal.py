@@ -19,20 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from qualification.agent.host.checks.writable import forbids
+from qualification.messages.closing import NOT_UNDONE
 from qualification.messages.protocol import AgentProblem
 
 DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
 """Hosts that share a file system, as containers may, can each have one of their own."""
-
-NOT_UNDONE = "could not undo"
-"""The beginning of a line of the report that says that a host is left changed."""
 
 MIN_FREE = 64 << 10
 """Bytes that must be free: an entry of a journal has hundreds, one of a link snapshot thousands."""
 _PATIENCE = 0.2
 """Seconds for which a locked journal is tried again: `check` locks it for a moment, to look."""
 
-Undo = Callable[..., None]
+Undo = Callable[..., "bool | None"]
+"""Undoes a change. It can be called again, and returns False if there was nothing to undo."""
 
 
 def check_writable() -> None:
@@ -114,9 +113,8 @@ class Journal:
         self._path = DIRECTORY / (key + ".journal")
         self._entries: list[dict[str, Any]] = []
         self._file = self._lock()
-        os.lseek(self._file, 0, os.SEEK_SET)
-        left = os.read(self._file, 1 << 20)
         self.recovered: list[str] = []
+        left = self._read()
         if left.strip():
             # Its writer died. An entry is complete before the change is made: an incomplete line
             # was followed by no change.
@@ -125,11 +123,23 @@ class Journal:
                     entry = json.loads(line)
                 except ValueError:
                     break
-                if "undone" in entry:
+                if "left" in entry:
+                    self._entries = entry["left"]
+                elif "undone" in entry:
                     del self._entries[-entry["undone"] :]
                 else:
                     self._entries.append(entry)
             self.recovered = self.undo_all()
+
+    def _read(self) -> bytes:
+        """Returns what the journal has, in whole lines; half a line at its end is removed."""
+        os.lseek(self._file, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            found = file.read()
+        whole = found[: found.rfind(b"\n") + 1]
+        if len(whole) < len(found):  # what is written next must not follow it
+            os.ftruncate(self._file, len(whole))
+        return whole
 
     def _lock(self) -> int:
         end = time.monotonic() + _PATIENCE
@@ -190,7 +200,9 @@ class Journal:
     def undo_all(self) -> list[str]:
         """Undoes everything; returns a line for each undo. One failure does not stop the others.
 
-        What could not be undone stays in the journal; the next agent tries again.
+        What could not be undone stays in the journal; the next agent tries again. As long as this
+        goes on, everything does: an agent that is killed meanwhile has undone nothing that cannot
+        be undone a second time.
         """
         report = []
         failed: list[dict[str, Any]] = []
@@ -200,8 +212,8 @@ class Journal:
             few = [item for item in args.items() if not isinstance(item[1], list)]
             line = "{} {}".format(name, " ".join("{}={}".format(*item) for item in few))
             try:
-                self._undos[name](**args)
-                report.append(line)
+                if self._undos[name](**args) is not False:
+                    report.append(line)
             except AgentProblem as problem:
                 if problem.kind == "no-such-interface":
                     report.append(f"{line}: gone, and the change with it")
@@ -209,23 +221,30 @@ class Journal:
                 report.append(f"{NOT_UNDONE} {line}: {problem}")
                 failed.insert(0, entry)
             except Exception as error:
-                report.append(f"{NOT_UNDONE} {line}: {error}")
+                report.append(f"{NOT_UNDONE} {line}: {error or type(error).__name__}")
                 failed.insert(0, entry)
-        os.ftruncate(self._file, 0)
-        for entry in failed:
-            self._write(entry)
         self._entries = failed
+        try:
+            if failed:  # one line, so that no part of it can be there alone
+                self._write({"left": failed})
+            else:
+                os.ftruncate(self._file, 0)
+        except (AgentProblem, OSError) as error:  # all of it stays, and is undone once more
+            report.append(f"{self._path} still has what was undone: {error}")
         return report
 
     def close(self) -> list[str]:
         """Undoes everything and releases the lease; a second call does nothing."""
         if self._file < 0:
             return []
-        report = self.undo_all()
-        if not self._entries:
-            self._path.unlink()
-        os.close(self._file)
-        self._file = -1
+        try:
+            report = self.undo_all()
+            if not self._entries:
+                with contextlib.suppress(OSError):  # an empty journal says the same
+                    self._path.unlink()
+        finally:
+            os.close(self._file)
+            self._file = -1
         with contextlib.suppress(OSError):  # it has other NICs' journals
             DIRECTORY.rmdir()
         return report

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qualification.agent.capture.crafted import CraftedCapture, CraftedTxTap
@@ -31,6 +30,8 @@ from qualification.messages.bursts import (
     Submitted,
 )
 from qualification.messages.protocol import AgentProblem
+
+from .ending import Step
 
 _REVERSE_SECONDS = 3.0
 """How long a sender waits for the first bytes of the reverse traffic."""
@@ -201,13 +202,15 @@ class BurstOperations:
         """Sends finished frames (base64), of which the NIC has to change nothing."""
         return self._raw.inject(map(base64.b64decode, frames), self._interface(), pace)
 
-    def close(self) -> None:
-        """Ends every burst that is watched or received, and closes the rings."""
-        with contextlib.suppress(Exception):
-            self._end_watch()
-        with contextlib.suppress(Exception):
-            self._end_sink()
-        self._rings.close()
+    @property
+    def endings(self) -> Sequence[Step]:
+        """Returns what ends every burst that is watched or received, and closes the rings."""
+        return (
+            ("the reverse traffic", self._end_reverse),
+            ("the capture of a burst", self._end_watch),
+            ("the receiver of reverse traffic", self._end_sink),
+            ("the rings", self._rings.close),
+        )
 
     def _end_reverse(self) -> None:
         if self._reverse is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import ipaddress
 import os
@@ -14,7 +13,7 @@ from typing import Any
 from qualification.agent.capture import native_capture
 from qualification.agent.host import counters, facts, features, links, neighbours
 from qualification.agent.host.checks.preflight import checks
-from qualification.agent.host.journal import Journal, check_free, check_writable
+from qualification.agent.host.journal import Journal, Undo, check_free, check_writable
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
@@ -24,6 +23,7 @@ from qualification.messages.protocol import AgentProblem
 from .arguments import decoding
 from .bursts import BurstOperations
 from .calls import CallOperations
+from .ending import end_all
 from .links import UNDOS, LinkOperations
 from .port_probe import PortProbeOperations
 from .receive import ReceiveOperations
@@ -58,7 +58,7 @@ def _undo_features(interface: str, wanted: dict[str, bool]) -> None:
     features.request(interface, wanted)
 
 
-_UNDOS: dict[str, Callable[..., None]] = {
+_UNDOS: dict[str, Undo] = {
     "features": _undo_features,
     "address": links.remove_address,
     **UNDOS,
@@ -200,18 +200,27 @@ class _Agent:
     # Ending
 
     def restore(self) -> list[str]:
-        """Ends everything that runs and restores the host; returns a line for each undo."""
-        self.bursts.close()
-        self.port_probe.close()
-        with contextlib.suppress(Exception):
-            self.calls.close()
-        with contextlib.suppress(Exception):
-            self.receive_frames.close()
-        self._raw.close()
+        """Ends everything that runs and restores the host; returns the closing report."""
+        report: list[str] = []
+        try:
+            report += end_all(
+                (
+                    *self.bursts.endings,
+                    ("the probe of a port", self.port_probe.close),
+                    ("the calls", self.calls.close),
+                    ("the receive test", self.receive_frames.close),
+                    ("the sockets of crafted packets", self._raw.close),
+                    ("the tunnels", self._drop_all_tunnels),
+                )
+            )
+        finally:
+            report += self._journal.close() if self._journal is not None else []
+        return report
+
+    def _drop_all_tunnels(self) -> None:
         if self._tunnels is not None:
-            self._tunnels.close()
-            self._tunnels = None
-        return self._journal.close() if self._journal is not None else []
+            tunnels, self._tunnels = self._tunnels, None
+            tunnels.close()
 
     def _name(self) -> str:
         return self._interface

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from qualification.errors import LabError
 from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst, held_back
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, Received, Sent
 from qualification.remote.agent_client import AgentClient
-from qualification.remote.host import not_undone
+from qualification.remote.closing import close_all
 
 from .orders import BurstOrders, OrderBuilder
 
@@ -168,25 +166,10 @@ class Endpoints:
         """Has both agents restore their hosts and end, also when one of them fails.
 
         Raises:
-            LabError: Some changes on a host could not be undone; says which.
+            HostLeftChangedError: Some changes of a host could not be undone, or its agent ended
+                without a report; says which.
         """
-        left: list[str] = []
-        with contextlib.ExitStack() as stack:
-            for role, agent in self._agents.items():
-
-                def end(role: Role = role, agent: AgentClient = agent) -> None:
-                    name = self.ends.nic(role).name
-                    left.extend(f"{name}: {line}" for line in not_undone(agent.close()))
-
-                stack.callback(end)
-        if left:
-            for line in left:
-                _log.warning("%s: %s", self.name, line)
-            raise LabError(
-                "some changes on the hosts could not be undone:\n" + "\n".join(left),
-                where=self.name,
-                hint="undo them by hand, or run vxqual again: its agent first tries to undo them",
-            )
+        close_all(self._agents.values())
 
 
 def _held_back(orders: BurstOrders, burst: Burst) -> int:

@@ -91,6 +91,12 @@ class Lines:
         self._listener.join(_LAST_WORDS_SECONDS)
         return self._stderr.lines()
 
+    def end_input(self) -> None:
+        """Ends the command's input; its output can still be received."""
+        self._closing.set()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.shutdown_write()
+
     def close(self, patience: float) -> bool:
         """Ends the command's input, waits for the command to end, then closes the channel.
 
@@ -100,10 +106,8 @@ class Lines:
         Returns:
             Whether the command ended in that time.
         """
-        self._closing.set()
+        self.end_input()
         self._stdout.discard()
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            self._channel.shutdown_write()
         ended = self._channel.status_event.wait(patience)
         self._channel.close()
         return ended

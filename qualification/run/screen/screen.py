@@ -115,6 +115,11 @@ class Screen:
         """Prints why results could not be stored."""
         self._reporter.write_line(f"vxqual: {failure}", bold=True, red=True)
 
+    def print_left_changed(self, sentences: Sequence[str]) -> None:
+        """Prints what hosts are left changed by."""
+        for text in sentences:
+            self._reporter.write_line(f"vxqual: {text}", bold=True, red=True)
+
     def print_tracebacks(self, tracebacks: Sequence[str]) -> None:
         """Prints errors of vxqual itself, the first ones of many."""
         for text in tracebacks[:_MOST_TRACEBACKS]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from qualification.errors import LabError
+from qualification.errors import HostLeftChangedError, LabError
 from qualification.inventory import Role
 from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
 from qualification.messages.decode import decode
@@ -29,6 +29,8 @@ class Scripted:
 
     It takes the place of an SSH connection and the host behind it.
     """
+
+    host = "alpha"
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers: Mapping[str, Iterator[Any]] = {op: iter(a) for op, a in answers.items()}
@@ -159,14 +161,45 @@ def test_what_could_not_be_undone_is_an_error_of_the_lab(
 ) -> None:
     left = "could not undo link interface=p1: busy"
     ends = endpoints(Scripted(bye=[[left, "address"]]), Scripted(bye=[["address"]]))
-    with pytest.raises(
-        LabError, match=r"^soft: some changes on the hosts could not be undone"
-    ) as e:
+    with pytest.raises(HostLeftChangedError) as e:
         ends.close()
-    assert f"a.p: {left}" in str(e.value)
+    told = f"host alpha is left changed: {left}"
+    assert str(e.value) == f"{told}\n  next: put it back with: vxqual restore TOPOLOGY"
+    assert e.value.certain
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", f"soft: a.p: {left}")
+        ("ERROR", told)
     ]
+
+
+def test_what_is_left_changed_is_told_beside_the_other_ends_failure() -> None:
+    """Whichever of both is closed first, and whatever else goes wrong."""
+
+    class Failing(Scripted):
+        def close(self) -> Any:
+            raise LabError("the agent died")
+
+    class Silent(Scripted):
+        host = "bravo"
+
+        def close(self) -> Any:
+            return None
+
+    left = "could not undo link interface=p1: busy"
+    for other in (Failing(), Silent()):
+        for turned in (False, True):
+            both = [Scripted(bye=[[left]]), other]
+            with pytest.raises(HostLeftChangedError) as e:
+                endpoints(*(reversed(both) if turned else both)).close()
+            assert f"host alpha is left changed: {left}" in e.value.what
+            assert f"host {other.host} may be left changed: " in e.value.what
+            assert e.value.certain
+
+
+def test_what_an_agent_could_not_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    endpoints(
+        Scripted(bye=[["could not end the rings: BufferError: x"]]), Scripted(bye=[[]])
+    ).close()
+    assert caplog.messages == ["alpha: the agent could not end the rings: BufferError: x"]
 
 
 def test_a_pair_closes_both_ends_when_one_fails() -> None:
@@ -175,6 +208,7 @@ def test_a_pair_closes_both_ends_when_one_fails() -> None:
             raise LabError("the agent died")
 
     dut = Scripted(bye=[[]])
-    with pytest.raises(LabError, match="the agent died"):
+    with pytest.raises(HostLeftChangedError, match="may be left changed: the agent died") as e:
         endpoints(dut, Failing()).close()
+    assert not e.value.certain
     assert next(dut.answers["bye"], None) is None, "it was closed"
