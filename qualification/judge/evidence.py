@@ -52,6 +52,8 @@ class Evidence:
         bursts: The bursts that the DUT sent.
         verifier: The verifier that checked the frames, "python" or a native one.
         received: Results of the bursts that the DUT received.
+        without: Bursts with every offload off, sent where it was not clear whether wrong frames are
+            the NIC's or the path's.
     """
 
     effective: dict[str, bool]
@@ -59,6 +61,7 @@ class Evidence:
     bursts: tuple[Burst, ...] = ()
     verifier: str = "python"
     received: tuple[ReceiveResult, ...] = ()
+    without: tuple[Burst, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from qualification.judge.receive.verdict import sign_received
 from qualification.judge.signature.sign import Signature, duplicated, right_unasked, sign
 from qualification.plan.cells import Cell
 
-from .duplication import duplicated as duplicate_frames
+from .blame.duplication import duplicated as duplicate_frames
 from .evidence import Evidence, total
 from .verdict import Judgement, Verdict
 from .wire_check import note

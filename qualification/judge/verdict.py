@@ -8,10 +8,11 @@ from enum import StrEnum
 from qualification.plan.cells import Cell, frames_needed
 
 from . import pattern
-from .duplication import duplication_of
+from .blame.corruption import corruption_of
+from .blame.duplication import duplication_of
+from .blame.loss import Reference, loss_of
 from .evidence import Burst, Evidence, Totals, held_back, total
 from .exercised import evidence_on, exercised
-from .loss import Reference, loss_of
 from .notes import notes_of
 from .statistics import UNKNOWN, Rate, rate_after
 
@@ -109,6 +110,10 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             reason = "; ".join([reason, *notes])
         return Judgement(verdict, reason, frames, sums.bad, sums.lost, measured)
 
+    wrong = corruption_of(cell, evidence, reference)
+    if wrong is not None and not wrong.blamed:
+        untrusted = Verdict.UNTRUSTED if wrong.untrusted else Verdict.INCONCLUSIVE
+        return ends(untrusted, wrong.text)
     if sums.bad:
         return ends(Verdict.FAIL, _failure(sums, frames, measured, demand))
     if sums.corrupt:

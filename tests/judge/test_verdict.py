@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from qualification.judge.blame.loss import Reference
 from qualification.judge.culprit.findings import observation_of
 from qualification.judge.evidence import Burst, Evidence, total
 from qualification.judge.exercised import exercised
-from qualification.judge.loss import Reference
 from qualification.judge.result_row import row
 from qualification.judge.verdict import Demand, Judgement, Verdict, judge
 from qualification.messages.bursts import (

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from qualification.judge.duplication import duplicated
+from qualification.judge.blame.corruption import judged_without
+from qualification.judge.blame.duplication import duplicated
+from qualification.judge.blame.loss import Reference
 from qualification.judge.evidence import Burst, total
-from qualification.judge.loss import Reference
 from qualification.judge.pace import PaceFound
 from qualification.plan.cells import TAGGED, Cell
 
@@ -30,12 +31,13 @@ def reference_of(cell: Cell, controls: Mapping[str, ControlResult]) -> Reference
     bursts = [
         burst for name in names if name in controls for burst in controls[name].bursts.values()
     ]
+    judged = judged_without((*bursts, *_crafted(cell, controls)))
     everything, same = _lost(bursts), _lost(_same_set(cell, controls))
     if same[1] * everything[0] > everything[1] * same[0]:
         everything = same
     if not everything[0]:
         return None
-    return Reference(*everything, pace_of(controls), duplicated(bursts))
+    return Reference(*everything, pace_of(controls), duplicated(bursts), judged)
 
 
 def _lost(bursts: Iterable[Burst]) -> tuple[int, int]:
@@ -54,6 +56,14 @@ def _same_set(cell: Cell, controls: Mapping[str, ControlResult]) -> Iterator[Bur
     if flow.packet_set and "crafted" in controls:
         for id_, burst in controls["crafted"].bursts.items():
             if id_.partition("/")[2] == name or id_ == name:
+                yield burst
+
+
+def _crafted(cell: Cell, controls: Mapping[str, ControlResult]) -> Iterator[Burst]:
+    """Yields the bursts of the control "crafted" that went the way of a cell's frames."""
+    if "crafted" in controls:
+        for id_, burst in controls["crafted"].bursts.items():
+            if id_.startswith("plain") != cell.flow.tunnel:
                 yield burst
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
+from qualification.judge.blame.loss import Reference, sends_again
 from qualification.judge.evidence import Evidence
 from qualification.judge.exercised import exercised
-from qualification.judge.loss import Reference, sends_again
 from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import Cell
@@ -20,6 +20,7 @@ from qualification.plan.features import MERGING, PEER_OFF
 from qualification.plan.flows import Flow
 from qualification.remote.agent_client import AgentClient
 
+from .comparison import Comparison
 from .endpoints import MOST_TRIES, Endpoints, Recorder
 from .offloads import Offloads
 from .orders import OrderBuilder
@@ -82,6 +83,7 @@ class PairSession:
         self.endpoints = Endpoints(name, ends, hosts, orders)
         self.offloads = Offloads(self.endpoints)
         self.states = States(self.endpoints, self.offloads, tunnels)
+        self._comparison = Comparison(self.endpoints, self.offloads, demand.frames)
 
     @property
     def ends(self) -> Ends:
@@ -155,7 +157,9 @@ class PairSession:
             _log.info("%s: %s lost frames: sending again", self.name, cell.id)
             again = self._gather(cell)
             evidence = replace(evidence, bursts=(*evidence.bursts, *again.bursts))
-        return evidence
+        if cell.flow.direction == "receive":
+            return evidence
+        return self._comparison.settle(cell, evidence, reference)
 
     def _gather(self, cell: Cell) -> Evidence:
         """Sends bursts until the cell is decided, or until more of them would not decide it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .evidence import Burst
+from qualification.judge.evidence import Burst
+from qualification.judge.statistics import fisher
+
 from .loss import LEVEL, Reference
-from .statistics import fisher
 
 _TCP_MISCOUNT = 0.01
 """The share of TCP's frames by which the tx tap may be wrong: it computes them from the MSS that a

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
+from qualification.judge.blame.loss import Reference, loss_of, sends_again
 from qualification.judge.controls import ControlResult, reference_of
 from qualification.judge.evidence import Burst, Evidence, peer_drops, total
-from qualification.judge.loss import Reference, loss_of, sends_again
 from qualification.judge.outcome import decide
 from qualification.judge.pace import PaceFound, PaceTry
 from qualification.judge.verdict import Demand, Judgement, Verdict, judge

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qualification.judge.evidence import Burst, Evidence, peer_drops, total
+from qualification.judge.pace import PaceFound
+from qualification.judge.statistics import fisher
 from qualification.plan.cells import Cell
-
-from .evidence import Burst, Evidence, peer_drops, total
-from .pace import PaceFound
-from .statistics import fisher
 
 LEVEL = 1e-6
 """p-value of Fisher's exact test below which the NIC loses frames. A run has 1,000 cells and looks
@@ -36,12 +35,14 @@ class Reference:
         lost: Of those, frames that never reached the peer and that it did not count as dropped.
         pace: The pace that was found.
         duplicated: Frames that arrived more often than they were submitted.
+        judged: Frames that arrived, all right, and of which the NIC had nothing to finish.
     """
 
     frames: int
     lost: int
     pace: PaceFound | None = None
     duplicated: int = 0
+    judged: int = 0
 
     def __str__(self) -> str:
         """Returns a phrase."""
