@@ -65,6 +65,7 @@ EXPECTED_DETECTIONS: Mapping[str, ExpectedDetection] = {
     "outer-dscp": _detection(_FAIL, "outer-header", _CHECKSUM),
     "outer-garbage": _detection(_FAIL, "constant noise", _SEGMENTATION | _CHECKSUM),
     "pad-summed": _detection(_FAIL, "pad-summed wrong-range", _CHECKSUM),
+    "path-corrupt": _detection(_UNTRUSTED),
     "path-drop": _detection(_UNTRUSTED, port=8472),
     "plain-4789": _detection(_FAIL, "seed-left", _CHECKSUM),
     "port-stolen": _detection(_FAIL, "seed-left"),

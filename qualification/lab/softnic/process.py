@@ -29,8 +29,8 @@ from . import counters, firmwares
 from .engine import engine, pad
 from .events import Watch
 from .firmwares import Touches
-from .tap import open_tap
-from .tx_descriptor import UNCHECKED
+from .tap import drop, open_tap
+from .tx_descriptor import NO_ROOM, UNCHECKED
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Port:
 
     def __init__(self, end: End) -> None:
         self.firmware = firmwares.check(end.model, end.knobs).load(end.nic)
-        self.tap = open_tap(end.namespace, end.interface, end.queues)
+        self.tap = open_tap(end.namespace, end.interface, end.queues, offloads=self.firmware.offers)
         self.watch = Watch(end.namespace, end.interface)
         self.counts = counters.create(Path(end.counters))
 
@@ -95,8 +95,10 @@ class _Port:
         receive = self.other.firmware.receive
         for frame in frames:
             status = receive(frame) if receive else UNCHECKED
-            if status is None:
+            if status is None or status is NO_ROOM:
                 self.other.counts[counters.REFUSED] += 1
+                if status is NO_ROOM:
+                    drop(into, len(frame))
             else:
                 self.engine.write(into, status, frame)
 

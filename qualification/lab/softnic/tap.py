@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,10 @@ _GRANTS = (
         ),
     ),
 )
+
+_NOTHING = ((0, _HEADER_PLAIN, ()),)
+_UNMAPPED = 1 << 12
+"""An address at which no process has memory (vm.mmap_min_addr)."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def _setns(fd: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
-    """Makes a TAP in a namespace with every offload that this kernel grants.
+def open_tap(namespace: str, interface: str, queues: int = 1, *, offloads: bool = True) -> Tap:
+    """Makes a TAP in a namespace with every offload that this kernel grants, or with none.
 
     The kernel chooses a transmit queue by the hash of a frame's addresses and ports, which is the
     same for both directions. If a frame of that hash was last written to another queue, the kernel
@@ -122,6 +126,7 @@ def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
         namespace: Its name for `ip netns`.
         interface: Name of the device; it must not exist there yet.
         queues: Number of queues in each direction.
+        offloads: Whether the device has offloads. One without refuses to switch any of them on.
 
     Returns:
         The open device.
@@ -145,7 +150,7 @@ def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
         for number, fd in enumerate(opened):
             flags = _IFF_FLAGS if number else _IFF_FLAGS | _IFF_TUN_EXCL
             fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), flags))
-        header_size, missing = _negotiate(opened[0])
+        header_size, missing = _negotiate(opened[0], _GRANTS if offloads else _NOTHING)
         return Tap(tuple(opened), header_size, missing)
     except OSError as error:
         _close(opened)
@@ -154,13 +159,38 @@ def open_tap(namespace: str, interface: str, queues: int = 1) -> Tap:
         ) from error
 
 
+class _Piece(ctypes.Structure):
+    """`struct iovec` (writev(2))."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+def drop(queue: int, length: int) -> None:
+    """Has the driver drop a frame for lack of a buffer and count it as rx_dropped.
+
+    TUN does that with a frame that it cannot copy (`tun_get_user`, drivers/net/tun.c).
+
+    Args:
+        queue: The queue that would have received the frame.
+        length: Bytes of the frame.
+    """
+    header = ctypes.create_string_buffer(_HEADER_TUNNEL)
+    pieces = (_Piece * 2)(
+        _Piece(ctypes.addressof(header), _HEADER_TUNNEL),
+        _Piece(_UNMAPPED, length),
+    )
+    ctypes.CDLL(None).writev(queue, pieces, 2)
+
+
 def _close(files: list[int]) -> None:
     for fd in files:
         os.close(fd)
 
 
-def _negotiate(fd: int) -> tuple[int, tuple[str, ...]]:
-    """Sets the most of `_GRANTS` that the kernel accepts, for the whole device.
+def _negotiate(
+    fd: int, grants: Sequence[tuple[int, int, tuple[str, ...]]]
+) -> tuple[int, tuple[str, ...]]:
+    """Sets the most of `grants` that the kernel accepts, for the whole device.
 
     Returns:
         The size of the vnet header in bytes, and sentences on what is missing.
@@ -168,7 +198,7 @@ def _negotiate(fd: int) -> tuple[int, tuple[str, ...]]:
     Raises:
         OSError: The kernel accepts none of them, or the device is broken.
     """
-    for bits, header_size, missing in _GRANTS:
+    for bits, header_size, missing in grants:
         try:
             # The size is set first: the kernel grants tunnel bits only to a header that has them.
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", header_size))

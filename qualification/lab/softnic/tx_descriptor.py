@@ -58,6 +58,9 @@ class RxStatus:
 UNCHECKED = RxStatus(0, 0)
 """The NIC has checked nothing: the kernel verifies."""
 
+NO_ROOM = RxStatus(-1, 0)
+"""The NIC has no buffer for the frame: the driver drops and counts it."""
+
 
 @dataclass(slots=True)
 class TxDescriptor:

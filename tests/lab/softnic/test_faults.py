@@ -174,6 +174,7 @@ def test_every_fault_is_there() -> None:
         *FAULTS_OF_THE_ISSUE,
         "duplicated",
         "outer-dscp",
+        "path-corrupt",
     }
     assert {"good", "constant-ip-id", "reorder-flows", "slow-link", "lossy"} <= set(known)
     assert "untagged-only" in known

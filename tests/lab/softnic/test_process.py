@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import socket
@@ -21,7 +22,7 @@ from qualification.lab.hosts import run
 from qualification.lab.loopback import RunningLab
 from qualification.lab.softnic import firmwares
 from qualification.lab.softnic.events import Watch
-from qualification.lab.softnic.tap import Tap, inside, open_tap
+from qualification.lab.softnic.tap import Tap, drop, inside, open_tap
 from qualification.topology import Topology
 
 pytestmark = pytest.mark.lab
@@ -75,6 +76,10 @@ def received(namespace: str, tap: Tap) -> Callable[[Packet, str], bool]:
             return False
 
     return ask
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def tunnelled(outer: int | None = None, inner: int | None = None) -> Packet:
@@ -135,6 +140,28 @@ def test_queues_share_the_flows_and_none_of_them_changes(namespace: str, tap: Ta
             for _ in range(10):
                 flow.send(b"x")
             assert 10 in taken(tap)
+
+
+def test_a_frame_without_room_is_counted_by_the_driver(namespace: str, tap: Tap) -> None:
+    for _ in range(3):
+        drop(tap.queues[1], 1514)
+    said = output("ip", "-n", namespace, "-s", "-j", "link", "show", "p0")
+    [counted] = json.loads(said)
+    assert (counted["stats64"]["rx"]["dropped"], counted["stats64"]["rx"]["packets"]) == (3, 0)
+
+
+def test_a_nic_without_offloads_refuses_each(namespace: str) -> None:
+    opened = open_tap(namespace, "p1", offloads=False)
+    try:
+        for name in ("tx-checksum-ip-generic", "tx-udp_tnl-segmentation", "tso"):
+            subprocess.run(
+                ["ip", "netns", "exec", namespace, "ethtool", "-K", "p1", name, "on"], check=False
+            )
+        said = output("ip", "netns", "exec", namespace, "ethtool", "-k", "p1")
+        on = [line for line in said.splitlines() if "tx" in line and ": on" in line]
+        assert not [line for line in on if "csum" in line or "checksum" in line or "tnl" in line]
+    finally:
+        os.close(opened.queues[0])
 
 
 def test_queues_cost_no_feature(namespace: str, tap: Tap) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import time
 
-from qualification.lab.softnic.tx_descriptor import GSO_NONE, UNCHECKED, RxStatus, TxDescriptor
+from qualification.lab.softnic.tx_descriptor import (
+    GSO_NONE,
+    NO_ROOM,
+    UNCHECKED,
+    RxStatus,
+    TxDescriptor,
+)
 from qualification.wire.dissect import dissect
 
 from .parts import TCP, tunnel_in, tunnel_of
@@ -105,6 +111,20 @@ def small_ring(_frame: bytearray, state: FirmwareState) -> RxStatus | None:
     room = held + 1 <= int(state.knobs["ring"])
     state.memory["held"] = now, held + room
     return UNCHECKED if room else None
+
+
+@firmware("no-room", good=True, acts="receive", p=0.01)
+def no_room(_frame: bytearray, state: FirmwareState) -> RxStatus | None:
+    """Has no room for a share `p` of what it receives, which its driver counts as rx_dropped."""
+    return NO_ROOM if state.chance("p") else UNCHECKED
+
+
+@firmware("no-offloads", good=True, touches="nothing", offers=False)
+def no_offloads(
+    _job: TxDescriptor, frames: list[bytearray], _state: FirmwareState
+) -> list[bytearray]:
+    """Offers its kernel no offload, which therefore finishes every frame."""
+    return frames
 
 
 @firmware("lossy", good=True, acts="path", p=0.01)

@@ -35,6 +35,16 @@ def path_drop(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
     return [frame for frame in frames if not _is_dropped(frame, state)]
 
 
+@firmware("path-corrupt", acts="path", p=0.01)
+def path_corrupt(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Changes the last byte inside the tunnel in a share `p` of the frames, as a bad cable may."""
+    for frame in frames:
+        tunnel = tunnel_in(frame) if state.chance("p") else None
+        if tunnel and tunnel.inner:
+            frame[tunnel.inner.end(frame) - 1] ^= 0x10
+    return frames
+
+
 @firmware("untagged-only", acts="path", good=True)
 def untagged_only(frames: list[bytearray], _state: FirmwareState) -> list[bytearray]:
     """Drops every frame with a VLAN tag, as an access port of a switch does."""

@@ -50,8 +50,8 @@ Transmit = Callable[[TxDescriptor, list[bytearray], FirmwareState], list[bytearr
 send instead."""
 
 Receive = Callable[[bytearray, FirmwareState], RxStatus | None]
-"""Takes a frame from the wire; returns the checksum status that the NIC reports to the kernel, or
-None if the NIC drops the frame."""
+"""Takes a frame from the wire; returns the checksum status that the NIC reports to the kernel,
+`NO_ROOM` if the driver drops the frame and counts it, or None if the NIC drops it in silence."""
 
 PathFunction = Callable[[list[bytearray], FirmwareState], list[bytearray]]
 """Takes the frames that left the NIC, in order, and returns those that reach the other NIC. It is
@@ -70,6 +70,7 @@ class FirmwareModel:
         acts: Where it acts: "transmit" on what the NIC sends, "receive" on what it receives, or
             "path" on the way from this NIC to the other one.
         touches: The descriptors that it has to see, if it acts on transmit.
+        offers: Whether the NIC offers its kernel offloads.
         knobs: What a user may set, with the defaults.
         summary: One sentence.
         function: A `Transmit`, `Receive` or `PathFunction`, according to `acts`.
@@ -79,6 +80,7 @@ class FirmwareModel:
     kind: ModelKind
     acts: Acts
     touches: Touches
+    offers: bool
     knobs: Mapping[str, Knob | Choice]
     summary: str
     function: Callable[..., Any]
@@ -100,6 +102,7 @@ def firmware(
     good: bool = False,
     acts: Acts = "transmit",
     touches: Touches = "unfinished",
+    offers: bool = True,
     **knobs: Knob | Choice,
 ) -> Callable[[_Function], _Function]:
     """Registers a firmware. The first line of its docstring is its description for users.
@@ -110,6 +113,7 @@ def firmware(
         acts: Where it acts; the function is a `Transmit`, `Receive` or `PathFunction` accordingly.
         touches: The descriptors that it has to see, if it acts on transmit. Faults do not change
             frames that the kernel has finished itself, so most need not see those.
+        offers: Whether the NIC offers its kernel offloads.
         **knobs: What a user may set, and the defaults. A knob named `p` is a probability; a
             tuple lists the words that a knob may be.
     """
@@ -117,7 +121,7 @@ def firmware(
     def register(function: _Function) -> _Function:
         summary = (function.__doc__ or "").strip().partition("\n")[0]
         kind: ModelKind = "good" if good else "fault"
-        _models[model] = FirmwareModel(model, kind, acts, touches, knobs, summary, function)
+        _models[model] = FirmwareModel(model, kind, acts, touches, offers, knobs, summary, function)
         return function
 
     return register

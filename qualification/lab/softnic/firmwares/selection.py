@@ -21,6 +21,7 @@ class Loaded:
     Attributes:
         state: Its state.
         touches: The descriptors for which `transmit` has to be called.
+        offers: Whether the NIC offers its kernel offloads.
         transmit: As `Transmit`, without the state.
         receive: As `Receive`, without the state.
         path: As `PathFunction`, without the state.
@@ -28,6 +29,7 @@ class Loaded:
 
     state: FirmwareState
     touches: Touches = "nothing"
+    offers: bool = True
     transmit: Callable[[TxDescriptor, list[bytearray]], list[bytearray]] | None = None
     receive: Callable[[bytearray], RxStatus | None] | None = None
     path: Callable[[list[bytearray]], list[bytearray]] | None = None
@@ -67,6 +69,7 @@ class Firmware:
             return Loaded(
                 state,
                 committed.touches,
+                model.offers,
                 lambda descriptor, frames: function(descriptor, frames, state),
             )
         if model.acts == "receive":
