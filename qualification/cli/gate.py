@@ -20,7 +20,9 @@ _GATE_CODES = codes(
 _GATE_EXAMPLES = examples("""\
 vxqual gate out --policy policy.yaml                           the latest run in out
 vxqual gate out/20261129-053315-482913 --policy policy.yaml    another one
-vxqual gate out --policy policy.yaml --mitigation-ok           0 with a mitigation, too""")
+vxqual gate out --policy policy.yaml --mitigation-ok           0 with a mitigation, too
+vxqual gate out --policy policy.yaml --out certificate         writes the certificate
+vxqual gate out --policy policy.yaml --out certificate --pdf --sign ~/.ssh/id_ed25519""")
 _INIT_CODES = codes(c0="the file is written", c4="it exists already, or cannot be written")
 _INIT_EXAMPLES = examples("""\
 vxqual init policy                   writes policy.yaml
@@ -43,8 +45,31 @@ _COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
     is_flag=True,
     help="Exit with 0, not with 13, if a NIC is qualified with a mitigation.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the certificate to this directory, as JSON and HTML; by default, nothing.",
+)
+@click.option("--pdf", "with_pdf", is_flag=True, help="Write it as PDF, too; needs vxqual[pdf].")
+@click.option(
+    "--sign",
+    "key",
+    type=click.Path(path_type=Path),
+    metavar="KEY",
+    help="Sign certificate.json with this SSH key: certificate.json.sig.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show each rule with its answer.")
-def gate(run: str, policy_file: Path, *, mitigation_ok: bool, verbose: bool) -> None:
+def gate(
+    run: str,
+    policy_file: Path,
+    out: Path | None,
+    key: Path | None,
+    *,
+    mitigation_ok: bool,
+    with_pdf: bool,
+    verbose: bool,
+) -> None:
     """May the NICs of a stored run enter production, by a policy? No host is needed.
 
     RUN is the directory of a run, the directory that --out of `vxqual run` named, of which the
@@ -58,10 +83,12 @@ def gate(run: str, policy_file: Path, *, mitigation_ok: bool, verbose: bool) -> 
 
     from qualification.config.reading import load_as
     from qualification.results import rejudge, run_directory
-    from qualification.results.gate import decision, lines
+    from qualification.results.gate import certificate, decision, lines, paper
     from qualification.results.gate.policy import POLICY
     from qualification.results.run_argument import resolve
 
+    if out is None and (with_pdf or key is not None):
+        raise click.UsageError("--pdf and --sign need --out, the directory to write to")
     policy = load_as(POLICY, policy_file)
     stored = run_directory.read(resolve(run))
     now = datetime.now().astimezone()
@@ -70,6 +97,10 @@ def gate(run: str, policy_file: Path, *, mitigation_ok: bool, verbose: bool) -> 
     width = min(shutil.get_terminal_size().columns, 200)
     for number, line in enumerate(lines.lines(decided, judged.matrix.run, width, every=verbose)):
         click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+    if out is not None:
+        certified = certificate.certify(decided, judged.matrix, stored.directory)
+        written = paper.write(certificate.document(certified), out, key, with_pdf=with_pdf)
+        click.echo(f"\ncertificate: {', '.join(map(str, written))}")
     sys.exit(decided.exit_code(mitigation_ok=mitigation_ok))
 
 

@@ -75,6 +75,9 @@ def test_a_policy_is_written_once(tmp_path: Path) -> None:
 
 
 def test_the_gate_needs_a_policy_and_a_run(tmp_path: Path) -> None:
+    for option in (["--pdf"], ["--sign", "key"]):
+        said = vxqual("gate", tmp_path, "--policy", "none.yaml", *option).stderr
+        assert "--pdf and --sign need --out" in said
     assert "Missing option '--policy'" in vxqual("gate", tmp_path).stderr
     path = tmp_path / "policy.yaml"
     path.write_text("version: 1\nname: nodes\nrun: {plan: fast}\n")

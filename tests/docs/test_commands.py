@@ -82,6 +82,8 @@ PLACEHOLDERS = {
     "my-lab.yaml": "the user's topology",
     "expectations.yaml": "the user's known failures",
     "policy.yaml": "the user's policy",
+    "certificate": "where a certificate goes",
+    "~/.ssh/id_ed25519": "the user's key",
     "my-policy.yaml": "another policy of the user",
     "capture.pcapng": "the user's capture",
     "out": "the results of runs",

@@ -17,6 +17,7 @@ RUN = {
     *("matrix.json", "run.json", "evidence.jsonl", "vxqual.log", "culprits.json", "steps.json"),
     *("my-lab.yaml", "again/matrix.json", "expectations.yaml", "allure/", "out/", "OUT/"),
     *("junit.xml", "out/latest", "policy.yaml"),
+    *("certificate.json", "certificate.html", "certificate.pdf", "certificate.json.sig"),
 }
 """Files of a run, and of the user."""
 _NAMED = re.compile(r"[\w.-]+(/[\w.-]+)*/?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,17 @@ def test_a_mitigation_opens_the_gate_where_it_is_allowed(incident: Path, tmp_pat
     assert done.returncode == 13, done.stdout
     assert done.stdout.startswith("QUALIFIED WITH MITIGATION by policy nodes: run 20")
     assert f"\n      ethtool -K port0 {TNL_CSUM} off\n" in done.stdout
-    assert vxqual(*asked, "--mitigation-ok").returncode == 0
+    out = tmp_path / "certificate"
+    done = vxqual(*asked, "--mitigation-ok", "--out", out, "--pdf")
+    assert done.returncode == 0
+    assert f"certificate: {out}/certificate.json, {out}/certificate.html, {out}/" in done.stdout
+    written = json.loads((out / "certificate.json").read_text())
+    assert written["outcome"] == "QUALIFIED WITH MITIGATION"
+    paper = subprocess.run(
+        ["pdftotext", "-layout", out / "certificate.pdf", "-"], capture_output=True, check=True
+    ).stdout.decode()
+    for text in ("firmware 8.30 0x8000af86", f"ethtool -K port0 {TNL_CSUM} off", "outer L4"):
+        assert text in paper
 
     done = vxqual("gate", incident, "--policy", policy(tmp_path, mitigation=False))
     assert done.returncode == 1

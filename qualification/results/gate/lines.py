@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from qualification.printable import printable
 from qualification.results.matrix import RunRow
 from qualification.results.terminal.report_line import ReportLine, wrapped
 
@@ -50,10 +51,8 @@ def lines(
 def headline(one: NicDecision) -> str:
     """Returns what the gate says of a NIC, in a line."""
     nic = one.nic
-    return (
-        f"{nic.pair}: {one.outcome}: {nic.host} {nic.interface} ({nic.driver}, firmware "
-        f"{nic.firmware})"
-    )
+    named = f"{nic.host} {nic.interface} ({nic.driver}, firmware {nic.firmware})"
+    return printable(f"{nic.pair}: {one.outcome}: {named}")
 
 
 def _rules(
@@ -65,4 +64,4 @@ def _rules(
     for one in answers:
         if every or one.kind is AnswerKind.NOT_MET:
             text = f"{one.kind:<14}  {one.rule}: {one.demanded}: {one.reason}"
-            yield from wrapped(text, width, _ANSWER_TONES[one.kind])
+            yield from wrapped(printable(text), width, _ANSWER_TONES[one.kind])

@@ -246,7 +246,7 @@ def _cost(policy: Policy, remedy: Remedy | None) -> tuple[Answer, Answer]:
 def _price(
     rule: str, of_what: str, limit: float | None, remedy: Remedy | None, percent: float | None
 ) -> Answer:
-    demanded = f"any cost {of_what}" if limit is None else f"at most {limit:g} % {of_what}"
+    demanded = "any cost" if limit is None else f"it costs at most {limit:g} % {of_what}"
     if remedy is None:
         return not_asked(rule, demanded, "there is no mitigation to pay for")
     if percent is None:
