@@ -1,4 +1,4 @@
-"""Commands for stored data: judge, for a run; verify, for a capture."""
+"""The command for stored runs: judge."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -10,12 +10,6 @@ import click
 
 from .root import COLOURS, SHARE, codes, examples, expectations_option, main, partial_option
 
-_VERIFY_CODES = codes(
-    c0="every checksum is right",
-    c1="some frames are wrong",
-    c4="the file is not a capture, or an option cannot be used",
-    c10="no VXLAN frame could be judged, or the file is cut short",
-)
 _JUDGE_CODES = codes(
     c0="qualified: every cell of the plan ran, and passed or failed as is known",
     c1="not qualified: the NIC sent wrong frames, or lost frames",
@@ -31,10 +25,6 @@ vxqual judge                                          the latest run in out agai
 vxqual judge out/20261129-053315-482913               another one
 vxqual judge out --rate 1e-4                          with a stricter demand
 vxqual judge out --expectations expectations.yaml     with other known failures""")
-_VERIFY_EXAMPLES = examples("""\
-vxqual verify capture.pcapng                 how many frames are wrong, and where
-vxqual verify capture.pcapng --port 8472     tunnels on another port
-vxqual verify capture.pcapng --json          for programs""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -102,28 +92,3 @@ def judge(
     if written is not None:
         click.echo(f"\nresults: {written}")
     sys.exit(judged.exit_code)
-
-
-@main.command(epilog=_VERIFY_EXAMPLES + _VERIFY_CODES)
-@click.argument("capture", type=click.Path(path_type=Path), metavar="CAPTURE")
-@click.option(
-    "--port",
-    "ports",
-    multiple=True,
-    type=click.IntRange(1, 65535),
-    default=(4789,),
-    show_default=True,
-    help="A UDP port that carries VXLAN; repeatable.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option(
-    "--frames", is_flag=True, help="Print a line for each frame, to compare with other tools."
-)
-def verify(capture: Path, ports: tuple[int, ...], as_json: bool, frames: bool) -> None:
-    """Check every checksum in a capture (pcap or pcapng), inside and outside of VXLAN.
-
-    Capture on the receiver: on the sender, the NIC has not filled in the checksums yet.
-    """
-    from qualification.verify_capture import verify_file
-
-    sys.exit(verify_file(capture, ports=ports, as_json=as_json, frames=frames, echo=click.echo))

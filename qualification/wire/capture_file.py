@@ -67,13 +67,8 @@ def reader_of(file: io.RawIOBase | io.BytesIO) -> Reader:
         return PcapngReader(start)
     for order in "<>":
         number = int.from_bytes(magic, "little" if order == "<" else "big")
-        if number in (MICROSECONDS, NANOSECONDS):
+        if number in (MICROSECONDS, NANOSECONDS, MODIFIED):
             return PcapReader(start, order)
-        if number == MODIFIED:
-            raise CaptureFileError(
-                "this is the modified pcap format of old Linux patches, which is not supported; "
-                "tshark -r OLD -w NEW converts it"
-            )
     compression = _COMPRESSED.get(magic[:2])
     if compression:
         raise CaptureFileError(f"this is a {compression} file: unpack it first")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,24 @@ def _size_of(file: io.RawIOBase | io.BytesIO) -> int | None:
     return status.st_size or None if stat.S_ISREG(status.st_mode) else None
 
 
+class Record(NamedTuple):
+    """A frame as it is in a capture.
+
+    Attributes:
+        frame: The bytes captured, from the header of the link type on.
+        wire_length: Length of the frame on the wire.
+        link: The link type.
+        time: When it was captured, in nanoseconds since 1970; 0 if the capture does not say.
+        direction: 1 inbound, 2 outbound, 0 if the capture does not say.
+    """
+
+    frame: bytes
+    wire_length: int
+    link: int
+    time: int = 0
+    direction: int = 0
+
+
 class Reader:
     """Reads a capture frame by frame. Iterating raises the errors of `next`.
 
@@ -114,6 +132,25 @@ class Reader:
         Raises:
             CaptureFileError: The file is damaged, or has a link type that is not supported.
             CutShortError: The file ends within a packet.
+        """
+        record = self.next_record()
+        return record and as_ethernet(record.frame, record.wire_length, record.link)
+
+    def next_record(self) -> Record | None:
+        """Reads a frame of any link type; returns None at the end.
+
+        Raises:
+            CaptureFileError: The file is damaged.
+            CutShortError: The file ends within a packet.
+        """
+        raise NotImplementedError
+
+    def time_of(self, raw: int, interface: int) -> int:
+        """Returns the nanoseconds since 1970 for the two words of a record's time.
+
+        Args:
+            raw: The first word times 2**32, plus the second.
+            interface: The number of the interface.
         """
         raise NotImplementedError
 

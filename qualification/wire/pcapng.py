@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
-from .capture_reader import CaptureFileError, Reader, Window, as_ethernet, cut_short
+from .capture_reader import CaptureFileError, Reader, Record, Window, cut_short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SECTION_HEADER = b"\x0a\x0d\x0d\x0a"
 """The type of a section header block, with which every file begins, in any byte order."""
 
 _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 1, 2, 3, 6
 _BYTE_ORDER = 0x1A2B3C4D
+_END_OF_OPTIONS, _FLAGS, _TIME_RESOLUTION = 0, 2, 9
 
 
 class PcapngReader(Reader):
@@ -18,16 +23,17 @@ class PcapngReader(Reader):
 
     Attributes:
         order: Byte order of the current section, "<" or ">" as in `struct`.
-        interfaces: Link type and snap length of each interface of the section.
+        interfaces: Link type, snap length, and units of time per second, of each interface of the
+            section.
     """
 
     def __init__(self, window: Window) -> None:
         super().__init__(window)
         self.order = "<"
-        self.interfaces: list[tuple[int, ...]] = []
+        self.interfaces: list[tuple[int, int, int]] = []
 
-    def next(self) -> tuple[bytes, int] | None:
-        """Reads blocks up to and including a packet; see `Reader.next`."""
+    def next_record(self) -> Record | None:
+        """Reads blocks up to and including a packet; see `Reader.next_record`."""
         window = self.window
         frame = None
         while frame is None:
@@ -38,7 +44,7 @@ class PcapngReader(Reader):
             frame = self._block(window)
         return frame
 
-    def _block(self, window: Window) -> tuple[bytes, int] | None:
+    def _block(self, window: Window) -> Record | None:
         place = window.position
         if window.data[window.at : window.at + 4] == SECTION_HEADER:
             self.order = _byte_order(window)
@@ -54,38 +60,65 @@ class PcapngReader(Reader):
         block, frame = bytes(window.data[start + 8 : end]), None
         try:
             if kind == _INTERFACE:
-                self.interfaces.append(struct.unpack_from(self.order + "H2xI", block))
+                link, snap_length = struct.unpack_from(self.order + "H2xI", block)
+                self.interfaces.append((link, snap_length, _units(self.order, block)))
             elif kind in (_PACKET, _OLD_PACKET, _SIMPLE_PACKET):
-                frame = _packet_of(kind, self.order, block, self.interfaces)
+                frame = self._packet_of(kind, block)
                 self.number += 1
         except (struct.error, IndexError):
             raise CaptureFileError(f"the block at byte {place} is damaged") from None
         window.at = start + length
         return frame
 
+    def _packet_of(self, kind: int, block: bytes) -> Record:
+        """Returns the frame in the body of a packet block.
 
-def _packet_of(
-    kind: int, order: str, block: bytes, interfaces: list[tuple[int, ...]]
-) -> tuple[bytes, int]:
-    """Returns the frame in the body of a packet block.
+        Raises:
+            struct.error: The block is too short for its fields.
+            IndexError: The block is too short for its frame, or names an unknown interface.
+        """
+        order = self.order
+        if kind == _SIMPLE_PACKET:
+            (wire_length,) = struct.unpack_from(order + "I", block)
+            link, snap_length, _ = self.interfaces[0]
+            captured = min(wire_length, snap_length or wire_length)
+            frame, time, direction = block[4 : 4 + captured], 0, 0
+        else:
+            id_field = "I" if kind == _PACKET else "H2x"
+            interface, high, low, captured, wire_length = struct.unpack_from(
+                f"{order}{id_field}IIII", block
+            )
+            link, _, _ = self.interfaces[interface]
+            frame, time = block[20 : 20 + captured], self.time_of(high << 32 | low, interface)
+            options = _options(order, block, 20 + (captured + 3 & ~3))
+            flags = next((value for code, value in options if code == _FLAGS), b"")
+            direction = struct.unpack(order + "I", flags)[0] & 3 if len(flags) == 4 else 0
+        if len(frame) < captured:
+            raise IndexError
+        return Record(frame, wire_length, link, time, direction)
 
-    Raises:
-        struct.error: The block is too short for its fields.
-        IndexError: The block is too short for its frame, or names an unknown interface.
-    """
-    if kind == _SIMPLE_PACKET:
-        interface, start = 0, 4
-        (wire_length,) = struct.unpack_from(order + "I", block)
-        link, snap_length = interfaces[interface]
-        captured = min(wire_length, snap_length or wire_length)
-    else:
-        start = 20
-        id_field = "I" if kind == _PACKET else "H2x"
-        interface, captured, wire_length = struct.unpack_from(f"{order}{id_field}8xII", block)
-        link, _ = interfaces[interface]
-    if start + captured > len(block):
-        raise IndexError
-    return as_ethernet(block[start : start + captured], wire_length, link)
+    def time_of(self, raw: int, interface: int) -> int:
+        """See `Reader.time_of`."""
+        return raw * 10**9 // self.interfaces[interface][2]
+
+
+def _options(order: str, block: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """Yields the options from an offset in a block on, as far as they are whole."""
+    while at + 4 <= len(block):
+        code, length = struct.unpack_from(order + "HH", block, at)
+        if code == _END_OF_OPTIONS or at + 4 + length > len(block):
+            return
+        yield code, block[at + 4 : at + 4 + length]
+        at += 4 + (length + 3 & ~3)
+
+
+def _units(order: str, block: bytes) -> int:
+    """Returns the units of time per second of an interface: by default, microseconds."""
+    for code, value in _options(order, block, 8):
+        if code == _TIME_RESOLUTION and len(value) == 1:
+            exponent = value[0] & 0x7F
+            return 1 << exponent if value[0] & 0x80 else 10 ** min(exponent, 18)
+    return 10**6
 
 
 def _byte_order(window: Window) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import wrpcap
 
@@ -240,9 +240,10 @@ def capture(tmp_path: Path) -> Path:
             EXIT_NOT_QUALIFIED,
             "1 of 2 frames is wrong",
         ),
-        ([INNER / TCP()], EXIT_LAB, "nothing could be judged"),
+        ([INNER / TCP()], EXIT_QUALIFIED, "all 1 frame right; no VXLAN among them"),
+        ([LINK / ARP(pdst="192.0.2.1")], EXIT_LAB, "nothing could be judged"),
     ],
-    ids=["right", "wrong", "no VXLAN"],
+    ids=["right", "wrong", "no VXLAN", "no checksum"],
 )
 def test_verify(capture: Path, frames: list[Ether], code: int, what: str) -> None:
     wrpcap(str(capture), [Ether(bytes(frame)) for frame in frames])

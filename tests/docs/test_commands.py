@@ -75,6 +75,8 @@ NOT_RUN = {
     "scripts/wheel": "fetches a compiler and builds a release",
     ".ci/run": "is what runs this test",
     "source": "changes the user's own shell",
+    "ethtool": "changes a NIC",
+    "tcpdump": "captures until it is stopped",
 }
 """What is not run, and why. Everything else about it is checked."""
 
@@ -86,6 +88,8 @@ PLACEHOLDERS = {
     "~/.ssh/id_ed25519": "the user's key",
     "my-policy.yaml": "another policy of the user",
     "capture.pcapng": "the user's capture",
+    "a.pcap": "another one",
+    "b.pcap": "another one",
     "out": "the results of runs",
     "out/latest": "the results of the latest run",
     "out/20261129-053315-482913": "the results of another run",

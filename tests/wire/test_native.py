@@ -20,6 +20,7 @@ import qualification
 from qualification.agent.capture import native_capture
 from qualification.agent.traffic import batch
 from qualification.lab.softnic import engine
+from qualification.stack import native_walk
 from qualification.wire import native as loader
 from qualification.wire import native_survey
 from qualification.wire.checksum import ones_sum
@@ -27,7 +28,7 @@ from tests.built import built
 
 ROOT = Path(qualification.__file__).parents[1]
 MACHINE = os.uname().machine
-NATIVES = (native_survey, native_capture, batch, engine)
+NATIVES = (native_survey, native_walk, native_capture, batch, engine)
 
 
 @pytest.fixture
@@ -197,5 +198,5 @@ def test_a_compile_error_fails_a_strict_install_only(install, tmp_path: Path) ->
         assert done.returncode != 0
         assert f"engine.c is not built for {MACHINE}" in done.stderr
     assert {path.parent.name for path in tmp_path.glob("qualification/**/*.so")} == {
-        "wire", "capture", "traffic",
+        "wire", "stack", "capture", "traffic",
     }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Walks through all protocol layers of a captured frame, and judges every checksum on the way."""

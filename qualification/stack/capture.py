@@ -1,0 +1,61 @@
+"""Judges all frames of a capture: C as far as it goes, the reference for the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qualification.wire.capture_reader import CaptureFileError, CutShortError
+
+from .counting import Counting
+from .native_walk import NativeCounting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qualification.wire.capture_reader import Reader
+
+    from .counting import KeptFrame
+
+
+def count_capture(
+    reader: Reader,
+    ports: frozenset[int],
+    keep: int = 16,
+    progress: Callable[[int], None] | None = None,
+    each: Callable[[KeptFrame], object] | None = None,
+) -> Counting:
+    """Judges and counts all frames of a capture.
+
+    Args:
+        reader: The capture.
+        ports: UDP ports that somebody named as those of VXLAN.
+        keep: The most frames to keep of each bucket, or to hand on.
+        progress: Called from time to time with the number of frames so far.
+        each: Gets the frames that would be kept, which then are not.
+
+    Raises:
+        CaptureFileError: The capture is damaged before its first frame.
+        NativeMismatchError: The C implementation and the reference judge a frame differently.
+    """
+    counting = Counting(ports, [keep] * 3, each)
+    fast = NativeCounting.of(reader, counting)
+    number = 0
+    try:
+        while True:
+            if fast is not None and fast.run():
+                taken = False
+            elif (record := reader.next_record()) is None:
+                break
+            else:
+                counting.take(reader.number, record)
+                taken = True
+            if progress is not None and (not taken or reader.number - number >= 4096):
+                number = reader.number
+                progress(number)
+    except CaptureFileError as error:
+        if not reader.number and not isinstance(error, CutShortError):
+            raise
+        counting.trouble = str(error)
+    if fast is not None:
+        fast.collect()
+    return counting

@@ -1,0 +1,206 @@
+"""Says what the outcome of a frame means: whether it can have been wrong on the wire.
+
+Two thirds of the wrong checksums in public captures were never on a wire: the frame was captured
+before the NIC filled them in, or after GRO put several frames together. What tells them apart is
+the value in the field, the length of the packet, and the direction of the frame.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from .codes import INBOUND, OUTBOUND, How, Kind, State
+from .outcomes import LARGEST_ON_WIRE, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .outcomes import Outcome
+
+LEAST_MTU = 1600
+"""No packet up to this length is called merged: 1500 bytes in a tunnel's headers."""
+
+_LONGEST_CUT = 1400
+"""Frames that a mirror cuts are shorter; one that is as long as a link carries was not cut."""
+
+
+class Class(Enum):
+    """What is said of a frame; the value is its name for people."""
+
+    WRONG_VALUE = "wrong value"
+    LENGTH = "length error"
+    UNFILLED = "never filled in"
+    MERGED = "merged by GRO/LRO"
+    CUT = "cut by the capture or a mirror"
+    UNJUDGED = "not judged"
+    RIGHT = "right"
+    NOTHING = "no checksum"
+
+
+class Side(Enum):
+    """Where a capture was taken, if somebody says so."""
+
+    SENDER = "sender"
+    RECEIVER = "receiver"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about a capture as a whole.
+
+    Attributes:
+        mtu: Bytes of the longest packet that a wire can have carried, as far as the capture shows.
+        side: Where it was taken, if somebody says so.
+        cut_at: Bytes to which a mirror has cut frames; None if nothing shows that one has.
+        own: Addresses of hosts whose frames the capturing host sent itself.
+    """
+
+    mtu: int = LEAST_MTU
+    side: Side | None = None
+    cut_at: int | None = None
+    own: frozenset[bytes] = field(default_factory=frozenset)
+
+
+def context_of(
+    outcomes: Mapping[Outcome, int], longest_right: int, longest_wire: int, side: Side | None
+) -> Context:
+    """Finds out what the outcomes of a capture together say about each of them.
+
+    Args:
+        outcomes: The number of frames with each outcome.
+        longest_right: Bytes of the longest packet with a right sum above IP.
+        longest_wire: Bytes of the longest frame.
+        side: Where the capture was taken.
+    """
+    short = Counter[int]()
+    for outcome, count in outcomes.items():
+        found = summarize(outcome.sums)
+        if found.is_short and not found.unfinished:
+            short[outcome.length] += count
+    cut_at = None
+    if short:
+        length, count = short.most_common(1)[0]
+        if count >= 0.9 * short.total() and length == longest_wire <= _LONGEST_CUT:
+            cut_at = length
+    own = _own_hosts(outcomes) if side == Side.RECEIVER else frozenset[bytes]()
+    return Context(max(LEAST_MTU, longest_right), side, cut_at, own)
+
+
+def _own_hosts(outcomes: Mapping[Outcome, int]) -> frozenset[bytes]:
+    """Returns the hosts that can only be the one that captured.
+
+    On a receiver, the replies are its own: not one of them is filled in, the other direction has
+    right sums, and more frames.
+    """
+    frames, right, unfilled = Counter[bytes](), Counter[bytes](), Counter[bytes]()
+    for outcome, count in outcomes.items():
+        found = summarize(outcome.sums)
+        frames[outcome.addresses] += count
+        right[outcome.addresses] += count if found.right_l4 else 0
+        unfilled[outcome.addresses] += count if found.unfinished else 0
+    own = set()
+    for pair, count in unfilled.items():
+        half = len(pair) // 2
+        reverse = pair[half:] + pair[:half]
+        if count and not right[pair] and right[reverse] and frames[reverse] > frames[pair]:
+            own.add(pair[:half])
+    return frozenset(own)
+
+
+def class_of(outcome: Outcome, context: Context) -> Class:
+    """Returns what is said of the frames with an outcome."""
+    found = summarize(outcome.sums)
+    if found.value:
+        return Class.MERGED if outcome.length > LARGEST_ON_WIRE else Class.WRONG_VALUE
+    if found.length or (found.is_short and not found.unfinished and not _is_cut(outcome, context)):
+        return Class.LENGTH
+    if found.unfinished:
+        longer = outcome.length > context.mtu and not found.right_l4
+        uncut = any(each.how == How.UNCUT for each in outcome.sums)
+        return Class.MERGED if longer or uncut else Class.UNFILLED
+    unjudged = [each.how for each in outcome.sums if each.state == State.UNJUDGED]
+    if unjudged:
+        return Class.CUT if unjudged[0] in (How.CUT, How.SHORT) else Class.UNJUDGED
+    return Class.RIGHT if outcome.sums else Class.NOTHING
+
+
+def _is_cut(outcome: Outcome, context: Context) -> bool:
+    return outcome.length == context.cut_at
+
+
+def is_excused(outcome: Outcome, context: Context) -> bool:
+    """Returns whether sums that are not filled in say nothing about the wire.
+
+    They do not on the host that sends the frame: there the NIC has yet to fill them in.
+    """
+    if outcome.direction in (INBOUND, OUTBOUND):
+        return outcome.direction == OUTBOUND
+    if context.side == Side.SENDER:
+        return True
+    return outcome.addresses[: len(outcome.addresses) // 2] in context.own
+
+
+def is_wrong_on_wire(outcome: Outcome, context: Context) -> bool:
+    """Returns whether frames with an outcome can have been wrong on the wire."""
+    found = class_of(outcome, context)
+    if found == Class.UNFILLED:
+        return not is_excused(outcome, context)
+    return found in (Class.WRONG_VALUE, Class.LENGTH)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many frames of a capture are what.
+
+    Attributes:
+        frames: All frames.
+        classes: The number of frames of each class that occurs.
+        wrong: Those that can have been wrong on the wire.
+        excused: Of those never filled in, the ones that the capturing host sent.
+        unjudged: Frames of which a sum that matters was not judged, for whatever reason.
+        judged: Frames that are right, or can have been wrong on the wire.
+        tunnelled: Frames with an IP packet in a tunnel.
+        vxlan: Frames with VXLAN.
+    """
+
+    frames: int
+    classes: dict[Class, int]
+    wrong: int
+    excused: int
+    unjudged: int
+    judged: int
+    tunnelled: int
+    vxlan: int
+
+
+def tally(outcomes: Iterable[tuple[Outcome, int]], context: Context) -> Tally:
+    """Adds up outcomes by class."""
+    classes = Counter[Class]()
+    wrong = excused = tunnelled = vxlan = 0
+    for outcome, count in outcomes:
+        found = class_of(outcome, context)
+        classes[found] += count
+        wrong += count if is_wrong_on_wire(outcome, context) else 0
+        if found == Class.UNFILLED and is_excused(outcome, context):
+            excused += count
+        names = {carrier.name for carrier in outcome.carriers}
+        tunnelled += count if names - {"NONE"} else 0
+        vxlan += count if names & {"VXLAN", "GPE"} or _is_broken_vxlan(outcome) else 0
+    lost = (Class.MERGED, Class.CUT, Class.UNJUDGED)
+    return Tally(
+        frames=classes.total(),
+        classes={each: classes[each] for each in Class if classes[each]},
+        wrong=wrong,
+        excused=excused,
+        unjudged=sum(classes[each] for each in lost) + excused,
+        judged=classes[Class.RIGHT] + wrong,
+        tunnelled=tunnelled,
+        vxlan=vxlan,
+    )
+
+
+def _is_broken_vxlan(outcome: Outcome) -> bool:
+    return any(each.kind == Kind.VXLAN for each in outcome.sums)

@@ -1,0 +1,116 @@
+"""Counts the frames of a capture by outcome, and keeps the first of those that are wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .judge import walk_frame
+from .outcomes import LARGEST_ON_WIRE, Outcome, outcome_of, summarize
+from .reassembly import Reassembly, elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qualification.wire.capture_reader import Record
+
+    from .walk import Walk
+
+VALUE, LENGTH, UNFINISHED = 0, 1, 2
+"""Buckets of frames that are kept: wrong values, lengths, and sums that are yet to be filled in."""
+
+
+@dataclass(frozen=True)
+class KeptFrame:
+    """A frame that is kept as evidence.
+
+    Attributes:
+        number: The number of the frame in the capture, from 1 as in Wireshark.
+        record: The frame.
+        outcome: Its outcome.
+        walk: What was found in it; for the last fragment of a datagram, in the datagram.
+        parts: The numbers of all fragments of the datagram; empty if it is no fragment.
+    """
+
+    number: int
+    record: Record
+    outcome: Outcome
+    walk: Walk
+    parts: tuple[int, ...] = ()
+
+
+@dataclass
+class Counting:
+    """What was found in a capture so far.
+
+    Attributes:
+        ports: UDP ports that somebody named as those of VXLAN.
+        room: How many frames of each bucket may yet be kept.
+        each: Gets the frames that would be kept, if they are not to be.
+        outcomes: The number of frames with each outcome.
+        kept: The first frames of each bucket, in the order of the capture.
+        longest_right: Bytes of the longest IP packet with a right sum above IP that fits on a wire;
+            0 if there is none.
+        longest_wire: Bytes of the longest frame.
+        trouble: What keeps the capture from being read to its end: "cut short", or damage.
+        reassembly: The fragments of datagrams that are not complete.
+    """
+
+    ports: frozenset[int]
+    room: list[int]
+    each: Callable[[KeptFrame], object] | None = None
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    kept: list[KeptFrame] = field(default_factory=list)
+    longest_right: int = 0
+    longest_wire: int = 0
+    trouble: str | None = None
+    reassembly: Reassembly = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begins without fragments."""
+        self.reassembly = Reassembly(self.ports)
+
+    def take(self, number: int, record: Record) -> KeptFrame:
+        """Walks through a frame and counts it."""
+        walk = walk_frame(record.frame, record.wire_length, record.link, self.ports)
+        outcome, parts = outcome_of(walk, record.wire_length, record.direction), tuple[int, ...]()
+        if walk.fragment:
+            whole = self.reassembly.take(walk, outcome, number, record.time)
+            if whole is not None:
+                walk, outcome, parts = whole.walk, whole.outcome, whole.numbers
+                for earlier in whole.earlier:
+                    self.outcomes[earlier] -= 1
+                    if not self.outcomes[earlier]:
+                        del self.outcomes[earlier]
+                    self.outcomes[elsewhere(earlier)] += 1
+        self.outcomes[outcome] += 1
+        self.longest_wire = max(self.longest_wire, record.wire_length)
+        found = summarize(outcome.sums)
+        if not found.odd and found.right_l4:
+            length = walk.packets[0].end - walk.packets[0].start
+            if length <= LARGEST_ON_WIRE:
+                self.longest_right = max(self.longest_right, length)
+        made = KeptFrame(number, record, outcome, walk, parts)
+        bucket = bucket_of(outcome)
+        if bucket is not None and self.room[bucket]:
+            self.room[bucket] -= 1
+            self.keep(made)
+        return made
+
+    def keep(self, frame: KeptFrame) -> None:
+        """Keeps a frame, or hands it on."""
+        if self.each is None:
+            self.kept.append(frame)
+        else:
+            self.each(frame)
+
+
+def bucket_of(outcome: Outcome) -> int | None:
+    """Returns which frames a frame is kept with; None if it is not kept."""
+    found = summarize(outcome.sums)
+    if found.value:
+        return VALUE
+    if found.length:
+        return LENGTH
+    return UNFINISHED if found.unfinished else None
