@@ -80,6 +80,8 @@ class Campaign:
         wires: Where the wire of each DUT is recorded, by pair: QEMU's id of its back end and its
             control socket. Empty for no recordings.
         controller: What the controller runs on.
+        unready: Why a pair cannot be judged, by its name: a host that cannot be reached, or is not
+            ready. Its cells are planned, and end in ERROR.
     """
 
     run_id: str
@@ -96,6 +98,7 @@ class Campaign:
     symptom: bool = False
     wires: dict[str, tuple[str, str]] = field(default_factory=dict)
     controller: ControllerVersions = ControllerVersions()
+    unready: dict[str, str] = field(default_factory=dict)
 
     @property
     def day(self) -> date:

@@ -28,6 +28,8 @@ class Nic:
         underlay: Underlay addresses that the topology gives it, for example "198.18.0.1/24".
         dependencies: For each feature the others that went when it alone was switched off; empty
             where that was not tried.
+        found: False where its host could not be asked: `facts` are then what plans take for granted
+            (`remote.discover`), and no cell of it runs.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Nic:
     firmware_override: str | None
     underlay: tuple[str, ...]
     dependencies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    found: bool = True
 
     @property
     def driver(self) -> str:

@@ -48,9 +48,15 @@ class Outcome:
         return not self.blames_nic and self.judgement.verdict not in SETTLED
 
 
-def never_ran(cell: Cell) -> Outcome:
-    """Returns the outcome of a cell without any result."""
-    return Outcome(cell, Judgement(Verdict.ERROR, NEVER_RAN), None, False)
+def never_ran(cell: Cell, unready: Mapping[str, str]) -> Outcome:
+    """Returns the outcome of a cell without any result.
+
+    Args:
+        cell: The cell.
+        unready: Why pairs cannot be judged, by name (`Campaign.unready`).
+    """
+    reason = unready.get(cell.pair, NEVER_RAN)
+    return Outcome(cell, Judgement(Verdict.ERROR, reason), None, False)
 
 
 def untrusted(cell: Cell, controls: Mapping[str, ControlResult]) -> Outcome | None:

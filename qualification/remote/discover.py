@@ -6,13 +6,14 @@ Nothing is changed, except where `learn` has the features of each DUT tried and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from qualification.errors import AgentError, LabError
 from qualification.inventory import Inventory, Nic
-from qualification.messages.host import Dependencies, Facts
+from qualification.messages.host import Dependencies, Facts, Problem
 from qualification.plan.features import RULES
 from qualification.progress import Progress
 from qualification.topology import Topology
@@ -21,6 +22,7 @@ from .agent_client import AgentClient
 from .closing import refuse_changes, restored
 from .host import open_host
 from .lab_checks import clock_problem, one_host_problem, refuse, subnet_problem, tell_time
+from .unseen import unseen_host, unseen_nic
 
 T = TypeVar("T")
 
@@ -29,6 +31,31 @@ _log = logging.getLogger("vxqual.pair")
 _MOST_AT_ONCE = 16
 _LEARNING_SECONDS = 120.0
 """A NIC may reset its link with each feature that is tried, and take seconds for it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the hosts of some pairs turned out to be.
+
+    Attributes:
+        inventory: Every NIC of the pairs, those among them whose host could not be asked
+            (`Nic.found`).
+        faults: What is wrong with a host or a NIC, each once, in the order of the topology.
+        unready: Why a pair cannot be judged, in words, by its name; other pairs can be.
+    """
+
+    inventory: Inventory
+    faults: tuple[LabError, ...] = ()
+    unready: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a host said: its facts, what its DUTs depend on, and what is wrong there by NIC."""
+
+    facts: Facts
+    learned: Mapping[str, dict[str, tuple[str, ...]]]
+    faults: Mapping[str, LabError]
 
 
 def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
@@ -44,67 +71,143 @@ def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
 def discover(
     topology: Topology, pairs: Iterable[str], say: Progress, *, learn: bool = False
 ) -> Inventory:
-    """Returns the inventory of some pairs.
+    """Returns the inventory of some pairs, all of whose hosts must answer.
 
     Args:
         topology: The topology, resolved.
         pairs: Names of the pairs.
         say: Takes lines on the progress.
-        learn: Try which features of each DUT fall together (`Nic.dependencies`).
+        learn: As for `survey`.
 
     Raises:
-        HostError: A host cannot be reached, or cannot run the agent.
-        LabError: An interface does not exist; the message names all of them. Or both NICs of a
-            pair are on one host, two pairs share a subnet there, a host's clock is far off, or
-            features that were tried could not be restored.
+        LabError: As `survey` does; or a host or a NIC has a fault: the message has all of them.
+    """
+    found = survey(topology, pairs, say, learn=learn)
+    if found.faults:
+        raise together(found.faults)
+    return found.inventory
+
+
+def survey(
+    topology: Topology, pairs: Iterable[str], say: Progress, *, learn: bool = False
+) -> Found:
+    """Asks the hosts of some pairs, of which some may be down or not ready for a run.
+
+    Args:
+        topology: The topology, resolved.
+        pairs: Names of the pairs.
+        say: Takes lines on the progress.
+        learn: For a run: also look whether each NIC is ready for it, and try which features of each
+            DUT fall together (`Nic.dependencies`).
+
+    Raises:
+        LabError: No pair can be judged; the message has the faults of all hosts and NICs. Or the
+            topology itself is at fault: both NICs of a pair are on one host, or two pairs share a
+            subnet there.
     """
     pairs = tuple(pairs)
     for pair in pairs:
         refuse(subnet_problem(topology, pairs, pair), pair)
     hosts = nics_of(topology, pairs)
-    duts = {topology.pairs[pair].dut for pair in pairs} if learn else set()
+    duts = {topology.pairs[pair].dut for pair in pairs}
     tried = ", and trying which features fall together" if learn else ""
     say(f"reading the facts of {len(hosts)} hosts and their NICs{tried}")
 
-    def ask(host: str) -> tuple[Facts, dict[str, dict[str, tuple[str, ...]]]]:
-        with restored(open_host(topology, host)) as agent:
-            interfaces = [topology.nic(nic).interface for nic in hosts[host]]
-            facts, between = tell_time(
-                lambda: agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
-            )
-            refuse(clock_problem(facts, between), host)
-            learned = {
-                nic: _learn(agent, topology, nic)
-                for nic in hosts[host]
-                if nic in duts and topology.nic(nic).interface in facts.nics
-            }
-            return facts, learned
+    def ask(host: str) -> _Answer | LabError:
+        try:
+            with restored(open_host(topology, host)) as agent:
+                return _ask(agent, topology, host, hosts[host], duts if learn else None)
+        except LabError as error:
+            return error
 
     found: dict[str, Nic] = {}
-    missing = []
-    for host, (answer, learned) in on_all(hosts, ask):
+    at_fault: dict[str, LabError] = {}
+    for host, answer in on_all(hosts, ask):
         for name in hosts[host]:
-            nic = topology.nic(name)
-            problem = answer.problems.get(nic.interface)
-            if problem is not None:
-                missing.append(LabError(problem.message, where=name, hint=problem.hint))
+            if isinstance(answer, LabError):
+                at_fault[name] = answer
+                found[name] = unseen_nic(topology, name, unseen_host(host))
                 continue
-            found[name] = Nic(
-                name,
-                answer.host,
-                answer.nics[nic.interface],
-                nic.firmware,
-                tuple(str(address) for address in nic.underlay),
-                learned.get(name, {}),
-            )
-    if len(missing) == 1:
-        raise missing[0]
-    if missing:
-        raise LabError("\n".join(map(str, missing)))
-    for pair in pairs:
-        dut, peer = (found[name] for name in (topology.pairs[pair].dut, topology.pairs[pair].peer))
-        refuse(one_host_problem((dut.name, dut.host), (peer.name, peer.host)), pair)
-    return Inventory(found)
+            if name in answer.faults:
+                at_fault[name] = answer.faults[name]
+            found[name] = _nic(topology, name, answer)
+    ends = {pair: (topology.pairs[pair].dut, topology.pairs[pair].peer) for pair in pairs}
+    for pair, names in ends.items():
+        dut, peer = (found[name] for name in names)
+        if dut.found and peer.found:
+            refuse(one_host_problem((dut.name, dut.host), (peer.name, peer.host)), pair)
+    unready = {
+        pair: str(together(_each_once(at_fault[name] for name in names if name in at_fault)))
+        for pair, names in ends.items()
+        if at_fault.keys() & set(names)
+    }
+    faults = _each_once(at_fault.values())
+    if len(unready) == len(pairs):
+        raise together(faults)
+    return Found(Inventory(found), faults, unready)
+
+
+def together(faults: tuple[LabError, ...]) -> LabError:
+    """Returns faults as one error, whose message has all of them."""
+    return faults[0] if len(faults) == 1 else LabError("\n".join(map(str, faults)))
+
+
+def _each_once(faults: Iterable[LabError]) -> tuple[LabError, ...]:
+    return tuple(dict.fromkeys(faults))
+
+
+def _ask(
+    agent: AgentClient, topology: Topology, host: str, names: list[str], duts: set[str] | None
+) -> _Answer:
+    """Asks one host; `duts` are those whose features are tried, None to change nothing."""
+    interfaces = [topology.nic(name).interface for name in names]
+    facts, between = tell_time(
+        lambda: agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
+    )
+    refuse(clock_problem(facts, between), host)
+    learned, faults = {}, {}
+    for name in names:
+        problem = facts.problems.get(topology.nic(name).interface)
+        problems = [problem] if problem is not None else []
+        if duts is not None and not problems:
+            problems = preflight(agent, topology, name)
+        if problems:
+            wrong = (LabError(p.message, where=name, hint=p.hint) for p in problems)
+            faults[name] = together(tuple(wrong))
+        elif duts is not None and name in duts:
+            try:
+                learned[name] = _learn(agent, topology, name)
+            except LabError as error:
+                faults[name] = error
+    return _Answer(facts, learned, faults)
+
+
+def preflight(agent: AgentClient, topology: Topology, name: str) -> list[Problem]:
+    """Returns everything that prevents a run on a NIC, as its host sees it; changes nothing."""
+    nic = topology.nic(name)
+    return agent.ask(
+        list[Problem],
+        "preflight",
+        timeout=60.0,
+        interface=nic.interface,
+        addresses=[str(address) for address in nic.underlay],
+        allow_management=nic.allow_management,
+    )
+
+
+def _nic(topology: Topology, name: str, answer: _Answer) -> Nic:
+    """Returns a NIC of a host that answered."""
+    nic = topology.nic(name)
+    if nic.interface not in answer.facts.nics:
+        return unseen_nic(topology, name, answer.facts.host)
+    return Nic(
+        name,
+        answer.facts.host,
+        answer.facts.nics[nic.interface],
+        nic.firmware,
+        tuple(str(address) for address in nic.underlay),
+        answer.learned.get(name, {}),
+    )
 
 
 def _learn(agent: AgentClient, topology: Topology, name: str) -> dict[str, tuple[str, ...]]:

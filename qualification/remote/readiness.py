@@ -14,7 +14,7 @@ from qualification.messages.host import Facts, Problem
 from qualification.topology import Topology
 
 from .agent_client import AgentClient
-from .discover import nics_of, on_all
+from .discover import nics_of, on_all, preflight
 from .host import open_host
 from .lab_checks import clock_problem, one_host_problem, subnet_problem, tell_time
 from .port_probe import Probed, probe_port
@@ -57,7 +57,7 @@ def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
             clock = clock_problem(facts, between)
             problems |= {host: [clock]} if clock else {}
             for name in hosts[host]:
-                problems[name] = _preflight(agent, topology, name)
+                problems[name] = preflight(agent, topology, name)
         except VxqualError as error:
             return Readiness(error, problems, {})
         known[host] = facts
@@ -76,18 +76,6 @@ def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
     finally:
         _close(agents)
     return answers
-
-
-def _preflight(agent: AgentClient, topology: Topology, name: str) -> list[Problem]:
-    nic = topology.nic(name)
-    return agent.ask(
-        list[Problem],
-        "preflight",
-        timeout=60.0,
-        interface=nic.interface,
-        addresses=[str(address) for address in nic.underlay],
-        allow_management=nic.allow_management,
-    )
 
 
 def _between(

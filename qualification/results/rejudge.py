@@ -98,7 +98,7 @@ def judge(
     conclusion = conclude(
         campaign,
         rows,
-        run.entries.keys(),
+        [id_ for id_, entry in run.entries.items() if not _not_tried(entry, run)],
         run.selection,
         run.end,
         blamed=any(outcome.blames_nic for outcome in outcomes),
@@ -145,22 +145,32 @@ def _outcomes(
             of_pair = [part.get(cell.pair, {}) for part in parts]
             rests_on[key] = combined(of_pair.pop(key[1]), of_pair)
         controls = rests_on[key] | distrusted.setdefault(cell.pair, {})
-        outcome = _outcome(cell, run.entries.get(cell.id), controls, demand)
+        outcome = _outcome(cell, run, controls, demand)
         distrusted[cell.pair].update(distrust(outcome))
         yield outcome
 
 
 def _outcome(
-    cell: Cell, entry: CellEntry | None, controls: Mapping[str, ControlResult], demand: Demand
+    cell: Cell, run: StoredRun, controls: Mapping[str, ControlResult], demand: Demand
 ) -> Outcome:
-    if entry is None:
-        return never_ran(cell)
+    entry = run.entries.get(cell.id)
+    if entry is None or _not_tried(entry, run):
+        return never_ran(cell, run.campaign.unready)
     if entry.evidence is not None:
         return decide(cell, entry.evidence, controls, demand)
     never = entry.verdict in (Verdict.UNTRUSTED, Verdict.UNSUPPORTED)
     forbidden = untrusted(cell, controls) if never else None
     stays = Judgement(entry.verdict or Verdict.ERROR, entry.reason)
     return forbidden or Outcome(cell, stays, None, False)
+
+
+def _not_tried(entry: CellEntry, run: StoredRun) -> bool:
+    """Returns whether an entry is an error of an earlier part of a run whose last part had no pair.
+
+    The hosts of the pair were not ready then, and its cells were not tried.
+    """
+    pair = entry.id.partition("/")[0]
+    return entry.verdict is Verdict.ERROR and pair in run.campaign.unready
 
 
 def write(judged: Judged, directory: Path) -> Path:

@@ -56,13 +56,23 @@ class Store:
         """
         self._open(os.O_CREAT | os.O_EXCL)
         self._append([{"kind": "head", "schema": SCHEMA, "run": campaign.run_id}], sync=True)
+        self.ask(campaign, cells, selection)  # last: where this file is, the other has its head
+
+    def ask(
+        self, campaign: Campaign, cells: Sequence[Cell], selection: Selection = _EVERYTHING
+    ) -> None:
+        """Writes what is asked, in place of what was asked before; arguments as for `begin`.
+
+        Raises:
+            OSError: It cannot be written; later calls write nothing.
+        """
         document = {
             "schema": SCHEMA,
             "campaign": campaign.dump(),
             "selection": asdict(selection),
             "cells": _CELLS.dump_python(tuple(cells), mode="json"),
         }
-        with self._until_full():  # last: where this file is, the other one has its head
+        with self._until_full():
             files.replace(self._directory / RUN, json.dumps(document).encode() + b"\n")
 
     def resume(self, lines: int, size: int, entry: ResumedEntry) -> None:

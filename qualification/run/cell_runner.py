@@ -60,8 +60,8 @@ class CellRunner:
         self._observed: dict[str, list[Observation]] = {}
         self._failures: dict[str, int] = {}
         self._distrust: dict[str, dict[str, ControlResult]] = {}
-        self._broken: dict[str, LabError] = {}
         self.left_changed = LeftChanged()
+        self._broken = {pair: LabError(why) for pair, why in campaign.unready.items()}
 
     def ends(self, pair: str) -> Ends:
         """Returns the NICs of a pair."""
@@ -106,6 +106,8 @@ class CellRunner:
 
     def findings(self, pair: str) -> CulpritFindings | None:
         """Returns what was found on a pair before; None if it has to be searched now."""
+        if pair in self.campaign.unready:
+            return self._kept.findings(pair)
         trusted = first_untrusted(self._kept.controls(pair, self._controls.get(pair, {}))) is None
         return self._kept.findings(pair) if trusted and pair not in self._ran else None
 
@@ -136,9 +138,11 @@ class CellRunner:
         if cell.unsupported:
             return decide(cell, Evidence(effective={}), {}, demand)
         kept = None if anew else self._kept.cell(cell.id)
-        controls = self._kept.controls(
-            cell.pair, self.controls(cell.pair), None if kept is None else cell.id
-        ) | self._distrust.get(cell.pair, {})
+        # What is kept of a pair that is not ready now rests on the controls of its own part.
+        alone = kept is not None and cell.pair in self.campaign.unready
+        now = {} if alone else self.controls(cell.pair)
+        controls = self._kept.controls(cell.pair, now, None if kept is None else cell.id)
+        controls |= self._distrust.get(cell.pair, {})
         forbidden = untrusted(cell, controls)
         if forbidden is not None:
             return forbidden
@@ -153,6 +157,8 @@ class CellRunner:
 
     def symptom(self, pair: str) -> Runs | None:
         """Makes the calls of a pair's symptom; returns None if a control has failed."""
+        if pair in self.campaign.unready and self._kept.calls(pair) is not None:
+            return self._kept.calls(pair)
         if first_untrusted(self._kept.controls(pair, self.controls(pair))) is not None:
             return None
         return self._kept.calls(pair) or self._with_session(pair, run_symptom)

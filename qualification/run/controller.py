@@ -23,6 +23,7 @@ from qualification.errors import EXIT_LAB, UsageError, VxqualError
 from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
+from qualification.remote.discover import survey
 from qualification.results import matrix, run_directory
 from qualification.results.conclusion import RunEnd, Selection
 from qualification.results.store import Store
@@ -158,9 +159,9 @@ class Controller:
             demand,
             options.vx_seed,
             say,
+            survey(resolved, self.pairs, say, learn=True),
             self._expectations,
             {"on": True, "off": False}.get(options.vx_symptom),
-            learn=True,
             wires=wires if options.vx_wire_check else None,
             run_id=self._output.path.name if self._output.path else None,
         )

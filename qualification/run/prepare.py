@@ -18,7 +18,7 @@ from qualification.judge.verdict import Demand
 from qualification.lab import build
 from qualification.plan.cells import PLANS, PlanName
 from qualification.progress import Progress
-from qualification.remote.discover import discover
+from qualification.remote.discover import Found, discover
 from qualification.remote.readiness import readiness
 from qualification.results import directories
 from qualification.topology import QemuLab, Topology
@@ -99,14 +99,14 @@ def make_campaign(
     demand: Demand,
     seed: int | None,
     say: Progress,
+    found: Found,
     expectations: Expectations | None = None,
     symptom: bool | None = None,
     *,
-    learn: bool = False,
     wires: Mapping[str, tuple[str, str]] | None = None,
     run_id: str | None = None,
 ) -> Campaign:
-    """Asks the hosts what they are, and reports what will run on them.
+    """Returns the run of what was asked and what was found, and reports what will run.
 
     Args:
         resolved: The topology, with SSH settings for every host.
@@ -116,9 +116,9 @@ def make_campaign(
         demand: What a PASS has to exclude.
         seed: Seed of every payload; a new one if None.
         say: Prints a line for the user.
+        found: What the hosts are.
         expectations: Failures that are known.
         symptom: Whether to measure the symptom; None for the default of the plan.
-        learn: Try which features of each DUT fall together; they are restored at once.
         wires: Where wires are recorded, by NIC; None for no recordings.
         run_id: The id of the run, where it has a directory of that name; None for a new one.
     """
@@ -132,13 +132,21 @@ def make_campaign(
         plan=plan,
         demand=demand,
         topology=resolved,
-        inventory=discover(resolved, pairs, say, learn=learn),
+        inventory=found.inventory,
         pairs=pairs,
         expectations=expectations,
         symptom=plan != "quick" if symptom is None else symptom,
         wires={pair: (wires or {})[resolved.pairs[pair].dut] for pair in pairs if wires},
         controller=controller_versions(),
+        unready=dict(found.unready),
     )
+    if found.unready:
+        say(
+            f"{len(found.unready)} of {len(pairs)} pairs cannot run now, and their cells without a "
+            f"result end in ERROR: {', '.join(found.unready)}"
+        )
+        for fault in found.faults:
+            say(str(fault))
     cells = sum(len(made.cells(pair)) for pair in pairs)
     groups = resolved.groups()
     longest: dict[str, float] = {}
@@ -187,7 +195,9 @@ def show_plan(
     lab = topology.load(path)
     pairs = select_pairs(lab, wanted)
     with with_lab(lab, lambda _: None) as (resolved, _):
-        made = make_campaign(resolved, path, pairs, plan, Demand(rate, confidence), None, say)
+        found = Found(discover(resolved, pairs, say))
+        demand = Demand(rate, confidence)
+        made = make_campaign(resolved, path, pairs, plan, demand, None, say, found)
     say(f"{plan}: {PLANS[plan]}")
     for pair in pairs:
         dut = made.ends(pair).dut

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from qualification.campaign import Campaign
+from qualification.judge.controls import pace_of
 from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.outcome import never_ran
-from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Verdict
@@ -54,9 +54,11 @@ class RunResults:
         self._planned: dict[str, CellRow] = {}
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
-        self._paces: dict[str, PaceFound] = {}
+        parts = before.parts if before else ()
+        self._paces = {pair: p for part in parts for pair, of in part.items() if (p := pace_of(of))}
         self.findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
+        self._unready: Mapping[str, str] = {}
         self.tracebacks: list[str] = []
         self.left_changed: list[str] = []
         self.failure: OSError | None = None
@@ -74,8 +76,9 @@ class RunResults:
         """
         if self._planned:
             return len(self._planned)
+        unready = self._unready = campaign.unready
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
-        self._planned = {cell.id: row(cell, never_ran(cell).judgement) for cell in cells}
+        self._planned = {cell.id: row(cell, never_ran(cell, unready).judgement) for cell in cells}
         before = self._before
         if before is None:
             self._write(lambda store: store.begin(campaign, cells, self._selection))
@@ -84,6 +87,8 @@ class RunResults:
             entry = ResumedEntry(now, this_process())
             self._resumed = (*before.resumed, now)
             self._write(lambda store: store.resume(before.lines, before.size, entry))
+            if unready or before.campaign.unready:  # hosts are found now that were not, or reverse
+                self._write(lambda store: store.ask(campaign, cells, self._selection))
         _LOG.info("%d cells selected", len(cells))
         return len(cells)
 
@@ -94,6 +99,8 @@ class RunResults:
     def add(self, report: pytest.TestReport) -> None:
         """Takes what a report carries."""
         made = row_of(report)
+        if made is not None and made.verdict is Verdict.ERROR and made.pair in self._unready:
+            made = None  # it was not tried; the row and the reason that are planned for it stay
         first = made is not None and made.id not in self._rows
         entries = [*getattr(report, CONTROLS, ()), *getattr(report, PROOFS, ())]
         calls = getattr(report, CALLS, None)
@@ -123,7 +130,8 @@ class RunResults:
 
     def _add_failure(self, report: pytest.TestReport, *, judged: bool) -> None:
         text = f"{report.nodeid}: {report.longreprtext}"
-        if not judged:  # no verdict includes this error: of a host, or of a control
+        pair = report.nodeid.partition("[")[2].partition("/")[0]
+        if not (judged or pair in self._unready):  # no verdict includes this error: of a host, say
             _LOG.error("%s", text)
             self._put(dump_entry(TroubleEntry(text)))
         blamed = bool(getattr(report, BLAMES_NIC, False))

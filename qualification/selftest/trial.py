@@ -16,6 +16,7 @@ from qualification.judge.signature.sign import sign
 from qualification.judge.verdict import Demand, Verdict
 from qualification.lab import build
 from qualification.lab.softnic.firmwares import Knob
+from qualification.remote.discover import Found, discover
 from qualification.run.cell_runner import CellRunner
 from qualification.run.culprits import search
 from qualification.run.prepare import make_campaign
@@ -83,7 +84,8 @@ def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
     try:
         with build.start(_topology(trial)) as lab:
             first = trial.seeds[0]
-            run = make_campaign(lab.topology, "", (PAIR,), "quick", demand, first, lambda _: None)
+            found = Found(discover(lab.topology, (PAIR,), _silent))
+            run = make_campaign(lab.topology, "", (PAIR,), "quick", demand, first, _silent, found)
             runner = CellRunner(run)
             try:
                 for seed in trial.seeds:
@@ -96,6 +98,10 @@ def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
                 runner.close()
     except VxqualError as error:
         yield TrialResult({}, error=str(error), seconds=time.monotonic() - start)
+
+
+def _silent(_line: str) -> None:
+    """Takes what a run would say on its progress."""
 
 
 def _judged(runner: CellRunner, run: Campaign) -> TrialResult:

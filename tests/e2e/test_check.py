@@ -17,7 +17,7 @@ from qualification.remote.discover import discover
 from qualification.remote.readiness import readiness
 from qualification.topology import load
 
-from .conftest import SMALL, Edit, Persistent, rows, vxqual
+from .conftest import SMALL, Edit, Persistent, vxqual
 from .test_mistakes import ONE_FLOW, nic_of, reported, ssh_of
 from .test_same_hosts import TOPOLOGY as SAME_HOSTS
 
@@ -64,8 +64,7 @@ def test_a_bridge_as_dut(lab: Persistent, changed: Changed, tmp_path: Path) -> N
         port = "port0 is a port of the bridge br0, which takes the frames that arrive"
         refused(vxqual("check", path), f"alpha.port0: {port}")
         reported(vxqual("run", "-t", path, *SMALL, "--out", tmp_path, *ONE_FLOW), 10, port)
-        (cell,) = rows(tmp_path).values()
-        assert cell["verdict"] == "ERROR"
+        assert not (tmp_path / "latest/matrix.json").exists()
         assert settled(lab) == before
     finally:
         lab.ip("alpha", "link", "del", "br0")
@@ -116,7 +115,7 @@ def test_a_run_directory_that_takes_no_journal(
     refused(vxqual("check", path), what, hint)
     out = tmp_path / "out"
     reported(vxqual("run", "-t", path, *SMALL, "--out", out, *ONE_FLOW), 10, what)
-    assert [cell["verdict"] for cell in rows(out).values()] == ["ERROR"]
+    assert not (out / "latest/matrix.json").exists()
 
 
 def test_a_nic_that_is_leased(

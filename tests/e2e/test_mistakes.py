@@ -159,9 +159,7 @@ def test_an_mtu_that_is_too_small(lab: Persistent, changed: Changed, tmp_path: P
             reported(
                 vxqual(*args), 10, "the MTU of port0 is 1340, and inner IPv6 in a tunnel needs 1350"
             )
-        (cell,) = rows(tmp_path).values()
-        assert cell["verdict"] == "ERROR"
-        assert "1340" in cell["reason"]
+        assert not (tmp_path / "latest/matrix.json").exists()
     finally:
         lab.ip("alpha", "link", "set", "port0", "mtu", "1500")
 
@@ -225,7 +223,7 @@ def test_the_interface_of_our_own_session(
     hint = "name another interface, or set allow_management: true for this NIC"
     reported(vxqual("check", path), 10, what, hint)
     reported(vxqual("run", "-t", path, *SMALL, "--out", tmp_path, *ONE_FLOW), 10, what)
-    assert [cell["verdict"] for cell in rows(tmp_path).values()] == ["ERROR"]
+    assert not (tmp_path / "latest/matrix.json").exists()
     assert lab.state() == before
 
     def allow(document: dict[str, Any]) -> None:

@@ -86,10 +86,6 @@ driver i40e, firmware 8.30
 """
 TAIL = """
   same: same-dut p0 -> same-peer p0, kernel 6.1.0-28
-               outer4-csum
-  offload set  inner4
-               u
-  all-on       E
   ERROR same/all-on/outer4-csum/inner4/udp: alpha: the SSH connection is{0}lost: closed
 
 . pass  F FAIL  L frames lost  ? inconclusive  - the NIC had nothing to do

@@ -128,7 +128,8 @@ def render(matrix: Matrix, width: int = 100, *, every: bool = False) -> Iterator
         yield ReportLine(f"driver {driver}, firmware {firmware}", "title")
         for dut in group:
             cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
-            yield from pair_table(dut, peers[dut.pair], cells)
+            tried = any(cell.verdict is not Verdict.ERROR for cell in cells)
+            yield from pair_table(dut, peers[dut.pair], cells if tried else ())
             yield from explain(cells, dut.driver, matrix.run.demand.confidence, width)
             yield from _symptoms(matrix, dut.pair, width)
     if shown:

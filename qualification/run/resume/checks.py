@@ -14,7 +14,7 @@ from qualification import __version__, topology
 from qualification.campaign import Campaign
 from qualification.config.reading import load_as
 from qualification.errors import UsageError
-from qualification.inventory import Nic
+from qualification.inventory import Inventory, Nic
 from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.progress import Progress
 from qualification.results.run_directory import StoredRun
@@ -112,13 +112,11 @@ def continued(stored: StoredRun, now: Campaign, say: Progress, *, built: bool) -
     """
     before = stored.campaign
     _refuse(stored, _changes(_flat(before.topology, built=built), _flat(now.topology, built=built)))
-    for name, nic in before.inventory.nics.items():
-        if name in now.inventory.nics:
-            changes = _changes(_of_nic(nic), _of_nic(now.inventory.nics[name]))
-            _refuse(stored, (f"{name}: {change}" for change in changes))
+    now = replace(now, inventory=Inventory(dict(_nics(stored, now))))
     planned = {cell.id: cell for pair in now.pairs for cell in now.cells(pair)}
+    anew = _planned_anew(stored)
     for cell in stored.cells:
-        if planned.get(cell.id) != cell:
+        if cell.pair not in anew and planned.get(cell.id) != cell:
             _refuse(stored, iter([f"the plan has no cell {cell.id} any more, or another one"]))
     for note in stored.notes:
         say(note)
@@ -129,14 +127,41 @@ def continued(stored: StoredRun, now: Campaign, say: Progress, *, built: bool) -
     return replace(now, run_id=before.run_id, started=before.started)
 
 
+def _nics(stored: StoredRun, now: Campaign) -> Iterator[tuple[str, Nic]]:
+    """Yields the NICs that a run goes on with, by name.
+
+    One whose host was not found before, or is not found now, is compared with nothing. Where its
+    pair is not ready now, its cells stay planned as they were.
+    """
+    named = [now.topology.pairs[pair] for pair in now.unready]
+    waiting = {nic for pair in named for nic in (pair.dut, pair.peer)}
+    for name, nic in now.inventory.nics.items():
+        was = stored.campaign.inventory.nics.get(name)
+        if was is not None and was.found and nic.found:
+            changes = _changes(_of_nic(was), _of_nic(nic))
+            _refuse(stored, (f"{name}: {change}" for change in changes))
+        kept = was is not None and was.found and name in waiting
+        yield name, was if kept and was is not None else nic
+
+
+def _planned_anew(stored: StoredRun) -> set[str]:
+    """Returns the pairs that were not ready and have no result: the plan may not have known them.
+
+    Their cells are those of the NIC that is found now.
+    """
+    results = {cell.pair for cell in stored.cells if cell.id in stored.finished}
+    return set(stored.campaign.unready) - results
+
+
 def check_selection(stored: StoredRun, campaign: Campaign, selected: Collection[str]) -> None:
     """Checks that the cells of a run are selected again, and no others.
 
     Raises:
         pytest.UsageError: They are not: an option of pytest selects others.
     """
-    planned = {cell.id for pair in campaign.pairs for cell in campaign.cells(pair)}
-    if {cell.id for cell in stored.cells} != planned & set(selected):
+    pairs = set(campaign.pairs) - _planned_anew(stored)
+    planned = {cell.id for pair in pairs for cell in campaign.cells(pair)}
+    if {cell.id for cell in stored.cells if cell.pair in pairs} != planned & set(selected):
         raise pytest.UsageError(
             f"{stored.directory}: other cells are selected than the run had; leave out what "
             "selects them"
