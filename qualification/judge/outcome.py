@@ -18,6 +18,9 @@ from .wire_check import confirm
 NEVER_RAN = "it never ran: its worker died, or the run was ended"
 """The reason of a cell without any result."""
 
+TRIED_AGAIN = "it was tried twice, the second time with new agents; the first time: "
+"""The beginning of the note on a cell of which an agent, its sshd or a link went away."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -29,6 +32,7 @@ class Outcome:
         evidence: What the verdict rests on; None where the cell was never run.
         blames_nic: Whether the verdict blames the NIC, and not the lab.
         expectation: Name of the expectation that hides the failure, or did until it expired.
+        note: What else is to be said of how it ran; empty for nothing.
     """
 
     cell: Cell
@@ -36,6 +40,7 @@ class Outcome:
     evidence: Evidence | None
     blames_nic: bool
     expectation: str | None = None
+    note: str = ""
 
     @property
     def observation(self) -> Observation:

@@ -62,6 +62,8 @@ class CellRow:
         wire: What a recording of the wire shows of the cell's frames; empty without one.
         wrong: Frames with any fault: `bad`, or payloads that are not those sent under valid
             checksums, or outer checksums that nobody asked for.
+        note: What else is to be said of how the cell ran: that it was tried twice, because an
+            agent, its sshd or a link went away. Empty for nothing.
     """
 
     id: str
@@ -82,6 +84,7 @@ class CellRow:
     expectation: str | None
     wire: str = ""
     wrong: int = 0
+    note: str = ""
 
     @property
     def set_id(self) -> str:
@@ -110,6 +113,7 @@ def row(
     judgement: Judgement,
     evidence: Evidence | None = None,
     expectation: str | None = None,
+    remark: str = "",
 ) -> CellRow:
     """Returns the result row of a cell.
 
@@ -118,6 +122,7 @@ def row(
         judgement: Its verdict.
         evidence: What the verdict rests on; None where the cell was not run.
         expectation: Name of the expectation that hides the failure, or did until it expired.
+        remark: The note on the row.
     """
     flow = cell.flow
     signature = signature_of(cell, judgement, evidence)
@@ -155,6 +160,7 @@ def row(
         expectation=expectation,
         wire=note(evidence),
         wrong=_wrong(judgement, evidence),
+        note=remark,
     )
 
 

@@ -93,7 +93,8 @@ def judge(
         if not (control.trusted or control.blocked)
     ]
     rows = [
-        _with_culprit(row(o.cell, o.judgement, o.evidence, o.expectation), run) for o in outcomes
+        _with_culprit(row(o.cell, o.judgement, o.evidence, o.expectation, o.note), run)
+        for o in outcomes
     ]
     conclusion = conclude(
         campaign,
@@ -157,7 +158,7 @@ def _outcome(
     if entry is None or _not_tried(entry, run):
         return never_ran(cell, run.campaign.unready)
     if entry.evidence is not None:
-        return decide(cell, entry.evidence, controls, demand)
+        return replace(decide(cell, entry.evidence, controls, demand), note=entry.note)
     never = entry.verdict in (Verdict.UNTRUSTED, Verdict.UNSUPPORTED)
     forbidden = untrusted(cell, controls) if never else None
     stays = Judgement(entry.verdict or Verdict.ERROR, entry.reason)

@@ -38,6 +38,7 @@ class CellEntry:
         evidence: What was gathered for it; None if it was not run.
         verdict: The verdict of a cell without evidence.
         reason: The reason for that verdict.
+        note: What else is to be said of how it ran (`CellRow.note`).
         kind: Distinguishes the kinds of entry.
     """
 
@@ -45,6 +46,7 @@ class CellEntry:
     evidence: Evidence | None
     verdict: Verdict | None = None
     reason: str = ""
+    note: str = ""
     kind: Literal["cell"] = "cell"
 
 

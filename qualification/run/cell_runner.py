@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 from qualification.campaign import Campaign
-from qualification.errors import LabError
-from qualification.inventory import Ends, Role
+from qualification.inventory import Ends
 from qualification.judge.controls import ControlResult, first_untrusted, pace_of, reference_of
 from qualification.judge.culprit.findings import CulpritFindings, Observation
 from qualification.judge.evidence import Evidence
 from qualification.judge.known.matching import expect
-from qualification.judge.outcome import Outcome, decide, distrust, untrusted
+from qualification.judge.outcome import TRIED_AGAIN, Outcome, decide, distrust, untrusted
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
-from qualification.remote.agent_client import AgentClient
-from qualification.remote.closing import close_all
-from qualification.remote.host import open_host
 from qualification.remote.pair.controls import run_controls
-from qualification.remote.pair.session import PairSession
 from qualification.remote.pair.symptom import run_symptom
 
-from .ending.left_changed import LeftChanged
+from .hosts.sessions import Sessions
 from .resume.kept import Kept
-from .wire_check import recorder
-
-T = TypeVar("T")
 
 _LOG = logging.getLogger("vxqual.run")
-_MOST_FAILURES = 3
-"""Errors of the lab on one pair, after which the rest of its cells is not tried."""
 
 
 class CellRunner:
@@ -54,14 +40,12 @@ class CellRunner:
         self.campaign = campaign
         self._kept = kept or Kept()
         self._ran: set[str] = set()
-        self._session: PairSession | None = None
         self._controls: dict[str, dict[str, ControlResult]] = {}
         self._unreported: dict[str, dict[str, ControlResult]] = {}
         self._observed: dict[str, list[Observation]] = {}
-        self._failures: dict[str, int] = {}
         self._distrust: dict[str, dict[str, ControlResult]] = {}
-        self.left_changed = LeftChanged()
-        self._broken = {pair: LabError(why) for pair, why in campaign.unready.items()}
+        self._sessions = Sessions(campaign, lambda pair: pace_of(self._controls.get(pair, {})))
+        self.left_changed = self._sessions.left_changed
 
     def ends(self, pair: str) -> Ends:
         """Returns the NICs of a pair."""
@@ -71,7 +55,7 @@ class CellRunner:
         """Returns the controls of a pair; the first call runs them."""
         if pair not in self._controls:
             start = time.monotonic()
-            self._controls[pair] = self._unreported[pair] = self._with_session(pair, run_controls)
+            self._controls[pair] = self._unreported[pair] = self._sessions.use(pair, run_controls)
             _log_controls(pair, self._controls[pair], time.monotonic() - start)
         return self._controls[pair]
 
@@ -126,8 +110,7 @@ class CellRunner:
         self.campaign = replace(self.campaign, seed=seed)
         self._observed.clear()
         self._distrust.clear()
-        if self._session is not None:
-            self._session.begin(seed)
+        self._sessions.begin(self.campaign)
 
     def observed(self, pair: str) -> tuple[Observation, ...]:
         """Returns the results of those cells of a pair that have been run."""
@@ -147,13 +130,15 @@ class CellRunner:
         if forbidden is not None:
             return forbidden
         if kept is not None:
-            return decide(cell, kept, controls, demand)
+            return replace(decide(cell, kept, controls, demand), note=self._kept.note(cell.id))
         self._ran.add(cell.pair)
         reference = reference_of(cell, controls)
-        evidence = self._with_session(
+        evidence = self._sessions.use(
             cell.pair, lambda session: session.evidence(cell, reference, anew=anew)
         )
-        return decide(cell, evidence, controls, demand)
+        outcome = decide(cell, evidence, controls, demand)
+        first = self._sessions.first_try
+        return replace(outcome, note=f"{TRIED_AGAIN}{first}") if first else outcome
 
     def symptom(self, pair: str) -> Runs | None:
         """Makes the calls of a pair's symptom; returns None if a control has failed."""
@@ -161,77 +146,11 @@ class CellRunner:
             return self._kept.calls(pair)
         if first_untrusted(self._kept.controls(pair, self.controls(pair))) is not None:
             return None
-        return self._kept.calls(pair) or self._with_session(pair, run_symptom)
+        return self._kept.calls(pair) or self._sessions.use(pair, run_symptom)
 
     def close(self) -> None:
         """Puts the hosts of the open pair back; `left_changed` has what could not be."""
-        session, self._session = self._session, None
-        if session is not None:
-            self.left_changed.closing(session.name, session.close)
-
-    def _with_session(self, pair: str, act: Callable[[PairSession], T]) -> T:
-        """Does something with a pair, over a new session if the previous one has died.
-
-        A pair that cannot be opened, or whose sessions keep dying, is not tried for every cell.
-        """
-        forbidden = self.left_changed.forbids(pair) or self._broken.get(pair)
-        if forbidden is not None:
-            raise forbidden
-        try:
-            return act(self._open(pair))
-        except LabError as error:
-            self._failures[pair] = self._failures.get(pair, 0) + 1
-            _LOG.error(
-                "pair %s: error %d of at most %d: %s",
-                pair, self._failures[pair], _MOST_FAILURES, error,
-            )  # fmt: skip
-            if self._session is None or self._failures[pair] >= _MOST_FAILURES:
-                self._broken[pair] = error
-                _LOG.error("pair %s: the rest of its cells is not tried", pair)
-            else:
-                _LOG.warning("pair %s: its next cell opens a new session", pair)
-            self.close()
-            raise
-
-    def _open(self, pair: str) -> PairSession:
-        """Returns the session of a pair; closes that of another pair first."""
-        if self._session is not None and self._session.name != pair:
-            self.close()
-        if self._session is None:
-            self._session = self._start(pair)
-        return self._session
-
-    def _start(self, pair: str) -> PairSession:
-        topology = self.campaign.topology
-        named = topology.pairs[pair]
-        nics: dict[Role, str] = {"dut": named.dut, "peer": named.peer}
-        hosts: dict[Role, AgentClient] = {}
-        start = time.monotonic()
-        with contextlib.ExitStack() as undo:
-            undo.callback(self.left_changed.closing, pair, lambda: close_all(hosts.values()))
-            for role, nic in nics.items():
-                hosts[role] = open_host(topology, topology.host_of(nic))
-            session = PairSession(
-                pair,
-                self.campaign.ends(pair),
-                self.campaign.flows(pair),
-                hosts,
-                self.campaign.demand,
-                self.campaign.seed,
-                {role: topology.nic(nic).allow_management for role, nic in nics.items()},
-                recorder(*self.campaign.wires[pair]) if self.campaign.wires else None,
-            )
-            known = pace_of(self._controls.get(pair, {}))
-            if known is not None:  # the session before has found it
-                session.endpoints.orders.keep(known)
-            for line in session.open():
-                text = f"put back what an agent that died had left changed: {line}"
-                _LOG.warning("pair %s: %s", pair, text)
-                warnings.warn(text, stacklevel=2)
-            undo.pop_all()
-        self.left_changed.put_back(pair)
-        _LOG.info("pair %s: its session is open after %.1f s", pair, time.monotonic() - start)
-        return session
+        self._sessions.close()
 
 
 def _log_controls(pair: str, controls: dict[str, ControlResult], seconds: float) -> None:

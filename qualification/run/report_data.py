@@ -52,12 +52,12 @@ def attach_cell(
         made = row(cell, Judgement(Verdict.ERROR, reason))
         evidence, blames_nic = None, False
     else:
-        made = row(cell, outcome.judgement, outcome.evidence, outcome.expectation)
+        made = row(cell, outcome.judgement, outcome.evidence, outcome.expectation, outcome.note)
         evidence, blames_nic = outcome.evidence, outcome.blames_nic
     entry = (
         CellEntry(cell.id, None, made.verdict, made.reason)
         if evidence is None
-        else CellEntry(cell.id, evidence)
+        else CellEntry(cell.id, evidence, note=outcome.note if outcome else "")
     )
     if not stored:
         setattr(report, ENTRY, dump_entry(entry))

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import SMALL, SOME, Edit, Persistent, rows, vxqual
+from qualification.errors import AgentError, LabError
+from qualification.judge.verdict import Demand
+from qualification.remote.discover import Found, discover
+from qualification.remote.pair.session import PairSession
+from qualification.run.hosts.sessions import Sessions
+from qualification.run.prepare import make_campaign
+from qualification.topology import load
+
+from .conftest import (
+    ALONE,
+    SMALL,
+    SOME,
+    Edit,
+    Persistent,
+    eventually,
+    read_until,
+    rows,
+    run,
+    running,
+    vxqual,
+)
 from .test_mistakes import ONE_FLOW, reported
 
 pytestmark = pytest.mark.lab
@@ -111,3 +134,95 @@ def test_a_run_is_continued_once_the_host_is_up(
     again = vxqual("judge", out, "--out", tmp_path / "again")
     matrix = (out / "latest/matrix.json").read_text()
     assert (tmp_path / "again/matrix.json").read_text() == matrix, again.stdout
+
+
+# In the middle
+
+
+def slay(lab: Persistent, host: str, name: str) -> int:
+    """Kills processes of a host by their name, and returns how many."""
+    pids = [int(word) for word in run("ip", "netns", "pids", lab.namespace(host)).split()]
+    slain = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().startswith(name):
+                os.kill(pid, signal.SIGKILL)
+                slain += 1
+    return slain
+
+
+@pytest.mark.slow
+def test_a_cell_whose_sshd_is_killed_is_tried_again(lab: Persistent, tmp_path: Path) -> None:
+    before = lab.state()
+    args = ("run", lab.topology, *SMALL, "--out", tmp_path, "--no-symptom", "-v", SOME)
+    cells = ("-k", f"outer4-csum/inner4/udp] and {ALONE}", "-m", "not crafted")
+    with running(*args, *cells) as process:
+        read_until(process, "PASS")
+        assert slay(lab, "alpha", "sshd")
+        said = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, said
+    found = rows(tmp_path)
+    assert {row["verdict"] for row in found.values()} <= {"PASS", "NOT EXERCISED"}, said
+    (noted,) = [row for row in found.values() if row["note"]]
+    assert noted["note"].startswith("it was tried twice, the second time with new agents; the ")
+    assert "alpha: the SSH connection was lost" in noted["note"]
+    again = vxqual("judge", tmp_path, "--out", tmp_path / "again", SOME)
+    matrix = (tmp_path / "latest/matrix.json").read_text()
+    assert (tmp_path / "again/matrix.json").read_text() == matrix, again.stdout
+    eventually(lambda: lab.pids() == [])
+    assert lab.state() == before
+
+
+@pytest.fixture
+def sessions(lab: Persistent) -> Iterator[Sessions]:
+    topology = load(lab.topology)
+    found = Found(discover(topology, ["soft"], str))
+    asked = ("quick", Demand(0.05, 0.9), 7)
+    with contextlib.closing(
+        Sessions(make_campaign(topology, "lab", ("soft",), *asked, str, found), lambda _pair: None)
+    ) as made:
+        yield made
+
+
+def test_what_is_tried_again(lab: Persistent, sessions: Sessions) -> None:
+    """Only what ended because an agent went away, once, from its beginning, with new agents."""
+    before = lab.state()
+    tried: list[PairSession] = []
+
+    def killed(times: int) -> Callable[[PairSession], str]:
+        tried.clear()
+
+        def act(session: PairSession) -> str:
+            tried.append(session)
+            if len(tried) <= times:
+                assert slay(lab, "alpha", "python3")
+            session.states.tag(False)
+            session.endpoints.reach()
+            return "done"
+
+        return act
+
+    assert (sessions.use("soft", killed(0)), sessions.first_try) == ("done", "")
+    with pytest.warns(UserWarning, match="an agent that died had left changed"):
+        assert sessions.use("soft", killed(1)) == "done"
+    assert len({*map(id, tried)}) == 2
+    assert sessions.first_try == "alpha: the agent was killed by a signal during request 'reach'"
+    assert (sessions.use("soft", killed(0)), sessions.first_try) == ("done", "")
+
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(LabError, match=r"signal .*; it was tried twice, the first time: the"),
+    ):
+        sessions.use("soft", killed(2))
+    assert len(tried) == 2
+
+    def refused(session: PairSession) -> None:
+        tried.append(session)
+        session.endpoints.call("dut", "no_such_order")
+
+    tried.clear()
+    with pytest.warns(UserWarning), pytest.raises(AgentError, match="no operation 'no_such_order'"):
+        sessions.use("soft", refused)
+    assert len(tried) == 1
+    sessions.close()
+    assert lab.state() == before

@@ -182,6 +182,7 @@ def test_the_form(document: Any) -> None:
         "expectation": None,
         "wire": "",
         "wrong": 30,
+        "note": "",
     }
 
 

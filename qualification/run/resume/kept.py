@@ -29,6 +29,10 @@ class Kept:
         found = None if self._stored is None else self._stored.finished.get(id_)
         return None if found is None else found[1].evidence
 
+    def note(self, id_: str) -> str:
+        """Returns the note on a cell whose evidence is kept."""
+        return "" if self._stored is None else self._stored.finished[id_][1].note
+
     def controls(
         self, pair: str, now: Mapping[str, ControlResult], cell: str | None = None
     ) -> dict[str, ControlResult]:
