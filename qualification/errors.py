@@ -113,3 +113,6 @@ class QualificationFailure(AssertionError):  # noqa: N818  (pytest calls it a fa
     """The NIC failed its qualification; the message carries the evidence."""
 
     exit_code: ClassVar[int] = EXIT_NOT_QUALIFIED
+
+    def __init__(self, what: str) -> None:
+        super().__init__(printable(what, lines=True))

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"\\{c}" for c in "\\`*_[]|"}
+
 
 def printable(text: str, *, lines: bool = False) -> str:
     r"""Returns a text with every character that is not printable written as an escape.
@@ -28,6 +30,20 @@ def printable(text: str, *, lines: bool = False) -> str:
     return "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def markdown(text: str) -> str:
+    r"""Returns a text for one line or table cell of Markdown, in which nothing of it is markup.
+
+    Allure's descriptions are Markdown, too, whose HTML a browser would run.
+    """
+    return "".join(_MARKUP.get(c, c) for c in printable(text))
+
+
+def code(text: str) -> str:
+    """Returns a text as a code span of Markdown; it has no backtick then, and no pipe."""
+    shown = printable(text).replace("`", "'").replace("|", "¦")
+    return f"`{shown}`"
 
 
 def inert(value: Any) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.errors import HostError
-from qualification.printable import inert, printable
+from qualification.printable import code, inert, markdown, printable
 
 EVERYTHING = st.text(st.characters(codec=None, categories=None))
 
@@ -48,3 +48,10 @@ def test_a_value_keeps_its_form(value: object) -> None:
 def test_an_error_is_harmless_to_print() -> None:
     error = HostError("said: \x1b]0;owned\a", where="al\rpha", hint="one\ntwo\x7f")
     assert str(error) == "al\\rpha: said: \\x1b]0;owned\\x07\n  next: one\ntwo\\x7f"
+
+
+def test_in_markdown_nothing_of_it_is_markup() -> None:
+    assert markdown("<script>[a](javascript:b) `c` | d\n_e_ &amp; \x1b") == (
+        r"&lt;script&gt;\[a\](javascript:b) \`c\` \| d\\n\_e\_ &amp;amp; \\x1b"
+    )
+    assert code("a`b|c<d>\x1b") == r"`a'b¦c<d>\x1b`"

@@ -7,8 +7,9 @@ that no form has.
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,18 @@ from typing import TYPE_CHECKING, Any
 from qualification.errors import UsageError
 
 from .environment import substitute
+from .values import CONTROLS
 from .wording import Loc, key_path
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 _TAG = "tag:yaml.org,2002:"
+_HIDDEN = re.compile(rf"(?![\n\t])[{CONTROLS}\ud800-\udfff]")
+_MOST_DEPTH = 32
+"""Lists and mappings inside each other; a topology has six."""
+_MOST_VALUES = 100_000
+"""Values of a file, each counted as often as aliases repeat it."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,10 @@ class Document:
         self.problems: list[FileProblem] = []
         self._environ = environ
         self._built: dict[int, Any] = {}
+        self._sizes: dict[int, int] = {}
+        self._name = name
         self._root = _compose(text, name, begin_from)
-        try:
-            self.data = self._plain(self._root, ())
-        except RecursionError:
-            raise UsageError("nested too deeply", where=name) from None
+        self.data = self._plain(self._root, ())
 
     def place(self, loc: Loc, *, of_key: bool = False) -> tuple[int, int]:
         """Returns the line and column of a value.
@@ -93,11 +99,23 @@ class Document:
 
     def _plain(self, node: Node, loc: Loc) -> Any:
         # An anchored node is built once, no matter how many aliases refer to it. Otherwise a short
-        # file could take more memory than there is.
-        if id(node) not in self._built:
-            self._built[id(node)] = None
-            self._built[id(node)] = self._build(node, loc)
-        return self._built[id(node)]
+        # file could take more memory than there is; and it is counted as often as it is reached,
+        # or whoever walks the data would take for ever.
+        key = id(node)
+        if key not in self._built:
+            self._built[key], self._sizes[key] = None, 1
+            self._built[key] = self._build(node, loc)
+            self._sizes[key] = 1 + sum(self._sizes.get(id(inside), 0) for inside in _inside(node))
+            if self._sizes[key] > _MOST_VALUES:
+                raise UsageError(
+                    f"has more than {_MOST_VALUES} values, counted as often as aliases repeat them",
+                    where=self._at(node),
+                    hint="write a file for each lab, or fewer aliases (*NAME)",
+                )
+        return self._built[key]
+
+    def _at(self, node: Node) -> str:
+        return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
     def _build(self, node: Node, loc: Loc) -> Any:
         kind = str(node.tag).removeprefix(_TAG)
@@ -122,13 +140,22 @@ class Document:
                 hint = "keep one of the two"
                 first = f"line {lines[name]} has it already"
                 self._object(key, (*loc, name), f"duplicate key '{name}'; {first}", hint)
-            else:
+            elif not self._refuse_controls(key, loc):
                 lines[name] = key.start_mark.line + 1
                 data[name] = self._plain(value, (*loc, name))
         return data
 
+    def _refuse_controls(self, node: Node, loc: Loc) -> bool:
+        """Refuses what escapes of YAML can bring in: names and texts are shown to people."""
+        found = _HIDDEN.search(node.value)
+        if found:
+            what = f"the character U+{ord(found[0]):04X} is not allowed here"
+            self._object(node, loc, what, "remove it")
+        return found is not None
+
     def _scalar(self, node: Node, kind: str, loc: Loc) -> Any:
         text: str = node.value
+        self._refuse_controls(node, loc)
         match kind:
             case "null":
                 return None
@@ -152,15 +179,22 @@ def _compose(text: str, name: str, begin_from: str) -> Node:
         UsageError: The text is not YAML, it is empty, or it has several documents.
     """
     from ruamel.yaml import YAML  # noqa: PLC0415  (needed only where a file is read)
+    from ruamel.yaml.composer import MaxDepthExceededError  # noqa: PLC0415
     from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError  # noqa: PLC0415
     from ruamel.yaml.reader import ReaderError  # noqa: PLC0415
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)
-            root: Node | None = YAML(typ="safe", pure=True).compose(text)
-    except RecursionError:
-        raise UsageError("nested too deeply", where=name) from None
+            yaml = YAML(typ="safe", pure=True)
+            yaml.max_depth = _MOST_DEPTH
+            root: Node | None = yaml.compose(text)
+    except MaxDepthExceededError as error:
+        mark = error.problem_mark
+        raise UsageError(
+            f"nested too deeply: more than {_MOST_DEPTH} lists and mappings inside each other",
+            where=f"{name}:{mark.line + 1}:{mark.column + 1}",
+        ) from None
     except ReaderError as error:
         before = text[: error.position]
         place = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
@@ -201,6 +235,13 @@ def _child(node: Node, part: str | int) -> tuple[Node, Node] | None:
             if part == (key.value if isinstance(item, tuple) else i):
                 return key, value
     return None
+
+
+def _inside(node: Node) -> Iterator[Node]:
+    """Yields the values in a list or mapping that were built."""
+    if isinstance(node.value, list):
+        for item in node.value:
+            yield item[1] if isinstance(item, tuple) else item
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float | str:

@@ -14,6 +14,10 @@ from qualification.errors import UsageError
 from .document import Document, FileProblem
 from .problems import Form, ModelT, problems_of
 
+_MOST_BYTES = 512 << 10
+"""The parser takes ten seconds for as much; a topology of a thousand hosts has 100 KB."""
+_MOST_SHOWN = 50
+
 
 def parse_as(
     form: Form[ModelT], text: str, name: str, environ: Mapping[str, str] | None = None
@@ -82,7 +86,8 @@ def text_of(path: Path, form: Form[ModelT]) -> str:
         UsageError: There is no such file, it cannot be read, or it is not UTF-8.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise UsageError("there is no such file", where=str(path), hint=form.examples) from None
     except IsADirectoryError:
@@ -90,6 +95,9 @@ def text_of(path: Path, form: Form[ModelT]) -> str:
         raise UsageError("this is a directory", where=str(path), hint=hint) from None
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    if len(content) > _MOST_BYTES:
+        what = f"has more than {_MOST_BYTES >> 10} KiB, which is more than a {form.name} can need"
+        raise UsageError(what, where=str(path))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -112,5 +120,7 @@ def _report(name: str, problems: list[FileProblem]) -> UsageError:
     ]
     if len(errors) == 1:
         return errors[0]
-    lines = "".join(f"\n{error}" for error in errors).replace("\n", "\n  ")
+    shown = [f"\n{error}" for error in errors[:_MOST_SHOWN]]
+    shown += [f"\nand {len(errors) - _MOST_SHOWN} more"] if len(errors) > _MOST_SHOWN else []
+    lines = "".join(shown).replace("\n", "\n  ")
     return UsageError(f"{len(errors)} problems{lines}", where=name)

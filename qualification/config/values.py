@@ -17,6 +17,9 @@ from .wording import shown
 
 NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 """Regular expression of a `Name`."""
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+"""The characters that no text for people has, inside the brackets of a regular expression: controls
+(C0, C1), marks without width, line separators and overrides of the direction."""
 
 
 def objection(what: str, hint: str | None = None) -> PydanticCustomError:
@@ -102,7 +105,7 @@ Name = Annotated[
 ]
 """A name that the file gives to one of its entries; it may appear in test ids."""
 
-Line = Annotated[str, Shape(r"[^\x00-\x1f\x7f]+", "must be one line of text, and not empty")]
+Line = Annotated[str, Shape(f"[^{CONTROLS}]+", "must be one line of text, and not empty")]
 """One line of text."""
 
 Whole = Annotated[int, BeforeValidator(no_flag), OrVariable()]

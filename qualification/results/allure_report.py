@@ -13,6 +13,7 @@ from qualification.campaign import Campaign
 from qualification.inventory import Ends
 from qualification.judge.evidence import Evidence
 from qualification.judge.verdict import Verdict
+from qualification.printable import markdown, printable
 
 from .pcapng import pcapng
 
@@ -31,12 +32,12 @@ def label(ends: Ends, pair: str, verdict: Verdict | None, reason: str) -> None:
         "firmware": ends.dut.firmware,
         "pair": pair,
     }.items():
-        allure.dynamic.label(name, value)
+        allure.dynamic.label(name, printable(value))
     if verdict is not None:
         allure.dynamic.label("verdict", str(verdict))
-    allure.dynamic.description(reason)
+    allure.dynamic.description(markdown(reason))
     # Shown, but excluded from the test's identity: its history continues across firmwares.
-    allure.dynamic.parameter("firmware", ends.dut.firmware, excluded=True)
+    allure.dynamic.parameter("firmware", printable(ends.dut.firmware), excluded=True)
 
 
 def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:
@@ -80,6 +81,8 @@ def finish(directory: Path, campaign: Campaign) -> None:
             f"{pair}.kernel={dut.host.kernel}",
         ]
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "environment.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (directory / "environment.properties").write_text(
+        "".join(f"{printable(line)}\n" for line in lines), encoding="utf-8"
+    )
     executor = {"name": "vxqual", "type": "vxqual", "buildName": campaign.run_id}
     (directory / "executor.json").write_text(json.dumps(executor), encoding="utf-8")

@@ -20,6 +20,7 @@ from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.judge.wire_check import recorded
 from qualification.messages.bursts import BadFrame
+from qualification.printable import code, markdown
 
 from . import directories, matrix, run_directory
 from .matrix import Matrix, NicRow
@@ -58,7 +59,7 @@ def page(out: Path) -> Iterator[str]:
         counts = Counter(cell.verdict for cell in _cells(made, nic))
         machine = f"{nic.hypervisor}, {nic.hardware_version}".strip(", ")
         row = (nic.firmware, nic.driver, nic.kernel, machine, *(counts[v] for v in _COUNTED))
-        yield "| " + " | ".join(map(str, row)) + " |"
+        yield "| " + " | ".join(markdown(str(each)) for each in row) + " |"
     for nic in duts:
         yield ""
         yield from _model(made, nic, run)
@@ -69,14 +70,14 @@ _COUNTED = tuple(Verdict)
 
 def _model(made: Matrix, nic: NicRow, run: StoredRun) -> Iterator[str]:
     cells = _cells(made, nic)
-    yield f"## {nic.firmware}, driver {nic.driver}"
+    yield f"## {markdown(nic.firmware)}, driver {markdown(nic.driver)}"
     yield ""
     campaign = run.campaign
     varied = campaign.space(nic.pair).switchable | campaign.receive_space(nic.pair).switchable
     yield f"Offloads that were varied: {_names(varied)}."
     for name, lost in sorted(campaign.ends(nic.pair).dut.dependencies.items()):
         if lost and name in varied:
-            yield f"Off with `{name}` go {_names(lost)}."
+            yield f"Off with {code(name)} go {_names(lost)}."
     wires = [cell for cell in cells if cell.wire]
     wrong = sum(" 0 wrong" not in cell.wire for cell in wires)
     contradicted = sum("recording of the wire contradicts" in cell.reason for cell in cells)
@@ -96,8 +97,11 @@ def _model(made: Matrix, nic: NicRow, run: StoredRun) -> Iterator[str]:
         yield "| verdict | cells | signature | culprit | tshark, on the wire | such as |"
         yield "|---|---|---|---|---|---|"
     for (verdict, signature, culprit, word), some in groups.items():
-        names = "<br>".join(f"`{cell.id}`: {cell.wire}" for cell in some[:_MOST_CELLS])
-        yield f"| {verdict} | {len(some)} | {signature} | {culprit} | {word} | {names} |"
+        names = "<br>".join(
+            f"{code(cell.id)}: {markdown(cell.wire)}" for cell in some[:_MOST_CELLS]
+        )
+        said = " | ".join(map(markdown, (signature, culprit, word)))
+        yield f"| {verdict} | {len(some)} | {said} | {names} |"
     others = Counter(
         (cell.verdict, _without_numbers(cell.reason))
         for cell in cells
@@ -106,11 +110,11 @@ def _model(made: Matrix, nic: NicRow, run: StoredRun) -> Iterator[str]:
     if others:
         yield ""
     for (verdict, reason), count in others.most_common():
-        yield f"- {verdict}, {count} cells: {reason}"
+        yield f"- {verdict}, {count} cells: {markdown(reason)}"
     heal = made.mitigation.get(nic.pair)
     if heal:
         yield ""
-        yield f"With {', '.join(f'`{name}`' for name in heal)} off, its flows are clean."
+        yield f"With {', '.join(map(code, heal))} off, its flows are clean."
 
 
 def _cells(made: Matrix, nic: NicRow) -> list[CellRow]:
@@ -122,7 +126,7 @@ def _without_numbers(reason: str) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names)) or "none"
+    return ", ".join(map(code, sorted(names))) or "none"
 
 
 def _samples(run: StoredRun, cell: CellRow) -> tuple[str, ...]:

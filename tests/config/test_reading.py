@@ -65,7 +65,15 @@ MISTAKES = [
     ("unquoted variable", "a: {b: ${X}}\n", "1:9", "malformed YAML: ", 'quote a variable: "${N'),
     ("two documents", "a: 1\n---\nb: 1\n", "2:1", "but found another document", "brackets"),
     ("undefined alias", "a: *b\n", "1:4", "undefined alias 'b'", ""),
-    ("too deep", "[" * 3000, None, "nested too deeply", ""),
+    ("too deep", "[" * 100_000, "1:33", "nested too deeply: more than 32 lists", ""),
+    ("too deep in blocks", "- " * 3000, "1:65", "nested too deeply: more than 32 lists", ""),
+    ("escape", 'version: 1\npet: "\\e[2J"\n', "2:6",
+     "pet: the character U+001B is not allowed here", "remove it"),
+    ("escape in a key", 'version: 1\n"a\\u202eb": 1\n', "2:1",
+     "the character U+202E is not allowed here", "remove it"),
+    ("NUL", "version: 1\nx: \0\n", "2:4", "the character U+0000 is not allowed in YAML", ""),
+    ("python", "version: !!python/object/apply:os.system [true]\n", "1:10",
+     "version: the tag tag:yaml.org,2002:python/object/apply:os.system has no meaning", "remove"),
     ("list", "[1]", "1:1", "must be a mapping of keys to values, not a list", ""),
     ("text", "hello", "1:1", "must be a mapping of keys to values, not 'hello'", ""),
     ("tag", "version: !v 1\n", "1:10", "version: the tag !v has no meaning here", "remove it"),
@@ -155,8 +163,28 @@ def test_an_alias_within_itself(read: Any) -> None:
 
 def test_a_file_that_would_grow_without_end(read: Any) -> None:
     levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 30)]
-    with pytest.raises(UsageError, match="unknown key 'l0'"):
+    text = r"^home\.yaml:6:5: has more than 100000 values, counted as often as aliases repeat them"
+    with pytest.raises(UsageError, match=text):
         read("\n".join(["l0: &l0 [x]", *levels]))
+
+
+def test_many_values_side_by_side_are_not_deep(read: Any) -> None:
+    owners = "".join(f"  o{number}: {{town: x}}\n" for number in range(100))
+    assert len(read(f"version: 1\nowners:\n{owners}").owners) == 100
+
+
+def test_a_file_without_end() -> None:
+    with pytest.raises(UsageError, match=r"^/dev/zero: has more than 512 KiB, which is more"):
+        load_as(HOME, Path("/dev/zero"))
+
+
+def test_of_many_problems_the_first_are_told(read: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        read("version: 1\n" + "".join(f"k{number}: 1\n" for number in range(1000)))
+    assert str(caught.value).startswith("home.yaml: 1000 problems\n")
+    assert "home.yaml:51:1: unknown key 'k49'" in str(caught.value)
+    assert "unknown key 'k50'" not in str(caught.value)
+    assert str(caught.value).endswith("\n  and 950 more")
 
 
 def test_texts_stay_as_they_are_without_an_environment() -> None:

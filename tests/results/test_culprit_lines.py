@@ -83,3 +83,10 @@ def test_of_many_reasons_some_are_shown(campaign: Make) -> None:
     said = lines(campaign, CulpritFindings("x710", {}, some, None, 0))
     assert said.count("reason ") == 12
     assert said.endswith("and 3 more groups of failing cells")
+
+
+def test_what_is_pasted_is_quoted_for_the_shell() -> None:
+    # The names that Linux refuses have a blank, a slash or a colon (dev_valid_name).
+    assert command("p0;$(id)", Mitigation((TSO,), (), 1, 1)) == (
+        "ethtool -K 'p0;$(id)' tx-tcp-segmentation off"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
@@ -45,11 +46,10 @@ def render(
 
 
 def command(interface: str, mitigation: Mitigation) -> str:
-    """Returns the command that a user pastes on the DUT's host."""
+    """Returns the command that a user pastes on the DUT's host, quoted for its shell."""
     names = mitigation.off or mitigation.on
-    return f"ethtool -K {interface} " + " ".join(
-        f"{name} {'off' if mitigation.off else 'on'}" for name in names
-    )
+    state = "off" if mitigation.off else "on"
+    return shlex.join(["ethtool", "-K", interface, *(w for name in names for w in (name, state))])
 
 
 def _summary(finding: CulpritGroup) -> str:

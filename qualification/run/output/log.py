@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import platform
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from qualification import __version__
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.judge.verdict import Demand
+from qualification.printable import printable
 from qualification.topology import Topology
 
 NAME = "vxqual.log"
@@ -124,10 +126,26 @@ class _Patient(io.TextIOBase):
         super().close()
 
 
+class _Inert(logging.Filter):
+    """Escapes what is not printable in a record; no text in it can begin another record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Changes the record, and lets it pass; a second time changes nothing."""
+        text = printable(record.getMessage(), lines=True)
+        record.msg, record.args = re.sub(r"\n(?!    )", "\n    ", text), ()
+        return True
+
+
 def endure(config: pytest.Config) -> None:
-    """Makes the log one that a full disk shortens, and that does not end the run."""
+    """Makes the log one that a full disk shortens, and that does not end the run.
+
+    It also escapes what hosts have said, there and on the terminal.
+    """
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     handler = getattr(plugin, "log_file_handler", None)
+    for each in (handler, getattr(plugin, "log_cli_handler", None)):
+        if isinstance(each, logging.Handler):
+            each.addFilter(_Inert())
     if isinstance(handler, logging.FileHandler) and getattr(config.option, "log_file", None):
         before = handler.setStream(cast("Any", _Patient(handler.baseFilename)))
         if before is not None:

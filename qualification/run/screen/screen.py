@@ -15,6 +15,7 @@ from qualification.campaign import Campaign
 from qualification.errors import VxqualError
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.known.matching import findings
+from qualification.printable import printable
 from qualification.results.matrix import Matrix
 from qualification.results.terminal import report
 from qualification.run.report_data import row_of
@@ -44,7 +45,7 @@ class Screen:
             if self._reporter._tw.width_of_current_line:  # dots, after which no line has begun
                 self._reporter._tw.line()
             self._reporter.currentfspath = None
-            self._reporter.write_line(f"vxqual: {text}")
+            self._reporter.write_line(f"vxqual: {printable(text, lines=True)}")
 
     def begin(self, cells: int) -> None:
         """Begins to show the progress; `cells` is the number of those selected."""
@@ -93,9 +94,9 @@ class Screen:
             culprits,
             every=reporter.verbosity > 0,
         )
-        reporter.write_line(headline.text, bold=True, **_COLOURS[headline.tone])
+        reporter.write_line(printable(headline.text), bold=True, **_COLOURS[headline.tone])
         for line in lines:
-            reporter.write_line(line.text, **_COLOURS.get(line.tone, {}))
+            reporter.write_line(printable(line.text), **_COLOURS.get(line.tone, {}))
         reporter.write_line("")
         for what, path in files.items():
             if path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -87,7 +88,7 @@ def check_is_no_port(interface: str) -> None:
         "port-of-another",
         f"{interface} is a port of the {kind or 'device'} {name}, which takes the frames that "
         "arrive",
-        hint=f"take it out for the run: ip link set {interface} nomaster",
+        hint=f"take it out for the run: ip link set {shlex.quote(interface)} nomaster",
         upper=name,
     )
 

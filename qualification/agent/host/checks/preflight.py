@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def checks(
             raise AgentProblem(
                 "mtu-too-small",
                 f"the MTU of {interface} is {mtu}, and inner IPv6 in a tunnel needs {MIN_MTU}",
-                hint=f"ip link set {interface} mtu 1500",
+                hint=f"ip link set {shlex.quote(interface)} mtu 1500",
             )
 
     def has_link() -> None:
@@ -122,7 +123,7 @@ def _check_ipv6(interface: str, addresses: Sequence[str]) -> None:
         raise AgentProblem(
             "ipv6-disabled",
             f"IPv6 is disabled on {interface}, and its underlay address {wanted[0]} needs it",
-            hint=f"sysctl -w {name}=0, or leave the IPv6 address out of the topology",
+            hint=f"sysctl -w {shlex.quote(name)}=0, or leave the IPv6 address out of the topology",
         )
 
 
