@@ -10,13 +10,20 @@ from collections.abc import Iterable
 
 NOT_UNDONE = "could not undo"
 """A change of the host could not be undone; it stays in the journal."""
+DIFFERS = "not as before:"
+"""What was undone has not made the NIC what it was; it stays in the journal, too."""
 NOT_ENDED = "could not end"
 """Something of the agent's own could not be ended; it ends with the agent's process."""
 
 
 def left_changed(report: Iterable[object]) -> list[str]:
-    """Returns the lines of a report that say that the host is left changed."""
-    return [str(line) for line in report if str(line).startswith(NOT_UNDONE)]
+    """Returns the lines of a report that say that the host is left changed, and by what."""
+    lines = [str(line) for line in report]
+    return [
+        line[len(DIFFERS) :].strip() if line.startswith(DIFFERS) else line
+        for line in lines
+        if line.startswith((DIFFERS, NOT_UNDONE))
+    ]
 
 
 def not_ended(report: Iterable[object]) -> list[str]:

@@ -46,7 +46,7 @@ def host(verifier: str) -> HostFacts:
         hypervisor=machine.hypervisor(),
         machine=machine.machine(),
         hardware_version=machine.hardware_version(),
-        boot_id=_boot_id(),
+        boot_id=machine.boot_id(),
         loop_seconds=machine.loop_seconds(),
     )
 
@@ -159,13 +159,6 @@ def _devlink(bus: str | None) -> dict[str, str]:
         for kind, versions in info.get("versions", {}).items()
         for name, version in versions.items()
     }
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _os_name() -> str:

@@ -3,7 +3,9 @@
 There is one file per NIC under /run/vxqual, which is locked while an agent works on the NIC. The
 lock is the lease: two controllers never share a NIC. A file that can be locked but is not empty was
 left by an agent that died; the next agent restores the host first. A reboot empties /run, and it
-undoes the changes as well.
+undoes the changes as well; a journal from before it, in another directory, counts for nothing.
+
+Both the file and its name are on disk before the first change is made, and root alone reads them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from qualification.agent.host.checks.writable import forbids
-from qualification.messages.closing import NOT_UNDONE
+from qualification.agent.host.machine import boot_id
+from qualification.messages.closing import DIFFERS, NOT_UNDONE
 from qualification.messages.protocol import AgentProblem
 
 DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
@@ -27,11 +30,13 @@ DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
 
 MIN_FREE = 64 << 10
 """Bytes that must be free: an entry of a journal has hundreds, one of a link snapshot thousands."""
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | os.O_NOFOLLOW
 _PATIENCE = 0.2
 """Seconds for which a locked journal is tried again: `check` locks it for a moment, to look."""
 
-Undo = Callable[..., "bool | None"]
-"""Undoes a change. It can be called again, and returns False if there was nothing to undo."""
+Undo = Callable[..., "bool | str | None"]
+"""Undoes a change. It can be called again, and returns False if there was nothing to undo, or in
+words of its own what it has done."""
 
 
 def check_writable() -> None:
@@ -45,6 +50,33 @@ def check_writable() -> None:
         folder, error = DIRECTORY.parent, forbids(DIRECTORY.parent, MIN_FREE)
     if error is not None:
         raise _unwritable(folder, error)
+
+
+def _check_owner() -> None:
+    """Checks that only root could have written what the journals have root do.
+
+    Raises:
+        AgentProblem: Others can write to the directory.
+    """
+    found = DIRECTORY.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise AgentProblem(
+            "journal-unsafe",
+            f"{DIRECTORY} can be written to by others than root, and what is written there is done "
+            "as root",
+            hint=f"chown root {DIRECTORY}; chmod 0700 {DIRECTORY}; rm {DIRECTORY}/*.journal",
+        )
+    if found.st_mode & 0o077:
+        DIRECTORY.chmod(0o700)
+
+
+def _sync(directory: Path) -> None:
+    """Waits until the names in a directory are on disk."""
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
 
 
 def check_free(key: str) -> None:
@@ -123,7 +155,11 @@ class Journal:
                     entry = json.loads(line)
                 except ValueError:
                     break
-                if "left" in entry:
+                if "boot" in entry:
+                    if entry["boot"] != boot_id():  # the reboot has undone it all
+                        os.ftruncate(self._file, 0)
+                        return
+                elif "left" in entry:
                     self._entries = entry["left"]
                 elif "undone" in entry:
                     del self._entries[-entry["undone"] :]
@@ -148,9 +184,9 @@ class Journal:
             try:
                 with contextlib.suppress(FileExistsError):
                     DIRECTORY.mkdir(mode=0o700)
-                file = os.open(
-                    self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600
-                )
+                    _sync(DIRECTORY.parent)
+                _check_owner()
+                file = os.open(self._path, _OPEN, 0o600)
             except FileNotFoundError:
                 continue  # the directory was removed with another NIC's journal
             except OSError as error:
@@ -163,11 +199,11 @@ class Journal:
                     raise _leased(self._path) from None
                 time.sleep(_PATIENCE / 10)
                 continue
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 if self._path.stat().st_ino == os.fstat(file).st_ino:
+                    os.fchmod(file, 0o600)
+                    _sync(DIRECTORY)
                     return file
-            except FileNotFoundError:
-                pass
             os.close(file)  # its last holder removed the file between our open() and flock()
 
     def about_to(self, undo: str, **args: Any) -> None:
@@ -188,6 +224,8 @@ class Journal:
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode("ascii") + b"\n"
         before = os.fstat(self._file).st_size
+        if not before:
+            line = json.dumps({"boot": boot_id()}).encode("ascii") + b"\n" + line
         try:
             if os.write(self._file, line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -209,17 +247,22 @@ class Journal:
         while self._entries:
             entry = self._entries.pop()
             name, args = entry["undo"], entry["args"]
-            few = [item for item in args.items() if not isinstance(item[1], list)]
+            long = list if name == "features" else (list, dict)
+            few = [item for item in args.items() if not isinstance(item[1], long)]
             line = "{} {}".format(name, " ".join("{}={}".format(*item) for item in few))
             try:
-                if self._undos[name](**args) is not False:
-                    report.append(line)
+                done = self._undos[name](**args)
+                if done is not False:
+                    report.append(done if isinstance(done, str) else line)
             except AgentProblem as problem:
                 if problem.kind == "no-such-interface":
                     report.append(f"{line}: gone, and the change with it")
                     continue
-                report.append(f"{NOT_UNDONE} {line}: {problem}")
                 failed.insert(0, entry)
+                if problem.kind == "left-changed":
+                    report.append("{} {}: {}".format(DIFFERS, args["interface"], problem))
+                    continue
+                report.append(f"{NOT_UNDONE} {line}: {problem}")
             except Exception as error:
                 report.append(f"{NOT_UNDONE} {line}: {error or type(error).__name__}")
                 failed.insert(0, entry)

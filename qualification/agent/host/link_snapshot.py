@@ -125,7 +125,7 @@ def _stacked(interface: str) -> dict[int, bool]:
     return {n: bool(struct.unpack_from("=I", here[n].body, 8)[0] & _IFF_UP) for n in found}
 
 
-def _on(ours: set[int]) -> list[Message]:
+def messages_on(ours: set[int]) -> list[Message]:
     """Returns addresses, neighbours and routes of interfaces, in an order in which to add them."""
     addresses = [
         one
@@ -172,7 +172,7 @@ def record(interface: str) -> tuple[list[tuple[int, bool]], list[str]]:
         AgentProblem: There is something that could not be restored.
     """
     numbers = _stacked(interface)
-    there = _on(set(numbers))
+    there = messages_on(set(numbers))
     if len(there) > _MOST or any(_RTA_NH_ID in one.attributes for one in there):
         raise AgentProblem(
             "too-much-to-lose",
@@ -205,7 +205,7 @@ def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequenc
     refused: dict[object, str] = {}
 
     def complete() -> bool:
-        now = {message.key: message for message in _on(ours)}
+        now = {message.key: message for message in messages_on(ours)}
         missing = [message for key, message in wanted.items() if key not in now]
         for message in missing:
             refused[message.key] = _add(message)
@@ -215,7 +215,7 @@ def put_back(interface: str, numbers: Sequence[tuple[int, bool]], there: Sequenc
         return not missing and not surplus
 
     if not await_condition(complete, _SECONDS, _never):
-        now = {message.key for message in _on(ours)}
+        now = {message.key for message in messages_on(ours)}
         lost = [key for key in wanted if key not in now]
         why = ", ".join(sorted({refused.get(key, "") or "it does not stay" for key in lost}))
         if lost:
@@ -237,7 +237,7 @@ def settled(interface: str) -> Callable[[], bool]:
     return lambda: (
         not any(
             one.number(_IFA_FLAGS) & 0x40  # IFA_F_TENTATIVE
-            for one in _on({index})
+            for one in messages_on({index})
             if one.kind == _NEWADDR
         )
     )

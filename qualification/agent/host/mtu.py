@@ -56,7 +56,7 @@ def record(numbers: Sequence[tuple[int, bool]]) -> list[list[int]]:
     with IPRoute() as route:
         for number, _up in numbers:
             link = route.get_links(number)[0]
-            found.append([number, int(link.get("mtu")), _six(str(link.get("ifname")))])
+            found.append([number, int(link.get("mtu")), six(str(link.get("ifname")))])
     return found
 
 
@@ -107,21 +107,27 @@ def put_back(interface: str, before: Before) -> None:
         raise AgentProblem("no-such-interface", f"{interface} is another one now")
     with IPRoute() as route:
         there = {link["index"] for link in route.get_links()}
-        for number, mtu, six in before:
+        for number, mtu, former in before:
             if number not in there:
                 continue
             if int(route.get_links(number)[0].get("mtu")) != mtu:
                 route.link("set", index=number, mtu=mtu)
             name = socket.if_indextoname(number)
-            if six and _six(name) != six:
-                _six_file(name).write_text(str(six), encoding="ascii")
+            if former and six(name) != former:
+                set_six(name, former)
+
+
+def set_six(name: str, value: int) -> None:
+    """Sets IPv6's own MTU of an interface."""
+    _six_file(name).write_text(str(value), encoding="ascii")
 
 
 def _six_file(name: str) -> Path:
     return Path("/proc/sys/net/ipv6/conf", name, "mtu")
 
 
-def _six(name: str) -> int:
+def six(name: str) -> int:
+    """Returns IPv6's own MTU of an interface; 0 without IPv6."""
     try:
         return int(_six_file(name).read_text(encoding="ascii"))
     except OSError:

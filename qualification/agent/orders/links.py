@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.host import link_snapshot, links, mtu, tc_vlan, vlan_device
-from qualification.agent.host.journal import Journal, Undo
+from qualification.agent.host.journal import Journal
 from qualification.agent.serve import Context
 from qualification.agent.waiting import await_condition
 from qualification.messages.host import VlanOrder
@@ -14,13 +14,6 @@ from qualification.messages.protocol import AgentProblem
 
 _SETTLING_SECONDS = 5.0
 """How long the kernel may take to check its IPv6 addresses for duplicates (RFC 4862)."""
-
-UNDOS: Mapping[str, Undo] = {
-    "link": links.set_up,
-    "link-snapshot": link_snapshot.put_back,
-    "vlan": vlan_device.remove,
-    "mtu": mtu.put_back,
-}
 
 
 class LinkOperations:
@@ -52,6 +45,7 @@ class LinkOperations:
             AgentProblem: The link carries our own session, or the host cannot be restored.
         """
         interface, journal = self._not_ours("its link is not taken down", "reset")
+        self._bring_up(interface, context)
         numbers, there = link_snapshot.record(interface)
         journal.about_to("link-snapshot", interface=interface, numbers=numbers, there=there)
         journal.about_to("link", interface=interface, up=True)
@@ -70,6 +64,7 @@ class LinkOperations:
                 host cannot be restored.
         """
         interface, journal = self._not_ours("its MTU is not changed", "mtu")
+        self._bring_up(interface, context)
         numbers, there = link_snapshot.record(interface)
         before = mtu.record(numbers)
         journal.about_to("link-snapshot", interface=interface, numbers=numbers, there=there)
@@ -106,6 +101,13 @@ class LinkOperations:
     def where(self, link: str) -> str:
         """Returns the interface that carries the addresses of a link; see `vlan_device.make`."""
         return self._where.get(link, link)
+
+    @staticmethod
+    def _bring_up(interface: str, context: Context) -> None:
+        """Sets the link up if somebody has taken it down: it would be recorded as down."""
+        if not links.is_up(interface):
+            links.set_up(interface, True)
+            links.await_carrier(interface, context.stop.is_set)
 
     def _not_ours(self, what: str, state: str) -> tuple[str, Journal]:
         """Returns the lease, unless the link carries our own session."""

@@ -13,10 +13,11 @@ from typing import Any
 from qualification.agent.capture import native_capture
 from qualification.agent.host import counters, facts, features, links, neighbours
 from qualification.agent.host.checks.preflight import checks
-from qualification.agent.host.journal import Journal, Undo, check_free, check_writable
+from qualification.agent.host.journal import Journal, check_free, check_writable
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
+from qualification.messages.closing import left_changed
 from qualification.messages.host import Dependencies, Facts, Feature, NicFacts, Problem, TunnelOrder
 from qualification.messages.protocol import AgentProblem
 
@@ -24,9 +25,10 @@ from .arguments import decoding
 from .bursts import BurstOperations
 from .calls import CallOperations
 from .ending import end_all
-from .links import UNDOS, LinkOperations
+from .links import LinkOperations
 from .port_probe import PortProbeOperations
 from .receive import ReceiveOperations
+from .undos import UNDOS, check_recovered, write_state
 
 
 def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]]:
@@ -53,18 +55,6 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
     return {name: decoding(order) for name, order in table.items()}, agent.restore
 
 
-def _undo_features(interface: str, wanted: dict[str, bool]) -> None:
-    links.find(interface)
-    features.request(interface, wanted)
-
-
-_UNDOS: dict[str, Undo] = {
-    "features": _undo_features,
-    "address": links.remove_address,
-    **UNDOS,
-}
-
-
 class _Agent:
     """The state between orders: the lease, the tunnels, and the burst that is watched."""
 
@@ -73,6 +63,7 @@ class _Agent:
         self._journal: Journal | None = None
         self._tunnels: Tunnels | None = None
         self._touched: set[str] = set()
+        self._left: list[str] = []
         self._raw = RawSockets()
         news = counters.KernelLog().news
         self.bursts = BurstOperations(self._name, self._tunnel, news, self._raw)
@@ -127,14 +118,17 @@ class _Agent:
         allow_management: bool,
     ) -> dict[str, Any]:
         """Takes the lease, sets the link up and adds the underlay addresses that are missing."""
-        self._journal = Journal(self._key(interface), _UNDOS)
+        journal = self._journal = Journal(self._key(interface), UNDOS)
         self._interface = interface
+        check_recovered(interface, journal.recovered)
         for look in checks(interface, addresses, allow_management):
             look()
         link = links.find(interface)
         was_up = links.is_up(interface)
+        write_state(journal, interface)
+        # Also where it is up: whatever takes it down meanwhile, it is not left down.
+        journal.about_to("link", interface=interface, up=was_up)
         if not was_up:
-            self._journal.about_to("link", interface=interface, up=False)
             links.set_up(interface, True)
         links.await_carrier(interface, context.stop.is_set)
         there = {str(ipaddress.ip_interface(a).ip) for a in links.addresses(link["index"])}
@@ -142,10 +136,10 @@ class _Agent:
         for address in missing:
             if not was_up:  # once more: no host could answer while the link was down
                 links.check_address_free(interface, address)
-            self._journal.about_to("address", interface=interface, address=address)
+            journal.about_to("address", interface=interface, address=address)
             links.add_address(interface, address)
         links.await_addresses(interface, missing)
-        return {"recovered": self._journal.recovered, "mac": str(link.get("address"))}
+        return {"recovered": journal.recovered, "mac": str(link.get("address"))}
 
     def learn_dependencies(
         self, _context: Context, *, interface: str, names: tuple[str, ...], allow_management: bool
@@ -153,14 +147,17 @@ class _Agent:
         """Finds out which features fall together, under a lease of its own, and restores them."""
         for look in checks(interface, (), allow_management):
             look()
-        journal = Journal(self._key(interface), _UNDOS)
+        journal = Journal(self._key(interface), UNDOS)
         try:
+            check_recovered(interface, journal.recovered)
+            write_state(journal, interface)
             found = features.read(interface)
             wanted = {name: found[name].wanted for name in names if name in found}
             journal.about_to("features", interface=interface, wanted=wanted)
             lost = features.learn_dependencies(interface, names)
         finally:
             report = journal.close()
+            self._left += [line for line in report if left_changed([line])]
         return Dependencies(lost, tuple(report))
 
     def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Feature]:
@@ -201,7 +198,7 @@ class _Agent:
 
     def restore(self) -> list[str]:
         """Ends everything that runs and restores the host; returns the closing report."""
-        report: list[str] = []
+        report = self._left
         try:
             report += end_all(
                 (

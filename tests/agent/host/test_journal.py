@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -15,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qualification.agent.host import machine
 from qualification.agent.host.journal import Journal
 from qualification.messages.protocol import AgentProblem
 
@@ -81,9 +85,96 @@ def test_other_journals_stay(journals: Path) -> None:
 def test_it_is_on_disk_before_about_to_returns(journals: Path) -> None:
     journal = Journal(KEY, Undone().table)
     journal.about_to("act", number=7)
-    [line] = (journals / f"{KEY}.journal").read_text().splitlines()
+    path = journals / f"{KEY}.journal"
+    boot, line = path.read_text().splitlines()
+    assert json.loads(boot) == {"boot": machine.boot_id()}
     assert json.loads(line) == {"undo": "act", "args": {"number": 7}}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(journals.stat().st_mode) == 0o700
     journal.close()
+
+
+_TRACED = """
+import pathlib, sys
+from qualification.agent.host import journal
+journal.DIRECTORY = pathlib.Path(sys.argv[1])
+held = journal.Journal("4026531840-eth0", {"act": print})
+held.about_to("act", number=1)
+pathlib.Path(sys.argv[2]).write_text("changed")
+held.close()
+"""
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_file_and_names_are_on_disk_before_the_change(journals: Path, tmp_path: Path) -> None:
+    """Its data, its name in the directory, and the directory's own name."""
+    done = subprocess.run(
+        [
+            *("strace", "-f", "-y", "-e", "trace=fsync,openat", sys.executable, "-c", _TRACED),
+            *(str(journals), str(tmp_path / "change")),
+        ],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    before = done.stderr.partition(f'"{tmp_path}/change"')[0]
+    synced = re.findall(r"fsync\(\d+<([^>]*)>\)", before)
+    assert synced[-3:] == [str(tmp_path), str(journals), str(journals / f"{KEY}.journal")]
+
+
+def test_a_directory_that_others_can_write_to_is_refused(journals: Path) -> None:
+    """What is written there is carried out by root."""
+    journals.mkdir()
+    journals.chmod(0o777)
+    with pytest.raises(AgentProblem, match="can be written to by others than root") as refused:
+        Journal(KEY, {})
+    assert refused.value.kind == "journal-unsafe"
+    journals.chmod(0o755)
+    Journal(KEY, {}).close()
+
+
+def test_a_journal_is_no_link_to_another_file(journals: Path, tmp_path: Path) -> None:
+    journals.mkdir(mode=0o700)
+    (tmp_path / "other").write_text("as it was")
+    (journals / f"{KEY}.journal").symlink_to(tmp_path / "other")
+    with pytest.raises(AgentProblem, match="cannot be written to"):
+        Journal(KEY, {})
+    assert (tmp_path / "other").read_text() == "as it was"
+
+
+def test_a_journal_from_before_a_reboot_counts_for_nothing(journals: Path) -> None:
+    journals.mkdir(mode=0o700)
+    entry = '{"undo": "act", "args": {"number": 1}}\n'
+    (journals / f"{KEY}.journal").write_text('{"boot": "another"}\n' + entry)
+    undone = Undone()
+    journal = Journal(KEY, undone.table)
+    assert (journal.recovered, undone.numbers) == ([], [])
+    journal.about_to("act", number=2)
+    journal.close()
+    assert undone.numbers == [2]
+
+
+def test_killed_while_it_undoes(journals: Path) -> None:
+    """Everything is undone again: nothing is forgotten before all of it is done."""
+    dying = Journal(KEY, Undone().table)
+    for number in range(3):
+        dying.about_to("act", number=number)
+    pid = os.fork()
+    if pid == 0:
+        dying._undos = {"act": lambda number: os._exit(9) if number == 1 else None}
+        dying.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    os.close(dying._file)
+    undone = Undone()
+    journal = Journal(KEY, undone.table)
+    assert undone.numbers == [2, 1, 0]
+    journal.close()
+
+
+def test_what_it_says_of_an_undo(journals: Path) -> None:
+    """Nothing of one that had nothing to do, and its own words of one that has some."""
+    journal = Journal(KEY, {"act": lambda number: (None, False, "in words")[number]})
+    for number in range(3):
+        journal.about_to("act", number=number)
+    assert journal.close() == ["in words", "act number=0"]
 
 
 @given(data=st.data())

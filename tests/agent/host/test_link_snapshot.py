@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.host import journal, link_snapshot, links
-from qualification.agent.orders.table import _UNDOS
+from qualification.agent.orders.undos import UNDOS
 from qualification.messages.protocol import AgentProblem
 
 pytestmark = pytest.mark.lab
@@ -110,7 +110,6 @@ def test_a_link_that_does_not_come_back(
     assert refused.value.kind == "no-link"
     other.ip("link", "set", "w0", "up")
     assert agent("bye") == [
-        "link interface=w0 up=True",
         "link-snapshot interface=w0",
         f"address interface=w0 address={SIX}",
     ]
@@ -126,7 +125,7 @@ def test_an_agent_that_dies_with_the_link_down(
     before = state(host)
     with host.inside():
         number = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
-        dying = journal.Journal(f"{number}-w0", _UNDOS)
+        dying = journal.Journal(f"{number}-w0", UNDOS)
         numbers, there = link_snapshot.record("w0")
         dying.about_to("link-snapshot", interface="w0", numbers=numbers, there=there)
         dying.about_to("link", interface="w0", up=True)

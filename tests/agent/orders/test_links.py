@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.host import link_snapshot, links, mtu, tc_vlan, vlan_device
-from qualification.agent.orders.table import _UNDOS
+from qualification.agent.orders.undos import UNDOS
 from qualification.messages.host import VlanOrder
 from qualification.messages.protocol import AgentProblem
 from tests.agent.host.test_link_snapshot import furnish, state
@@ -124,7 +124,7 @@ def test_a_tagged_underlay_is_removed_by_the_next_agent(net: Any, until: Any, ke
         vlan_device.make("w0", ORDER)
         undo = {"addresses": list(ORDER.addresses), "neighbours": list(ORDER.neighbours)}
         for _ in range(2):  # the second finds nothing to undo, and succeeds
-            _UNDOS["vlan"](interface="w0", name=ORDER.name, clsact=False, **undo)
+            UNDOS["vlan"](interface="w0", name=ORDER.name, clsact=False, **undo)
     assert everything(host) == before
 
 
