@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from qualification.judge.known.expectations import Expectations
+from qualification.judge.pace import FASTEST
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import CONTROLS, TAGGED, Cell, PlanName, plan_cells, receive_cells
 from qualification.plan.extra_flows import VLAN_INSERT, loaded_flows, tagged_flows
@@ -80,6 +81,7 @@ class Campaign:
         wires: Where the wire of each DUT is recorded, by pair: QEMU's id of its back end and its
             control socket. Empty for no recordings.
         controller: What the controller runs on.
+        fastest: Frames per second at which the search for the pace of a pair begins.
         unready: Why a pair cannot be judged, by its name: a host that cannot be reached, or is not
             ready. Its cells are planned, and end in ERROR.
     """
@@ -98,6 +100,7 @@ class Campaign:
     symptom: bool = False
     wires: dict[str, tuple[str, str]] = field(default_factory=dict)
     controller: ControllerVersions = ControllerVersions()
+    fastest: int = FASTEST
     unready: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 
 import click
 
@@ -12,10 +13,28 @@ from qualification.errors import EXIT_NOT_QUALIFIED
 
 from .root import codes, examples, main
 
+_SHARES = {"full": 1, "tenth": 10, "hundredth": 100}
+
+
+def _pace(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    """Returns the frames per second that an option names, or a share of those of a run."""
+    from qualification.judge.pace import FASTEST, SLOWEST
+
+    if value in _SHARES:
+        return FASTEST // _SHARES[value]
+    if value.isdecimal() and SLOWEST <= int(value) <= FASTEST:
+        return int(value)
+    raise click.BadParameter(
+        f"{value!r} is neither {', '.join(_SHARES)} nor a number of frames/s "
+        f"from {SLOWEST} to {FASTEST:,}"
+    )
+
+
 _CASES_EXAMPLES = examples("vxqual cases     all traffic, and what it is for")
 _SELFTEST_EXAMPLES = examples("""\
 vxqual selftest                    every firmware, in some minutes
-vxqual selftest seed-left good     these two""")
+vxqual selftest seed-left good     these two
+vxqual selftest good --pace tenth  at a tenth of the pace; good firmwares must come out the same""")
 _CASES_CODES = codes(c0="the cases are listed")
 _SELFTEST_CODES = codes(
     c0="every fault is detected with its signature and culprit; no good firmware fails",
@@ -85,7 +104,16 @@ def cases() -> None:
     show_default="four for each CPU",
     help="How many labs run in parallel; half of their time is waiting.",
 )
-def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> None:
+@click.option(
+    "--pace",
+    "--rate",
+    callback=_pace,
+    metavar="FRAMES/S",
+    default="full",
+    show_default=True,
+    help="Frames per second of the bursts, or full, tenth or hundredth of what a run begins with.",
+)
+def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int, pace: int) -> None:
     """Test the suite itself against soft NICs with known faults: is every fault detected?
 
     Each FIRMWARE, or all if none is given, runs in a loopback lab of its own, which needs root.
@@ -95,8 +123,9 @@ def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> Non
     from qualification.selftest.table import HEADING, line
 
     missed, count = [], 0
+    good: Counter[str] = Counter()
     click.echo(HEADING)
-    for tried in try_firmwares(firmware, seeds, jobs, seed):
+    for tried in try_firmwares(firmware, seeds, jobs, seed, pace):
         result = tried.result
         count += 1
         click.echo(
@@ -106,6 +135,10 @@ def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int) -> Non
             )
         )  # fmt: skip
         missed += [tried.model] if tried.missing else []
+        good.update(result.verdicts if tried.expected is None else {})
+    if good:
+        told = ", ".join(f"{number:,} {verdict}" for verdict, number in good.most_common())
+        click.echo(f"good firmwares: {good.total():,} cells: {told}")
     if missed:
         click.echo(f"{count} tried, {len(missed)} not as expected: {', '.join(missed)}")
         sys.exit(EXIT_NOT_QUALIFIED)

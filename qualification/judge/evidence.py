@@ -176,9 +176,14 @@ def peer_drops(bursts: Iterable[Burst]) -> dict[str, int]:
     Of counters that count the same frames, those of the link and those of the driver, only one kind
     is taken for each burst.
     """
+    return no_room(burst.received.counters for burst in bursts)
+
+
+def no_room(bursts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """As `peer_drops`, from the counters of each burst on the host that received it."""
     drops: dict[str, int] = {}
-    for burst in bursts:
-        for name, count in _no_room(burst.received.counters).items():
+    for counters in bursts:
+        for name, count in _no_room(counters).items():
             drops[name] = drops.get(name, 0) + count
     return drops
 

@@ -110,12 +110,7 @@ def decide(
         return Outcome(
             cell, replace(judgement, verdict=Verdict.UNTRUSTED, reason=reason), evidence, False
         )
-    # Frames that the DUT never received may have been lost anywhere: no capture has seen them on
-    # its wire.
-    blames_nic = judgement.verdict is Verdict.FAIL or (
-        judgement.verdict is Verdict.LOSS and not receives
-    )
-    return Outcome(cell, judgement, evidence, blames_nic)
+    return Outcome(cell, judgement, evidence, judgement.verdict in (Verdict.FAIL, Verdict.LOSS))
 
 
 def _without_offloads(cell: Cell, evidence: Evidence) -> bool:

@@ -18,6 +18,7 @@ from multiprocessing import active_children, get_context
 from signal import SIGTERM
 
 from qualification.errors import UsageError
+from qualification.judge.pace import FASTEST
 from qualification.judge.verdict import Demand, Verdict
 from qualification.lab.softnic import firmwares
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, TSO6, USO
@@ -121,7 +122,8 @@ class FirmwareResult:
         if expected is None:
             if str(_UNTRUSTED) in result.verdicts:  # then no cell was judged that could fail
                 return f"a good firmware is not judged: {result.reason}"
-            return "a good firmware fails" if str(_FAIL) in result.verdicts else ""
+            wrong = [name for name in (_FAIL, _LOSS) if str(name) in result.verdicts]
+            return f"a good firmware has {' and '.join(wrong)}: {result.reason}" if wrong else ""
         if str(expected.verdict) not in result.verdicts:
             return f"no {expected.verdict}"
         if expected.signatures and not expected.signatures & result.signatures.keys():
@@ -132,7 +134,9 @@ class FirmwareResult:
         return ""
 
 
-def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterator[FirmwareResult]:
+def selftest(
+    wanted: Sequence[str], seeds: int, jobs: int, seed: int, pace: int = FASTEST
+) -> Iterator[FirmwareResult]:
     """Tests the suite against firmwares, several at a time; yields each result as it is complete.
 
     Args:
@@ -140,6 +144,7 @@ def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterato
         seeds: How many seeds each good firmware is tried with; faulty ones are tried with one.
         jobs: How many labs run at a time.
         seed: The first seed.
+        pace: Frames per second at which the search for the path's pace begins.
 
     Raises:
         UsageError: There is no such firmware.
@@ -160,7 +165,7 @@ def selftest(wanted: Sequence[str], seeds: int, jobs: int, seed: int) -> Iterato
         at_once = _SEEDS_A_WAITING_LAB if name == _WAITS else _SEEDS_A_LAB
         for first in range(seed, end, at_once):
             some = tuple(range(first, min(first + at_once, end)))
-            trials.append((Trial(name, {}, port, some), expected))
+            trials.append((Trial(name, {}, port, some, pace), expected))
     # Trials that mostly wait alternate with trials that do not, so that all CPUs are busy.
     # Those that wait longest come first, so that CPUs are not idle at the end.
     lossy = [one for one in trials if one[0].model == _WAITS]

@@ -11,6 +11,7 @@ from qualification.campaign import Campaign
 from qualification.errors import VxqualError
 from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.outcome import Outcome
+from qualification.judge.pace import FASTEST
 from qualification.judge.result_row import row
 from qualification.judge.signature.sign import sign
 from qualification.judge.verdict import Demand, Verdict
@@ -35,6 +36,7 @@ class Trial:
         model: The name of the firmware.
         knobs: Parameters of the firmware that differ from their defaults.
         port: The UDP port of the tunnel.
+        pace: Frames per second at which the search for the path's pace begins.
         seeds: Seeds of the payloads; every cell runs once with each. The firmware's own random
             numbers are seeded with the first one, and continue.
     """
@@ -43,6 +45,7 @@ class Trial:
     knobs: Mapping[str, Knob]
     port: int
     seeds: tuple[int, ...]
+    pace: int = FASTEST
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
             first = trial.seeds[0]
             found = Found(discover(lab.topology, (PAIR,), _silent))
             run = make_campaign(lab.topology, "", (PAIR,), "quick", demand, first, _silent, found)
-            runner = CellRunner(run)
+            runner = CellRunner(replace(run, fastest=trial.pace))
             try:
                 for seed in trial.seeds:
                     runner.begin(seed)

@@ -64,7 +64,7 @@ def test_a_path_that_corrupts_now_and_then_blames_no_nic(tmp_path: Path, p: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("p", "demand"), [("0.0001", "0.001"), ("0.001", "0.002"), ("0.05", "0.01")]
+    ("p", "demand"), [("0.0001", "0.0002"), ("0.001", "0.002"), ("0.05", "0.01")]
 )
 def test_a_nic_that_corrupts_now_and_then_is_to_blame(tmp_path: Path, p: str, demand: str) -> None:
     """A rare fault is measured longer, with its offloads and without any, until it shows."""

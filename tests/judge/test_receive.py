@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from qualification.judge.controls import ControlResult, judge_again, judge_received_control
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.outcome import decide
-from qualification.judge.receive.verdict import judge_received, sign_received
+from qualification.judge.receive.verdict import judge_received, only_lost, sign_received
 from qualification.judge.result_row import row, signature_of
 from qualification.judge.verdict import Demand, Judgement, Verdict
 from qualification.messages.bursts import CaptureResult, Delivered, Received, Sent, Submitted
@@ -135,7 +135,7 @@ def test_false_rejects(shapes: tuple[str, ...]) -> None:
 
 def test_where_nothing_arrives_it_is_not_the_nic() -> None:
     found = judged(dict.fromkeys((*RIGHT, *WRONG, REFERENCE), GONE))
-    assert (found.verdict, found.lost) == (Verdict.LOSS, N * len(RIGHT))
+    assert (found.verdict, found.lost) == (Verdict.INCONCLUSIVE, N * len(RIGHT))
     outcome = decide(
         CELL, evidence(arrived(dict.fromkeys((*RIGHT, *WRONG, REFERENCE), GONE))), TRUSTED, DEMAND
     )
@@ -151,8 +151,23 @@ def test_what_is_lost_whatever_its_shape_is_lost(missing: dict[str, int]) -> Non
         for shape, count in missing.items()
     }
     found = judged(changes)
-    assert found.verdict is Verdict.LOSS
+    assert found.verdict is Verdict.INCONCLUSIVE
     assert found.lost == sum(count for shape, count in missing.items() if shape != REFERENCE)
+    assert f"{found.lost} of " in found.reason
+    assert "never reached the DUT's kernel, and not because of their shape:" in found.reason
+    dropped = replace(arrived(changes), counters={"link.rx_dropped": 5, "nic.rx_no_buffer": 0})
+    seen = judge_received(CELL, evidence(dropped), DEMAND)
+    assert "their shape (the DUT had no room: link.rx_dropped 5):" in seen.reason
+
+
+def test_a_test_is_sent_again_only_where_frames_are_lost_and_nothing_else() -> None:
+    assert not only_lost(arrived({}))
+    assert only_lost(arrived({"odd": {"captured": N - 1, "delivered": N - 1}}))
+    assert not only_lost(arrived({"odd": GONE}))
+    some = {"odd": {"captured": 2, "delivered": 2}}
+    assert judged(some).verdict is Verdict.FAIL
+    assert only_lost(arrived(some)), "a slower test has to show it as well"
+    assert not only_lost(arrived(some | {next(iter(WRONG)): {"delivered": N}}))
 
 
 def test_what_the_kernel_got_and_did_not_deliver_is_not_the_nic_s_doing() -> None:
@@ -163,7 +178,7 @@ def test_what_the_kernel_got_and_did_not_deliver_is_not_the_nic_s_doing() -> Non
 
 def test_what_tcp_holds_back_behind_what_was_lost_is_lost_with_it() -> None:
     behind_a_gap = {"odd": {"captured": N - 1, "delivered": N - 1}, "vlan": {"delivered": N - 1}}
-    assert judged(behind_a_gap).verdict is Verdict.LOSS
+    assert "never reached the DUT's kernel" in judged(behind_a_gap).reason
     assert control(behind_a_gap).trusted
 
 

@@ -36,12 +36,14 @@ def test_what_is_missing_is_reported(seen: TrialResult, missing: str) -> None:
     assert FirmwareResult("random-p", EXPECTED_DETECTIONS["random-p"], seen).missing == missing
 
 
-def test_a_good_firmware_may_do_anything_but_fail() -> None:
-    assert FirmwareResult("lossy", None, TrialResult({"LOSS": 3, "PASS": 9})).missing == ""
-    assert (
-        FirmwareResult("lossy", None, TrialResult({"FAIL": 1, "PASS": 9})).missing
-        == "a good firmware fails"
-    )
+def test_a_good_firmware_is_never_blamed() -> None:
+    unclear = TrialResult({"INCONCLUSIVE": 3, "UNSUPPORTED": 2, "PASS": 9})
+    assert FirmwareResult("lossy", None, unclear).missing == ""
+    for verdict in ("FAIL", "LOSS"):
+        blamed = TrialResult({verdict: 1, "PASS": 9}, reason="why")
+        assert FirmwareResult("lossy", None, blamed).missing == (
+            f"a good firmware has {verdict}: why"
+        )
     untrusted = TrialResult({"UNTRUSTED": 1}, reason="control plain: why")
     assert FirmwareResult("lossy", None, untrusted).missing == (
         "a good firmware is not judged: control plain: why"

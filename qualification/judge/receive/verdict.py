@@ -4,7 +4,7 @@ The truth is in the bytes, as they were when they arrived: right frames have to 
 ones refused. With `rx-checksum` off the kernel verifies every checksum; with it on it believes the
 receive checksum status that the NIC reports. A wrong frame that an application got is a false
 accept. A right frame that the NIC dropped is a false reject where frames of that shape are missing;
-where single frames of any shape are missing, they are lost.
+where single frames of any shape are missing, they are lost, and no capture has seen on which side.
 
 A NIC is not blamed for frames that the kernel received and did not deliver: Linux drops nothing
 because of the status that a NIC reports, it sums again (`__skb_checksum_complete`,
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qualification.judge.evidence import Evidence
+from qualification.judge.evidence import Evidence, no_room
 from qualification.judge.signature.sign import Signature
 from qualification.judge.statistics import rate_after
 from qualification.judge.verdict import Demand, Judgement, Verdict, percent
-from qualification.messages.receive import ShapeResult
+from qualification.messages.receive import ReceiveResult, ShapeResult
 from qualification.plan.cells import Cell
 from qualification.plan.features import GRO, RX_CSUM
 from qualification.wire.crafted.receive_tests import RIGHT, WRONG
@@ -64,9 +64,9 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
     if seen.missing:
         right = sum(tally.frames for tally in seen.right)
         return ends(
-            Verdict.LOSS,
+            Verdict.INCONCLUSIVE,
             f"{seen.missing:,} of {right:,} right frames never reached the DUT's kernel, and not "
-            "because of their shape: they were lost on the path, or the NIC had no room; no wrong "
+            f"because of their shape{_no_room(evidence)}: slower tests lost some as well; no wrong "
             "frame was delivered",
         )
     both = f"all {frames - wrong:,} right frames were delivered, all {wrong:,} wrong ones refused"
@@ -83,6 +83,24 @@ def judge_received(cell: Cell, evidence: Evidence, demand: Demand) -> Judgement:
         f"{both}; {proof}: a rate of {percent(least)} or more is excluded at "
         f"{demand.confidence:.1%}",
     )
+
+
+def only_lost(result: ReceiveResult) -> bool:
+    """Returns whether a test shows nothing but lost frames, of which a slower one may lose less.
+
+    A NIC that refuses a shape refuses all frames of it. One that has no room loses some of each, or
+    most of those shapes that are sent last.
+    """
+    seen = receive_tally([result])
+    partly = any(0 < missing_of(tally) < tally.frames for tally in seen.right)
+    return bool(partly or seen.drops) and not (seen.accepted or seen.altered)
+
+
+def _no_room(evidence: Evidence) -> str:
+    """Returns a phrase on the frames that the DUT counts as dropped; empty if it counts none."""
+    drops = no_room(burst.counters for burst in evidence.received)
+    named = ", ".join(f"{name} {count:,}" for name, count in sorted(drops.items()))
+    return f" (the DUT had no room: {named})" if named else ""
 
 
 def _failure(seen: ReceiveTally, accepted: int, rejected: int, wrong: int) -> str:

@@ -28,7 +28,7 @@ from qualification.plan.flows import Flow, crafted_flows, receive_flows
 from .injected import frames as injected_frames
 from .orders import BurstOrders
 from .pace import find_pace
-from .receive import receive
+from .receive import receive_at_own_pace
 from .session import SPARE, PairSession
 
 _PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
@@ -176,7 +176,7 @@ def run_received(pair: PairSession) -> ControlResult:
     try:
         return judge_received_control(
             {
-                flow.id: receive(pair.endpoints, flow, "peer")
+                flow.id: receive_at_own_pace(pair.endpoints, flow, "peer")
                 for flow in receive_flows(pair.ends.families, pair.ends.port)
             }
         )

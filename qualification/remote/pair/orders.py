@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Literal
 
-from qualification.inventory import Ends
+from qualification.inventory import Ends, Role
 from qualification.judge.pace import FASTEST, SLOWEST, PaceFound
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, FlowOrder
 from qualification.plan.flows import Flow
@@ -82,18 +82,26 @@ class OrderBuilder:
         ends: The pair.
         vnis: Every VNI in use.
         seed: The run's seed.
+        fastest: Frames per second of the first bursts, and the most of any.
 
     Attributes:
+        fastest: As given.
         allotment: Allots ports, seeds and TTL marks to the bursts.
         pace: Frames per second of all bursts, except under load.
+        receive_paces: Frames per second of receive tests, by the end that receives, where that end
+            was found to need another pace.
         slow: Whether the path lost frames at a faster pace: it has no room for long trains then.
     """
 
-    def __init__(self, ends: Ends, vnis: tuple[int, ...], seed: int) -> None:
+    def __init__(
+        self, ends: Ends, vnis: tuple[int, ...], seed: int, fastest: int = FASTEST
+    ) -> None:
         self._ends = ends
         self._vnis = vnis
         self.allotment = Allotment(seed)
-        self.pace, self.slow = FASTEST, False
+        self.fastest = fastest
+        self.receive_paces: dict[Role, int] = {}
+        self.pace, self.slow = fastest, False
 
     def keep(self, found: PaceFound) -> None:
         """Has all bursts from now on keep the pace that was found."""

@@ -36,7 +36,7 @@ def find_pace(pair: PairSession) -> tuple[PaceFound, Flow, Burst]:
     frames = min(orders.max_frames(flow), max(_LEAST_FRAMES, _TIMES * pair.demand.frames))
     nics = (pair.ends.dut.facts, pair.ends.peer.facts)
     speeds = tuple(nic.speed_mbps for nic in nics if nic.driver not in _NO_WIRE)
-    orders.pace = first_pace(speeds, pair.ends.mtu)
+    orders.pace = min(orders.fastest, first_pace(speeds, pair.ends.mtu))
     tries: tuple[PaceTry, ...] = ()
     while True:
         burst = pair.endpoints.burst(partial(orders.tunnel, flow, frames))

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+
 from qualification.inventory import Role, other
+from qualification.judge.pace import SLOWEST
+from qualification.judge.receive.verdict import only_lost
 from qualification.messages.receive import ReceiveOrder, ReceiveResult
 from qualification.plan.flows import Flow
 
 from .addresses import NOBODY_MAC, device_name, inner_address, inner_mac, nobody
 from .endpoints import Endpoints
+
+_TRIES = 7
+"""Tests of one flow, each at half the pace of the last, after which its losses have another cause
+than the pace."""
+
+_log = logging.getLogger("vxqual.pair")
+
+
+def receive_at_own_pace(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveResult:
+    """As `receive`, again at half the pace while frames are lost and nothing is wrong with them.
+
+    The pace of a pair is that of the other direction: what receives here may be slower. The pace
+    that loses nothing is kept for later tests; where none does, the first one is.
+    """
+    paces = endpoints.orders.receive_paces
+    first = pace = paces.get(receiver, endpoints.orders.pace)
+    for _ in range(_TRIES):
+        paces[receiver] = pace
+        result = receive(endpoints, flow, receiver)
+        if not only_lost(result):
+            return result
+        if pace // 2 < SLOWEST:
+            break
+        _log.info("%s: %s: frames lost at %d frames/s", endpoints.name, flow.id, pace)
+        pace //= 2
+    paces[receiver] = first
+    return result
 
 
 def receive(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveResult:
@@ -47,5 +78,5 @@ def _order(endpoints: Endpoints, flow: Flow, receiver: Role) -> ReceiveOrder:
         mtu=ends.mtu,
         inner_mtu=ends.mtu - flow.overhead,
         seed=seed,
-        pace=endpoints.orders.pace,
+        pace=endpoints.orders.receive_paces.get(receiver, endpoints.orders.pace),
     )

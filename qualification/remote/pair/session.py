@@ -13,6 +13,7 @@ from qualification.inventory import Ends, Role
 from qualification.judge.blame.loss import Reference, sends_again
 from qualification.judge.evidence import Evidence
 from qualification.judge.exercised import exercised
+from qualification.judge.pace import FASTEST
 from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand
 from qualification.plan.cells import Cell
@@ -24,7 +25,7 @@ from .comparison import Comparison
 from .endpoints import MOST_TRIES, Endpoints, Recorder
 from .offloads import Offloads
 from .orders import OrderBuilder
-from .receive import receive
+from .receive import receive_at_own_pace
 from .states import States, TunnelFlows
 from .vlan import insertion
 
@@ -51,6 +52,7 @@ class PairSession:
         seed: The run's seed.
         allow_management: For each end, whether the interface of our SSH session may be used.
         recorder: Records the wire during the bursts of cells; None where nothing can.
+        fastest: Frames per second at which the search for the path's pace begins.
 
     Attributes:
         name: The pair's name.
@@ -71,6 +73,7 @@ class PairSession:
         seed: int,
         allow_management: Mapping[Role, bool],
         recorder: Recorder | None = None,
+        fastest: int = FASTEST,
     ) -> None:
         self.name = name
         self.flows = flows
@@ -79,7 +82,7 @@ class PairSession:
         self._recorder = recorder
         self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
         tunnels = TunnelFlows.of(ends, flows)
-        orders = OrderBuilder(ends, tuple(map(ends.vni, tunnels.vnis)), seed)
+        orders = OrderBuilder(ends, tuple(map(ends.vni, tunnels.vnis)), seed, fastest)
         self.endpoints = Endpoints(name, ends, hosts, orders)
         self.offloads = Offloads(self.endpoints)
         self.states = States(self.endpoints, self.offloads, tunnels)
@@ -166,7 +169,7 @@ class PairSession:
         ends, orders = self.endpoints, self.endpoints.orders
         evidence = Evidence(self.offloads.effective_for(cell.flow))
         if cell.flow.direction == "receive":
-            return replace(evidence, received=(receive(ends, cell.flow, "dut"),))
+            return replace(evidence, received=(receive_at_own_pace(ends, cell.flow, "dut"),))
         if cell.flow.packet_set:  # the set is fixed: sending it again would show nothing new
             burst = ends.burst(partial(orders.packet_set, cell.flow), self._recorder)
             return replace(evidence, bursts=(burst,))

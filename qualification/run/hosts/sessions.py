@@ -146,6 +146,7 @@ class Sessions:
                 self.campaign.seed,
                 {role: topology.nic(nic).allow_management for role, nic in nics.items()},
                 recorder(*self.campaign.wires[pair]) if self.campaign.wires else None,
+                self.campaign.fastest,
             )
             known = self._pace(pair)
             if known is not None:  # the session before has found it

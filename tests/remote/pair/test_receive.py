@@ -41,6 +41,11 @@ def topology(firmware: dict[str, Any]) -> Topology:
     ("firmware", "verdict", "name"),
     [
         ({"model": "good"}, Verdict.PASS, None),
+        # Slower than its peer, whose pace is that of the other direction.
+        ({"model": "small-ring", "rate": 10_000}, Verdict.PASS, None),
+        pytest.param(
+            {"model": "no-room", "p": 0.2}, Verdict.INCONCLUSIVE, None, marks=pytest.mark.slow
+        ),
         ({"model": "rx-blind"}, Verdict.FAIL, "rx-blind"),
         ({"model": "rx-level"}, Verdict.FAIL, "rx-level"),
         ({"model": "rx-strict", "of": "zero"}, Verdict.FAIL, "rx-strict"),
@@ -53,7 +58,7 @@ def topology(firmware: dict[str, Any]) -> Topology:
             marks=pytest.mark.slow,
         ),
     ],
-    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_every_flow_under_every_set(
     firmware: dict[str, Any], verdict: Verdict, name: str | None
