@@ -164,5 +164,5 @@ def test_the_pair_s_controls_come_first() -> None:
 
 
 def test_silence_is_an_error() -> None:
-    assert never_ran(CELL).judgement.verdict is Verdict.ERROR
-    assert never_ran(CELL).doubtful
+    assert never_ran(CELL, {}).judgement.verdict is Verdict.ERROR
+    assert never_ran(CELL, {}).doubtful
