@@ -75,6 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="where each run makes a directory for its results and its log (default: out)",
     )
+    group.addoption("--vx-open", action="store_true", help="open the page of the run in a browser")
     group.addoption(
         "--vx-resume",
         nargs="?",

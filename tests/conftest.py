@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser
 
 from qualification.lab.hosts import sshd
+
+from .browser import chromium
 
 # How long an example takes says how busy the machine is.
 settings.register_profile(
     "vxqual", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("vxqual")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, one for all tests."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.hookimpl(tryfirst=True)

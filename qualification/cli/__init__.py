@@ -4,7 +4,7 @@ A command imports what it needs inside its function, so that others, such as `vx
 quickly.
 """
 
-from . import comparing, gate, lab, running, stored, suite, verifying
+from . import comparing, gate, lab, pages, running, stored, suite, verifying
 from .root import main
 
-__all__ = ["comparing", "gate", "lab", "main", "running", "stored", "suite", "verifying"]
+__all__ = ["comparing", "gate", "lab", "main", "pages", "running", "stored", "suite", "verifying"]

@@ -74,6 +74,12 @@ _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be as
     help="Continue the run in this directory, by default the latest in that of --out.",
 )
 @click.option(
+    "--open",
+    "opened",
+    is_flag=True,
+    help="Open the page of the run in a browser, where it follows the run.",
+)
+@click.option(
     "-n",
     "--parallel",
     default="auto",
@@ -96,11 +102,15 @@ def run(
     symptom: bool | None,
     out: str,
     resume: str | None,
+    opened: bool,
     parallel: str,
     partial_ok: bool,
     expectations: str | None,
 ) -> None:
     """Qualify every pair of a topology and print the matrix.
+
+    The matrix is also a page, matrix.html in the directory of the run, which can be opened from its
+    first cell on and follows the run.
 
     With --resume, a run that was interrupted, or had errors of the lab, goes on: cells that have a
     result are kept, and the controls are run again. It takes the topology and all options from
@@ -125,6 +135,7 @@ def run(
 
     chosen = [f"--vx-pair={name}" for name in pair]
     chosen += ["--vx-partial-ok"] if partial_ok else []
+    chosen += ["--vx-open"] if opened else []
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
     chosen += [f"--vx-symptom={'on' if symptom else 'off'}"] if symptom is not None else []

@@ -6,7 +6,6 @@ With xdist it lives in the process that starts the workers; without, in the only
 from __future__ import annotations
 
 import logging
-import signal
 from argparse import Namespace
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -33,7 +32,14 @@ from qualification.run.screen.screen import Screen
 from .ending.workers import Workers
 from .output import log
 from .output.run_output import RunOutput
-from .prepare import make_campaign, select_pairs, with_kernel, with_lab, worker_count
+from .prepare import (
+    end_as_by_ctrl_c,
+    make_campaign,
+    select_pairs,
+    with_kernel,
+    with_lab,
+    worker_count,
+)
 from .resume.checks import check_code, check_selection, continued, settle
 from .run_results import RunResults
 from .scheduling import PairScheduling
@@ -120,12 +126,7 @@ class Controller:
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
         self._screen = Screen(reporter)
         say = self._screen.say
-        # CI cancels by SIGTERM, and a terminal that is closed sends SIGHUP: as for Ctrl-C, hosts
-        # are put back and results so far are written.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
-                before = signal.signal(number, signal.default_int_handler)
-                self._lab.callback(signal.signal, number, before)
+        end_as_by_ctrl_c(self._lab)
         self._output.keep = True
         try:
             session.config.stash[CAMPAIGN] = self._prepare(say)
@@ -196,6 +197,7 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Takes the row and the evidence of a cell."""
         self._results.add(report)
+        self._output.follow(report, self._results, self.campaign)
         self._screen.ran(report)
         self._stop_if_full()
 
@@ -220,6 +222,7 @@ class Controller:
         if self._before is not None:
             check_selection(self._before, self.campaign, selected)
         self._screen.begin(self._results.select(self.campaign, selected))
+        self._output.begin_page(self._results, self.campaign, self._screen.say)
         self._stop_if_full()
 
     def _stop_if_full(self) -> None:
@@ -261,9 +264,7 @@ class Controller:
             broken=exitstatus == pytest.ExitCode.INTERNAL_ERROR,
         )
         made = self._matrix()
-        if made is not None and self.campaign is not None:
-            allure_dir = getattr(self._options, "allure_report_dir", None)
-            self._output.write(made, self.campaign, allure_dir)
+        self._output.write(self._results, self.campaign)
         judged = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if judged and self.campaign is not None and not self._options.collectonly:
             session.exitstatus = self._results.conclusion(self.campaign).exit_code

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +29,18 @@ from .versions import controller_versions
 _GUEST_MIB = 256
 """What a guest needs for the agent of each pair, with its system, MiB. Two agents in 256 MiB were
 seen to end by the kernel's out-of-memory killer."""
+
+
+def end_as_by_ctrl_c(until: ExitStack) -> None:
+    """Lets SIGTERM and SIGHUP end the process as Ctrl-C does, until a stack is closed.
+
+    CI cancels by SIGTERM, and a terminal that is closed sends SIGHUP: hosts are put back, and
+    results so far are written.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+            before = signal.signal(number, signal.default_int_handler)
+            until.callback(signal.signal, number, before)
 
 
 @contextmanager

@@ -43,6 +43,8 @@ class RunResults:
         findings: What the search for culprits found, by pair.
         tracebacks: Errors of vxqual itself, with the id of the test.
         left_changed: What hosts are left changed by, in sentences.
+        troubles: Errors of the lab that belong to no cell, those among them.
+        before: What it has stored before, if it is continued.
         failure: Why something could not be stored; None as long as everything is.
     """
 
@@ -50,7 +52,7 @@ class RunResults:
         self, store: Store | None, selection: Selection, before: StoredRun | None = None
     ) -> None:
         self._store, self._selection, self._end = store, selection, RunEnd()
-        self._before, self._resumed = before, before.resumed if before else ()
+        self.before, self._resumed = before, before.resumed if before else ()
         self._planned: dict[str, CellRow] = {}
         self._rows: dict[str, CellRow] = {}
         self._symptoms: dict[str, Symptom] = {}
@@ -61,6 +63,7 @@ class RunResults:
         self._unready: Mapping[str, str] = {}
         self.tracebacks: list[str] = []
         self.left_changed: list[str] = []
+        self.troubles: list[str] = []
         self.failure: OSError | None = None
 
     def select(self, campaign: Campaign, ids: Collection[str]) -> int:
@@ -79,7 +82,7 @@ class RunResults:
         unready = self._unready = campaign.unready
         cells = [cell for pair in campaign.pairs for cell in campaign.cells(pair) if cell.id in ids]
         self._planned = {cell.id: row(cell, never_ran(cell, unready).judgement) for cell in cells}
-        before = self._before
+        before = self.before
         if before is None:
             self._write(lambda store: store.begin(campaign, cells, self._selection))
         else:
@@ -104,7 +107,7 @@ class RunResults:
         first = made is not None and made.id not in self._rows
         entries = [*getattr(report, CONTROLS, ()), *getattr(report, PROOFS, ())]
         calls = getattr(report, CALLS, None)
-        if calls is not None and not (self._before and calls["pair"] in self._before.symptoms):
+        if calls is not None and not (self.before and calls["pair"] in self.before.symptoms):
             entries.append(calls)
         if first and hasattr(report, ENTRY):
             entries.append(getattr(report, ENTRY))
@@ -126,6 +129,10 @@ class RunResults:
         """Takes what hosts are left changed by, which no verdict includes."""
         self.left_changed += sentences
         self._doubted |= bool(sentences)
+        self._add_troubles(sentences)
+
+    def _add_troubles(self, sentences: Collection[str]) -> None:
+        self.troubles += sentences
         self._put(*(dump_entry(TroubleEntry(text)) for text in sentences))
 
     def _add_failure(self, report: pytest.TestReport, *, judged: bool) -> None:
@@ -133,7 +140,7 @@ class RunResults:
         pair = report.nodeid.partition("[")[2].partition("/")[0]
         if not (judged or pair in self._unready):  # no verdict includes this error: of a host, say
             _LOG.error("%s", text)
-            self._put(dump_entry(TroubleEntry(text)))
+            self._add_troubles([text])
         blamed = bool(getattr(report, BLAMES_NIC, False))
         self._blamed |= blamed
         self._doubted |= not blamed

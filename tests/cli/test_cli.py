@@ -33,6 +33,7 @@ COMMANDS = {
     "verify": "0 1 4 10",
     "compare": "0 1 4 10",
     "gate": "0 1 4 10 13",
+    "page": "0 4",
     "init policy": "0 4",
     "lab up": "0 4 10",
     "lab down": "0",

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from qualification.plan.features import TNL_CSUM
 from qualification.results.matrix import read
+from tests.browser import opened
 
 from .conftest import SMALL, TOPOLOGIES, Persistent, four_only, rows, vxqual
 
@@ -20,7 +22,7 @@ CELLS = "outer4-csum/inner4 and (all-on or all-off or all-but-tso or all-but-uso
 CELLS += " and not two-ports and not reset and not mtu"
 
 
-def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
+def test_the_incident_has_one_culprit(tmp_path: Path, browser: Browser) -> None:
     topology, out, allure = tmp_path / "incident.yaml", tmp_path / "out", tmp_path / "allure"
     text = four_only((TOPOLOGIES / "incident.yaml").read_text())
     topology.write_text(text.replace("p: 0.03", "p: 0.3"))
@@ -72,6 +74,26 @@ def test_the_incident_has_one_culprit(tmp_path: Path) -> None:
     steps = json.loads(attached["steps.json"].read_text())
     assert {step["id"] for step in steps} == set(extra)
     assert json.loads(attached["culprits.json"].read_text())["mitigation"]["off"] == [TNL_CSUM]
+
+    tell_the_incident(browser, out / "latest/matrix.html")
+
+
+def tell_the_incident(browser: Browser, file: Path) -> None:
+    """The page of the run says in a browser what was found, and has the evidence of it."""
+    with opened(browser, file) as page:
+        story = page.inner_text("section.nic.bad")
+        for told in (
+            *("NOT QUALIFIED", "tun, firmware 8.30 0x8000af86", "charlie port0", "outer L4"),
+            *("outer UDP checksum is 0x", f"{TNL_CSUM}: ", "Proof: none of "),
+            f"ethtool -K port0 {TNL_CSUM} off",
+        ):
+            assert told in story, story
+        assert re.search(r"frames are wrong \([23]\d(\.\d)? %, ", story), story
+        page.click("[data-at='faulty/all-on/outer4-csum/inner4/tcp']")
+        evidence = page.inner_text("aside")
+        for told in ("noise, outer L4", "outer source port", "outer.Udp.InCsumErrors"):
+            assert told in evidence, evidence
+        assert page.inner_text("tr.wrong th") == "checksum"
 
 
 def test_the_search_alone_has_nothing_to_do(lab: Persistent, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
 from qualification.results.matrix import Matrix, NicRow
@@ -13,6 +14,14 @@ from .report_line import ReportLine, wrapped
 _OFF = {"udpcsum": "noudpcsum", "noudp6zerocsumtx": "udp6zerocsumtx"}
 """Options of `ip link add` that turn off what asks for outer checksums (ip-link(8))."""
 _MOST_EXPLAINED = 12
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A command that heals, and a phrase that says what it does and where."""
+
+    what: str
+    command: str
 
 
 def render(
@@ -63,19 +72,33 @@ def _summary(finding: CulpritGroup) -> str:
 
 def _remedies(found: CulpritFindings, dut: NicRow, peer: NicRow) -> Iterator[ReportLine]:
     """Yields the commands that heal; they are never wrapped, so that they can be pasted."""
+    for remedy in remedies(found, dut, peer):
+        yield ReportLine(f"  {remedy.what}:")
+        yield ReportLine(f"      {remedy.command}")
+
+
+def remedies(found: CulpritFindings, dut: NicRow, peer: NicRow) -> Iterator[Remedy]:
+    """Yields what heals a pair, the most that one command can do first.
+
+    Args:
+        found: What the search for culprits found on the pair.
+        dut: The NIC that was qualified.
+        peer: The NIC that watched it.
+    """
     safe = found.mitigation
     if safe is not None:
         some = "" if safe.healed == safe.failing else f" {safe.healed} of {safe.failing} flows"
         left = f"{len(safe.on)} of {len(safe.on) + len(safe.off)} features left on"
-        yield ReportLine(f"  heals{some} on {dut.host}, with {left}:")
-        yield ReportLine(f"      {command(dut.interface, safe)}")
+        yield Remedy(f"heals{some} on {dut.host}, with {left}", command(dut.interface, safe))
         if (peer.driver, peer.firmware) == (dut.driver, dut.firmware):
-            yield ReportLine(f"  {peer.host} has the same driver and firmware, and needs it, too:")
-            yield ReportLine(f"      {command(peer.interface, safe)}")
+            yield Remedy(
+                f"{peer.host} has the same driver and firmware, and needs it, too",
+                command(peer.interface, safe),
+            )
     for finding in found.findings:
         if finding.device == "vxlan":
             options = " ".join(_OFF[name] for name in finding.off)
-            yield ReportLine(
-                "  heals, where no feature of the NIC does; the VXLAN device must be created again:"
+            yield Remedy(
+                "heals, where no feature of the NIC does; the VXLAN device must be created again",
+                f"ip link add … type vxlan … {options}",
             )
-            yield ReportLine(f"      ip link add … type vxlan … {options}")

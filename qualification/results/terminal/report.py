@@ -46,7 +46,7 @@ def report(
     """
     yield headline(matrix)
     matrix = _as_far_as_it_came(matrix)
-    duts = _sorted_duts(matrix)
+    duts = sorted_duts(matrix)
     if len(duts) > 1 and matrix.cells:
         yield ReportLine("")
         yield from overview.lines(matrix, duts)
@@ -60,7 +60,8 @@ def report(
         yield from wrapped(f"{note.kind} {note.name}: {note.text}", width, tone)
 
 
-def _sorted_duts(matrix: Matrix) -> list[NicRow]:
+def sorted_duts(matrix: Matrix) -> list[NicRow]:
+    """Returns the NICs that were qualified, by driver and firmware."""
     duts = (nic for nic in matrix.nics if nic.role == "dut")
     return sorted(duts, key=lambda nic: (nic.driver, nic.firmware))
 
@@ -120,7 +121,7 @@ def render(matrix: Matrix, width: int = 100, *, every: bool = False) -> Iterator
         every: Whether every pair is shown; otherwise, of several pairs, those that are not fine,
             and of the others only the symptom.
     """
-    duts = _sorted_duts(matrix)
+    duts = sorted_duts(matrix)
     shown = overview.shown(matrix, duts, every=every)
     peers = {nic.pair: nic for nic in matrix.nics if nic.role == "peer"}
     for (driver, firmware), group in groupby(shown, key=lambda n: (n.driver, n.firmware)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qualification.judge.result_row import CellRow
+from qualification.judge.result_row import CellRow, FlowRow
 from qualification.judge.verdict import Verdict
 from qualification.results.matrix import NicRow
 
@@ -61,12 +61,16 @@ def pair_table(dut: NicRow, peer: NicRow, cells: Sequence[CellRow]) -> Iterator[
 
 def _row_name(cell: CellRow) -> str:
     """Returns the name of a cell's row, such as "all-on" or "all-on boundaries @reset"."""
-    flow = cell.flow
+    return " ".join(filter(None, (cell.set_id, traffic_kind(cell.flow))))
+
+
+def traffic_kind(flow: FlowRow) -> str:
+    """Returns the kind of a flow's traffic, such as "boundaries @reset"; empty for bulk traffic."""
     state = f"@{flow.state}" if flow.state else ""
     port = f":{flow.port}" if flow.state == "two-ports" else ""
     vlan = f"vlan-{flow.vlan}" if flow.vlan else ""
     load = f"+{flow.load}" if flow.load else ""
-    return " ".join(filter(None, (cell.set_id, flow.packet_set, vlan, load, state + port)))
+    return " ".join(filter(None, (flow.packet_set, vlan, load, state + port)))
 
 
 def _column(cell: CellRow) -> _Column:

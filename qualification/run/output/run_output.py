@@ -12,11 +12,15 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.errors import UsageError, VxqualError
+from qualification.progress import Progress
 from qualification.results import allure_report, matrix
 from qualification.results.directories import JUNIT, RunDirectory, unwritable
+from qualification.results.page.html import PAGE
 from qualification.results.run_files import MATRIX
+from qualification.run.run_results import RunResults
 
 from . import junit, log
+from .live_page import LivePage, show
 
 _LOG = logging.getLogger("vxqual.run")
 
@@ -31,6 +35,9 @@ class RunOutput:
 
     def __init__(self) -> None:
         self._directory: RunDirectory | None = None
+        self._page: LivePage | None = None
+        self._show_page = False
+        self._allure: str | None = None
         self.keep = False
         self.failure: VxqualError | None = None
 
@@ -64,18 +71,62 @@ class RunOutput:
         except UsageError:
             self.close()
             raise
+        self._page = LivePage(self._directory.path / PAGE)
+        self._show_page = config.option.vx_open
+        self._allure = getattr(config.option, "allure_report_dir", None)
         if getattr(config.option, "xmlpath", "") is None:
             config.option.xmlpath = str(self._directory.path / JUNIT)
         return self._directory.path
 
-    def write(self, made: matrix.Matrix, campaign: Campaign, allure_dir: str | None) -> None:
-        """Writes the matrix, and what describes the run to Allure."""
-        if self._directory is None:
+    def begin_page(self, results: RunResults, campaign: Campaign, say: Progress) -> None:
+        """Writes the page of a run whose cells have been selected, and says where it is.
+
+        Args:
+            results: The results, of which there are none yet, or those of a run that is continued.
+            campaign: The run.
+            say: Is told where the page is.
+        """
+        if self._page is None or self._page.begun:
+            return
+        if results.before is not None:
+            self._page.keep(results.before)
+        self.follow(None, results, campaign)
+        if not self._page.begun:
+            return
+        say(f"the page {self._page.path} follows the run")
+        if self._show_page and not show(self._page.path):
+            say("there is no browser to open it in: open it on another machine, or set BROWSER")
+
+    def follow(
+        self, report: pytest.TestReport | None, results: RunResults, campaign: Campaign | None
+    ) -> None:
+        """Takes the report of a test, and now and then writes the page anew."""
+        if self._page is None or campaign is None:
+            return
+        if report is not None:
+            self._page.take(report, campaign.demand.confidence)
+        if self._page.due:
+            self._write_page(results.matrix(campaign), results, live=True)
+
+    def _write_page(self, made: matrix.Matrix | None, results: RunResults, *, live: bool) -> None:
+        if self._page is None or made is None:
             return
         try:
+            found = tuple(results.findings.values())
+            self._page.write(made, found, live=live, troubles=results.troubles)
+        except OSError as error:  # the results are stored apart from it, and count
+            _LOG.warning("the page cannot be written: %s", error)
+
+    def write(self, results: RunResults, campaign: Campaign | None) -> None:
+        """Writes the matrix and its page, and what describes the run to Allure."""
+        made = None if campaign is None else results.matrix(campaign)
+        if self._directory is None or campaign is None or made is None:
+            return
+        self._write_page(made, results, live=False)
+        try:
             matrix.write(made, self._directory.path / MATRIX)
-            if allure_dir:
-                allure_report.finish(Path(allure_dir), campaign)
+            if self._allure:
+                allure_report.finish(Path(self._allure), campaign)
         except OSError as error:
             self.note(error)
 
@@ -100,6 +151,7 @@ class RunOutput:
         path = self._directory.path
         return {
             "results": path / MATRIX,
+            "page": self._page.path if self._page is not None and self._page.begun else None,
             "log": getattr(config.option, "log_file", None),
             "continue it": f"vxqual run --resume {path}" if incomplete else None,
         }

@@ -1,0 +1,52 @@
+"""Commands for what people look at: page, the matrix of a run as one HTML file."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .root import codes, examples, main
+
+_PAGE_EXAMPLES = examples("""\
+vxqual page                                    the latest run in out
+vxqual page out/20261129-053315-482913         another one
+vxqual page out --out matrix.html              to another file""")
+_PAGE_CODES = codes(
+    c0="the page is written",
+    c4="there is no such run, it is damaged or of another schema, or the file cannot be written",
+)
+
+
+@main.command(epilog=_PAGE_EXAMPLES + _PAGE_CODES)
+@click.argument("run", metavar="[RUN]", default="out")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the page to this file; by default, matrix.html in the directory of the run.",
+)
+@click.option("--open", "opened", is_flag=True, help="Open the page in a browser.")
+def page(run: str, out: Path | None, opened: bool) -> None:
+    """Write the page of a stored run again: its matrix and all evidence in one HTML file.
+
+    RUN is the directory of a run, the directory of runs, of which the latest one is meant, or the
+    id of a run in out. A run that goes on is shown as far as it came. The page opens from disk,
+    without a network, and loads nothing.
+    """
+    from datetime import datetime
+
+    from qualification.results.page import html, stored
+    from qualification.results.run_argument import resolve
+    from qualification.run.output.live_page import show
+
+    directory = resolve(run)
+    made = stored.page_of(
+        directory, datetime.now().astimezone(), lambda text: click.echo(text, err=True)
+    )
+    path = out or directory / html.PAGE
+    html.write(made, path)
+    click.echo(f"page: {path}")
+    if opened and not show(path):
+        click.echo("there is no browser to open it in: open it on another machine, or set BROWSER")
