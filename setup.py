@@ -21,7 +21,6 @@ from setuptools.command.build_py import build_py
 
 PACKAGE = Path("qualification")
 SOURCES = [
-    PACKAGE / "wire/native_survey.c",
     PACKAGE / "stack/native_walk.c",
     PACKAGE / "agent/capture/native_capture.c",
     PACKAGE / "agent/traffic/batch.c",

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qualification.errors import LabError
+from qualification.stack.capture import count_capture
+from qualification.stack.native_walk import native
 from qualification.wire.capture_reader import Window
-from qualification.wire.native_survey import native, survey_capture
 from qualification.wire.pcap import PcapReader
 
 from .frames import LARGE, VXLAN_PORT
@@ -81,8 +82,8 @@ def _measure(shared_object: str, capture: Path, rounds: int) -> dict[str, list[f
         add_up(address, len(content) // 8)
 
     def verifier() -> None:
-        found, cut = survey_capture(PcapReader(_Memory(content), "<"), frozenset({VXLAN_PORT}))
-        assert found.right == found.frames and cut is None
+        found = count_capture(PcapReader(_Memory(content), "<"), frozenset({VXLAN_PORT}))
+        assert found.outcomes and not found.kept and found.trouble is None
 
     works: dict[str, Callable[[], None]] = {"verifier": verifier, "sum": plain_sum}
     rates: dict[str, list[float]] = {name: [] for name in works}

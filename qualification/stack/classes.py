@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .codes import INBOUND, OUTBOUND, How, Kind, State
+from .codes import INBOUND, OUTBOUND, Carrier, How, Kind, State
 from .outcomes import LARGEST_ON_WIRE, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .outcomes import Outcome
+    from .outcomes import Outcome, SumCode
 
 LEAST_MTU = 1600
 """No packet up to this length is called merged: 1500 bytes in a tunnel's headers."""
@@ -112,23 +113,24 @@ def _own_hosts(outcomes: Mapping[Outcome, int]) -> frozenset[bytes]:
 
 def class_of(outcome: Outcome, context: Context) -> Class:
     """Returns what is said of the frames with an outcome."""
-    found = summarize(outcome.sums)
+    return _class_of(outcome.sums, outcome.length, context.mtu, context.cut_at)
+
+
+@lru_cache(maxsize=1 << 16)
+def _class_of(sums: tuple[SumCode, ...], length: int, mtu: int, cut_at: int | None) -> Class:
+    found = summarize(sums)
     if found.value:
-        return Class.MERGED if outcome.length > LARGEST_ON_WIRE else Class.WRONG_VALUE
-    if found.length or (found.is_short and not found.unfinished and not _is_cut(outcome, context)):
+        return Class.MERGED if length > LARGEST_ON_WIRE else Class.WRONG_VALUE
+    if found.length or (found.is_short and not found.unfinished and length != cut_at):
         return Class.LENGTH
     if found.unfinished:
-        longer = outcome.length > context.mtu and not found.right_l4
-        uncut = any(each.how == How.UNCUT for each in outcome.sums)
+        longer = length > mtu and not found.right_l4
+        uncut = any(each.how == How.UNCUT for each in sums)
         return Class.MERGED if longer or uncut else Class.UNFILLED
-    unjudged = [each.how for each in outcome.sums if each.state == State.UNJUDGED]
+    unjudged = [each.how for each in sums if each.state == State.UNJUDGED]
     if unjudged:
         return Class.CUT if unjudged[0] in (How.CUT, How.SHORT) else Class.UNJUDGED
-    return Class.RIGHT if outcome.sums else Class.NOTHING
-
-
-def _is_cut(outcome: Outcome, context: Context) -> bool:
-    return outcome.length == context.cut_at
+    return Class.RIGHT if sums else Class.NOTHING
 
 
 def is_excused(outcome: Outcome, context: Context) -> bool:
@@ -186,9 +188,8 @@ def tally(outcomes: Iterable[tuple[Outcome, int]], context: Context) -> Tally:
         wrong += count if is_wrong_on_wire(outcome, context) else 0
         if found == Class.UNFILLED and is_excused(outcome, context):
             excused += count
-        names = {carrier.name for carrier in outcome.carriers}
-        tunnelled += count if names - {"NONE"} else 0
-        vxlan += count if names & {"VXLAN", "GPE"} or _is_broken_vxlan(outcome) else 0
+        tunnelled += count if any(outcome.carriers) else 0
+        vxlan += count if _has_vxlan(outcome.carriers, outcome.sums) else 0
     lost = (Class.MERGED, Class.CUT, Class.UNJUDGED)
     return Tally(
         frames=classes.total(),
@@ -202,5 +203,8 @@ def tally(outcomes: Iterable[tuple[Outcome, int]], context: Context) -> Tally:
     )
 
 
-def _is_broken_vxlan(outcome: Outcome) -> bool:
-    return any(each.kind == Kind.VXLAN for each in outcome.sums)
+@lru_cache(maxsize=1 << 12)
+def _has_vxlan(carriers: tuple[Carrier, ...], sums: tuple[SumCode, ...]) -> bool:
+    """Returns whether there is VXLAN, if only with a broken header."""
+    is_carried = Carrier.VXLAN in carriers or Carrier.GPE in carriers
+    return is_carried or any(each.kind == Kind.VXLAN for each in sums)

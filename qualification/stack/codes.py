@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Kind(IntEnum):
+class _Code(IntEnum):
+    """A number of the C enums. It hashes as one: Enum's own hash is a Python function."""
+
+    __hash__ = int.__hash__
+
+
+class Kind(_Code):
     """What a sum belongs to."""
 
     (
@@ -27,7 +33,7 @@ class Kind(IntEnum):
     ) = range(15)
 
 
-class State(IntEnum):
+class State(_Code):
     """The outcome for one sum; `OPEN` is none yet.
 
     ABSENT is a field of 0 that means "no checksum". LENGTH is a header or a length that does not
@@ -37,7 +43,7 @@ class State(IntEnum):
     OPEN, RIGHT, WRONG, ABSENT, UNJUDGED, LENGTH, ELSEWHERE = range(7)
 
 
-class How(IntEnum):
+class How(_Code):
     """How a sum is wrong, why it was not judged, or which length does not fit.
 
     VALUE: another value. PARTIAL: the sum of the pseudo-header, as the kernel leaves it for the
@@ -51,7 +57,7 @@ class How(IntEnum):
     L4_LENGTH, HEADER, FLAG, AGGREGATE = range(17, 21)
 
 
-class Carrier(IntEnum):
+class Carrier(_Code):
     """What carries an IP packet: a tunnel, or nothing."""
 
     NONE, VXLAN, GPE, GENEVE, GRE, NVGRE, ERSPAN, IPIP, GUE, FOU, GTP, L2TP = range(12)

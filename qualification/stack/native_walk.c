@@ -1,10 +1,21 @@
 /* Walks through the frames of capture files, judges and counts them, for native_walk.py. */
 
 #define KEY_WORDS 9
-#include "stack/judge.h"
+#include "stack/plain.h"
 #include "wire/key_counter.h"
 
-/* Judges a single frame; used by tests. */
+/* The sum, the judgement of VXLAN (wire/verify.h) and a walk through a single frame; used by tests. */
+EXPORT u32 vx_ones_sum(const u8 *data, size length)
+{
+    return ones_sum(data, length);
+}
+
+EXPORT int vx_check(const u8 *bytes, i64 captured, i64 wire_length, const u16 *ports, u32 port_count,
+                    struct judged *found)
+{
+    return check((struct frame){bytes, captured}, wire_length, ports, port_count, found);
+}
+
 EXPORT void vx_walk(const u8 *bytes, i64 captured, i64 wire_length, u32 link, const u16 *ports, u32 port_count,
                     struct walk *walk)
 {
@@ -166,15 +177,32 @@ EXPORT void vx_count(struct part *part)
         struct frame frame = {part->data + record.start, record.captured};
         struct walk walk;
         u64 key[KEY_WORDS];
+        if (part->links[record.interface] == 1 && record.captured == record.wire_length && record.captured >= 14 + 28) {
+            u32 type = u16_at(frame.bytes + 12);
+            i64 right = type == IPV4   ? plain_key(frame, part->ports, part->port_count, key, 20)
+                        : type == IPV6 ? plain_key(frame, part->ports, part->port_count, key, 40)
+                                       : -1;
+            if (right >= 0) {
+                if (!count_key(part->outcomes, key))
+                    return;
+                if (right > part->longest_right && right <= LARGEST_ON_WIRE)
+                    part->longest_right = (i32)right;
+                if (record.wire_length > part->longest_wire)
+                    part->longest_wire = record.wire_length;
+                part->number++;
+                part->at = record.next;
+                continue;
+            }
+        }
         walk_frame(frame, record.wire_length, part->links[record.interface], part->ports, part->port_count, &walk);
         if (walk.fragment && part->leave_fragments)
             return;
         judge_walk(frame, &walk);
         struct summary found = summarize(&walk);
-        u32 direction = walk.direction;
+        u32 stated = 0, direction = walk.direction;
         i64 length = 0;
         if (found.odd) {
-            u32 stated = flags_of(part, &record);
+            stated = flags_of(part, &record);
             direction = stated ? stated : direction;
             i64 packet = walk.depth ? walk.packets[0].end - walk.packets[0].start : 0;
             if (found.unfinished && walk.depth)
@@ -205,7 +233,7 @@ EXPORT void vx_count(struct part *part)
                 part->room[bucket]--;
                 part->kept[part->kept_used++] = (struct kept){
                     part->number, record.start, record.captured, record.wire_length, record.time,
-                    record.interface, bucket, direction, 0};
+                    record.interface, bucket, stated, 0};
             }
         }
         part->at = record.next;

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .counting import Counting
 
 _MOST_KEPT = 1024  # frames that C hands on at a time
+_MOST_OUTCOMES = 1 << 15  # distinct outcomes before they are collected
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 
 
@@ -83,7 +84,7 @@ class NativeCounting:
         self._run = library.vx_count
         self._run.argtypes, self._run.restype = (ctypes.POINTER(Part),), None
         self._reader, self._counting = reader, counting
-        self._outcomes = KeyCounter.of(4096, KEY_FORMAT)
+        self._outcomes = KeyCounter.of(_MOST_OUTCOMES, KEY_FORMAT)
         self._known: tuple[str, list[int]] | None = None
         self._kept = (Kept * min(max(sum(counting.room), 1), _MOST_KEPT))()
         ports = sorted(counting.ports)
@@ -120,7 +121,7 @@ class NativeCounting:
         for kept in self._kept[: part.kept_used]:
             self._keep(kept)
         progressed = bool(part.number != reader.number)
-        if not progressed or self._outcomes.used > self._outcomes.capacity // 2:
+        if self._outcomes.used > self._outcomes.capacity // 2:
             self.collect()
         window.at, reader.number = part.at, part.number
         return progressed

@@ -6,6 +6,7 @@ derived from the number of frames with each, except for the frames that are show
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .codes import MOST_PACKETS, Carrier, How, Kind, State
@@ -84,6 +85,7 @@ class Summary(NamedTuple):
     is_short: bool
 
 
+@cache
 def summarize(sums: tuple[SumCode, ...]) -> Summary:
     """Returns what the sums of a frame say together."""
     wrong = [each.how for each in sums if each.state == State.WRONG]
@@ -137,28 +139,35 @@ def outcome_of(walk: Walk, wire_length: int, direction: int = 0) -> Outcome:
     )
 
 
-def decode(addresses: bytes, flow: int, place: int, *words: int) -> Outcome:
-    """Returns the outcome for a key of outcome_key in native_walk.c."""
-    family = (0, 4, 6)[flow >> 34 & 3]
+@cache
+def _sums_of(*words: int) -> tuple[SumCode, ...]:
     packed = [word >> shift & 0xFFFF for word in words for shift in (0, 16, 32, 48)]
-    sums = tuple(
+    return tuple(
         SumCode(Kind(code & 31), State(code >> 5 & 7), How(code >> 8 & 31), code >> 13)
         for code in packed
         if code
     )
+
+
+@cache
+def _carriers_of(place: int, depth: int) -> tuple[Carrier, ...]:
     carriers = [Carrier(place >> 5 * i & 31) for i in range(MOST_PACKETS)]
-    depth = place >> 50 & 7
     if depth < MOST_PACKETS and carriers[depth]:
         depth += 1
+    return tuple(carriers[:depth])
+
+
+def decode(addresses: bytes, flow: int, place: int, *words: int) -> Outcome:
+    """Returns the outcome for a key of outcome_key in native_walk.c."""
     vni, noticed = flow & 0x1FFFFFF, flow >> 40 & 0x1FFFF
     return Outcome(
         addresses[: (0, 8, 32)[flow >> 36 & 3]],
-        family,
+        (0, 4, 6)[flow >> 34 & 3],
         (flow >> 25 & 0x1FF) - 1,
         vni - 1 if vni else None,
-        tuple(carriers[:depth]),
+        _carriers_of(place & 0x3FFFFFFF, place >> 50 & 7),
         flow >> 38 & 3,
         noticed - 1 if noticed else None,
         place >> 30 & 0xFFFFF,
-        sums,
+        _sums_of(*words),
     )

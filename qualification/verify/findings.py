@@ -22,7 +22,9 @@ from qualification.stack.codes import State
 from .words import path_of, reason
 
 if TYPE_CHECKING:
+    from qualification.stack.codes import Carrier
     from qualification.stack.counting import Counting, KeptFrame
+    from qualification.stack.outcomes import SumCode
 
 STATES = ("right", "wrong", "not filled in", "length", "no checksum", "not judged")
 """The columns of the table of layers."""
@@ -94,18 +96,12 @@ def findings_of(counting: Counting, side: Side | None = None) -> Findings:
     """Derives all that is reported of a capture from what was counted."""
     outcomes = counting.outcomes
     context = context_of(outcomes, counting.longest_right, counting.longest_wire, side)
-    layers: dict[tuple[int, int, str], Counter[str]] = {}
+    layers: Counter[tuple[tuple[SumCode, ...], tuple[Carrier, ...]]] = Counter()
     reasons, noticed = Counter[str](), Counter[int]()
-    flows: dict[Flow, Counter[str]] = {}
+    flows: dict[Flow, list[int]] = {}
     for outcome, count in outcomes.items():
-        if not count:
-            continue
         found = class_of(outcome, context)
-        for each in outcome.sums:
-            if each.state == State.ELSEWHERE:
-                continue  # counted with the last fragment
-            row = (each.depth, each.kind, path_of(each, outcome.carriers))
-            layers.setdefault(row, Counter())[_column(each.state, each.is_unfinished)] += count
+        layers[outcome.sums, outcome.carriers] += count
         if found in (Class.CUT, Class.UNJUDGED):
             first = next(each for each in outcome.sums if each.state == State.UNJUDGED)
             reasons[reason(first.how, outcome)] += count
@@ -113,27 +109,38 @@ def findings_of(counting: Counting, side: Side | None = None) -> Findings:
             noticed[outcome.noticed] += count
         if outcome.addresses:
             flow = Flow(outcome.addresses, outcome.vni, outcome.family, outcome.protocol)
-            tallied = flows.setdefault(flow, Counter())
-            tallied["frames"] += count
-            tallied["wrong"] += count if is_wrong_on_wire(outcome, context) else 0
-            tallied["unjudged"] += count if found in _LOST else 0
+            tallied = flows.setdefault(flow, [0, 0, 0])
+            tallied[0] += count
+            if found in _NOT_RIGHT:
+                tallied[1] += count if is_wrong_on_wire(outcome, context) else 0
+                tallied[2] += count if found in _LOST else 0
     return Findings(
         counting,
         context,
         tally(outcomes.items(), context),
-        {row[2]: {name: layers[row][name] for name in STATES} for row in _in_order(layers)},
+        _table(layers),
         dict(reasons.most_common()),
-        tuple(sorted((_flow_tally(*each) for each in flows.items()), key=_worst_first)),
+        tuple(sorted((FlowTally(flow, *each) for flow, each in flows.items()), key=_worst_first)),
         dict(noticed.most_common()),
     )
 
 
-_LOST = (Class.CUT, Class.UNJUDGED, Class.MERGED)
+_LOST = frozenset({Class.CUT, Class.UNJUDGED, Class.MERGED})
+_NOT_RIGHT = frozenset(Class) - {Class.RIGHT, Class.NOTHING}
 
 
-def _in_order(rows: dict[tuple[int, int, str], Counter[str]]) -> list[tuple[int, int, str]]:
-    """Returns the rows of the table: outer layers first, IP before what it carries."""
-    return sorted(rows, key=lambda row: (row[0], row[2].rpartition(" > ")[0], row[1]))
+def _table(
+    layers: Counter[tuple[tuple[SumCode, ...], tuple[Carrier, ...]]],
+) -> dict[str, dict[str, int]]:
+    """Counts sums by layer: outer layers first, IP before what it carries."""
+    rows: dict[tuple[int, int, str], Counter[str]] = {}
+    for (sums, carriers), count in layers.items():
+        for each in sums:
+            if each.state != State.ELSEWHERE:  # counted with the last fragment
+                row = (each.depth, each.kind, path_of(each, carriers))
+                rows.setdefault(row, Counter())[_column(each.state, each.is_unfinished)] += count
+    order = sorted(rows, key=lambda row: (row[0], row[2].rpartition(" > ")[0], row[1]))
+    return {row[2]: {name: rows[row][name] for name in STATES} for row in order}
 
 
 def _column(state: State, unfinished: bool) -> str:
@@ -142,10 +149,6 @@ def _column(state: State, unfinished: bool) -> str:
     return {
         State.RIGHT: "right", State.LENGTH: "length", State.ABSENT: "no checksum",
     }.get(state, "not judged")  # fmt: skip
-
-
-def _flow_tally(flow: Flow, counts: Counter[str]) -> FlowTally:
-    return FlowTally(flow, counts["frames"], counts["wrong"], counts["unjudged"])
 
 
 def _worst_first(each: FlowTally) -> tuple[int, int, bytes]:

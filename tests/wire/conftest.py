@@ -23,7 +23,7 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from qualification.wire import native_survey
+from qualification.stack import native_walk
 from tests.built import built
 
 OUTER = {4: IP(src="192.0.2.1", dst="192.0.2.2"), 6: IPv6(src="2001:db8::1", dst="2001:db8::2")}
@@ -113,7 +113,7 @@ def shapes() -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def native() -> ctypes.CDLL:
     """Returns the C implementation of the verifier."""
-    return built(native_survey)
+    return built(native_walk)
 
 
 @pytest.fixture

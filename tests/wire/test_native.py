@@ -22,24 +22,23 @@ from qualification.agent.traffic import batch
 from qualification.lab.softnic import engine
 from qualification.stack import native_walk
 from qualification.wire import native as loader
-from qualification.wire import native_survey
 from qualification.wire.checksum import ones_sum
 from tests.built import built
 
 ROOT = Path(qualification.__file__).parents[1]
 MACHINE = os.uname().machine
-NATIVES = (native_survey, native_walk, native_capture, batch, engine)
+NATIVES = (native_walk, native_capture, batch, engine)
 
 
 @pytest.fixture
 def copied(native: object, tmp_path: Path) -> Path:
     """Returns a copy of a C file, in a package of its own with its headers and shared object."""
-    wire = tmp_path / "package/wire"
-    wire.mkdir(parents=True)
-    for path in (ROOT / "qualification/wire").iterdir():
-        if path.suffix in {".c", ".h", ".so"}:
-            shutil.copy(path, wire)
-    return wire / "native_survey.c"
+    for name in ("wire", "stack"):
+        (tmp_path / "package" / name).mkdir(parents=True)
+        for path in (ROOT / "qualification" / name).iterdir():
+            if path.suffix in {".c", ".h", ".so"}:
+                shutil.copy(path, tmp_path / "package" / name)
+    return tmp_path / "package/stack/native_walk.c"
 
 
 @pytest.fixture
@@ -100,18 +99,19 @@ def test_the_switch_turns_it_off(copied: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_none_was_built(copied: Path) -> None:
-    copied.with_name(f"native_survey-{MACHINE}.so").unlink()
+    copied.with_name(f"native_walk-{MACHINE}.so").unlink()
     assert loader.load(str(copied)) == (
         None,
         f"pure Python: no C implementation was built for {MACHINE} at install",
     )
 
 
-@pytest.mark.parametrize("name", ["native_survey.c", "verify.h", "bytes.h"])
+@pytest.mark.parametrize(
+    "name", ["stack/native_walk.c", "stack/ip.h", "wire/verify.h", "wire/bytes.h"]
+)
 def test_an_object_built_from_other_source_is_refused(copied: Path, name: str) -> None:
-    changed = copied.with_name(
-        name
-    )  # the C file itself, or a file that it includes directly or indirectly
+    # the C file itself, or a file that it includes directly or indirectly
+    changed = copied.parents[1] / name
     changed.write_text(changed.read_text() + "\n")
     assert loader.load(str(copied)) == (
         None,
@@ -121,7 +121,7 @@ def test_an_object_built_from_other_source_is_refused(copied: Path, name: str) -
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"#!/bin/sh\n"])
 def test_the_error_of_loading_is_reported(copied: Path, content: bytes) -> None:
-    built = copied.with_name(f"native_survey-{MACHINE}.so")
+    built = copied.with_name(f"native_walk-{MACHINE}.so")
     built.unlink()  # replaced, not overwritten: it may be mapped
     built.write_bytes(content)
     found = loader.load(str(copied))
@@ -130,7 +130,7 @@ def test_the_error_of_loading_is_reported(copied: Path, content: bytes) -> None:
 
 
 def test_a_foreign_library_is_refused(copied: Path) -> None:
-    built = copied.with_name(f"native_survey-{MACHINE}.so")
+    built = copied.with_name(f"native_walk-{MACHINE}.so")
     built.unlink()
     empty = copied.with_name("empty.c")
     empty.write_text("int nothing;\n")
@@ -157,14 +157,16 @@ def test_it_is_loaded_from_a_zip_application_and_leaves_no_file(
 ) -> None:
     archive = tmp_path / "some.pyz"
     with zipfile.ZipFile(archive, "w") as made:
-        for path in (ROOT / "qualification/wire").iterdir():
-            if path.is_file():
-                made.write(path, str(path.relative_to(ROOT)))
+        for name in ("wire", "stack"):
+            for path in (ROOT / "qualification" / name).iterdir():
+                if path.is_file():
+                    made.write(path, str(path.relative_to(ROOT)))
         made.writestr("qualification/__init__.py", "")
+    source = archive / "qualification/stack/native_walk.c"
     code = (
         f"import sys; sys.path.insert(0, {str(archive)!r}); "
-        "from qualification.wire.native_survey import native; "
-        "print(native().says, native().library.vx_ones_sum(b'abc', 3))"
+        f"from qualification.wire.native import load; found = load({str(source)!r}); "
+        "print(found.says, found.library.vx_ones_sum(b'abc', 3))"
     )
     done = subprocess.run(
         [python, "-I", "-S", "-B", "-c", code],
@@ -182,7 +184,7 @@ def test_an_install_works_without_a_compiler(install, tmp_path: Path) -> None:
         done = install(CC="no-such-compiler", VXQUAL_STRICT_BUILD=strict)
         assert done.returncode == 0, done.stderr
         assert "no C compiler" in done.stderr
-    assert (tmp_path / "build/lib/qualification/wire/native_survey.c").exists()
+    assert (tmp_path / "build/lib/qualification/stack/native_walk.c").exists()
     assert (tmp_path / "build/lib/qualification/wire/bytes.h").exists()
     assert not list(tmp_path.rglob("*.so"))
 
@@ -198,5 +200,5 @@ def test_a_compile_error_fails_a_strict_install_only(install, tmp_path: Path) ->
         assert done.returncode != 0
         assert f"engine.c is not built for {MACHINE}" in done.stderr
     assert {path.parent.name for path in tmp_path.glob("qualification/**/*.so")} == {
-        "wire", "stack", "capture", "traffic",
+        "stack", "capture", "traffic",
     }  # fmt: skip
