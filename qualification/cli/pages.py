@@ -38,6 +38,7 @@ def page(run: str, out: Path | None, opened: bool) -> None:
     from datetime import datetime
 
     from qualification.results.page import html, stored
+    from qualification.results.page.address import PAGE
     from qualification.results.run_argument import resolve
     from qualification.run.output.live_page import show
 
@@ -45,7 +46,7 @@ def page(run: str, out: Path | None, opened: bool) -> None:
     made = stored.page_of(
         directory, datetime.now().astimezone(), lambda text: click.echo(text, err=True)
     )
-    path = out or directory / html.PAGE
+    path = out or directory / PAGE
     html.write(made, path)
     click.echo(f"page: {path}")
     if opened and not show(path):

@@ -15,6 +15,7 @@ from qualification.judge.evidence import Evidence
 from qualification.judge.verdict import Verdict
 from qualification.printable import markdown, printable
 
+from .page.address import PAGE, address
 from .pcapng import pcapng
 
 
@@ -38,6 +39,17 @@ def label(ends: Ends, pair: str, verdict: Verdict | None, reason: str) -> None:
     allure.dynamic.description(markdown(reason))
     # Shown, but excluded from the test's identity: its history continues across firmwares.
     allure.dynamic.parameter("firmware", printable(ends.dut.firmware), excluded=True)
+
+
+def link(directory: Path, cell: str) -> None:
+    """Links the running test to the evidence of its cell on the page of the run.
+
+    Args:
+        directory: The directory of the run.
+        cell: The id of the cell.
+    """
+    page = (directory.absolute() / PAGE).as_uri()
+    allure.dynamic.link(f"{page}{address(cell).removeprefix(PAGE)}", name="evidence on the page")
 
 
 def attach(evidence: Evidence, dumped: Mapping[str, Any]) -> None:

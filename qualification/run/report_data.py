@@ -14,6 +14,7 @@ from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow, row
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
+from qualification.results.page.address import address
 from qualification.results.run_files import CellEntry, ControlEntry, dump_entry
 from qualification.results.terminal.report_line import LETTERS
 
@@ -68,6 +69,7 @@ def attach_cell(
         ("frames", made.frames),
         ("bad", made.bad),
         ("reason", made.reason),
+        ("page", address(cell.id)),
     ]
 
 

@@ -18,6 +18,7 @@ from qualification.judge.outcome import Outcome
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
+from qualification.results import allure_report
 
 from . import culprits, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
@@ -183,6 +184,11 @@ def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Ou
         request.node.stash[OUTCOME] = outcome
         request.node.stash[STORED] = runner.stored(outcome)
         request.node.stash[CONTROLS] = outcome.cell.pair, runner.unreported(outcome.cell.pair)
+        stash = request.config.stash
+        directory = stash.get(KEPT, None) or Path(
+            request.config.getoption("vx_out"), stash[CAMPAIGN].run_id
+        )
+        allure_report.link(directory, outcome.cell.id)
         pytest_outcome.conclude(outcome, runner.ends(outcome.cell.pair))
 
     return end

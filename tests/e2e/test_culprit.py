@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser
@@ -74,6 +75,18 @@ def test_the_incident_has_one_culprit(tmp_path: Path, browser: Browser) -> None:
     steps = json.loads(attached["steps.json"].read_text())
     assert {step["id"] for step in steps} == set(extra)
     assert json.loads(attached["culprits.json"].read_text())["mitigation"]["off"] == [TNL_CSUM]
+
+    # Allure and JUnit lead to the evidence of each cell.
+    linked = {
+        link["url"]
+        for path in allure.glob("*-result.json")
+        for link in json.loads(path.read_text()).get("links", ())
+    }
+    page = (out / "latest").resolve() / "matrix.html"
+    at = {id_: f"#at={quote(id_, safe='')}" for id_ in cells}
+    assert linked == {f"{page.as_uri()}{place}" for place in at.values()}
+    junit = (out / "latest/junit.xml").read_text()
+    assert all(f'name="page" value="matrix.html{place}"' in junit for place in at.values())
 
     tell_the_incident(browser, out / "latest/matrix.html")
 

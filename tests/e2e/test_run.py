@@ -355,6 +355,14 @@ def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
     assert (tmp_path / "again/matrix.json").read_bytes() == before["matrix.json"]
 
     # A clean control stays clean: what is too little now is too little of the cells.
+    (out / "latest/matrix.html").unlink()
+    again = vxqual("page", out)
+    assert again.stdout.startswith(f"page: {(out / 'latest').resolve()}"), again.stdout
+    written = re.compile(r'"written":"[^"]*"')
+    pages = [(out / "latest/matrix.html").read_text(), before["matrix.html"].decode()]
+    assert len({written.sub("", page) for page in pages}) == 1
+    (out / "latest/matrix.html").write_bytes(before["matrix.html"])
+
     surer = vxqual("judge", out, "--confidence", "0.9999")
     assert surer.returncode == 10, surer.stdout
     assert "6 inconclusive" in surer.stdout
@@ -395,10 +403,16 @@ def test_an_interrupted_run_reports_what_it_has(lab: Persistent, tmp_path: Path)
     before = lab.state()
     args = ("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-v", "-k", "nocsum and tcp")
     with running(*args, "-m", "not crafted") as process:
-        read_until(process, "PASS")
+        said = read_until(process, "PASS")
+        # The page is there from the first cell on, and says that the run goes on.
+        page = tmp_path / "latest/matrix.html"
+        assert f"vxqual: the page {page.resolve()} follows the run" in said.replace("\n", "")
+        assert page.read_text().count("<title>RUNNING ") == 1
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=60)[0]
     assert process.returncode == 2, rest
+    assert page.read_text().count("<title>INTERRUPTED ") == 1
+    assert f"\npage: {page.resolve()}\n" in rest
     assert "KeyboardInterrupt" not in rest
     assert rest.count("vxqual: interrupted; hosts are put back") == 1
     (finished,) = re.findall(r"\nINTERRUPTED, (\d+) of 22 done: \1 pass\n", rest)

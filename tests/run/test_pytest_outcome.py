@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_a_report_carries_its_row() -> None:
         ("frames", 9),
         ("bad", 3),
         ("reason", "3 of 9 are wrong"),
+        ("page", f"matrix.html#at={quote(CELL.id, safe='')}"),
     ]
     assert getattr(made, report_data.BLAMES_NIC) is True
     # Over the wire from a worker, as xdist does it.

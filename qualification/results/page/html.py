@@ -18,7 +18,6 @@ from qualification.results import files
 
 from .model import Page, dump
 
-PAGE = "matrix.html"
 _FOLDER = "page/"
 _SCRIPTS = (
     "vendor/preact-htm.js",

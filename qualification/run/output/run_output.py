@@ -15,7 +15,7 @@ from qualification.errors import UsageError, VxqualError
 from qualification.progress import Progress
 from qualification.results import allure_report, matrix
 from qualification.results.directories import JUNIT, RunDirectory, unwritable
-from qualification.results.page.html import PAGE
+from qualification.results.page.address import PAGE
 from qualification.results.run_files import MATRIX
 from qualification.run.run_results import RunResults
 
