@@ -46,16 +46,17 @@ def code(text: str) -> str:
     return f"`{shown}`"
 
 
-def inert(value: Any) -> Any:
+def inert(value: Any, *, lines: bool = False) -> Any:
     """Returns a JSON value with `printable` done to all its strings, also to the keys.
 
     Args:
         value: As `untrusted.json_value` returns it, which bounds its depth.
+        lines: Whether line feeds and tabs stay.
     """
     if isinstance(value, str):
-        return printable(value)
+        return printable(value, lines=lines)
     if isinstance(value, dict):
-        return {printable(key): inert(inside) for key, inside in value.items()}
+        return {printable(key): inert(inside, lines=lines) for key, inside in value.items()}
     if isinstance(value, list):
-        return [inert(inside) for inside in value]
+        return [inert(inside, lines=lines) for inside in value]
     return value

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 MOST_VALUES = 1 << 18
 """Values in one text. The largest answers, of samples and shapes, have some ten thousands."""
 MOST_DEPTH = 64
 """Arrays and objects inside each other; messages have less than ten."""
+
+_LONG = re.compile(rb"\d{19}")
 
 
 class UntrustedError(ValueError):
@@ -35,7 +38,12 @@ def json_value(text: bytes, *, most_values: int = MOST_VALUES) -> Any:
     if sum(map(text.count, (b",", b"[", b"{"))) >= most_values:
         raise UntrustedError(f"more than {most_values} values")
     try:
-        value = json.loads(text.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(
+            text.decode("utf-8"),
+            parse_constant=_no_number,
+            parse_float=_finite,
+            parse_int=_whole if _LONG.search(text) else None,
+        )
     except RecursionError:
         raise UntrustedError("values that are nested too deeply") from None
     except UntrustedError:
@@ -50,6 +58,13 @@ def json_value(text: bytes, *, most_values: int = MOST_VALUES) -> Any:
 
 def _no_number(name: str) -> float:
     raise UntrustedError(f"{name}, which is no number of JSON")
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 64:
+        raise UntrustedError("a whole number of more than 64 bits")
+    return number
 
 
 def _finite(text: str) -> float:

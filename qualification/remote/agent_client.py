@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from qualification.errors import AgentError, LabError
 from qualification.messages.decode import DecodeError, decode
+from qualification.messages.plausible import implausible
 from qualification.messages.protocol import LINE_LIMIT, encoded
 from qualification.remote.ssh.connection import Connection
 from qualification.remote.ssh.line_queue import LineTooLongError
@@ -117,9 +118,13 @@ class AgentClient:
         """
         result = self.call(op, timeout=timeout, **args)
         try:
-            return decode(answer, result)
+            found = decode(answer, result)
+            wrong: object = implausible(found)
         except DecodeError as error:
-            raise self._error("malformed-answer", f"answer to {op!r}: {error}") from None
+            wrong = error
+        if wrong:
+            raise self._error("malformed-answer", f"answer to {op!r}: {wrong}")
+        return found
 
     def _call(
         self,

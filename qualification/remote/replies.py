@@ -53,7 +53,10 @@ def greeting(line: bytes) -> Greeting:
     Raises:
         ReplyError: It is no greeting, or one of another version of the protocol.
     """
-    value = _json(line)
+    try:
+        value = _json(line)
+    except ReplyError as error:
+        raise ReplyError(f"the agent's greeting is malformed: {error}") from None
     version = value.get("version") if isinstance(value, dict) else None
     if type(version) is int and version != PROTOCOL:
         raise ReplyError(

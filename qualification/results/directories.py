@@ -30,6 +30,7 @@ from .run_files import EVIDENCE, MATRIX, RUN
 
 LATEST, LOCK, JUNIT = "latest", "lock", "junit.xml"
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")
+_NAME_IT = "give the directory of a run, or that which --out named"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -103,8 +104,17 @@ class RunDirectory:
         """Locks the directory of a run that has ended.
 
         Raises:
-            UsageError: The run goes on, or its directory cannot be written to.
+            UsageError: The run goes on, or its directory cannot be written to, or is one that
+                others can put links into.
         """
+        there = path.stat()
+        if there.st_uid != os.geteuid() or there.st_mode & 0o022:
+            raise UsageError(
+                "the directory is another user's, or others can write to it: what is written there "
+                "could go anywhere",
+                where=str(path),
+                hint="continue the run as the user who began it; or copy its directory (cp -r)",
+            )
         try:
             return cls(path, _locked(path))
         except BlockingIOError:
@@ -148,23 +158,29 @@ def find(path: Path) -> Path:
         UsageError: There is no run.
     """
     latest = path / LATEST
-    if latest.is_dir():
-        return path / latest.readlink() if latest.is_symlink() else latest
+    if latest.is_symlink():
+        name = str(latest.readlink())
+        if name in ("", ".", "..") or "/" in name:
+            raise UsageError(
+                f"is a link to {name}, and not to a run beside it", where=str(latest), hint=_NAME_IT
+            )
+        if latest.is_dir():
+            return path / name
+    elif latest.is_dir():
+        return latest
     if any((path / name).exists() for name in (RUN, EVIDENCE, MATRIX)):
         return path
     runs = _runs(path)  # where `latest` could not be made
     if runs:
         return path / runs[-1]
     what = "has no stored run" if path.is_dir() else "there is no such directory"
-    raise UsageError(
-        what, where=str(path), hint="give the directory of a run, or that which --out named"
-    )
+    raise UsageError(what, where=str(path), hint=_NAME_IT)
 
 
 def holder(path: Path) -> str:
     """Returns who locks the directory of a run; empty if nobody does."""
     try:
-        lock = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
@@ -180,7 +196,7 @@ def holder(path: Path) -> str:
 
 def _locked(path: Path) -> int:
     """Locks a directory and writes down by whom; returns the lock's descriptor."""
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         since = datetime.now(UTC).isoformat(timespec="seconds")

@@ -17,7 +17,9 @@ def replace(path: Path, content: bytes) -> None:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()  # of a process with our number that was killed
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             write_all(file, content)
             os.fsync(file)

@@ -22,11 +22,13 @@ from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
+from qualification.messages.untrusted import UntrustedError
 from qualification.plan.cells import PlanName
 
 from . import files
 from .conclusion import Completeness, Conclusion, RunOutcome, Selection
 from .schema import check_schema
+from .stored import files as stored_files
 
 SCHEMA: Literal[4] = 4
 """Since 2 the keys are the words of the glossary: a flow has a `packet_set`. Since 3 the run says
@@ -220,23 +222,21 @@ def read(path: Path) -> Matrix:
     Raises:
         UsageError: It is not such a file, or it has another schema.
     """
+    content = stored_files.content(path)
     try:
-        content = path.read_bytes()
-        return _ADAPTER.validate_json(content)
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        return stored_files.valid(_ADAPTER, content)
     except ValidationError as error:
         _check_schema(content, str(path))
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise UsageError(f"is not the matrix of a run: {what}", where=str(path)) from None
+        what = stored_files.first(error)
+    except UntrustedError as error:
+        what = f"it has {error}"
+    raise UsageError(f"is not the matrix of a run: {what}", where=str(path))
 
 
 def _check_schema(content: bytes, where: str) -> None:
     try:
-        document = json.loads(content)
-    except ValueError:
+        document = stored_files.plain(content)
+    except UntrustedError:
         return
     if not isinstance(document, dict) or not isinstance(document.get("schema"), int):
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Verdict
+from qualification.messages.untrusted import UntrustedError
 from qualification.plan.cells import Cell
 
 from . import directories
@@ -36,6 +36,9 @@ from .run_files import (
     TroubleEntry,
 )
 from .schema import check_schema
+from .stored import files
+from .stored.files import first
+from .stored.sense import check_run, nonsense
 
 _WITHOUT_EVIDENCE = (Verdict.UNTRUSTED, Verdict.UNSUPPORTED, Verdict.ERROR)
 _CELLS = TypeAdapter(tuple[Cell, ...])
@@ -118,7 +121,9 @@ def read(directory: Path) -> StoredRun:
     """
     asked = read_asked(directory)
     path = asked.directory / EVIDENCE
-    content = _bytes(path, "it was copied incompletely: run.json and evidence.jsonl go together")
+    content = files.content(
+        path, "it was copied incompletely: run.json and evidence.jsonl go together"
+    )
     size = content.rfind(b"\n") + 1
     lines = content[:size].split(b"\n")[:-1]
     notes = []
@@ -128,7 +133,7 @@ def read(directory: Path) -> StoredRun:
             "while it wrote it, or is writing it now"
         )
     _check_head(path, lines[0] if lines else b"", asked.campaign.run_id)
-    read = _Reader(path, frozenset(cell.id for cell in asked.cells))
+    read = _Reader(path, frozenset(cell.id for cell in asked.cells), asked.campaign.pairs)
     for number, line in enumerate(lines[1:], 2):
         read.take(number, _parse(path, number, line))
     notes += [f"before the run was continued: {text}" for text in read.past]
@@ -152,8 +157,8 @@ def read(directory: Path) -> StoredRun:
 class _Reader:
     """Takes the entries of a file in their order, and refuses those that no run has written."""
 
-    def __init__(self, path: Path, known: frozenset[str]) -> None:
-        self._path, self._known = path, known
+    def __init__(self, path: Path, known: frozenset[str], pairs: tuple[str, ...]) -> None:
+        self._path, self._known, self._pairs = path, known, pairs
         self.entries: dict[str, CellEntry] = {}
         self.parts: list[dict[str, dict[str, ControlResult]]] = [{}]
         self.part_of: dict[str, int] = {}
@@ -168,6 +173,9 @@ class _Reader:
     def take(self, number: int, entry: Line) -> None:
         """Takes the entry of a line."""
         where = f"{self._path}:{number}"
+        wrong = nonsense(entry, self._pairs)
+        if wrong:
+            raise UsageError(f"is damaged: {wrong}", where=where)
         if self.end is not None and not isinstance(entry, ResumedEntry):
             raise UsageError("the run ends before this line", where=where)
         match entry:
@@ -218,29 +226,36 @@ class _Reader:
 
 def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:
     try:
-        document = json.loads(
-            _bytes(path, "a run that ended before its first cell has none; vxqual.log says why")
+        document = files.plain(
+            files.content(
+                path, "a run that ended before its first cell has none; vxqual.log says why"
+            )
         )
-    except ValueError:
-        raise UsageError("is not JSON, or is cut short", where=str(path)) from None
+    except UntrustedError as error:
+        raise UsageError(f"is not JSON, or is cut short: it has {error}", where=str(path)) from None
     stored = document if isinstance(document, dict) else {}
     campaign = stored.get("campaign")
+    if isinstance(campaign, dict) and not isinstance(campaign.get("topology"), str):
+        raise UsageError("is not a stored run: campaign.topology is no text", where=str(path))
     writer = campaign.get("version") if isinstance(campaign, dict) else None
     check_schema(stored.get("schema"), SCHEMA, str(path), writer)
     try:
         campaign = Campaign.parse(document["campaign"], environ=_AnyVariable())
         cells = _CELLS.validate_python(document["cells"])
+        check_run(campaign, cells)
         return campaign, cells, _SELECTION.validate_python(document.get("selection", {}))
     except (KeyError, TypeError) as error:
         raise UsageError(f"is not a stored run: {error}", where=str(path)) from None
     except ValidationError as error:
-        raise UsageError(f"is not a stored run: {_first(error)}", where=str(path)) from None
+        raise UsageError(f"is not a stored run: {first(error)}", where=str(path)) from None
+    except ValueError as error:
+        raise UsageError(f"is not a stored run: {error}", where=str(path)) from None
 
 
 def _check_head(path: Path, line: bytes, run_id: str) -> None:
     try:
-        head = json.loads(line)
-    except ValueError:
+        head = files.plain(line)
+    except UntrustedError:
         head = None
     if not isinstance(head, dict) or head.get("kind") != "head":
         raise UsageError("does not begin with the head of an evidence file", where=f"{path}:1")
@@ -261,22 +276,11 @@ def _parse(path: Path, number: int, line: bytes) -> Line:
             where=where,
         )
     try:
-        return LINE.validate_json(line)
+        return files.valid(LINE, line)
     except ValidationError as error:
-        raise UsageError(f"is damaged: {_first(error)}", where=where) from None
-
-
-def _bytes(path: Path, hint: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
-
-
-def _first(error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, details["loc"]))
-    return f"{place}: {details['msg']}" if place else details["msg"]
+        raise UsageError(f"is damaged: {first(error)}", where=where) from None
+    except UntrustedError as error:
+        raise UsageError(f"is damaged: it has {error}", where=where) from None
 
 
 class _AnyVariable(dict[str, str]):

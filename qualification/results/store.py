@@ -113,7 +113,9 @@ class Store:
 
     def _open(self, flags: int) -> None:
         self._file = os.open(
-            self._directory / EVIDENCE, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o600
+            self._directory / EVIDENCE,
+            os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | flags,
+            0o600,
         )
 
     def _close(self) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from qualification.messages.untrusted import MOST_DEPTH, MOST_VALUES, UntrustedError, json_value
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
 )  # fmt: skip
@@ -43,6 +44,7 @@ def test_anything_else_is_refused(text: bytes) -> None:
         (b"[NaN]", "NaN, which is no number of JSON"),
         (b"-Infinity", "-Infinity, which is no number of JSON"),
         (b"1e999", "a number that is too large"),
+        (b"[18446744073709551616]", "a whole number of more than 64 bits"),
         (b"1" * 5000, "no JSON (Exceeds the limit (4300 digits)"),
         (b'"\xff"', "bytes that are not UTF-8"),
         (b"[[]" + b",[]" * MOST_VALUES + b"]", "more than 262144 values"),

@@ -204,7 +204,7 @@ def test_what_was_written_is_read_back_the_same(written: Path, tmp_path: Path) -
     ("content", "what"),
     [
         (b"", "Invalid JSON"),
-        (b"\xff\xfe\x00", "Invalid JSON"),
+        (b"\xff\xfe\x00", "bytes that are not UTF-8"),
         (b"[]", "should be an object"),
         (b"{}", "schema: Field required"),
         (b'{"schema": 4, "run": 3, "nics": [], "cells": []}', "run: "),

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
+from qualification.judge.culprit.findings import Mitigation
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.results.matrix import NicRow, RunRow
+from qualification.results.terminal.culprit_lines import command
 
 FAILING = frozenset({Verdict.FAIL, Verdict.LOSS, Verdict.KNOWN})
 """Verdicts of cells in which the NIC fails. A failure that is known is one."""
@@ -104,8 +106,9 @@ class Side:
     @property
     def command(self) -> str:
         """The command that mitigates; empty without a mitigation."""
-        names = " ".join(f"{name} off" for name in self.mitigation)
-        return f"ethtool -K {self.dut.interface} {names}" if names else ""
+        if not self.mitigation:
+            return ""
+        return command(self.dut.interface, Mitigation(self.mitigation, (), 0, 0))
 
 
 @dataclass(frozen=True)

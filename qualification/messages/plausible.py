@@ -1,0 +1,59 @@
+"""Refuses answers that no capture can give, whatever their types: a negative count, for example.
+
+What judges evidence relies on it: statistics of -5 frames have no meaning, and no verdict.
+"""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+from typing import Any
+
+from .bursts import BadFrame, CaptureResult
+
+
+def implausible(value: Any, path: str = "") -> str | None:
+    """Returns what in a value cannot be, after its place; None if all of it can.
+
+    Args:
+        value: A message, or dataclasses, tuples, lists and mappings that contain some. Numbers that
+            are fields of a dataclass count something; those of a mapping may be differences.
+        path: What the value is called.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inside = [
+            (f".{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)
+        ]
+        for step, each in inside:
+            if type(each) is int and each < 0:
+                return f"{(path + step).lstrip('.')}: must not be negative, is {each}"
+        wrong = _one(value)
+        if wrong:
+            return f"{path.lstrip('.')}{wrong}"
+    elif isinstance(value, dict):
+        inside = [(f".{key}"[:60], each) for key, each in value.items()]
+    elif isinstance(value, (list, tuple)):
+        inside = [(f"[{number}]", each) for number, each in enumerate(value)]
+    else:
+        return None
+    for step, each in inside:
+        found = implausible(each, path + step)
+        if found:
+            return found
+    return None
+
+
+def _one(value: Any) -> str | None:
+    if isinstance(value, CaptureResult) and value.bad > value.frames:
+        return f".bad: {value.bad} frames of {value.frames} cannot be bad"
+    if isinstance(value, CaptureResult):
+        for dimension, shapes in value.shapes.items():
+            for name, (frames, bad) in shapes.items():
+                if not 0 <= bad <= frames:
+                    return f".shapes.{dimension}.{name}: {bad} frames of {frames} cannot be bad"
+    if isinstance(value, BadFrame):
+        try:
+            binascii.a2b_base64(value.data.encode("ascii"))
+        except ValueError:
+            return ".data: is not base64"
+    return None

@@ -1,0 +1,1 @@
+"""Reading stored runs that anybody may have made."""
