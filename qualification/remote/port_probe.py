@@ -66,13 +66,59 @@ def probe_port(topology: Topology, pair: str, hosts: Mapping[str, Host]) -> Prob
                 f"the run adds {' and '.join(absent)}"
             )
             continue
-        for one, other in ((spec.dut, spec.peer), (spec.peer, spec.dut)):
-            problem = _one_way(topology, spec.port, family, (one, other), hosts)
-            if problem is not None:
-                problems.append(problem)
-                if problem.kind != "port-filtered":
-                    break  # the other way would end by the same cause
+        dut, peer = (
+            End(
+                nic,
+                topology.host_of(nic),
+                topology.nic(nic).interface,
+                str(address.ip),
+                hosts[topology.host_of(nic)][0],
+            )
+            for nic, address in addresses.items()
+            if address is not None
+        )
+        problems += probe_both_ways(spec.port, dut, peer)
     return Probed(problems, notes)
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a probe.
+
+    Attributes:
+        nic: Its name, host.nic.
+        host: The name of its host.
+        interface: The interface.
+        address: The address that packets are sent to, and from.
+        agent: A started agent of its host.
+    """
+
+    nic: str
+    host: str
+    interface: str
+    address: str
+    agent: AgentClient
+
+
+def probe_both_ways(port: int, dut: End, peer: End) -> list[Problem]:
+    """Sends packets to a UDP port each way, and returns what is in the way.
+
+    Args:
+        port: The port.
+        dut: One end; both have their addresses.
+        peer: The other end.
+
+    Raises:
+        AgentError: An agent died, or took too long.
+    """
+    problems = []
+    for one, other in ((dut, peer), (peer, dut)):
+        problem = _one_way(port, one, other)
+        if problem is not None:
+            problems.append(problem)
+            if problem.kind != "port-filtered":
+                break  # the other way would end by the same cause
+    return problems
 
 
 def _there(facts: Facts, topology: Topology, nic: str) -> set[object]:
@@ -80,41 +126,32 @@ def _there(facts: Facts, topology: Topology, nic: str) -> set[object]:
     return {ip_interface(text).ip for text in facts.nics[topology.nic(nic).interface].addresses}
 
 
-def _one_way(
-    topology: Topology, port: int, family: Family, way: tuple[str, str], hosts: Mapping[str, Host]
-) -> Problem | None:
+def _one_way(port: int, source: End, target: End) -> Problem | None:
     """Returns what is in the way from one NIC to another."""
-    source, target = way
-    sender, listener = (hosts[topology.host_of(nic)][0] for nic in way)
     token = f"vxqual-probe-{token_hex(8)}"
-    probes = {}
-    for nic, other in ((source, target), (target, source)):
-        local, remote = topology.nic(nic).address(family), topology.nic(other).address(family)
-        assert local and remote  # the caller has looked
-        interface = topology.nic(nic).interface
-        probes[nic] = PortProbe(interface, str(local.ip), str(remote.ip), port, token)
-    for agent, op, nic in ((listener, "probe_listen", target), (sender, "probe_send", source)):
+    for end, other, op in ((target, source, "probe_listen"), (source, target, "probe_send")):
+        probe = PortProbe(end.interface, end.address, other.address, port, token)
         try:
-            agent.call(op, timeout=_SECONDS, probe=probes[nic])
+            end.agent.call(op, timeout=_SECONDS, probe=probe)
         except AgentError as error:
             if error.kind not in ("port-taken", "port-filtered", "peer-unreachable"):
                 raise
-            return Problem(error.kind, f"{nic}: {error.what}", error.hint)
-    found = listener.ask(PortProbeResult, "probe_collect", timeout=_SECONDS, seconds=_WAIT)
+            return Problem(error.kind, f"{end.nic}: {error.what}", error.hint)
+    found = target.agent.ask(PortProbeResult, "probe_collect", timeout=_SECONDS, seconds=_WAIT)
     if found.delivered:
         return None
-    ends = f"from {source} ({probes[source].local}) to {target} ({probes[target].local})"
+    ends = f"from {source.nic} ({source.address}) to {target.nic} ({target.address})"
     if found.arrived:
         return Problem(
             "port-filtered",
-            f"UDP port {port} is filtered on host {topology.host_of(target)}: packets {ends} "
-            f"arrive at {probes[target].interface}, and the host delivers none",
+            f"UDP port {port} is filtered on host {target.host}: packets {ends} "
+            f"arrive at {target.interface}, and the host delivers none",
             f"allow UDP port {port} in the firewall there: nft list ruleset; iptables -S; ip rule",
         )
     return Problem(
         "port-filtered",
         f"UDP port {port} does not pass {ends}: no packet arrives, though both ends answer for "
         "their addresses",
-        f"allow UDP port {port} in the firewall of host {topology.host_of(source)} and in the "
+        f"allow UDP port {port} in the firewall of host {source.host} and in the "
         "filters of the switches on the path",
     )

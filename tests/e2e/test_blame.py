@@ -191,6 +191,7 @@ os.execv({python!r}, [{python!r}, *before, {patch!r} + sys.argv[-1]])
 """
 
 
+@pytest.mark.slow
 def test_a_kernel_that_takes_part_of_a_packet_set_passes_nothing(
     lab: Persistent, changed: Callable[[Edit], Path], tmp_path: Path
 ) -> None:

@@ -239,24 +239,24 @@ def test_the_interface_of_our_own_session(
 # The path
 
 
-@pytest.mark.slow  # every flow waits until its deadline
-def test_a_firewall_on_the_peer_is_suspected(
-    lab: Persistent, changed: Changed, tmp_path: Path
+@pytest.mark.parametrize("host", [pytest.param("alpha", marks=pytest.mark.slow), "bravo"])
+def test_a_firewall_is_found_before_anything_is_sent(
+    lab: Persistent, changed: Changed, tmp_path: Path, host: str
 ) -> None:
-    """A rule drops packets to the port of the tunnels before the stack of the peer gets them."""
+    """A rule drops packets to the port of the tunnels before the stack of a host gets them."""
     rule = ("iif", "port0", "ipproto", "udp", "dport", "4789", "blackhole")
-    lab.ip("bravo", "rule", "add", "pref", "1", *rule)
-    lab.ip("bravo", "rule", "add", "pref", "5", "lookup", "local")
-    lab.ip("bravo", "rule", "del", "pref", "0")
+    lab.ip(host, "rule", "add", "pref", "1", *rule)
+    lab.ip(host, "rule", "add", "pref", "5", "lookup", "local")
+    lab.ip(host, "rule", "del", "pref", "0")
     path = changed(dict)
     try:
         done = vxqual("run", "-t", path, *SMALL, "--out", tmp_path, *ONE_FLOW)
     finally:
-        lab.ip("bravo", "rule", "add", "pref", "0", "lookup", "local")
-        lab.ip("bravo", "rule", "del", "pref", "5")
-        lab.ip("bravo", "rule", "del", "pref", "1")
+        lab.ip(host, "rule", "add", "pref", "0", "lookup", "local")
+        lab.ip(host, "rule", "del", "pref", "5")
+        lab.ip(host, "rule", "del", "pref", "1")
     reported(done, 10)
     (cell,) = rows(tmp_path).values()
-    assert cell["verdict"] == "UNTRUSTED"
-    assert "control all-off failed" in cell["reason"]
-    assert re.search("firewall on the peer.*4789", cell["reason"]), cell["reason"]
+    assert cell["verdict"] == "ERROR"
+    assert f"UDP port 4789 is filtered on host {host}: packets from " in cell["reason"]
+    assert "allow UDP port 4789 in the firewall there" in " ".join(done.stdout.split())

@@ -99,10 +99,10 @@ def moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 def refusals(tunnel: int) -> int:
-    """Returns how many packets the kernel has dropped for a wrong checksum, outer and inner ones.
+    """Returns how many packets in tunnels the kernel has dropped for a wrong checksum.
 
-    Other bad packets of the host in the underlay's namespace are counted as well. A bad IPv4 header
-    is counted once, as InHdrErrors (`ip_rcv_core`, net/ipv4/ip_input.c).
+    Outer ones are not among them: the underlay's namespace counts those of all pairs of a host. A
+    bad IPv4 header is counted once, as InHdrErrors (`ip_rcv_core`, net/ipv4/ip_input.c).
 
     Args:
         tunnel: Descriptor of the tunnel namespace.
@@ -111,8 +111,7 @@ def refusals(tunnel: int) -> int:
         inner = _snmp()
     return sum(
         value
-        for counted in (_snmp(), inner)
-        for name, value in counted.items()
+        for name, value in inner.items()
         if name.endswith("InCsumErrors") or name == "Ip.InHdrErrors"
     )
 

@@ -12,6 +12,8 @@ from qualification.judge.evidence import Burst, held_back
 from qualification.messages.bursts import CaptureOrder, CraftedOrder, Received, Sent
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.closing import close_all
+from qualification.remote.lab_checks import refuse
+from qualification.remote.port_probe import End, probe_both_ways
 
 from .orders import BurstOrders, OrderBuilder
 
@@ -92,6 +94,29 @@ class Endpoints:
                 self.call(role, "reach", address=self.ends.outer(other(role), family))
 
         self.on_both(reach)
+
+    def require_port(self) -> None:
+        """Probes whether packets to the tunnels' UDP port pass, each way, before there is a tunnel.
+
+        A port that something uses is not probed: another pair's tunnels may have it.
+
+        Raises:
+            LabError: They do not pass; says where they end.
+        """
+        for family in sorted(self.ends.families):
+            dut, peer = (
+                End(
+                    nic=self.ends.nic(role).name,
+                    host=self.ends.nic(role).name.partition(".")[0],
+                    interface=self.ends.nic(role).facts.interface,
+                    address=self.ends.outer(role, family),
+                    agent=self._agents[role],
+                )
+                for role in ("dut", "peer")
+            )
+            for problem in probe_both_ways(self.ends.port, dut, peer):
+                if problem.kind != "port-taken":
+                    refuse(problem, self.name)
 
     def burst(self, order: Callable[[], BurstOrders], recorder: Recorder | None = None) -> Burst:
         """Sends and captures a burst; repeats it while frames are lost before or behind the wire.

@@ -109,6 +109,7 @@ class PairSession:
         for line in recovered:
             _log.info("%s: undid what an earlier agent had left changed: %s", self.name, line)
         self._make_peer_a_reference()
+        self.endpoints.require_port()
         self.states.make_first_tunnels()
         self.endpoints.reach()
         return recovered
