@@ -152,7 +152,7 @@ def _run(given: PageInput) -> PageRun:
         planned=done.planned,
         selected=done.selected,
         done=done.run,
-        troubles=given.troubles,
+        troubles=tuple(" ".join(text.split()) for text in given.troubles),
     )
 
 

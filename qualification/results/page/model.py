@@ -6,10 +6,14 @@ thousands of cells stays small. Values that are the default are left out of the 
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import TypeAdapter
+
+from qualification.printable import inert
 
 from .evidence_model import PageDetail
 
@@ -231,14 +235,21 @@ class Page:
 
 
 _ADAPTER = TypeAdapter(Page)
+_ESCAPE = re.compile(r"\\[bfnrtu]")
+"""How JSON writes a control character, among others."""
 
 
 def dump(page: Page) -> str:
     """Returns the page as JSON that may stand inside a script element of HTML.
+
+    Characters that cannot be seen, such as one that turns the direction of writing, are written as
+    escapes that can.
 
     "<" occurs in JSON only inside strings, where its escape is the same character: no string of a
     run can end the element, or begin a comment in it (HTML standard, "restrictions for contents of
     script elements").
     """
     text = _ADAPTER.dump_json(page, exclude_defaults=True).decode()
+    if not text.isprintable() or _ESCAPE.search(text):  # rare, and takes ten times as long
+        text = json.dumps(inert(json.loads(text)), ensure_ascii=False)
     return text.replace("<", "\\u003c")

@@ -88,10 +88,11 @@ class RunOutput:
         """
         if self._page is None or self._page.begun:
             return
-        if results.before is not None:
-            self._page.keep(results.before)
+        with self._without_page_if_it_fails():
+            if results.before is not None:
+                self._page.keep(results.before)
         self.follow(None, results, campaign)
-        if not self._page.begun:
+        if self._page is None or not self._page.begun:
             return
         say(f"the page {self._page.path} follows the run")
         if self._show_page and not show(self._page.path):
@@ -103,26 +104,35 @@ class RunOutput:
         """Takes the report of a test, and now and then writes the page anew."""
         if self._page is None or campaign is None:
             return
-        if report is not None:
-            self._page.take(report, campaign.demand.confidence)
-        if self._page.due:
-            self._write_page(results.matrix(campaign), results, live=True)
+        with self._without_page_if_it_fails():
+            if report is not None:
+                self._page.take(report, campaign.demand.confidence)
+            if self._page.due:
+                self._write_page(results.matrix(campaign), results, live=True)
+
+    @contextmanager
+    def _without_page_if_it_fails(self) -> Generator[None]:
+        """Goes on without a page where that fails: results are stored apart from it, and count."""
+        try:
+            yield
+        except OSError as error:
+            _LOG.warning("the page cannot be written: %s", error)
+        except Exception:
+            _LOG.exception("an error of vxqual itself: the page of the run cannot be made")
+            self._page = None
 
     def _write_page(self, made: matrix.Matrix | None, results: RunResults, *, live: bool) -> None:
-        if self._page is None or made is None:
-            return
-        try:
+        if self._page is not None and made is not None:
             found = tuple(results.findings.values())
             self._page.write(made, found, live=live, troubles=results.troubles)
-        except OSError as error:  # the results are stored apart from it, and count
-            _LOG.warning("the page cannot be written: %s", error)
 
     def write(self, results: RunResults, campaign: Campaign | None) -> None:
         """Writes the matrix and its page, and what describes the run to Allure."""
         made = None if campaign is None else results.matrix(campaign)
         if self._directory is None or campaign is None or made is None:
             return
-        self._write_page(made, results, live=False)
+        with self._without_page_if_it_fails():
+            self._write_page(made, results, live=False)
         try:
             matrix.write(made, self._directory.path / MATRIX)
             if self._allure:

@@ -16,9 +16,11 @@ from qualification.judge.outcome import Outcome
 from qualification.judge.statistics import rate
 from qualification.judge.verdict import Judgement, Verdict
 from qualification.plan.cells import Cell
-from qualification.results.conclusion import RunOutcome
+from qualification.results.conclusion import RunOutcome, Selection
 from qualification.run import report_data
 from qualification.run.output.live_page import LivePage, show
+from qualification.run.output.run_output import RunOutput
+from qualification.run.run_results import RunResults
 from tests.results.conftest import ALL_ON, TCP, Make, built, campaign, made
 from tests.results.page.conftest import evidence, tunnel_frame
 
@@ -83,6 +85,23 @@ def test_it_has_the_evidence_of_the_cells_that_have_run(campaign: Make, tmp_path
     page.write(matrix, (), live=False, troubles=())
     (found,) = shown(tmp_path / "matrix.html")["cells"]
     assert found["detail"]["frame"]["findings"][0].startswith("outer UDP checksum is 0x1234")
+
+
+def test_a_page_that_cannot_be_made_costs_the_run_nothing(
+    campaign: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = campaign(x710=("i40e", "1"))
+    results = RunResults(None, Selection())
+    results.select(run, [cell.id for cell in run.cells("x710")])
+    output = RunOutput()
+    output._page = LivePage(tmp_path / "gone" / "matrix.html")
+    output.follow(None, results, run)
+    assert "the page cannot be written: No such file" in caplog.text.replace("[Errno 2] ", "")
+    report = pytest.TestReport("test[x]", ("", 0, ""), {}, "failed", None, "call")
+    setattr(report, report_data.ROW, {"id": "not a row"})
+    output.follow(report, results, run)
+    assert "the page of the run cannot be made" in caplog.text
+    output.begin_page(results, run, pytest.fail)
 
 
 def test_a_browser_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
