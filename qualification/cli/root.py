@@ -108,5 +108,6 @@ def main() -> None:
       vxqual plan my-lab.yaml            what would run, and how long
       vxqual run my-lab.yaml             prints the matrix
       vxqual run my-lab.yaml --help      what else a run can do
+      vxqual restore my-lab.yaml         puts back what a run has left changed
       vxqual gate out --policy p.yaml    may its NICs enter production?
     """  # noqa: D301  (\b is a backspace, by which click keeps the lines)

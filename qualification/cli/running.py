@@ -1,4 +1,4 @@
-"""Commands that use a lab: run, check and plan."""
+"""Commands that use a lab: run, check, restore and plan."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ vxqual plan my-lab.yaml                          how many cells, and how long
 vxqual plan my-lab.yaml --plan quick --cells     the id of every cell, for `run -k`""")
 _CHECK_CODES = codes(
     c0="ready", c4=USAGE, c10="not ready; each problem is printed with the next step"
+)
+_RESTORE_EXAMPLES = examples("""\
+vxqual restore my-lab.yaml                 every host of every pair
+vxqual restore my-lab.yaml --pair x710     only those of one pair""")
+_RESTORE_CODES = codes(
+    c0="every host is as it was before the first run",
+    c4=USAGE,
+    c10="a host is still changed, is in use, or cannot be reached; each is named",
 )
 _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be asked for its NICs")
 
@@ -195,6 +203,21 @@ def check(topology: str, pair: tuple[str, ...]) -> None:
     from qualification.run.prepare import check_lab
 
     sys.exit(check_lab(topology, list(pair), click.echo))
+
+
+@main.command(cls=TopologyCommand, epilog=_RESTORE_EXAMPLES + _RESTORE_CODES)
+@pair_option
+def restore(topology: str, pair: tuple[str, ...]) -> None:
+    """Put back what runs have left changed on hosts, and say what that was.
+
+    A run does that by itself at its end, and at the beginning for what an agent that was killed has
+    left. This is for a host that a run has called left changed: the changes that its journal
+    still has are undone, and the NIC's link, MTU, features, rings, channels and coalescing are set
+    to what they were before. A NIC that another vxqual is using is not touched.
+    """
+    from qualification.run.hosts.restore import restore_hosts
+
+    sys.exit(restore_hosts(topology, list(pair), click.echo))
 
 
 @main.command(cls=TopologyCommand, epilog=_PLAN_EXAMPLES + _PLAN_CODES)

@@ -13,7 +13,7 @@ from .agent_client import AgentClient
 
 _log = logging.getLogger("vxqual.agent")
 
-_HINT = "put it back with: vxqual restore TOPOLOGY"
+RESTORE_HINT = "put it back with: vxqual restore TOPOLOGY"
 
 
 def close_all(agents: Iterable[AgentClient]) -> None:
@@ -45,7 +45,7 @@ def close_all(agents: Iterable[AgentClient]) -> None:
         _log.error("%s", line)
     if certain or doubtful:
         lines = "\n".join(certain + doubtful)
-        raise HostLeftChangedError(lines, hint=_HINT, certain=bool(certain))
+        raise HostLeftChangedError(lines, hint=RESTORE_HINT, certain=bool(certain))
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def restored(agent: AgentClient) -> Iterator[AgentClient]:
         except HostLeftChangedError as changed:
             if changed.certain:
                 what = f"{changed.what}\nafter: {error}"
-                raise HostLeftChangedError(what, hint=_HINT, certain=True) from error
+                raise HostLeftChangedError(what, hint=RESTORE_HINT, certain=True) from error
         raise
     close_all([agent])
 
@@ -73,7 +73,7 @@ def refuse_changes(host: str, report: Iterable[object]) -> None:
     """Raises a `HostLeftChangedError` if a report says that its host is left changed."""
     lines = _is(host, report)
     if lines:
-        raise HostLeftChangedError("\n".join(lines), hint=_HINT, certain=True)
+        raise HostLeftChangedError("\n".join(lines), hint=RESTORE_HINT, certain=True)
 
 
 def _is(host: str, report: Iterable[object]) -> list[str]:

@@ -150,7 +150,7 @@ class CellRunner:
 
     def close(self) -> None:
         """Puts the hosts of the open pair back; `left_changed` has what could not be."""
-        self._sessions.close()
+        self._sessions.end()
 
 
 def _log_controls(pair: str, controls: dict[str, ControlResult], seconds: float) -> None:

@@ -61,6 +61,7 @@ NOT_RUN = {
     "vxqual run": "qualifies a lab, which takes minutes; tests/e2e runs it",
     "vxqual check": "asks hosts that are an example",
     "vxqual plan": "asks hosts that are an example",
+    "vxqual restore": "asks hosts that are an example; tests/e2e restores a lab",
     "vxqual gate": "needs the results of a run; tests/e2e holds one against policies",
     "vxqual init": "writes a file; tests/cli does that",
     "vxqual judge": "needs the results of a run; tests/e2e judges one again",

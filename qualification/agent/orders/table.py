@@ -28,7 +28,7 @@ from .ending import end_all
 from .links import LinkOperations
 from .port_probe import PortProbeOperations
 from .receive import ReceiveOperations
-from .undos import UNDOS, check_recovered, write_state
+from .undos import UNDOS, UNDOS_BY_HAND, check_recovered, write_state
 
 
 def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]]:
@@ -42,6 +42,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "preflight": agent.preflight,
         "prepare": agent.prepare,
         "learn_dependencies": agent.learn_dependencies,
+        "put_back": agent.put_back,
         "request_features": agent.request_features,
         "make_tunnels": agent.make_tunnels,
         "drop_tunnels": agent.drop_tunnels,
@@ -159,6 +160,20 @@ class _Agent:
             report = journal.close()
             self._left += [line for line in report if left_changed([line])]
         return Dependencies(lost, tuple(report))
+
+    def put_back(self, _context: Context, *, interface: str) -> list[str]:
+        """Undoes what agents that died left changed on a NIC; returns a closing report.
+
+        Unlike the next agent of a run, it also sets what differs from the former state.
+        """
+        journal = Journal(self._key(interface), UNDOS_BY_HAND)
+        report = journal.recovered
+        try:
+            report = [line for line in report if not left_changed([line])]
+        finally:
+            report += journal.close()
+            self._left += [line for line in report if left_changed([line])]
+        return report
 
     def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Feature]:
         """Requests features and waits for the link; returns the features that are in effect."""

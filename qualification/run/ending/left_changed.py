@@ -6,11 +6,12 @@ report of a test, or, after the last one and after Ctrl-C, with the end of the w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from qualification.errors import HostLeftChangedError, LabError
+from qualification.remote.closing import RESTORE_HINT
 
 KEY = "vxqual_left_changed"
 """Attribute of a test report, and key of a worker's output: sentences."""
@@ -35,9 +36,21 @@ class LeftChanged:
             else:
                 self._doubtful[pair] = error
 
+    def is_left(self, pair: str, sentences: Sequence[str]) -> None:
+        """Notes what is left changed on the hosts of a pair."""
+        error = HostLeftChangedError("\n".join(sentences), hint=RESTORE_HINT, certain=True)
+        self._doubtful.pop(pair, None)
+        self._certain[pair] = error
+        self._untold.append(f"pair {pair}: {error}")
+
     def put_back(self, pair: str) -> None:
         """Notes that a new agent has found the hosts of a pair, and has put back what was left."""
         self._doubtful.pop(pair, None)
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Pairs of whose hosts nobody knows whether they are as they were."""
+        return tuple(self._doubtful)
 
     def forbids(self, pair: str) -> LabError | None:
         """Returns why a pair is not used again in this run; None if it may be."""

@@ -17,12 +17,15 @@ from qualification.remote.agent_client import AgentClient
 from qualification.remote.closing import close_all
 from qualification.remote.host import open_host
 from qualification.remote.pair.session import PairSession
+from qualification.remote.restoring import restore
 from qualification.run.ending.left_changed import LeftChanged
 from qualification.run.wire_check import recorder
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("vxqual.run")
+_LEASE_SECONDS = 10.0
+"""How long an agent whose channel is gone may take to put its host back."""
 _MOST_FAILURES = 3
 """Errors of the lab on one pair, after which the rest of its cells is not tried."""
 
@@ -96,6 +99,22 @@ class Sessions:
         session, self._session = self._session, None
         if session is not None:
             self.left_changed.closing(session.name, session.close)
+
+    def end(self) -> None:
+        """As `close`; then new agents put back what agents that went away may have left changed."""
+        self.close()
+        for pair in self.left_changed.doubtful:
+            _LOG.info("pair %s: new agents look whether its hosts are as they were", pair)
+            answers = restore(self.campaign.topology, [pair], patience=_LEASE_SECONDS)
+            if all(answer.as_it_was for answer in answers):
+                self.left_changed.put_back(pair)
+            left = [line for answer in answers for line in answer.sentences]
+            if left:
+                self.left_changed.is_left(pair, left)
+            for answer in answers:
+                for nic, lines in answer.done.items():
+                    for line in lines:
+                        _LOG.warning("%s: put back what an agent has left changed: %s", nic, line)
 
     def _ready_again(self, pair: str, error: LabError) -> bool:
         """Ends the first try; returns whether there may be a second one, with new agents."""
