@@ -83,6 +83,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="continue the run in this directory (default: the latest one of --vx-out)",
     )
+    group.addoption(
+        "--vx-store",
+        metavar="URL",
+        help="the store of runs that this one is put into at its end (default: $VXQUAL_STORE, or "
+        "runs.sqlite in the directory of --vx-out)",
+    )
     group.addoption("--vx-expectations", metavar="FILE", help="known failures, as YAML")
     group.addoption(
         "--vx-seed", type=int, metavar="N", help="the seed of every payload (default: a new one)"

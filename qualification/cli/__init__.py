@@ -4,7 +4,18 @@ A command imports what it needs inside its function, so that others, such as `vx
 quickly.
 """
 
-from . import comparing, gate, lab, pages, running, stored, suite, verifying
+from . import comparing, gate, lab, pages, running, store, stored, suite, verifying
 from .root import main
 
-__all__ = ["comparing", "gate", "lab", "main", "pages", "running", "stored", "suite", "verifying"]
+__all__ = [
+    "comparing",
+    "gate",
+    "lab",
+    "main",
+    "pages",
+    "running",
+    "store",
+    "stored",
+    "suite",
+    "verifying",
+]

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from .root import COLOURS, codes, examples, main
+from .root import COLOURS, codes, examples, main, store_option
 
 _COMPARE_CODES = codes(
     c0="nothing regressed in what could be compared",
@@ -32,13 +32,14 @@ vxqual compare out out --map x710=e810              one NIC with another, in one
     metavar="OLD=NEW",
     help="Compare this pair of OLD with that pair of NEW, and only those given; repeatable.",
 )
+@store_option
 @click.option("--markdown", "form", flag_value="markdown", help="Print a page for people.")
 @click.option("--json", "form", flag_value="json", help="Print the result as JSON.")
-def compare(old: str, new: str, maps: tuple[str, ...], form: str | None) -> None:
+def compare(old: str, new: str, maps: tuple[str, ...], store: str | None, form: str | None) -> None:
     """Compare two stored runs: what regressed, healed, or changed, by statistics.
 
     OLD and NEW each name a run: its directory, a directory of runs, of which the latest one is
-    meant, or its id.
+    meant, or its id in out or in the store.
 
     Pairs are matched by name, or else by the NIC's model or driver. A cell regresses where its
     frames are worse beyond chance, not by a single wrong one; what the lab could not judge counts
@@ -46,10 +47,10 @@ def compare(old: str, new: str, maps: tuple[str, ...], form: str | None) -> None
     """
     from qualification.results.comparison import document, markdown, pairs, text
     from qualification.results.comparison.compare import compare as compare_runs
-    from qualification.results.run_argument import resolve, results
+    from qualification.results.run_argument import load
 
     given = pairs.parse(maps)
-    comparison = compare_runs(results(resolve(old)), results(resolve(new)), given)
+    comparison = compare_runs(load(old, store=store), load(new, store=store), given)
     if form == "json":
         click.echo(document.dump(comparison))
     elif form == "markdown":

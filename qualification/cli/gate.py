@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .root import codes, examples, main
+from .root import COLOURS, codes, examples, main
 
 _GATE_CODES = codes(
     c0="qualified: every NIC meets every rule; with --mitigation-ok, also with a mitigation",
@@ -27,7 +27,6 @@ _INIT_CODES = codes(c0="the file is written", c4="it exists already, or cannot b
 _INIT_EXAMPLES = examples("""\
 vxqual init policy                   writes policy.yaml
 vxqual init policy my-policy.yaml    another name""")
-_COLOURS = {"good": "green", "bad": "red", "doubt": "yellow"}
 
 
 @main.command(epilog=_GATE_EXAMPLES + _GATE_CODES)
@@ -96,7 +95,7 @@ def gate(
     decided = decision.decide(judged, policy, now)
     width = min(shutil.get_terminal_size().columns, 200)
     for number, line in enumerate(lines.lines(decided, judged.matrix.run, width, every=verbose)):
-        click.secho(line.text, fg=_COLOURS.get(line.tone), bold=number == 0 or None)
+        click.secho(line.text, fg=COLOURS.get(line.tone), bold=number == 0 or None)
     if out is not None:
         certified = certificate.certify(decided, judged.matrix, stored.directory)
         written = paper.write(certificate.document(certified), out, key, with_pdf=with_pdf)

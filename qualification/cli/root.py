@@ -94,6 +94,24 @@ partial_option = click.option(
 expectations_option = click.option(
     "--expectations", metavar="FILE", help="Known failures, as YAML: their cells end as KNOWN."
 )
+_STORE = (
+    "The store of runs: a URL such as postgresql+psycopg://HOST/NAME, a directory of runs, or an "
+    "SQLite file.  [default: "
+)
+store_option = click.option(
+    "--store",
+    metavar="URL",
+    envvar="VXQUAL_STORE",
+    show_envvar=True,
+    help=f"{_STORE}out/runs.sqlite]",
+)
+run_store_option = click.option(
+    "--store",
+    metavar="URL",
+    envvar="VXQUAL_STORE",
+    show_envvar=True,
+    help=f"{_STORE}runs.sqlite in the directory of --out]",
+)
 
 
 @click.group(cls=_Group, epilog=ALL_EXIT_CODES, context_settings={"max_content_width": 100})

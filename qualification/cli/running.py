@@ -22,6 +22,7 @@ from .root import (
     partial_option,
     plan_option,
     rate_option,
+    run_store_option,
 )
 from .topology_argument import TopologyCommand
 
@@ -96,6 +97,7 @@ _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be as
     help="How many pairs run in parallel; pairs that share a NIC never do. auto: all that can, in "
     "the loopback lab two for each CPU.",
 )
+@run_store_option
 @partial_option
 @expectations_option
 @click.pass_context
@@ -112,6 +114,7 @@ def run(
     resume: str | None,
     opened: bool,
     parallel: str,
+    store: str | None,
     partial_ok: bool,
     expectations: str | None,
 ) -> None:
@@ -146,6 +149,7 @@ def run(
     chosen += ["--vx-open"] if opened else []
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
+    chosen += [f"--vx-store={store}"] if store is not None else []
     chosen += [f"--vx-symptom={'on' if symptom else 'off'}"] if symptom is not None else []
     if resume is not None:
         from qualification.results import run_directory

@@ -1,14 +1,35 @@
-"""The command for stored runs: judge."""
+"""Commands for stored runs: judge and report."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .root import COLOURS, SHARE, codes, examples, expectations_option, main, partial_option
+from qualification.errors import UsageError
+
+from .root import (
+    COLOURS,
+    SHARE,
+    codes,
+    examples,
+    expectations_option,
+    main,
+    partial_option,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qualification.judge.culprit.findings import CulpritFindings
+    from qualification.judge.known.matching import ExpectationNote
+    from qualification.results.matrix import Matrix
+    from qualification.results.rejudge import Judged
+    from qualification.results.run_directory import StoredRun
 
 _JUDGE_CODES = codes(
     c0="qualified: every cell of the plan ran, and passed or failed as is known",
@@ -25,6 +46,15 @@ vxqual judge                                          the latest run in out agai
 vxqual judge out/20261129-053315-482913               another one
 vxqual judge out --rate 1e-4                          with a stricter demand
 vxqual judge out --expectations expectations.yaml     with other known failures""")
+_REPORT_CODES = codes(
+    c0="the report is printed, whatever it says",
+    c4="there is no such run, or it is damaged or of another schema",
+    c10="the store fails",
+)
+_REPORT_EXAMPLES = examples("""\
+vxqual report                            the latest run in out
+vxqual report 20261129-053315-482913     another one, by its id
+vxqual report out --out again            and makes again/matrix.json""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -59,15 +89,12 @@ def judge(
     Controls and cells are judged by the stored evidence; cells that never ran keep their verdict.
     Expectations expire by today's date; without --expectations those of the run are used.
     """
-    import shutil
     from dataclasses import replace
     from datetime import datetime
 
     from qualification.config.reading import load_as
     from qualification.judge.known.expectations import EXPECTATIONS
     from qualification.results import rejudge, run_directory
-    from qualification.results.directories import holder
-    from qualification.results.terminal import report
 
     run = run_directory.read(directory)
     if expectations is not None:
@@ -76,19 +103,77 @@ def judge(
     if partial_ok:
         run = replace(run, selection=replace(run.selection, partial_ok=True))
     judged = rejudge.judge(run, datetime.now().astimezone().date(), rate, confidence)
-    written = None if out is None else rejudge.write(judged, out)
-    columns = shutil.get_terminal_size().columns
-    for number, line in enumerate(
-        report.report(
-            judged.matrix, min(columns, 200), judged.findings, judged.culprits, every=verbose
-        )
-    ):
-        click.secho(line.text, fg=COLOURS.get(line.tone), bold=number == 0 or None)
+    written = None if out is None else rejudge.write(judged.matrix, out)
+    _show(run, judged, verbose=verbose)
+    if written is not None:
+        click.echo(f"\nresults: {written}")
+    sys.exit(judged.exit_code)
+
+
+@main.command(epilog=_REPORT_EXAMPLES + _REPORT_CODES)
+@click.argument("run", metavar="[RUN]", default="out")
+@store_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Make matrix.json again, too, in this directory; by default nothing is written.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
+def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None:
+    """Print the report of a stored run again, as it was at its end. No host is needed.
+
+    RUN is the directory of a run, the directory that --out of `vxqual run` named, of which the
+    latest run is meant, or the id of a run in out or in the store; by default, out.
+
+    Its demand and its day are those of the run, by which expectations expire; `vxqual judge` takes
+    others. Of a run whose directory is on another machine the store has the results, and not the
+    proofs of culprits.
+    """
+    from qualification.results import rejudge, run_directory
+    from qualification.results.run_argument import load, resolve
+
+    try:
+        stored = run_directory.read(resolve(run, store=store))
+    except UsageError as error:
+        try:
+            made = load(run, store=store)
+        except UsageError:
+            raise error from None
+        _print(made, verbose=verbose)
+        click.secho(f"note: by the results alone: {error.what}", fg=COLOURS["doubt"])
+    else:
+        judged = rejudge.judge(stored, stored.campaign.day)
+        made = judged.matrix
+        _show(stored, judged, verbose=verbose)
+    if out is not None:
+        click.echo(f"\nresults: {rejudge.write(made, out)}")
+
+
+def _show(run: StoredRun, judged: Judged, *, verbose: bool) -> None:
+    """Prints the report of a run that was judged again, with notes on it."""
+    from qualification.results.directories import holder
+
+    _print(judged.matrix, judged.findings, judged.culprits, verbose=verbose)
     goes_on = holder(run.directory)
     for note in (*judged.notes, *([f"the run goes on: {goes_on}"] if goes_on else [])):
         click.secho(f"note: {note}", fg=COLOURS["doubt"])
     for trouble in judged.troubles:
         click.secho(f"lab error in that run: {trouble}", fg=COLOURS["doubt"])
-    if written is not None:
-        click.echo(f"\nresults: {written}")
-    sys.exit(judged.exit_code)
+
+
+def _print(
+    made: Matrix,
+    notes: Sequence[ExpectationNote] = (),
+    culprits: Sequence[CulpritFindings] = (),
+    *,
+    verbose: bool,
+) -> None:
+    import shutil
+
+    from qualification.results.terminal import report
+
+    width = min(shutil.get_terminal_size().columns, 200)
+    lines = report.report(made, width, notes, culprits, every=verbose)
+    for number, line in enumerate(lines):
+        click.secho(line.text, fg=COLOURS.get(line.tone), bold=number == 0 or None)

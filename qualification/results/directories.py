@@ -26,8 +26,6 @@ from pathlib import Path
 
 from qualification.errors import LabError, UsageError, VxqualError
 
-from .run_files import EVIDENCE, MATRIX, RUN
-
 LATEST, LOCK, JUNIT = "latest", "lock", "junit.xml"
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")
 _NAME_IT = "give the directory of a run, or that which --out named"
@@ -135,7 +133,7 @@ class RunDirectory:
         with contextlib.suppress(OSError):
             link = out / LATEST
             if link.readlink() == Path(self.path.name):
-                others = _runs(out)
+                others = run_names(out)
                 _link(out, others[-1]) if others else link.unlink()
         if self._made is not None:
             with contextlib.suppress(OSError):  # another run has begun in it
@@ -168,13 +166,28 @@ def find(path: Path) -> Path:
             return path / name
     elif latest.is_dir():
         return latest
-    if any((path / name).exists() for name in (RUN, EVIDENCE, MATRIX)):
+    if has_run(path):
         return path
-    runs = _runs(path)  # where `latest` could not be made
+    runs = run_names(path)  # where `latest` could not be made
     if runs:
         return path / runs[-1]
     what = "has no stored run" if path.is_dir() else "there is no such directory"
     raise UsageError(what, where=str(path), hint=_NAME_IT)
+
+
+def run_names(out: Path) -> list[str]:
+    """Returns the names of the directories of runs, in the order of time."""
+    try:
+        return sorted(each.name for each in out.iterdir() if _RUN_ID.fullmatch(each.name))
+    except OSError:
+        return []
+
+
+def has_run(path: Path) -> bool:
+    """Returns whether a directory is that of a run: whether it has any of the files of one."""
+    from .run_files import EVIDENCE, MATRIX, RUN  # noqa: PLC0415  (`vxqual runs` starts quickly)
+
+    return any((path / name).exists() for name in (RUN, EVIDENCE, MATRIX))
 
 
 def holder(path: Path) -> str:
@@ -224,11 +237,3 @@ def _link(out: Path, name: str) -> None:
     except OSError:
         part.unlink()
         raise
-
-
-def _runs(out: Path) -> list[str]:
-    """Returns the names of the directories of runs, in the order of time."""
-    try:
-        return sorted(each.name for each in out.iterdir() if _RUN_ID.fullmatch(each.name))
-    except OSError:
-        return []

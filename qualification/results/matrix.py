@@ -213,7 +213,12 @@ def build(
 
 def write(matrix: Matrix, path: Path) -> None:
     """Writes the file completely or not at all."""
-    files.replace(path, _ADAPTER.dump_json(matrix, indent=1) + b"\n")
+    files.replace(path, dump(matrix))
+
+
+def dump(matrix: Matrix) -> bytes:
+    """Returns the content of the file."""
+    return _ADAPTER.dump_json(matrix, indent=1) + b"\n"
 
 
 def read(path: Path) -> Matrix:
@@ -222,15 +227,27 @@ def read(path: Path) -> Matrix:
     Raises:
         UsageError: It is not such a file, or it has another schema.
     """
-    content = stored_files.content(path)
+    return parse(stored_files.content(path), str(path))
+
+
+def parse(content: bytes, where: str) -> Matrix:
+    """Returns the results that `dump` made the content of a file of.
+
+    Args:
+        content: The content.
+        where: The file, for errors.
+
+    Raises:
+        UsageError: It is not such a content, or it has another schema.
+    """
     try:
         return stored_files.valid(_ADAPTER, content)
     except ValidationError as error:
-        _check_schema(content, str(path))
+        _check_schema(content, where)
         what = stored_files.first(error)
     except UntrustedError as error:
         what = f"it has {error}"
-    raise UsageError(f"is not the matrix of a run: {what}", where=str(path))
+    raise UsageError(f"is not the matrix of a run: {what}", where=where)
 
 
 def _check_schema(content: bytes, where: str) -> None:

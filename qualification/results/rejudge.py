@@ -174,7 +174,7 @@ def _not_tried(entry: CellEntry, run: StoredRun) -> bool:
     return entry.verdict is Verdict.ERROR and pair in run.campaign.unready
 
 
-def write(judged: Judged, directory: Path) -> Path:
+def write(made: matrix.Matrix, directory: Path) -> Path:
     """Writes `matrix.json` into a directory, which is created if needed; returns the file.
 
     Raises:
@@ -183,7 +183,7 @@ def write(judged: Judged, directory: Path) -> Path:
     path = directory / MATRIX
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        matrix.write(judged.matrix, path)
+        matrix.write(made, path)
     except OSError as error:
         raise UsageError(
             f"results cannot be written to {directory}: {error.strerror}",

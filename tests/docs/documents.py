@@ -16,7 +16,7 @@ DOCUMENTS = (
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )
-PROGRAMS = ("vxqual", "pytest", "python", "git", "source", "ethtool", "ip")
+PROGRAMS = ("vxqual", "pytest", "python", "git", "source", "export", "ethtool", "ip")
 _FENCE = re.compile(r"```(\w*)$")
 
 

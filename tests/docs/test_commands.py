@@ -67,6 +67,11 @@ NOT_RUN = {
     "vxqual judge": "needs the results of a run; tests/e2e judges one again",
     "vxqual page": "needs the results of a run; tests/e2e writes the page of one",
     "vxqual compare": "needs the results of two runs; tests/results/comparison compares some",
+    "vxqual runs": "needs a store; tests/cli/test_store.py makes one",
+    "vxqual import": "needs the results of runs; tests/cli/test_store.py imports some",
+    "vxqual history": "needs a store; tests/cli/test_store.py makes one",
+    "vxqual report": "needs the results of a run; tests/cli/test_store.py has one",
+    "export": "changes the user's own shell",
     "vxqual lab": "would change a lab that somebody keeps on this machine; tests/lab has its own",
     "vxqual selftest": "takes minutes; tests/selftest and .ci/run run it",
     "pytest": "qualifies a lab; tests/e2e runs it",
@@ -94,6 +99,9 @@ PLACEHOLDERS = {
     "b.pcap": "another one",
     "out": "the results of runs",
     "out/latest": "the results of the latest run",
+    "20261129-053315-482913": "the id of a run",
+    "lab.sqlite": "the user's store",
+    "8.*": "any firmware that begins like that",
     "out/20261129-053315-482913": "the results of another run",
     "again": "where results go",
     "before": "the results of a run before a change",
@@ -226,14 +234,16 @@ def _script(program: str, words: list[str], config: pytest.Config, whole: bool) 
             with bench.__main__.main.make_context("bench", list(words)):
                 pass
         case "scripts/test":
-            _pytest_options([word for word in words if word != "--real-drivers"], config)
+            _pytest_options(
+                [word for word in words if word not in ("--real-drivers", "--postgresql")], config
+            )
         case "scripts/setup":
             given = [*words, ""]
             if "--topology" in given:
                 at = given.index("--topology")
                 assert (ROOT / given[at + 1]).is_file()
                 del given[at : at + 2]
-            assert given in ([""], ["--dev", ""])
+            assert given in ([""], ["--dev", ""], ["--postgresql", ""])
         case _:
             assert not words
 

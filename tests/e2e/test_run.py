@@ -332,7 +332,7 @@ def test_a_persistent_lab_is_used_as_any_other(lab: Persistent, tmp_path: Path) 
     nothing = vxqual("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-k", "no_such_cell")
     assert nothing.returncode == 5
     assert not (tmp_path / "latest/matrix.json").exists()
-    runs = sorted(path.name for path in tmp_path.iterdir() if not path.is_symlink())
+    runs = sorted(path.name for path in tmp_path.glob("2*"))
     assert (tmp_path / "latest").readlink() == Path(runs[-1])
     assert (tmp_path / runs[0] / "matrix.json").exists(), "an earlier run keeps its results"
 
@@ -343,7 +343,12 @@ def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
     topology.write_text(lab.topology.read_text())
     out = tmp_path / "out"
     args = ("run", "-t", topology, *SMALL, "--out", out, "-k", f"all-on/outer4-csum and {ALONE}")
-    assert vxqual(*args, "-m", "not crafted").returncode == EXIT_PARTIAL
+    done = vxqual(
+        *args, "-m", "not crafted", "--store", "postgresql+psycopg://nobody@127.0.0.1:1/x"
+    )
+    assert done.returncode == EXIT_PARTIAL
+    assert "warning: the run is not in the store, and complete in its directory: " in done.stdout
+    assert re.search(rf"next: vxqual import {out}/\S+ --store postgresql", done.stdout)
     topology.unlink()
     out = out.rename(tmp_path / "yesterday")
     before = {path.name: path.read_bytes() for path in (out / "latest").iterdir()}
@@ -370,7 +375,12 @@ def test_a_stored_run_is_judged_again(lab: Persistent, tmp_path: Path) -> None:
     assert stricter.returncode == 10, stricter.stdout
     assert "6 inconclusive" in stricter.stdout
     assert {path.name: path.read_bytes() for path in (out / "latest").iterdir()} == before
-    (run_directory,) = (path for path in out.iterdir() if not path.is_symlink())
+    (run_directory,) = out.glob("2*")
+    store = tmp_path / "lab.sqlite"
+    assert vxqual("import", out, "--store", store).stdout == "runs: 1 new\n"
+    assert f"{run_directory.name}  " in vxqual("runs", "--store", store, "--pair", "soft").stdout
+    again = vxqual("report", run_directory.name, "--store", store)
+    assert again.stdout.splitlines()[0] == same.stdout.splitlines()[0]
     moved = run_directory.rename(tmp_path / "moved")
     assert vxqual("judge", moved).stdout == vxqual("judge", moved, "--rate", "0.05").stdout
 

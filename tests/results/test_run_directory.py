@@ -291,10 +291,10 @@ pairs:
 def test_judging_writes_to_the_directory_given(stored: Stored, tmp_path: Path) -> None:
     judged = rejudge.judge(run_directory.read(stored()), TODAY)
     assert not (tmp_path / "matrix.json").exists()
-    path = rejudge.write(judged, tmp_path / "some" / "where")
+    path = rejudge.write(judged.matrix, tmp_path / "some" / "where")
     assert matrix.read(path) == judged.matrix
     with pytest.raises(UsageError, match=r"results cannot be written to .*run\.json"):
-        rejudge.write(judged, tmp_path / "run.json")
+        rejudge.write(judged.matrix, tmp_path / "run.json")
 
 
 # Files that no run has written

@@ -9,8 +9,9 @@ from qualification.judge.result_row import CellRow
 from qualification.results.matrix import Matrix
 
 from . import pairs as pairs_of
-from .chance import LEVEL, Both, changes
+from .chance import changes
 from .comparable import Runs, alone, hindrance, name, notes_on
+from .counts import LEVEL, Both
 from .model import FAILING, CellChange, Comparison, PairComparison, Side
 
 

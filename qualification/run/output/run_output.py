@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,10 +17,11 @@ from qualification.progress import Progress
 from qualification.results import allure_report, matrix
 from qualification.results.directories import JUNIT, RunDirectory, unwritable
 from qualification.results.page.address import PAGE
+from qualification.results.run_argument import STORE
 from qualification.results.run_files import MATRIX
 from qualification.run.run_results import RunResults
 
-from . import junit, log
+from . import junit, log, store
 from .live_page import LivePage, show
 
 _LOG = logging.getLogger("vxqual.run")
@@ -38,6 +40,8 @@ class RunOutput:
         self._page: LivePage | None = None
         self._show_page = False
         self._allure: str | None = None
+        self._store: str | Path = ""
+        self._not_stored: str | None = None
         self.keep = False
         self.failure: VxqualError | None = None
 
@@ -62,6 +66,10 @@ class RunOutput:
         if config.option.collectonly:
             log.configure(config, None)
             return None
+        place = config.option.vx_store or os.environ.get(STORE)
+        if place is not None:
+            store.check(place)  # what nobody can use is refused now, not after hours
+        self._store = place or Path(before.parent if before else config.option.vx_out)
         if before is None:
             self._directory = RunDirectory.create(Path(config.option.vx_out), datetime.now(UTC))
         else:
@@ -127,7 +135,7 @@ class RunOutput:
             self._page.write(made, found, live=live, troubles=results.troubles)
 
     def write(self, results: RunResults, campaign: Campaign | None) -> None:
-        """Writes the matrix and its page, and what describes the run to Allure."""
+        """Writes the matrix, its page and what Allure is told, and puts the run into the store."""
         made = None if campaign is None else results.matrix(campaign)
         if self._directory is None or campaign is None or made is None:
             return
@@ -139,6 +147,9 @@ class RunOutput:
                 allure_report.finish(Path(self._allure), campaign)
         except OSError as error:
             self.note(error)
+        else:
+            if self.keep:
+                self._not_stored = store.put(self._store, made, self._directory.path)
 
     @contextmanager
     def junit(self, config: pytest.Config) -> Generator[None]:
@@ -164,6 +175,7 @@ class RunOutput:
             "page": self._page.path if self._page is not None and self._page.begun else None,
             "log": getattr(config.option, "log_file", None),
             "continue it": f"vxqual run --resume {path}" if incomplete else None,
+            "warning": self._not_stored,
         }
 
     def close(self) -> None:

@@ -15,8 +15,9 @@ from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
 from qualification.judge.result_row import CellRow
 from qualification.judge.statistics import holm
 from qualification.judge.verdict import Verdict
-from qualification.results.comparison.chance import Both, changes
+from qualification.results.comparison.chance import changes
 from qualification.results.comparison.compare import compare
+from qualification.results.comparison.counts import Both
 from qualification.results.comparison.model import Answer, CellChange, Change
 
 from .conftest import FLOWS, SETS, Night, cell, crafted
@@ -140,6 +141,39 @@ def test_a_fault_that_moves_from_run_to_run_has_not_regressed() -> None:
     runs = [moving(chance) for _ in range(12)]
     for old, new in combinations(runs, 2):
         assert set(said(old, new)) <= {Change.UNCHANGED, Change.WITHIN_CHANCE}
+
+
+def scattered(chance: random.Random, queues: int) -> list[CellRow]:
+    """A run in which each cell has a few streams, of which some are hashed to a broken queue."""
+    cells = []
+    for offloads in SETS:
+        for flow in FLOWS:
+            hit = sum(chance.random() < queues / 4 for _ in range(6))
+            bad = hit * 7000 // 6
+            cells.append(cell(bad, flow=flow, offloads=offloads, signature=SEED_LEFT))
+    return cells
+
+
+def test_a_rate_that_scatters_from_run_to_run_has_not_changed() -> None:
+    chance = random.Random(9)
+    runs = [scattered(chance, 1) for _ in range(12)]
+    assert any(row.verdict is Verdict.PASS for row in runs[0]), "some cells are missed by chance"
+    for old, new in combinations(runs, 2):
+        assert set(said(old, new)) <= {Change.UNCHANGED, Change.WITHIN_CHANCE}
+
+
+def test_a_scattered_rate_that_rose_in_all_cells_has_changed() -> None:
+    chance = random.Random(9)
+    found = Counter(said(scattered(chance, 1), scattered(chance, 3)))
+    assert found[Change.RATE_CHANGED] > 16
+    assert not found[Change.HEALED]
+
+
+def test_a_fault_that_has_spread_is_told_by_its_frames() -> None:
+    """The same signature in one more cell, at a rate that does not scatter."""
+    before = [cell(210 if n < 5 else 0, flow=f, signature=SEED_LEFT) for n, f in enumerate(FLOWS)]
+    now = [cell(205 if n < 6 else 0, flow=f, signature=SEED_LEFT) for n, f in enumerate(FLOWS)]
+    assert said(before, now)[5] is Change.REGRESSED
 
 
 def test_a_fault_that_has_come_to_other_flows_for_good_has_regressed() -> None:
