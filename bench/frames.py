@@ -10,7 +10,7 @@ payloads. Payloads are random bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -87,9 +87,14 @@ def write_capture(path: Path, sort: Sort, count: int, distinct: int = _DISTINCT)
         count: The number of frames.
         distinct: The number of different frames, after which they repeat from the first on.
     """
+    write_frames(path, frames(sort, min(count, distinct)), count)
+
+
+def write_frames(path: Path, some: Iterable[bytes], count: int) -> None:
+    """Writes a pcap file of `count` frames: some, and these again until there are as many."""
     records = [
         struct.pack("<IIII", 1_700_000_000, number, len(frame), len(frame)) + frame
-        for number, frame in enumerate(frames(sort, min(count, distinct)))
+        for number, frame in enumerate(some)
     ]
     part = path.with_suffix(".part")
     with part.open("wb") as file:
@@ -119,8 +124,8 @@ def _inner(sort: Sort, flow: int, family: int, number: int, noise: bytes) -> byt
         sequence, acknowledged = number * 1448 & 0xFFFFFFFF, flow + 1
         head = struct.pack("!HHIIBBHHH", *ports, sequence, acknowledged, 0x50, 0x18, 501, 0, 0)
         l4 = head + noise[: size - 20]
-    l4 = _summed(protocol, l4, source, destination)
-    return _ip(family, source, destination, protocol, number, l4)
+    l4 = summed(protocol, l4, source, destination)
+    return ip_packet(family, source, destination, protocol, number, l4)
 
 
 def _outer(sort: Sort, flow: int, number: int, inner: bytes) -> bytes:
@@ -137,20 +142,21 @@ def _outer(sort: Sort, flow: int, number: int, inner: bytes) -> bytes:
     port = _OUTER_PORTS[flow * 2654435761 % len(_OUTER_PORTS)]
     vni = sort.vnis[flow % len(sort.vnis)]
     head = struct.pack("!HHHHII", port, VXLAN_PORT, 16 + len(inside), 0, 0x08000000, vni << 8)
-    l4 = _summed(_UDP, head + inside, source, destination)
-    return _LINK + _ETHERTYPE[family] + _ip(family, source, destination, _UDP, number, l4)
+    l4 = summed(_UDP, head + inside, source, destination)
+    return _LINK + _ETHERTYPE[family] + ip_packet(family, source, destination, _UDP, number, l4)
 
 
-def _summed(protocol: int, l4: bytes, source: bytes, destination: bytes) -> bytes:
+def summed(protocol: int, l4: bytes, source: bytes, destination: bytes) -> bytes:
     """Returns an L4 packet, whose checksum field is 0, with its checksum."""
     total = ones_sum(l4) + pseudo_sum(source, destination, protocol, len(l4))
     at, field = (6, udp_checksum(total)) if protocol == _UDP else (16, checksum(total))
     return l4[:at] + field.to_bytes(2, "big") + l4[at + 2 :]
 
 
-def _ip(
+def ip_packet(
     family: int, source: bytes, destination: bytes, protocol: int, number: int, l4: bytes
 ) -> bytes:
+    """Returns an IP packet without options; the arguments are those of its header."""
     if family == 6:
         head = struct.pack("!IHBB", 0x60000000 | number & 0xFFFFF, len(l4), protocol, 64)
         return head + source + destination + l4

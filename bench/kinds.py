@@ -42,6 +42,15 @@ KINDS: dict[str, Kind] = {
         6,
         verify.against_tcpdump_and_tshark,
     ),
+    "mixed": Kind(
+        "vxqual verify on a mixed capture",
+        "A capture file as people have them: plain TCP and UDP of all lengths, VLANs, VXLAN, "
+        "Geneve, GRE, GTP-U, ICMP, ARP, and one fragment in a thousand frames. With --frames and "
+        "--json, one frame in a hundred is wrong. tcpdump and tshark are run as above; tshark, and "
+        "--frames, get the first 200,000 of a million frames, and are compared by the frame.",
+        3,
+        verify.mixed,
+    ),
     "answer": Kind(
         "The answer on a small file",
         "`vxqual verify` of 1,000 frames from its start to its end, by the clock, compared with "

@@ -123,19 +123,20 @@ def started(command: Sequence[str], *, keep: bool = False) -> Iterator[Running]:
                 raise
 
 
-def run(command: Sequence[str], *, keep: bool = False) -> Cost:
+def run(command: Sequence[str], *, keep: bool = False, fine: Sequence[int] = (0,)) -> Cost:
     """Runs a command to its end and returns its cost.
 
     Args:
         command: Program and arguments.
         keep: Whether to keep its standard output.
+        fine: Exit codes that are no failure.
 
     Raises:
         LabError: The command failed, or could not be started.
     """
     with started(command, keep=keep) as running:
         cost = running.finish()
-    if cost.exit_code:
+    if cost.exit_code not in fine:
         lines = (cost.errors or cost.output).strip().splitlines()[-3:]
         raise LabError(f"`{' '.join(command)}` ended with {cost.exit_code}: {' '.join(lines)}")
     return cost

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .frames import Sort, write_capture
+from .mixed import NAME, write_mixed
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class Setting:
             self.inputs.mkdir(parents=True, exist_ok=True)
             self.say(f"making {count:,} frames: {sort.name}")
             write_capture(path, sort, count)
+        return path
+
+    def mixed(self, count: int, wrong: float = 0.0) -> Path:
+        """Returns a mixed capture file, of whose frames a share is wrong; see `capture`."""
+        path = self.inputs / f"{NAME}-{wrong:g}-{count}.pcap"
+        if not path.exists():
+            self.inputs.mkdir(parents=True, exist_ok=True)
+            self.say(f"making {count:,} frames: {NAME}")
+            write_mixed(path, count, wrong)
         return path
 
     def in_turn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from .frames import LARGE, MIX, SMALL, Sort
 from .processes import VXQUAL, run
@@ -77,6 +78,45 @@ def _frames_per_second(
     setting: Setting, sort: Sort, command: tuple[str, ...], frames: int
 ) -> float:
     return frames / run([*command, str(setting.capture(sort, frames))]).cpu
+
+
+def mixed(setting: Setting) -> Iterator[Row]:
+    """Yields rows of a mixed capture, and of its wrong frames one by one, by CPU time."""
+    many, few = (20_000, 2_000) if setting.quick else (1_000_000, 200_000)
+    tcpdump, tshark = "tcpdump -nn -vvv", "tshark -T fields"
+    works: dict[str, tuple[tuple[str, ...], int, float]] = {
+        _OURS: ((VXQUAL, "verify"), many, 0.0),
+        tcpdump: (TCPDUMP, many, 0.0),
+        tshark: (TSHARK_ALL, few, 0.0),
+        f"{_OURS} --frames": ((VXQUAL, "verify", "--frames"), few, 0.01),
+        f"{_OURS} --json": ((VXQUAL, "verify", "--json"), many, 0.01),
+    }
+    found = setting.in_turn(
+        {
+            name: partial(_rate, command, setting.mixed(count, wrong), count)
+            for name, (command, count, wrong) in works.items()
+        },
+        warm_up=False,
+    )
+    for ours, peer, least in (
+        (_OURS, tcpdump, 12),
+        (_OURS, tshark, 100),
+        (f"{_OURS} --frames", tcpdump, 5),
+        (f"{_OURS} --json", tcpdump, 5),
+    ):
+        yield Row(
+            work=f"{ours.removeprefix('vxqual ')}, mixed capture, against {peer}",
+            unit="frames/CPU-s",
+            ours=Side(ours, found[ours]),
+            peer=Side(peer, found[peer]),
+            bar=at_least(least),
+            limit="Branches that no CPU foresees, as hardly two frames are alike; fragments, one "
+            "frame in a thousand, go through Python, and so does each frame of --frames.",
+        )
+
+
+def _rate(command: tuple[str, ...], capture: Path, frames: int) -> float:
+    return frames / run([*command, str(capture)], fine=(0, 1)).cpu  # 1: it finds wrong frames
 
 
 def answer(setting: Setting) -> Iterator[Row]:

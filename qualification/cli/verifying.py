@@ -13,6 +13,7 @@ from .root import codes, examples, main
 _CODES = codes(
     c0="every checksum that was judged is right, and most were",
     c1="some frames can have been wrong on the wire",
+    c2="interrupted before a wrong frame was found; the counts so far are printed",
     c4="a file is not a capture, or an option cannot be used",
     c10="most could not be judged, or a file is cut short or damaged",
 )
@@ -22,12 +23,18 @@ vxqual verify capture.pcapng --side sender      captured on the host that sent: 
 vxqual verify a.pcap b.pcap                     several captures, one report each
 vxqual verify capture.pcapng --port 5000        VXLAN on a port where it was not noticed
 vxqual verify capture.pcapng --frames           every frame that is not right, in a line
+vxqual verify capture.pcapng --flows --csv      every flow, the worst first
+vxqual verify capture.pcapng --write-wrong out  the frames that are not right, with comments
 vxqual verify capture.pcapng --json             for programs""")
 
 
 @main.command(epilog=_EXAMPLES + _CODES)
 @click.argument(
-    "captures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CAPTURE..."
+    "captures",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="CAPTURE...",
 )
 @click.option(
     "--port",
@@ -42,38 +49,65 @@ vxqual verify capture.pcapng --json             for programs""")
     type=click.Choice(["sender", "receiver"]),
     help="The host that captured: the one that sent the traffic, or the one that received it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--json", "form", flag_value="json", help="Print the result as JSON.")
+@click.option("--csv", "form", flag_value="csv", help="Print tables as CSV.")
 @click.option(
-    "--frames", is_flag=True, help="Print a line for each frame that is not right, in their order."
+    "--frames",
+    "view",
+    flag_value="frames",
+    help="Print a line for each frame that is not right, in their order.",
 )
 @click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="With --frames: the first N of them."
+    "--flows",
+    "view",
+    flag_value="flows",
+    help="Print a line for each flow with its share of wrong frames, the worst first.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="The first N frames or flows only."
+)
+@click.option(
+    "--filter",
+    "expression",
+    metavar="EXPRESSION",
+    help="Only the frames that tcpdump would pick: 'host 192.0.2.1'. They are counted anew from 1.",
+)
+@click.option(
+    "--write-wrong",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the frames that are not right to a pcapng file, with comments.",
 )
 def verify(
     captures: tuple[Path, ...],
     ports: tuple[int, ...],
     side: str | None,
-    as_json: bool,
-    frames: bool,
+    form: str | None,
+    view: str | None,
     limit: int | None,
+    expression: str | None,
+    write_wrong: Path | None,
 ) -> None:
     """Check every checksum in captures (pcap or pcapng), in and outside of tunnels.
+
+    A capture is a file, compressed or not, a directory of them, or "-" for standard input.
 
     Capture on the receiver, with GRO and LRO off: on the sender the NIC has not filled in the
     checksums yet, and GRO puts frames together that the wire never had. Both are told apart from
     frames that are wrong.
     """
     from qualification.stack.classes import Side
-    from qualification.verify.command import verify_files
+    from qualification.verify.command import Wanted, verify_files
 
-    sys.exit(
-        verify_files(
-            captures,
-            ports=ports,
-            side=Side(side) if side else None,
-            as_json=as_json,
-            frames=frames,
-            limit=limit,
-            echo=click.echo,
-        )
+    wanted = Wanted(
+        ports=ports,
+        side=Side(side) if side else None,
+        form=form or "text",
+        view=view or "report",
+        limit=limit,
+        expression=expression,
+        write_wrong=write_wrong,
     )
+    if write_wrong is not None and len(captures) > 1:
+        raise click.UsageError("--write-wrong takes one capture")
+    sys.exit(verify_files(captures, wanted, click.echo))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .counting import KeptFrame
 
+_MOST_TROUBLES = 100
+
 
 def count_capture(
     reader: Reader,
@@ -34,14 +36,15 @@ def count_capture(
         each: Gets the frames that would be kept, which then are not.
 
     Raises:
-        CaptureFileError: The capture is damaged before its first frame.
+        CaptureFileError: The capture is damaged before its first frame. What comes later is noted
+            in the result, and the count goes on behind it where the format allows.
         NativeMismatchError: The C implementation and the reference judge a frame differently.
     """
     counting = Counting(ports, [keep] * 3, each)
     fast = NativeCounting.of(reader, counting)
     number = 0
-    try:
-        while True:
+    while True:
+        try:
             if fast is not None and fast.run():
                 taken = False
             elif (record := reader.next_record()) is None:
@@ -52,10 +55,18 @@ def count_capture(
             if progress is not None and (not taken or reader.number - number >= 4096):
                 number = reader.number
                 progress(number)
-    except CaptureFileError as error:
-        if not reader.number and not isinstance(error, CutShortError):
-            raise
-        counting.trouble = str(error)
+        except CutShortError as error:
+            counting.troubles.append(str(error))
+            break
+        except CaptureFileError as error:
+            if not reader.number:
+                raise
+            counting.troubles.append(str(error))
+            if len(counting.troubles) == _MOST_TROUBLES or not reader.recover():
+                break
+        except KeyboardInterrupt:
+            counting.interrupted = True
+            break
     if fast is not None:
         fast.collect()
     return counting

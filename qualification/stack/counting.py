@@ -53,7 +53,8 @@ class Counting:
         longest_right: Bytes of the longest IP packet with a right sum above IP that fits on a wire;
             0 if there is none.
         longest_wire: Bytes of the longest frame.
-        trouble: What keeps the capture from being read to its end: "cut short", or damage.
+        troubles: Where the capture is damaged or cut short.
+        interrupted: Whether somebody ended the count before the end of the capture.
         reassembly: The fragments of datagrams that are not complete.
     """
 
@@ -64,12 +65,23 @@ class Counting:
     kept: list[KeptFrame] = field(default_factory=list)
     longest_right: int = 0
     longest_wire: int = 0
-    trouble: str | None = None
+    troubles: list[str] = field(default_factory=list)
+    interrupted: bool = False
     reassembly: Reassembly = field(init=False)
 
     def __post_init__(self) -> None:
         """Begins without fragments."""
         self.reassembly = Reassembly(self.ports)
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the capture, in one text; None if nothing is."""
+        found = list(self.troubles[:3])
+        if len(self.troubles) > 3:
+            found.append(f"and {len(self.troubles) - 3} more places")
+        if self.interrupted:
+            found.append("interrupted")
+        return "; ".join(found) or None
 
     def take(self, number: int, record: Record) -> KeptFrame:
         """Walks through a frame and counts it."""

@@ -115,7 +115,8 @@ INLINE void go_type(struct cursor *cursor, u32 type, i64 at)
     cursor->at = at;
 }
 
-/* Returns whether an IPv4 or IPv6 packet that fits seems to begin at `at`. */
+/* Returns whether an IPv4 or IPv6 packet that fits seems to begin at `at`. If nothing else speaks for
+ * it, it has to end at the limit, and its header to be right. */
 static int seems_ip(struct frame frame, i64 at, i64 limit, int exact)
 {
     i64 room = limit - at;
@@ -125,7 +126,7 @@ static int seems_ip(struct frame frame, i64 at, i64 limit, int exact)
     if (header[0] >> 4 == 4) {
         i64 words = (header[0] & 15) * 4, total = u16_at(header + 2);
         return words >= 20 && total >= words && (exact ? total == room : total <= room) &&
-               at + words <= frame.captured && ones_sum(header, (size)words) == 0;
+               (!exact || (at + words <= frame.captured && ones_sum(header, (size)words) == 0));
     }
     if (header[0] >> 4 != 6 || room < 40 || at + 40 > frame.captured)
         return 0;

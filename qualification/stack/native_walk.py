@@ -105,10 +105,16 @@ class NativeCounting:
 
     def run(self) -> bool:
         """Judges the frames in memory; returns False if C could not take even one."""
+        window = self._reader.window
+        if self._judge():
+            return True
+        # Only then it reads on, so that a pipe that has no more yet keeps no frame waiting.
+        short = window.end - window.at < len(window.data) // 2
+        return short and window.read_on() and self._judge()
+
+    def _judge(self) -> bool:
         reader, window, part = self._reader, self._reader.window, self._part
         counting = self._counting
-        if window.end - window.at < len(window.data) // 2:
-            window.read_on()
         self._set_links()
         part.data = ctypes.addressof(ctypes.c_char.from_buffer(window.data))
         part.at, part.size, part.number = window.at, window.end, reader.number

@@ -198,7 +198,8 @@ class Walk:
 
         Args:
             at: The offset.
-            exact: Whether the packet has to end at the limit.
+            exact: Whether the packet has to end at the limit, and its header to be right, as
+                nothing else speaks for it.
         """
         data, room = self.data, self.limit - at
         if at + 20 > len(data) or room < 20:
@@ -208,8 +209,7 @@ class Walk:
             return (
                 20 <= size <= total
                 and (total == room if exact else total <= room)
-                and at + size <= len(data)
-                and ones_sum(data[at : at + size]) == 0
+                and not (exact and (at + size > len(data) or ones_sum(data[at : at + size])))
             )
         if data[at] >> 4 != 6 or room < 40 or at + 40 > len(data):
             return False

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, UsageError
+from qualification.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_LAB,
+    EXIT_NOT_QUALIFIED,
+    EXIT_QUALIFIED,
+    UsageError,
+)
 from qualification.stack.capture import count_capture
 from qualification.wire.capture_file import CaptureFileError, reader_of
 
-from .document import document, frame_document
 from .findings import findings_of
+from .inputs import Unpacked, captures_of, opened, rereadable
 from .report import headline, report
 
 if TYPE_CHECKING:
@@ -26,107 +33,181 @@ if TYPE_CHECKING:
     from .findings import Findings
 
 _UNLIMITED = 1 << 31
+_KEPT = 16
 _QUIET = 2.0  # seconds before progress is shown
+_GRAVEST_FIRST = (EXIT_NOT_QUALIFIED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_QUALIFIED)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody wants to know about captures.
+
+    Attributes:
+        ports: UDP ports that carry VXLAN, besides 4789 and those that are noticed.
+        side: Where they were captured.
+        form: "text", "json" or "csv".
+        view: "report", "frames" for a line a frame, "flows" for a line a flow.
+        limit: The most frames or flows of each capture; None for all.
+        expression: The frames that are wanted, as tcpdump takes it; None for all.
+        write_wrong: A pcapng file for the frames that are not right.
+    """
+
+    ports: tuple[int, ...] = ()
+    side: Side | None = None
+    form: str = "text"
+    view: str = "report"
+    limit: int | None = None
+    expression: str | None = None
+    write_wrong: Path | None = None
 
 
 def verify_files(
-    paths: Iterable[Path],
-    *,
-    ports: Iterable[int] = (),
-    side: Side | None = None,
-    as_json: bool = False,
-    frames: bool = False,
-    limit: int | None = None,
-    echo: Callable[[str], None] = print,
+    paths: Iterable[Path], wanted: Wanted | None = None, echo: Callable[[str], None] = print
 ) -> int:
     """Judges every checksum of captures and reports the results.
 
     Args:
-        paths: Files, pcap or pcapng.
-        ports: UDP ports that carry VXLAN, besides 4789 and those that are noticed.
-        side: Where they were captured.
-        as_json: Report as JSON: one document for each file, or with `frames` one line a frame.
-        frames: Report each frame that is not right in a line. The headline then goes to stderr.
-        limit: The most frames to report of each file.
+        paths: Files, pcap or pcapng, compressed or not; directories of such; "-" for standard
+            input.
+        wanted: What to report.
         echo: Prints a line.
 
     Returns:
-        The exit code: the gravest of all files, 1 before 10 before 0. See `Findings.exit_code`.
+        The exit code: the gravest of all captures, 1 before 2 before 10 before 0. See
+        `Findings.exit_code`.
 
     Raises:
         UsageError: A file cannot be read as a capture file.
     """
+    wanted = wanted or Wanted()
     codes = set()
-    for path in paths:
-        found = findings_in(path, ports, side)
-        codes.add(found.exit_code)
-        if frames:
-            _print_frames(path, found, as_json=as_json, limit=limit, echo=echo)
-            print(f"{path}: {headline(found)}", file=sys.stderr)
-        elif as_json:
-            echo(json.dumps(document(path, found), indent=2))
-        else:
-            echo(f"{path}: {headline(found)}")
-            for line in report(found):
-                echo(line)
-    return next(code for code in (EXIT_NOT_QUALIFIED, EXIT_LAB, EXIT_QUALIFIED) if code in codes)
+    with contextlib.ExitStack() as stack:
+        for path in captures_of(paths):
+            twice = wanted.view == "frames" or wanted.write_wrong is not None
+            place = stack.enter_context(rereadable(path)) if twice else path
+            found = findings_in(place, wanted, str(path))
+            codes.add(found.exit_code)
+            with _pipe_may_close():
+                _print(str(path), place, found, wanted, echo)
+            if wanted.write_wrong is not None:
+                _write_wrong(place, found, wanted, wanted.write_wrong)
+            if found.counting.interrupted:
+                break
+    return next(code for code in _GRAVEST_FIRST if code in codes)
 
 
-def findings_in(path: Path, ports: Iterable[int], side: Side | None) -> Findings:
-    """Judges one capture; the arguments and errors are those of `verify_files`."""
+@contextmanager
+def _pipe_may_close() -> Iterator[None]:
+    """Goes on without output if nobody reads it any more, as with `| head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        import os  # noqa: PLC0415
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def findings_in(path: Path, wanted: Wanted, name: str | None = None) -> Findings:
+    """Judges one capture; errors are those of `verify_files`.
+
+    Args:
+        path: The file.
+        wanted: Which ports carry VXLAN, and where it was captured.
+        name: What the file is called in errors.
+    """
     with _progress() as progress:
-        return findings_of(_counted(path, ports, 16, progress), side)
+        counting = _counted(path, wanted, _KEPT, progress, name=name)
+    return findings_of(counting, wanted.side)
 
 
 def _counted(
     path: Path,
-    ports: Iterable[int],
+    wanted: Wanted,
     keep: int,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int], None] | None = None,
     each: Callable[[KeptFrame], object] | None = None,
+    name: str | None = None,
 ) -> Counting:
+    name = name or str(path)
+    ports = frozenset({4789, *wanted.ports})
     try:
-        with path.open("rb", buffering=0) as file:
-            return count_capture(reader_of(file), frozenset({4789, *ports}), keep, progress, each)
+        with opened(path, wanted.expression) as file:
+            try:
+                counting = count_capture(reader_of(file), ports, keep, progress, each)
+            except CaptureFileError as error:
+                damage = file.damage if isinstance(file, Unpacked) else None
+                raise CaptureFileError(damage or str(error)) from None
+            if isinstance(file, Unpacked) and file.damage:
+                counting.troubles.append(file.damage)
+            return counting
     except CaptureFileError as error:
         hint = "give a pcap or pcapng file, as tcpdump -w and Wireshark write them"
-        raise UsageError(str(error), where=str(path), hint=hint) from None
+        raise UsageError(str(error), where=name, hint=hint) from None
     except BrokenPipeError:
         raise
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
-        raise UsageError(what, where=str(path), hint="check the path and its permissions") from None
+        raise UsageError(what, where=name, hint="check the path and its permissions") from None
 
 
-_HEADINGS = ("frame", "time", "class", "wrong on the wire", "packets", "what")
-
-
-def _print_frames(
-    path: Path, found: Findings, *, as_json: bool, limit: int | None, echo: Callable[[str], None]
+def _print(
+    name: str, place: Path, found: Findings, wanted: Wanted, echo: Callable[[str], None]
 ) -> None:
+    said = f"{name}: {headline(found)}"
+    if wanted.view == "report" and wanted.form == "text":
+        echo(said)
+        for line in report(found):
+            echo(line)
+        return
+    from . import tables  # noqa: PLC0415, slow to import, and rarely wanted
+
+    if wanted.view == "report":
+        for line in tables.whole(name, found, wanted.form):
+            echo(line)
+        return
+    try:
+        if wanted.view == "flows":
+            for line in tables.flows(found, wanted.form, wanted.limit):
+                echo(line)
+        else:
+            _print_frames(place, wanted, tables.frame_writer(found, wanted.form, echo))
+    finally:
+        print(said, file=sys.stderr)
+
+
+def _print_frames(place: Path, wanted: Wanted, show: Callable[[KeptFrame], None]) -> None:
     """Prints every frame that is not right.
 
     It reads the file again, as the class of a frame depends on what was found in all of it.
     """
-    left = _UNLIMITED if limit is None else limit
-    if not as_json:
-        echo("\t".join(_HEADINGS))
+    left = _UNLIMITED if wanted.limit is None else wanted.limit
 
-    def show(kept: KeptFrame) -> None:
+    def some(kept: KeptFrame) -> None:
         nonlocal left
-        if left:
-            left -= 1
-            made = frame_document(found, kept)
-            if as_json:
-                echo(json.dumps(made))
-            else:
-                echo(
-                    f"{kept.number}\t{made['time']:.6f}\t{made['class']}\t"
-                    f"{'yes' if made['wrong'] else 'no'}\t{'; '.join(made['packets'])}\t"
-                    f"{'; '.join(made['sentences'])}"
-                )
+        if not left:
+            raise _EnoughError
+        left -= 1
+        show(kept)
 
-    _counted(path, found.counting.ports, left, None, show)
+    with contextlib.suppress(_EnoughError):
+        _counted(place, wanted, _UNLIMITED, each=some)
+
+
+class _EnoughError(Exception):
+    """As many frames were shown as are wanted."""
+
+
+def _write_wrong(place: Path, found: Findings, wanted: Wanted, target: Path) -> None:
+    """Writes the frames that are not right to a pcapng file, with what is wrong as a comment."""
+    from .pcapng_writer import writing  # noqa: PLC0415
+
+    try:
+        with writing(target) as write:
+            _counted(place, wanted, _UNLIMITED, each=lambda kept: write(found, kept))
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        raise UsageError(what, where=str(target), hint="name another file") from None
 
 
 @contextmanager

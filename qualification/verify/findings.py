@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
+from qualification.errors import EXIT_INTERRUPTED, EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
 from qualification.stack.classes import (
     Class,
     Context,
@@ -73,9 +73,14 @@ class Findings:
 
     @property
     def exit_code(self) -> int:
-        """1 for frames that can have been wrong on the wire, 10 for no result, 0 for right."""
+        """1 for frames that can have been wrong on the wire, 10 for no result, 0 for right.
+
+        2 if somebody interrupted the count before it found a wrong frame.
+        """
         if self.tally.wrong:
             return EXIT_NOT_QUALIFIED
+        if self.counting.interrupted:
+            return EXIT_INTERRUPTED
         return EXIT_LAB if self.counting.trouble or self.mostly_unjudged else EXIT_QUALIFIED
 
     @property

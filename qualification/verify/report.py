@@ -51,16 +51,15 @@ def headline(found: Findings) -> str:
     if tally.judged and not tally.vxlan:
         parts.append("no VXLAN among them")
     if trouble:
-        parts.append(
-            f"the file is {trouble}" if trouble.startswith("cut") else f"damaged: {trouble}"
-        )
+        cut = trouble.startswith("cut")
+        parts.append(f"the file is {trouble}" if cut else f"not all of it was read: {trouble}")
     return "; ".join(parts)
 
 
 def _before(trouble: str | None) -> str:
     if not trouble:
         return ""
-    return " before the cut" if trouble.startswith("cut") else " before the damage"
+    return " before the cut" if trouble.startswith("cut") else " that could be read"
 
 
 def _wrong_kinds(found: Findings) -> dict[Class, int]:

@@ -85,6 +85,8 @@ def _size_of(file: io.RawIOBase | io.BytesIO) -> int | None:
     """Returns the size of a file; None if unknown, as for pipes and for files in /proc (size 0)."""
     if isinstance(file, io.BytesIO):
         return len(file.getbuffer())
+    if not isinstance(file, io.FileIO):
+        return None  # what is unpacked on the way
     status = os.fstat(file.fileno())
     return status.st_size or None if stat.S_ISREG(status.st_mode) else None
 
@@ -144,6 +146,10 @@ class Reader:
             CutShortError: The file ends within a packet.
         """
         raise NotImplementedError
+
+    def recover(self) -> bool:
+        """Goes on behind damage that `next_record` has met; returns False if that cannot be."""
+        return False
 
     def time_of(self, raw: int, interface: int) -> int:
         """Returns the nanoseconds since 1970 for the two words of a record's time.

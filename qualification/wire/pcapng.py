@@ -15,6 +15,8 @@ SECTION_HEADER = b"\x0a\x0d\x0d\x0a"
 
 _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 1, 2, 3, 6
 _BYTE_ORDER = 0x1A2B3C4D
+_FARTHEST = 1 << 24  # bytes; no block is longer, and no search goes farther
+_KNOWN = frozenset({_INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET, 4, 5, 0x0A0D0D0A})
 _END_OF_OPTIONS, _FLAGS, _TIME_RESOLUTION = 0, 2, 9
 
 
@@ -69,6 +71,27 @@ class PcapngReader(Reader):
             raise CaptureFileError(f"the block at byte {place} is damaged") from None
         window.at = start + length
         return frame
+
+    def recover(self) -> bool:
+        """Goes to the next block that can be one, within 16 MiB; blocks begin at multiples of 4."""
+        window = self.window
+        for _ in range(_FARTHEST // 4):
+            if not window.has(16):
+                return False
+            window.at += 4
+            if self._seems_block():
+                return True
+        return False
+
+    def _seems_block(self) -> bool:
+        window = self.window
+        kind, length = struct.unpack_from(self.order + "II", window.data, window.at)
+        if kind not in _KNOWN or length < 12 or length % 4 or length > _FARTHEST:
+            return False
+        if not window.has(length):
+            return False
+        end = struct.unpack_from(self.order + "I", window.data, window.at + length - 4)[0]
+        return bool(end == length)
 
     def _packet_of(self, kind: int, block: bytes) -> Record:
         """Returns the frame in the body of a packet block.

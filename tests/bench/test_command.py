@@ -44,8 +44,8 @@ def quick(tmp_path: Path, *kinds: str) -> dict[str, Any]:
 
 
 def test_files(tmp_path: Path) -> None:
-    made = quick(tmp_path, "verify", "answer", "memory", "kernel")
-    assert len(made["rows"]) == 12
+    made = quick(tmp_path, "verify", "mixed", "answer", "memory", "kernel")
+    assert len(made["rows"]) == 16
     assert made["machine"]["tools"]["tcpdump"].startswith("tcpdump version")
     assert os.uname().nodename not in made["machine"].values()
 

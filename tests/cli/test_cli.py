@@ -31,7 +31,7 @@ COMMANDS = {
     "restore": "0 4 10",
     "plan": "0 4 10",
     "judge": "0 1 2 4 5 10 11 12",
-    "verify": "0 1 4 10",
+    "verify": "0 1 2 4 10",
     "compare": "0 1 4 10",
     "runs": "0 4 10",
     "import": "0 4 10",
@@ -202,7 +202,7 @@ MISTAKES = [
     (["lab", "sideways"], "No such command 'sideways'"),
     (["verify", "missing.pcap"], "missing.pcap: cannot be read: No such file"),
     (["verify", "there.yaml"], "there.yaml: neither a pcap nor a pcapng file"),
-    (["verify", "."], "cannot be read: Is a directory"),
+    (["verify", "."], "the directory holds no capture"),
     (["verify", "there.yaml", "--port", "0"], "--port"),
     (["verify", "there.yaml", "--port", "70000"], "--port"),
 ]

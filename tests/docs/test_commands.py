@@ -96,6 +96,7 @@ PLACEHOLDERS = {
     "my-policy.yaml": "another policy of the user",
     "capture.pcapng": "the user's capture",
     "a.pcap": "another one",
+    "wrong.pcapng": "where wrong frames go",
     "b.pcap": "another one",
     "out": "the results of runs",
     "out/latest": "the results of the latest run",

@@ -14,7 +14,7 @@ from scapy.utils import PcapWriter
 from qualification.errors import UsageError
 from qualification.stack.classes import Side
 from qualification.verify import command
-from qualification.verify.command import verify_files
+from qualification.verify.command import Wanted, verify_files
 
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 OUTER = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50000, dport=4789)
@@ -38,7 +38,7 @@ def verify(tmp_path):
         if cut:
             path.write_bytes(path.read_bytes()[:-cut])
         lines: list[str] = []
-        code = verify_files([path], ports=ports, echo=lines.append, **options)
+        code = verify_files([path], Wanted(ports=ports, **options), lines.append)
         return code, [line.replace(f"{tmp_path}/", "") for line in "\n".join(lines).splitlines()]
 
     return run
@@ -205,12 +205,12 @@ def test_file_that_cannot_be_used(tmp_path, content):
 
 
 def test_directory(tmp_path):
-    with pytest.raises(UsageError, match="Is a directory"):
+    with pytest.raises(UsageError, match="the directory holds no capture"):
         verify_files([tmp_path])
 
 
 def test_json(verify):
-    code, lines = verify(GOOD, BAD, as_json=True)
+    code, lines = verify(GOOD, BAD, form="json")
     document = json.loads("\n".join(lines))
     assert code == document["exit_code"] == 1
     assert document["headline"] == "capture.pcap: 1 of 2 frames is wrong (1 wrong value)"
@@ -227,10 +227,10 @@ def test_json(verify):
 
 
 def test_frame_by_frame(verify, capsys):
-    code, lines = verify(GOOD, BAD, ARPS, BAD, frames=True)
+    code, lines = verify(GOOD, BAD, ARPS, BAD, view="frames")
     assert code == 1
     cells = [line.split("\t") for line in lines]
-    assert cells[0] == ["frame", "time", "class", "wrong on the wire", "packets", "what"]
+    assert cells[0] == ["frame", "time", "class", "wrong", "packets", "sentences"]
     assert [row[0] for row in cells[1:]] == ["2", "4"]
     assert cells[1][2:5] == [
         "wrong value", "yes",
@@ -238,14 +238,14 @@ def test_frame_by_frame(verify, capsys):
     ]  # fmt: skip
     assert cells[1][5].startswith("inner TCP checksum is 0x1234, should be 0x")
     assert "2 of 4 frames are wrong" in capsys.readouterr().err
-    _, lines = verify(*[BAD] * 3000, frames=True)
+    _, lines = verify(*[BAD] * 3000, view="frames")
     assert [line.split("\t")[0] for line in lines[1:]] == [str(n + 1) for n in range(3000)]
-    _, lines = verify(*[BAD] * 30, frames=True, limit=20)
+    _, lines = verify(*[BAD] * 30, view="frames", limit=20)
     assert len(lines) == 21
 
 
 def test_frame_by_frame_as_json(verify):
-    _, lines = verify(GOOD, BAD, as_json=True, frames=True)
+    _, lines = verify(GOOD, BAD, form="json", view="frames")
     (only,) = map(json.loads, lines)
     assert (only["frame"], only["class"], only["packets"][1]) == (
         2, "wrong value", "10.0.0.1:20 → 10.0.0.2:80",

@@ -1,0 +1,86 @@
+"""The results of `vxqual verify` for programs: JSON, CSV and lines with tabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from .document import document, flow_document, frame_document
+from .findings import STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from qualification.stack.counting import KeptFrame
+
+    from .findings import Findings
+
+_FRAME = ("frame", "time", "class", "wrong", "packets", "sentences")
+_FLOW = (
+    "source", "destination", "vni", "inner_family", "protocol", "frames", "wrong", "unjudged",
+    "rate", "rate_low", "rate_high",
+)  # fmt: skip
+
+
+def whole(name: str, found: Findings, form: str) -> Iterator[str]:
+    """Yields the result for one capture: a JSON document, or the table of layers as CSV."""
+    if form == "json":
+        yield json.dumps(document(name, found), indent=2)
+        return
+    yield _line(("file", "layer", *STATES), ",")
+    for layer, row in found.layers.items():
+        yield _line((name, layer, *(row[state] for state in STATES)), ",")
+
+
+def flows(found: Findings, form: str, limit: int | None) -> Iterator[str]:
+    """Yields a line for each flow, the worst first, with its rate and an interval of 95 %."""
+    yield from _lines(
+        _FLOW, (flow_document(each, rates=True) for each in found.flows[:limit]), form
+    )
+
+
+def frame_writer(
+    found: Findings, form: str, echo: Callable[[str], None]
+) -> Callable[[KeptFrame], None]:
+    """Returns a function that prints a line for a frame; the headings are printed at once."""
+    for line in _lines(_FRAME, (), form):
+        echo(line)
+    separator = "," if form == "csv" else "\t"
+
+    def write(kept: KeptFrame) -> None:
+        made = frame_document(found, kept)
+        echo(json.dumps(made) if form == "json" else _line(_cells(_FRAME, made), separator))
+
+    return write
+
+
+def _lines(names: Sequence[str], rows: Iterable[dict[str, Any]], form: str) -> Iterator[str]:
+    if form == "json":
+        for row in rows:
+            yield json.dumps(row)
+        return
+    separator = "," if form == "csv" else "\t"
+    yield _line(names, separator)
+    for row in rows:
+        yield _line(_cells(names, row), separator)
+
+
+def _cells(names: Sequence[str], row: dict[str, Any]) -> list[object]:
+    def cell(value: object) -> object:
+        if isinstance(value, list):
+            return "; ".join(value)
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return f"{value:.9g}" if isinstance(value, float) and value < 1e6 else value
+
+    return ["" if row[name] is None else cell(row[name]) for name in names]
+
+
+def _line(cells: Sequence[object], separator: str) -> str:
+    if separator == "\t":
+        return "\t".join(map(str, cells))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
