@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
+from . import privileges
 from .serve import claim_stdio, serve
 
 
 def main() -> None:
     """Serves the controller on stdin and stdout until it is gone, then restores the host."""
     stdin, stdout = claim_stdio()
+    try:
+        privileges.drop()
+    except OSError as error:
+        sys.exit(f"agent: it cannot give up privileges that it does not need: {error}")
     # Imported only now, so that nothing that the import prints reaches the channel.
     from qualification.agent.orders.table import operations  # noqa: PLC0415
 

@@ -59,15 +59,21 @@ def python(source: str) -> str:
 PROBE = "exec python3 " + python("""\
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
-import hashlib, json, os
+import hashlib, json, os, stat
 order = json.loads(sys.stdin.readline())
+os.umask(0o077)
+def foreign(name):
+    there = os.lstat(name)
+    return stat.S_ISLNK(there.st_mode) or not there.st_uid == os.getuid()
 caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 path = os.path.join(caches, "vxqual", "agent-%s.pyz" % order["sha256"])
 intact, problem, free = False, None, None
 folder = os.path.dirname(path)
 try:
-    if list(sys.version_info) >= order["oldest"]:
-        if os.path.exists(path):
+    if os.path.lexists(folder) and foreign(folder):
+        problem = folder + " is a link, or belongs to another user"
+    elif list(sys.version_info) >= order["oldest"]:
+        if os.path.lexists(path) and not foreign(path):
             with open(path, "rb") as file:
                 intact = hashlib.sha256(file.read()).hexdigest() == order["sha256"]
         try:
@@ -90,8 +96,13 @@ print("vxqual-probe " + json.dumps({
 # Isolated and without site: only the application's own modules, and a faster start.
 _LOADER = "python3 -I -S " + python("""\
 print("vxqual-loader", flush=True)
-import hashlib, json, os, sys
+import hashlib, json, os, stat, sys
 order = json.loads(open(0, "rb", 0, closefd=False).readline())
+for name in (os.path.dirname(order["path"]), order["path"]):
+    there = os.lstat(name)
+    mode = there.st_mode
+    if stat.S_ISLNK(mode) or mode & 0o022 or there.st_uid not in (0, order["uid"]):
+        sys.exit(name + " is a link, or others than its user can write to it")
 with open(order["path"], "rb") as file:
     intact = hashlib.sha256(file.read()).hexdigest() == order["sha256"]
 if not intact:
@@ -139,7 +150,7 @@ class Installed(NamedTuple):
 
     def order(self) -> bytes:
         """Returns the line that the loader waits for."""
-        order = {name: getattr(self, name) for name in ("path", "sha256", "ssh_connection")}
+        order = {name: getattr(self, name) for name in ("path", "sha256", "ssh_connection", "uid")}
         return json.dumps(order).encode("ascii")
 
 

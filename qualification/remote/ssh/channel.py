@@ -43,7 +43,8 @@ def limited(channel: paramiko.Channel, seconds: float) -> Iterator[None]:
 
     def end() -> None:
         late.set()
-        channel.close()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # it is lost already
+            channel.close()
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
