@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult, combined, judge_again, pace_of
+from qualification.judge.culprit.cost import costs
 from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.known.matching import ExpectationNote, expect, findings
 from qualification.judge.outcome import Outcome, decide, distrust, never_ran, untrusted
@@ -114,6 +115,7 @@ def judge(
             mitigations(run.culprits.values()),
             {pair: pace for part in parts for pair, of in part.items() if (pace := pace_of(of))},
             run.resumed,
+            costs(run.culprits.values(), run.costs),
         ),
         conclusion,
         run.troubles,

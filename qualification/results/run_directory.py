@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult
+from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.symptom import Runs
-from qualification.judge.verdict import Verdict
 from qualification.messages.untrusted import UntrustedError
 from qualification.plan.cells import Cell
 
@@ -26,21 +26,14 @@ from .run_files import (
     RUN,
     SCHEMA,
     CellEntry,
-    ControlEntry,
-    CulpritEntry,
-    EndEntry,
     Line,
-    ProofEntry,
-    ResumedEntry,
-    SymptomEntry,
-    TroubleEntry,
 )
 from .schema import check_schema
 from .stored import files
+from .stored.entries import EntryReader
 from .stored.files import first
-from .stored.sense import check_run, nonsense
+from .stored.sense import check_run
 
-_WITHOUT_EVIDENCE = (Verdict.UNTRUSTED, Verdict.UNSUPPORTED, Verdict.ERROR)
 _CELLS = TypeAdapter(tuple[Cell, ...])
 _SELECTION = TypeAdapter(Selection)
 
@@ -66,6 +59,7 @@ class StoredRun:
             part in which such a cell could not be confirmed has a newer entry without any.
         troubles: Errors of the lab that belong to no cell, since the run was last continued.
         culprits: What the search found on each failing pair.
+        costs: What the mitigation of each pair was measured to cost.
         symptoms: The calls that were made on each pair.
         selection: What narrowed the run to these cells.
         end: How it came to its end.
@@ -84,6 +78,7 @@ class StoredRun:
     finished: Mapping[str, tuple[int, CellEntry]] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
     culprits: Mapping[str, CulpritFindings] = field(default_factory=dict)
+    costs: Mapping[str, CostTurns] = field(default_factory=dict)
     symptoms: Mapping[str, Runs] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     end: RunEnd = field(default_factory=RunEnd)
@@ -133,7 +128,7 @@ def read(directory: Path) -> StoredRun:
             "while it wrote it, or is writing it now"
         )
     _check_head(path, lines[0] if lines else b"", asked.campaign.run_id)
-    read = _Reader(path, frozenset(cell.id for cell in asked.cells), asked.campaign.pairs)
+    read = EntryReader(path, frozenset(cell.id for cell in asked.cells), asked.campaign.pairs)
     for number, line in enumerate(lines[1:], 2):
         read.take(number, _parse(path, number, line))
     notes += [f"before the run was continued: {text}" for text in read.past]
@@ -145,6 +140,7 @@ def read(directory: Path) -> StoredRun:
         finished=read.finished,
         troubles=tuple(read.troubles),
         culprits=read.culprits,
+        costs=read.costs,
         symptoms=read.symptoms,
         end=read.end or RunEnd(None, interrupted=True),
         resumed=tuple(read.resumed),
@@ -152,76 +148,6 @@ def read(directory: Path) -> StoredRun:
         lines=len(lines),
         size=size,
     )
-
-
-class _Reader:
-    """Takes the entries of a file in their order, and refuses those that no run has written."""
-
-    def __init__(self, path: Path, known: frozenset[str], pairs: tuple[str, ...]) -> None:
-        self._path, self._known, self._pairs = path, known, pairs
-        self.entries: dict[str, CellEntry] = {}
-        self.parts: list[dict[str, dict[str, ControlResult]]] = [{}]
-        self.part_of: dict[str, int] = {}
-        self.finished: dict[str, tuple[int, CellEntry]] = {}
-        self.troubles: list[str] = []
-        self.past: list[str] = []
-        self.culprits: dict[str, CulpritFindings] = {}
-        self.symptoms: dict[str, Runs] = {}
-        self.end: RunEnd | None = None
-        self.resumed: list[str] = []
-
-    def take(self, number: int, entry: Line) -> None:
-        """Takes the entry of a line."""
-        where = f"{self._path}:{number}"
-        wrong = nonsense(entry, self._pairs)
-        if wrong:
-            raise UsageError(f"is damaged: {wrong}", where=where)
-        if self.end is not None and not isinstance(entry, ResumedEntry):
-            raise UsageError("the run ends before this line", where=where)
-        match entry:
-            case ProofEntry():
-                pass  # supports what the findings say; no verdict rests on it
-            case CulpritEntry(found):
-                self.culprits[found.pair] = found
-            case TroubleEntry(text):
-                self.troubles.append(text)
-            case SymptomEntry(pair, runs):
-                self.symptoms[pair] = runs
-            case ControlEntry(pair, result):
-                controls = self.parts[-1].setdefault(pair, {})
-                if result.name in controls:
-                    raise UsageError(f"control {result.name} of {pair} occurs twice", where=where)
-                controls[result.name] = result
-            case CellEntry():
-                self._cell(entry, where)
-            case ResumedEntry(at):
-                self.resumed.append(at)
-                self.past += self.troubles  # of a lab that has been in order since, or fails again
-                self.troubles = []
-                self.parts.append({})
-                self.end = None
-            case EndEntry(entries, end):
-                if entries != number - 2:
-                    raise UsageError(
-                        f"says that {entries} entries come before it, and there are {number - 2}",
-                        where=where,
-                    )
-                self.end = end
-
-    def _cell(self, entry: CellEntry, where: str) -> None:
-        part = len(self.parts) - 1
-        if entry.id not in self._known:
-            raise UsageError(f"there is no cell {entry.id!r} in the run", where=where)
-        if self.part_of.get(entry.id) == part:
-            raise UsageError(f"cell {entry.id} occurs twice", where=where)
-        if entry.evidence is None and entry.verdict not in _WITHOUT_EVIDENCE:
-            raise UsageError(
-                f"cell {entry.id} is {entry.verdict} without any evidence", where=where
-            )
-        self.entries[entry.id] = entry
-        self.part_of[entry.id] = part
-        if entry.evidence is not None:
-            self.finished[entry.id] = part, entry
 
 
 def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:

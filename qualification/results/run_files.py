@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from qualification.judge.controls import ControlResult
+from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.evidence import Evidence
 from qualification.judge.symptom import Runs
@@ -85,6 +86,14 @@ class CulpritEntry:
 
 
 @dataclass(frozen=True)
+class CostEntry:
+    """What the mitigation of a pair was measured to cost."""
+
+    turns: CostTurns
+    kind: Literal["cost"] = "cost"
+
+
+@dataclass(frozen=True)
 class SymptomEntry:
     """The calls that were made on a pair."""
 
@@ -126,7 +135,9 @@ class EndEntry:
     kind: Literal["end"] = "end"
 
 
-Entry = CellEntry | ControlEntry | TroubleEntry | ProofEntry | CulpritEntry | SymptomEntry
+Entry = (
+    CellEntry | ControlEntry | TroubleEntry | ProofEntry | CulpritEntry | CostEntry | SymptomEntry
+)
 Line = Entry | ResumedEntry | EndEntry
 
 LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])

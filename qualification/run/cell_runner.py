@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qualification.campaign import Campaign
 from qualification.inventory import Ends
 from qualification.judge.controls import ControlResult, first_untrusted, pace_of, reference_of
+from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings, Observation
 from qualification.judge.evidence import Evidence
 from qualification.judge.known.matching import expect
 from qualification.judge.outcome import TRIED_AGAIN, Outcome, decide, distrust, untrusted
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
+from qualification.remote.pair.beside.cost import measure_cost
+from qualification.remote.pair.beside.symptom import run_symptom
 from qualification.remote.pair.controls import run_controls
-from qualification.remote.pair.symptom import run_symptom
 
 from .hosts.sessions import Sessions
 from .resume.kept import Kept
@@ -147,6 +150,22 @@ class CellRunner:
         if first_untrusted(self._kept.controls(pair, self.controls(pair))) is not None:
             return None
         return self._kept.calls(pair) or self._sessions.use(pair, run_symptom)
+
+    def cost(self, pair: str, off: Sequence[str]) -> CostTurns:
+        """Measures what a mitigation of a pair costs.
+
+        Args:
+            pair: The pair.
+            off: The features that it turns off.
+
+        Raises:
+            LabError: The lab failed.
+        """
+        return self._sessions.use(pair, lambda session: measure_cost(session, off))
+
+    def kept_cost(self, pair: str) -> CostTurns | None:
+        """Returns what was measured on a pair before the run was continued; None if nothing was."""
+        return self._kept.cost(pair)
 
     def close(self) -> None:
         """Puts the hosts of the open pair back; `left_changed` has what could not be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter
 
 from qualification.errors import LabError
 from qualification.judge.culprit.cell_results import CellResults, Purpose
+from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings, Observation, merged
 from qualification.judge.culprit.investigation import Investigation
 from qualification.judge.evidence import Evidence
@@ -18,14 +20,17 @@ from qualification.plan.cells import Cell
 from qualification.plan.features import FeatureSpace
 from qualification.plan.flows import Direction, Flow
 from qualification.results import allure_report
-from qualification.results.run_files import CulpritEntry, Entry, ProofEntry, dump_entry
+from qualification.results.run_files import CostEntry, CulpritEntry, Entry, ProofEntry, dump_entry
 
 from .cell_runner import CellRunner
 
-FINDINGS, PROOFS = "vxqual_findings", "vxqual_proofs"
+FINDINGS, PROOFS, COST = "vxqual_findings", "vxqual_proofs", "vxqual_cost"
 """Attributes of a test report; xdist sends them from worker to controller."""
 
 _FINDINGS = TypeAdapter(CulpritFindings)
+_COST = TypeAdapter(CostTurns)
+
+_LOG = logging.getLogger("vxqual.run")
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,13 @@ class CulpritSearch:
         findings: What it found.
         steps: The cells that were run for it.
         stored: Whether it was made, and stored, before the run was continued.
+        cost: What its mitigation was measured to cost; None if there is none, or it failed.
     """
 
     findings: CulpritFindings
     steps: tuple[Step, ...]
     stored: bool = False
+    cost: CostTurns | None = None
 
     @property
     def unproved(self) -> str:
@@ -103,7 +110,7 @@ def search(pair: str, runner: CellRunner) -> CulpritSearch:
     """
     found_before = runner.findings(pair)
     if found_before is not None:
-        return CulpritSearch(found_before, (), stored=True)
+        return CulpritSearch(found_before, (), stored=True, cost=runner.kept_cost(pair))
     steps: list[Step] = []
 
     def run(cell: Cell, purpose: Purpose) -> Observation:
@@ -136,7 +143,19 @@ def search(pair: str, runner: CellRunner) -> CulpritSearch:
     )
     culprits = found.culprits
     inherited = {id_: culprits[cell] for id_, cell in counterparts.items() if cell in culprits}
-    return CulpritSearch(replace(found, culprits={**culprits, **inherited}), tuple(steps))
+    everything = replace(found, culprits={**culprits, **inherited})
+    return CulpritSearch(everything, tuple(steps), cost=_cost(found, runner))
+
+
+def _cost(found: CulpritFindings, runner: CellRunner) -> CostTurns | None:
+    """Measures what a mitigation costs; an error of the lab takes nothing from the findings."""
+    if found.mitigation is None or not found.mitigation.off:
+        return None
+    try:
+        return runner.cost(found.pair, found.mitigation.off)
+    except LabError as error:
+        _LOG.warning("pair %s: what its mitigation costs is not known: %s", found.pair, error)
+        return None
 
 
 def conclude(searched: CulpritSearch, runner: CellRunner) -> None:
@@ -160,6 +179,8 @@ def conclude(searched: CulpritSearch, runner: CellRunner) -> None:
                 for step in searched.steps
             ],
         )
+    if searched.cost is not None:
+        allure_report.attach_json("cost.json", _COST.dump_python(searched.cost, mode="json"))
     if searched.unproved:
         pytest.skip(searched.unproved)
 
@@ -170,9 +191,18 @@ def attach_search(report: pytest.TestReport, searched: CulpritSearch) -> None:
     entries: list[Entry] = [
         ProofEntry(step.id, step.evidence) for step in searched.steps if step.evidence
     ]
+    if searched.cost is not None:
+        setattr(report, COST, _COST.dump_python(searched.cost, mode="json"))
+        entries += [] if searched.stored else [CostEntry(searched.cost)]
     if not searched.stored:
         entries.append(CulpritEntry(searched.findings))  # last: with it, the search is complete
     setattr(report, PROOFS, [dump_entry(entry) for entry in entries])
+
+
+def cost_of(report: pytest.TestReport) -> CostTurns | None:
+    """Returns what a mitigation was measured to cost, by a report; None if it says nothing."""
+    data = getattr(report, COST, None)
+    return None if data is None else _COST.validate_python(data)
 
 
 def findings_of(report: pytest.TestReport) -> CulpritFindings | None:

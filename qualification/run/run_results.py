@@ -11,6 +11,7 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.judge.controls import pace_of
+from qualification.judge.culprit.cost import CostTurns, costs
 from qualification.judge.culprit.findings import CulpritFindings, explained, mitigations
 from qualification.judge.outcome import never_ran
 from qualification.judge.result_row import CellRow, row
@@ -23,7 +24,7 @@ from qualification.results.run_directory import StoredRun
 from qualification.results.run_files import ResumedEntry, TroubleEntry, dump_entry
 from qualification.results.store import Store
 
-from .culprits import PROOFS, findings_of
+from .culprits import PROOFS, cost_of, findings_of
 from .ending.left_changed import sentences_of
 from .report_data import BLAMES_NIC, CONTROLS, ENTRY, paces_of, row_of
 from .symptom import CALLS, symptom_of
@@ -58,6 +59,7 @@ class RunResults:
         self._symptoms: dict[str, Symptom] = {}
         parts = before.parts if before else ()
         self._paces = {pair: p for part in parts for pair, of in part.items() if (p := pace_of(of))}
+        self._costs: dict[str, CostTurns] = {}
         self.findings: dict[str, CulpritFindings] = {}
         self._blamed = self._doubted = False
         self._unready: Mapping[str, str] = {}
@@ -122,6 +124,9 @@ class RunResults:
         found = findings_of(report)
         if found is not None:
             self.findings[found.pair] = found
+        turns = cost_of(report)
+        if turns is not None:
+            self._costs[turns.pair] = turns
         if made is not None:  # a later error, of a teardown, does not replace a verdict
             self._rows.setdefault(made.id, made)
 
@@ -212,4 +217,5 @@ class RunResults:
             mitigations(self.findings.values()),
             self._paces,
             self._resumed,
+            costs(self.findings.values(), self._costs),
         )

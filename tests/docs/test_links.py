@@ -14,7 +14,15 @@ ALL = (*DOCUMENTS, ROOT / "topologies/firmwares.md", ROOT / "CHANGELOG.md")
 KERNEL = ("drivers/", "include/", "net/", "Documentation/")
 """Where paths are those of Linux."""
 RUN = {
-    *("matrix.json", "run.json", "evidence.jsonl", "vxqual.log", "culprits.json", "steps.json"),
+    *(
+        "matrix.json",
+        "run.json",
+        "evidence.jsonl",
+        "vxqual.log",
+        "culprits.json",
+        "steps.json",
+        "cost.json",
+    ),
     *("my-lab.yaml", "again/matrix.json", "expectations.yaml", "allure/", "out/", "OUT/"),
     *("junit.xml", "out/latest", "policy.yaml"),
     *("certificate.json", "certificate.html", "certificate.pdf", "certificate.json.sig"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,7 +21,7 @@ name: nodes
 run: {plan: quick, rate: 0.05, confidence: 0.9, complete: %s}
 nic:
   features: [tx-tcp-segmentation]
-mitigation: {allowed: %s}
+mitigation: {allowed: %s, throughput_loss: 1, cpu_increase: 1}
 """
 BULK = f"(all-on or all-off or culprit) and not crafted and not receive and {ALONE}"
 """The essential cells, and what the search for the culprit begins with."""
@@ -53,6 +54,7 @@ def test_a_mitigation_opens_the_gate_where_it_is_allowed(incident: Path, tmp_pat
     assert done.returncode == 13, done.stdout
     assert done.stdout.startswith("QUALIFIED WITH MITIGATION by policy nodes: run 20")
     assert f"\n      ethtool -K port0 {TNL_CSUM} off\n" in done.stdout
+    assert re.search(r"\n  it gives (over 100|[\d.]+) times the throughput, ", done.stdout)
     out = tmp_path / "certificate"
     done = vxqual(*asked, "--mitigation-ok", "--out", out, "--pdf")
     assert done.returncode == 0
@@ -76,6 +78,21 @@ def test_a_selection_fails_the_rule_of_completeness(incident: Path, tmp_path: Pa
     assert done.returncode == 1
     assert done.stdout.count("not met  ") == 1
     assert "  not met         run.complete: every cell of the plan ran: " in done.stdout
+
+
+def test_a_run_judged_again_keeps_what_the_mitigation_costs(incident: Path) -> None:
+    """More gets through without the feature by which every third segment is corrupted."""
+    document = json.loads((incident / "latest/matrix.json").read_text())
+    (cost,) = document["costs"]
+    assert (cost["pair"], cost["off"], cost["turns"]) == ("faulty", [TNL_CSUM], 3)
+    assert cost["throughput_mitigated"]["median"] > 2 * cost["throughput_all_on"]["median"]
+    said = vxqual("judge", incident).stdout
+    heals = said[said.index(f"\n      ethtool -K port0 {TNL_CSUM} off\n") :].splitlines()[2]
+    assert re.fullmatch(
+        r"      gives .+ times the throughput, .+ times the CPU per byte "
+        r"\(outer4-csum/inner4/tcp, 3 turns\)",
+        heals,
+    )
 
 
 def test_it_writes_nothing_into_the_run(incident: Path, tmp_path: Path) -> None:

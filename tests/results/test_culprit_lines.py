@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from qualification.judge.culprit.cost import CostTurns, summarise
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation, Proof
+from qualification.messages.throughput import Throughput
 from qualification.plan.features import CSUM, TNL, TNL_CSUM, TSO, USO
 from qualification.results.terminal.culprit_lines import command, render
 
@@ -40,6 +42,18 @@ culprits on x710, found by 2 more runs
       ethtool -K p0 tx-udp_tnl-csum-segmentation off
   x710-peer has the same driver and firmware, and needs it, too:
       ethtool -K p0 tx-udp_tnl-csum-segmentation off"""
+    )
+
+
+def test_what_heals_is_told_with_its_cost(campaign: Make) -> None:
+    found = CulpritFindings("x710", {ONE: (TNL_CSUM,)}, (CULPRIT,), SAFE, 2)
+    made = built(campaign(x710=("i40e", "8.30")), [])
+    on, off = (Throughput(octets, 0.5, 0.1) for octets in (100_000_000, 88_000_000))
+    turns = CostTurns("x710", (TNL_CSUM,), "outer4-csum/inner4/tcp", (on,) * 3, (off,) * 3)
+    shown = [line.text for line in render(replace(made, costs=(summarise(turns),)), [found], 100)]
+    assert shown[shown.index(f"      ethtool -K p0 {TNL_CSUM} off") + 1] == (
+        "      costs 12 % of throughput, 1.1 times the CPU per byte "
+        "(outer4-csum/inner4/tcp, 3 turns)"
     )
 
 

@@ -20,6 +20,7 @@ from qualification.errors import (
     UsageError,
 )
 from qualification.judge.controls import ControlResult, judge_crafted, judge_injected, judge_traffic
+from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings, Mitigation
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.known.expectations import Expectations
@@ -32,11 +33,13 @@ from qualification.messages.bursts import (
     Sent,
     Submitted,
 )
+from qualification.messages.throughput import Throughput
 from qualification.plan.features import TSO6, USO
 from qualification.results import matrix, rejudge, run_directory
 from qualification.results.run_files import (
     CellEntry,
     ControlEntry,
+    CostEntry,
     CulpritEntry,
     Entry,
     ProofEntry,
@@ -152,6 +155,21 @@ def test_what_was_found_of_failing_cells_is_reported_again(stored: Stored) -> No
     assert {c.id: c.culprit for c in judged.matrix.cells if c.culprit}[failing] == [TSO6]
     assert next(c for c in judged.matrix.cells if c.id == passing).culprit is None
     assert judged.matrix.mitigation == {"x710": [TSO6]}
+
+
+@pytest.mark.parametrize(
+    ("off", "losses"),
+    [((TSO6,), [12]), pytest.param((USO,), [], id="of a mitigation that was found before")],
+)
+def test_what_a_mitigation_costs_is_kept(
+    stored: Stored, off: tuple[str, ...], losses: list[int]
+) -> None:
+    found = CulpritFindings("x710", {}, (), Mitigation((TSO6,), (), 1, 1), 4)
+    on, less = (Throughput(octets, 0.5, 0.1) for octets in (100, 88))
+    measured = CostTurns("x710", off, "outer4-csum/inner4/tcp", (on,), (less,))
+    read = run_directory.read(stored(more=(CostEntry(measured), CulpritEntry(found))))
+    judged = rejudge.judge(read, TODAY)
+    assert [round(cost.throughput_loss) for cost in judged.matrix.costs] == losses
 
 
 def test_the_same_demand_gives_the_same_verdicts(stored: Stored) -> None:

@@ -17,8 +17,8 @@ from qualification.agent.traffic.pace import quiet_seconds, seconds_for
 from qualification.agent.traffic.prepared_set import prepared_set
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.agent.traffic.receiving import Receiver
-from qualification.agent.traffic.reverse import ReverseSender, ReverseSink
 from qualification.agent.traffic.sending import send
+from qualification.agent.traffic.unverified.reverse import ReverseSender, ReverseSink
 from qualification.agent.waiting import await_all, await_condition
 from qualification.messages.bursts import (
     CaptureOrder,

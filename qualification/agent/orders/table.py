@@ -28,6 +28,7 @@ from .ending import end_all
 from .links import LinkOperations
 from .port_probe import PortProbeOperations
 from .receive import ReceiveOperations
+from .throughput import ThroughputOperations
 from .undos import UNDOS, UNDOS_BY_HAND, check_recovered, write_state
 
 
@@ -49,6 +50,7 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         "reach": agent.reach,
         **agent.bursts.table,
         **agent.calls.table,
+        **agent.throughput.table,
         **agent.receive_frames.table,
         **agent.link.table,
         **agent.port_probe.table,
@@ -70,6 +72,7 @@ class _Agent:
         self.bursts = BurstOperations(self._name, self._tunnel, news, self._raw)
         self.receive_frames = ReceiveOperations(self._name, self._tunnel, news, self._raw)
         self.calls = CallOperations(self._tunnel)
+        self.throughput = ThroughputOperations(self._tunnel)
         self.port_probe = PortProbeOperations()
         self.link = LinkOperations(lambda: (self._interface, self._lease()))
 
@@ -220,6 +223,7 @@ class _Agent:
                     *self.bursts.endings,
                     ("the probe of a port", self.port_probe.close),
                     ("the calls", self.calls.close),
+                    ("bulk traffic", self.throughput.close),
                     ("the receive test", self.receive_frames.close),
                     ("the sockets of crafted packets", self._raw.close),
                     ("the tunnels", self._drop_all_tunnels),

@@ -6,24 +6,17 @@ median of the turns counts, and their least and greatest say how far to trust it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from qualification.messages.throughput import Throughput
 
-@dataclass(frozen=True)
-class Turn:
-    """Bulk TCP through a tunnel, for some time.
+from .findings import CulpritFindings
 
-    Attributes:
-        octets: Bytes of payload that the sender's sockets took.
-        seconds: For how long.
-        cpu_seconds: What all CPUs of the sending host spent meanwhile, on whatever they did.
-    """
-
-    octets: int
-    seconds: float
-    cpu_seconds: float
+_FASTER, _SHOWN = 2, 100
+"""From which ratio on a gain is told as one, and the greatest that is told as it is: of what gets
+through a NIC that corrupts nearly everything, nothing but the order of magnitude matters."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +34,8 @@ class CostTurns:
     pair: str
     off: tuple[str, ...]
     flow: str
-    all_on: tuple[Turn, ...]
-    mitigated: tuple[Turn, ...]
+    all_on: tuple[Throughput, ...]
+    mitigated: tuple[Throughput, ...]
 
 
 @dataclass(frozen=True)
@@ -84,19 +77,29 @@ class Cost:
     cpu_increase: float
 
     def __str__(self) -> str:
-        """Returns it in a sentence: "costs 12 % of throughput, 1.4 times the CPU per byte"."""
-        loss, times = round(self.throughput_loss), 1 + self.cpu_increase / 100
-        throughput = f"gains {-loss} % throughput" if loss < 0 else f"costs {loss} % of throughput"
-        return f"{throughput}, {times:.2g} times the CPU per byte"
+        """Returns it in words: "costs 12 % of throughput, 1.4 times the CPU per byte"."""
+        ratio = 1 - self.throughput_loss / 100
+        if ratio >= _FASTER:
+            most = f"over {_SHOWN}" if ratio > _SHOWN else f"{ratio:.2g}"
+            throughput = f"gives {most} times the throughput"
+        elif self.throughput_loss < 0:
+            throughput = f"gains {-self.throughput_loss:.0f} % of throughput"
+        else:
+            throughput = f"costs {self.throughput_loss:.0f} % of throughput"
+        return f"{throughput}, {1 + self.cpu_increase / 100:.2g} times the CPU per byte"
 
 
-def summarise(measured: CostTurns) -> Cost | None:
-    """Returns the cost that turns show; None where nothing was sent in one of them."""
+def summarise(measured: CostTurns) -> Cost:
+    """Returns the cost that turns show.
+
+    A turn in which nothing got through counts as one byte, so that every figure is finite.
+
+    Args:
+        measured: The turns, at least one of each kind.
+    """
     turns = measured.all_on, measured.mitigated
-    if not all(turns) or any(turn.octets <= 0 or turn.seconds <= 0 for of in turns for turn in of):
-        return None
-    fast, slow = (_spread(8 * turn.octets / turn.seconds for turn in of) for of in turns)
-    little, much = (_spread(1e9 * turn.cpu_seconds / turn.octets for turn in of) for of in turns)
+    fast, slow = (_spread(8 * _octets(turn) / turn.seconds for turn in of) for of in turns)
+    little, much = (_spread(1e9 * turn.cpu_seconds / _octets(turn) for turn in of) for of in turns)
     return Cost(
         pair=measured.pair,
         off=measured.off,
@@ -109,6 +112,24 @@ def summarise(measured: CostTurns) -> Cost | None:
         throughput_loss=100 * (1 - slow.median / fast.median),
         cpu_increase=100 * (much.median / little.median - 1) if little.median else 0.0,
     )
+
+
+def costs(found: Iterable[CulpritFindings], measured: Mapping[str, CostTurns]) -> tuple[Cost, ...]:
+    """Returns what the mitigations of pairs cost, where it was measured.
+
+    Args:
+        found: What the search found on each pair.
+        measured: The turns, by pair; those of another mitigation, found before, do not count.
+    """
+    return tuple(
+        summarise(measured[one.pair])
+        for one in found
+        if one.mitigation and one.pair in measured and measured[one.pair].off == one.mitigation.off
+    )
+
+
+def _octets(turn: Throughput) -> int:
+    return max(1, turn.octets)
 
 
 def _spread(figures: Iterable[float]) -> Spread:

@@ -28,7 +28,7 @@ from qualification.results.terminal.explanations import faults
 
 from .answer import Answer
 from .decision import Decision, GateOutcome, NicDecision
-from .nic_rules import Remedy
+from .nic_rules import RequiredMitigation
 from .policy import Policy
 
 SCHEMA: Literal[1] = 1
@@ -95,7 +95,7 @@ class CertifiedNic:
     peer: NicRow
     verdicts: dict[Verdict, int]
     faults: tuple[Fault, ...]
-    mitigation: Remedy | None
+    mitigation: RequiredMitigation | None
     rules: tuple[Answer, ...]
 
 

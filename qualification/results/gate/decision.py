@@ -14,7 +14,7 @@ from qualification.results.rejudge import Judged
 
 from . import nic_rules, run_rules
 from .answer import Answer, failing
-from .nic_rules import Dut, Remedy
+from .nic_rules import Dut, RequiredMitigation
 from .policy import Policy
 
 
@@ -54,7 +54,7 @@ class NicDecision:
     outcome: GateOutcome
     run_outcome: RunOutcome
     answers: tuple[Answer, ...]
-    remedy: Remedy | None
+    remedy: RequiredMitigation | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def decide(judged: Judged, policy: Policy, now: datetime) -> Decision:
     return Decision(policy, now, about_run, tuple(nics))
 
 
-def _outcome(answers: Sequence[Answer], remedy: Remedy | None) -> GateOutcome:
+def _outcome(answers: Sequence[Answer], remedy: RequiredMitigation | None) -> GateOutcome:
     wrong = failing(tuple(answers))
     if any(not one.undecided for one in wrong):
         return GateOutcome.NOT_QUALIFIED

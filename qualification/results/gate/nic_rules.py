@@ -44,7 +44,7 @@ class Dut:
 
 
 @dataclass(frozen=True)
-class Remedy:
+class RequiredMitigation:
     """A mitigation as a NIC needs it.
 
     Attributes:
@@ -62,7 +62,7 @@ class Remedy:
 
 def answers(
     policy: Policy, run: RunRow, dut: Dut, troubles: Sequence[str], today: date
-) -> tuple[tuple[Answer, ...], Remedy | None]:
+) -> tuple[tuple[Answer, ...], RequiredMitigation | None]:
     """Returns the answer to each rule about a NIC, and the mitigation if it needs one.
 
     Args:
@@ -187,7 +187,7 @@ def _refused(refused: Sequence[Versions], nic: NicRow) -> Answer:
 
 def _mitigation(
     policy: Policy, dut: Dut, failing: Sequence[CellRow]
-) -> tuple[Answer, Remedy | None]:
+) -> tuple[Answer, RequiredMitigation | None]:
     demanded = f"a mitigation is {'allowed' if policy.mitigation.allowed else 'not allowed'}"
     rule = "mitigation.allowed"
     if not failing:
@@ -196,7 +196,7 @@ def _mitigation(
     if found is None or not found.off:
         return answer(rule, demanded, "none is known: no feature heals it", met=False), None
     left = _left(failing, found)
-    remedy = Remedy(found.off, found.on, command(dut.nic.interface, found), dut.cost)
+    remedy = RequiredMitigation(found.off, found.on, command(dut.nic.interface, found), dut.cost)
     heals = f"with {', '.join(found.off)} off {found.healed} of {found.failing} failing flows heal"
     if left:
         first = f"{left[0].id}: {left[0].reason}"
@@ -222,7 +222,7 @@ def _left(failing: Sequence[CellRow], found: Mitigation) -> list[CellRow]:
     ]
 
 
-def _cost(policy: Policy, remedy: Remedy | None) -> tuple[Answer, Answer]:
+def _cost(policy: Policy, remedy: RequiredMitigation | None) -> tuple[Answer, Answer]:
     cost = remedy.cost if remedy else None
     rules = policy.mitigation
     return (
@@ -244,7 +244,11 @@ def _cost(policy: Policy, remedy: Remedy | None) -> tuple[Answer, Answer]:
 
 
 def _price(
-    rule: str, of_what: str, limit: float | None, remedy: Remedy | None, percent: float | None
+    rule: str,
+    of_what: str,
+    limit: float | None,
+    remedy: RequiredMitigation | None,
+    percent: float | None,
 ) -> Answer:
     demanded = "any cost" if limit is None else f"it costs at most {limit:g} % {of_what}"
     if remedy is None:

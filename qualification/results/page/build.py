@@ -164,6 +164,7 @@ def _nic(given: PageInput, dut: NicRow, cells: Sequence[CellRow]) -> PageNic:
     if given.live and outcome != RunOutcome.NOT_QUALIFIED:
         outcome = RUNNING
     found = [one for one in given.findings if one.pair == dut.pair]
+    cost = next((cost for cost in made.costs if cost.pair == dut.pair), None)
     bulk = [cell for cell in cells if not cell.flow.packet_set]
     return PageNic(
         dut.pair,
@@ -194,9 +195,9 @@ def _nic(given: PageInput, dut: NicRow, cells: Sequence[CellRow]) -> PageNic:
             for group in one.findings
         ),
         tuple(
-            Command(remedy.what, remedy.command)
+            Command("; ".join(filter(None, (remedy.what, remedy.cost))), remedy.command)
             for one in found
-            for remedy in remedies(one, dut, peer)
+            for remedy in remedies(one, dut, peer, cost)
         ),
         tuple(
             PageFault(f[0].id, len(f), str(f[0].verdict), f[0].reason, f[0].signature or "")

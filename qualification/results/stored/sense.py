@@ -7,7 +7,13 @@ from datetime import datetime
 from qualification.campaign import Campaign
 from qualification.messages.plausible import implausible
 from qualification.plan.cells import Cell
-from qualification.results.run_files import ControlEntry, CulpritEntry, Line, SymptomEntry
+from qualification.results.run_files import (
+    ControlEntry,
+    CostEntry,
+    CulpritEntry,
+    Line,
+    SymptomEntry,
+)
 
 
 def nonsense(entry: Line, pairs: tuple[str, ...]) -> str | None:
@@ -20,6 +26,12 @@ def nonsense(entry: Line, pairs: tuple[str, ...]) -> str | None:
     pair = entry.findings.pair if isinstance(entry, CulpritEntry) else None
     if isinstance(entry, ControlEntry | SymptomEntry):
         pair = entry.pair
+    if isinstance(entry, CostEntry):
+        pair = entry.turns.pair
+        if not (entry.turns.all_on and entry.turns.mitigated):
+            return "turns: there must be some of each kind"
+        if any(turn.seconds <= 0 for turn in (*entry.turns.all_on, *entry.turns.mitigated)):
+            return "turns: seconds must be more than 0"
     if pair is not None and pair not in pairs:
         return f"the run has no pair {pair}"
     return implausible(entry)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from qualification.judge.culprit.cost import Cost
 from qualification.judge.culprit.findings import CulpritFindings, CulpritGroup, Mitigation
 from qualification.results.matrix import Matrix, NicRow
 
@@ -18,10 +19,17 @@ _MOST_EXPLAINED = 12
 
 @dataclass(frozen=True)
 class Remedy:
-    """A command that heals, and a phrase that says what it does and where."""
+    """A command that heals.
+
+    Attributes:
+        what: A phrase that says what it does and where.
+        command: The command.
+        cost: What it was measured to cost, in a phrase; empty where it was not.
+    """
 
     what: str
     command: str
+    cost: str = ""
 
 
 def render(
@@ -51,7 +59,8 @@ def render(
             yield ReportLine(
                 f"  and {len(one.findings) - _MOST_EXPLAINED} more groups of failing cells"
             )
-        yield from _remedies(one, dut, ends[one.pair, "peer"])
+        cost = next((cost for cost in matrix.costs if cost.pair == one.pair), None)
+        yield from _remedies(one, dut, ends[one.pair, "peer"], cost)
 
 
 def command(interface: str, mitigation: Mitigation) -> str:
@@ -70,26 +79,37 @@ def _summary(finding: CulpritGroup) -> str:
     return f"{' + '.join(finding.off)}{where}: {these}"
 
 
-def _remedies(found: CulpritFindings, dut: NicRow, peer: NicRow) -> Iterator[ReportLine]:
+def _remedies(
+    found: CulpritFindings, dut: NicRow, peer: NicRow, cost: Cost | None
+) -> Iterator[ReportLine]:
     """Yields the commands that heal; they are never wrapped, so that they can be pasted."""
-    for remedy in remedies(found, dut, peer):
+    for remedy in remedies(found, dut, peer, cost):
         yield ReportLine(f"  {remedy.what}:")
         yield ReportLine(f"      {remedy.command}")
+        if remedy.cost:
+            yield ReportLine(f"      {remedy.cost}")
 
 
-def remedies(found: CulpritFindings, dut: NicRow, peer: NicRow) -> Iterator[Remedy]:
+def remedies(
+    found: CulpritFindings, dut: NicRow, peer: NicRow, cost: Cost | None = None
+) -> Iterator[Remedy]:
     """Yields what heals a pair, the most that one command can do first.
 
     Args:
         found: What the search for culprits found on the pair.
         dut: The NIC that was qualified.
         peer: The NIC that watched it.
+        cost: What the mitigation was measured to cost; None if it was not.
     """
     safe = found.mitigation
     if safe is not None:
         some = "" if safe.healed == safe.failing else f" {safe.healed} of {safe.failing} flows"
         left = f"{len(safe.on)} of {len(safe.on) + len(safe.off)} features left on"
-        yield Remedy(f"heals{some} on {dut.host}, with {left}", command(dut.interface, safe))
+        yield Remedy(
+            f"heals{some} on {dut.host}, with {left}",
+            command(dut.interface, safe),
+            f"{cost} ({cost.flow}, {cost.turns} turns)" if cost else "",
+        )
         if (peer.driver, peer.firmware) == (dut.driver, dut.firmware):
             yield Remedy(
                 f"{peer.host} has the same driver and firmware, and needs it, too",

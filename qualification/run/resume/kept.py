@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qualification.judge.controls import ControlResult, combined, judge_again
+from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.evidence import Evidence
 from qualification.judge.symptom import Runs
@@ -52,6 +53,10 @@ class Kept:
     def findings(self, pair: str) -> CulpritFindings | None:
         """Returns what the search for culprits has found on a pair; None if it was not made."""
         return None if self._stored is None else self._stored.culprits.get(pair)
+
+    def cost(self, pair: str) -> CostTurns | None:
+        """Returns what the mitigation of a pair was measured to cost; None if it was not."""
+        return None if self._stored is None else self._stored.costs.get(pair)
 
     def calls(self, pair: str) -> Runs | None:
         """Returns the calls that were made on a pair; None if none were."""

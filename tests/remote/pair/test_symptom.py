@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from qualification.inventory import Ends, Role
+from qualification.judge.culprit.cost import summarise as summarise_cost
 from qualification.judge.symptom import Symptom, summarise
 from qualification.judge.verdict import Demand
 from qualification.lab import loopback
@@ -17,8 +19,9 @@ from qualification.plan.flows import bulk_flows
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.discover import discover
 from qualification.remote.host import open_host
+from qualification.remote.pair.beside.cost import SECONDS, TURNS, measure_cost
+from qualification.remote.pair.beside.symptom import CALLS, calls_order, run_symptom
 from qualification.remote.pair.session import PairSession
-from qualification.remote.pair.symptom import CALLS, calls_order, run_symptom
 from qualification.topology import Topology
 
 from . import grpc_calls
@@ -104,6 +107,22 @@ def test_a_bad_nic_sends_again(symptom: Callable[[str, float], Symptom]) -> None
         assert (run.calls, run.errors, run.corrupt) == (CALLS, 0, 0)
         assert run.retransmitted < run.segments * 0.02
     assert found.tunnel.corrupt == 0, "a wrong outer checksum loses, and delivers nothing wrong"
+
+
+def test_what_turning_features_off_costs(lab: RunningLab) -> None:
+    """On a NIC that corrupts what one feature makes, more gets through without it."""
+    off = ("tx-udp_tnl-csum-segmentation",)
+    with _session(lab, "bad") as (session, _):
+        turns = measure_cost(session, off)
+        assert not session.offloads.effective[off[0]], "a mitigated turn was the last one"
+    assert turns.flow == "outer4-csum/inner4/tcp"
+    assert (len(turns.all_on), len(turns.mitigated)) == (TURNS, TURNS)
+    for turn in (*turns.all_on, *turns.mitigated):
+        assert SECONDS <= turn.seconds < 10 * SECONDS
+    assert all(turn.octets > 1_000_000 and turn.cpu_seconds > 0 for turn in turns.mitigated)
+    found = summarise_cost(turns)
+    assert found.throughput_mitigated.median > 2 * found.throughput_all_on.median
+    assert re.fullmatch(r"gives (over 100|\d+(\.\d)?) times the throughput, .+", str(found))
 
 
 @pytest.mark.slow

@@ -10,10 +10,9 @@ import socket
 import threading
 from contextlib import ExitStack, suppress
 
+from qualification.agent.traffic.flow_socket import flow_socket
+from qualification.agent.traffic.sending import send
 from qualification.messages.bursts import FlowOrder
-
-from .flow_socket import flow_socket
-from .sending import send
 
 _PIECE = 1 << 20
 

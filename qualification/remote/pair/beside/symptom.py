@@ -11,9 +11,8 @@ from qualification.inventory import Role
 from qualification.judge.symptom import CallRun, Runs
 from qualification.messages.calls import Calls, CallsOrder, Served
 from qualification.plan.flows import Flow
-
-from .addresses import inner_address
-from .session import PairSession
+from qualification.remote.pair.addresses import inner_address
+from qualification.remote.pair.session import PairSession
 
 CALLS = 320
 """Calls of one run, over all channels."""

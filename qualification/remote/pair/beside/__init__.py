@@ -1,0 +1,1 @@
+"""What is measured on a pair beside its verdicts: the symptom, and what a mitigation costs."""
