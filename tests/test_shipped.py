@@ -1,4 +1,4 @@
-"""What lies in reports/ is found in a checkout, and in a wheel that knows no checkout."""
+"""What lies in reports/, and the migrations, are found in a checkout, and in a wheel alone."""
 
 import os
 import subprocess
@@ -69,3 +69,23 @@ def test_a_wheel_has_every_file(wheel: Path, tmp_path: Path, *, unpacked: bool) 
         capture_output=True,
     ).stdout
     assert found == b"".join((ROOT / "reports" / name).read_bytes() for name in FILES)
+
+
+def test_a_wheel_has_the_migrations_of_the_store(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    upgraded = (
+        "import sqlalchemy; from qualification.results.index import migrate, tables\n"
+        "assert str(migrate.SCRIPTS).startswith(sys.argv[1]), migrate.SCRIPTS\n"
+        "with sqlalchemy.create_engine('sqlite://').begin() as connection:\n"
+        "    migrate.upgrade(connection)\n"
+        "    print(*sorted(sqlalchemy.inspect(connection).get_table_names()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; {upgraded}", tmp_path],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "alembic_version cells matrices nics runs\n"

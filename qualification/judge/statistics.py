@@ -1,7 +1,6 @@
 """Exact statistics of counts: intervals of a rate, and tails of two distributions. Pure.
 
-`scipy.special` is what a passing cell needs. `scipy.stats` takes 0.35 s longer to import, so it is
-imported where a failing cell needs it.
+`scipy.special` is all of SciPy that is needed here: `scipy.stats` takes 0.35 s longer to import.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from math import exp, fsum, lgamma
+from typing import Literal, TypeVar
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -104,12 +104,50 @@ def fisher(bad: int, frames: int, rest_bad: int, rest: int) -> float:
         rest_bad: Bad frames of the other group.
         rest: All frames of the other group.
     """
-    # See the module: only what fails needs it.
-    from numpy import array  # noqa: PLC0415
-    from scipy.stats import fisher_exact  # noqa: PLC0415
+    # The value of `scipy.stats.fisher_exact(..., alternative="greater")`, without the import of
+    # `scipy.stats`, which takes longer than everything else that a comparison of two runs does.
+    wrong, total = bad + rest_bad, frames + rest
+    if bad * total <= wrong * frames:  # not worse than the other group: from the other end
+        return 1.0 - _tail(bad - 1, wrong, frames, total, step=-1)
+    return _tail(bad, wrong, frames, total, step=1)
 
-    table = array(((bad, frames - bad), (rest_bad, rest - rest_bad)))
-    return float(fisher_exact(table, alternative="greater").pvalue)
+
+def _tail(first: int, wrong: int, frames: int, total: int, *, step: Literal[1, -1]) -> float:
+    """Returns the probability of `first` wrong frames in a group, or of more, or of fewer.
+
+    It is that of the hypergeometric distribution: each number's from that of the one before.
+
+    Args:
+        first: Wrong frames of the group.
+        wrong: Wrong frames in all.
+        frames: Frames of the group.
+        total: Frames in all.
+        step: 1 for this many or more, -1 for this many or fewer.
+    """
+    least, most = max(0, wrong + frames - total), min(wrong, frames)
+    if not least <= first <= most:
+        return 0.0
+    right = total - wrong
+    term = exp(
+        _log_choices(wrong, first)
+        + _log_choices(right, frames - first)
+        - _log_choices(total, frames)
+    )
+    terms = [term]
+    while first != (most if step > 0 else least) and term > terms[0] * 1e-18:
+        if step > 0:
+            term *= (wrong - first) * (frames - first)
+            term /= (first + 1) * (right - frames + first + 1)
+        else:
+            term *= first * (right - frames + first)
+            term /= (wrong - first + 1) * (frames - first + 1)
+        first += step
+        terms.append(term)
+    return min(1.0, fsum(terms))
+
+
+def _log_choices(of: int, some: int) -> float:
+    return lgamma(of + 1) - lgamma(some + 1) - lgamma(of - some + 1)
 
 
 def holm(values: Mapping[Name, float], level: float) -> frozenset[Name]:

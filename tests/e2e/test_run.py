@@ -172,6 +172,18 @@ def test_the_incident(tmp_path: Path) -> None:
     assert "alpha port0 -> bravo port0" not in done.stdout, "its matrix is shown with -v"
     assert done.stdout.count("\n  FAIL faulty/") <= 2
 
+    # One NIC against the other: what a firmware before and after its fault comes to.
+    worse = vxqual("compare", tmp_path, tmp_path, "--map", "healthy=faulty")
+    assert worse.returncode == 1, worse.stdout
+    firmwares = "(tun, firmware good -> 8.30 0x8000af86)"
+    assert worse.stdout.startswith(f"REGRESSED: healthy -> faulty {firmwares}. ")
+    better = vxqual("compare", tmp_path, tmp_path, "--map", "faulty=healthy")
+    assert better.returncode == 0, better.stdout
+    assert better.stdout.startswith("HEALED: faulty -> healthy ")
+    found = vxqual("history", "tun", "--store", tmp_path).stdout
+    assert "  firmware good: has not failed\n" in found
+    assert "  firmware 8.30 0x8000af86: FAILS, " in found
+
 
 @pytest.mark.slow
 def test_a_failure_outweighs_doubt_and_cells_that_never_ran_are_reported(
