@@ -51,3 +51,36 @@ def page(run: str, out: Path | None, opened: bool) -> None:
     click.echo(f"page: {path}")
     if opened and not show(path):
         click.echo("there is no browser to open it in: open it on another machine, or set BROWSER")
+
+
+_SITE_EXAMPLES = examples("""\
+vxqual site out site              all runs in out, as pages in site; again: only what is new""")
+_SITE_CODES = codes(
+    c0="the site is written",
+    c4="there is no directory of runs, or the site cannot be written",
+)
+
+
+@main.command(epilog=_SITE_EXAMPLES + _SITE_CODES)
+@click.argument("store", type=click.Path(path_type=Path), metavar="STORE")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+def site(store: Path, directory: Path) -> None:
+    """Write the lab's site: the newest word on every NIC, its history, and a page for each run.
+
+    STORE is a directory of runs, such as --out of `vxqual run` names. DIR is served by any web
+    server, or opened from disk. A second call reads only the runs that are new.
+    """
+    from qualification.errors import UsageError
+    from qualification.results.site.write import write
+
+    try:
+        done = write(store, directory, lambda text: click.echo(text, err=True))
+    except OSError as error:
+        raise UsageError(
+            f"the site cannot be written: {error.strerror}",
+            where=str(error.filename or directory),
+            hint="give a directory that you can write to",
+        ) from None
+    unread = f", {done.unread} cannot be read" if done.unread else ""
+    click.echo(f"{done.runs} runs, {done.new} of them new{unread}; {done.pages} pages written")
+    click.echo(f"site: {directory / 'index.html'}")

@@ -33,7 +33,7 @@ _SCRIPTS = (
 
 def render(page: Page) -> str:
     """Returns the page as HTML, complete in itself."""
-    style = _read("page.css")
+    style = _read("common.css") + _read("page.css")
     script = "\n".join(_read(name) for name in _SCRIPTS)
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(_read("page.html.j2"))

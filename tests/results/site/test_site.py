@@ -1,0 +1,146 @@
+"""The lab's site, from stored runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from qualification.errors import UsageError
+from qualification.plan.features import TNL_CSUM
+from qualification.results import matrix
+from qualification.results.conclusion import RunOutcome
+from qualification.results.page import html
+from qualification.results.page.address import PAGE
+from qualification.results.site.write import slug, write
+from tests.browser import accessibility_faults, opened, sideways
+from tests.results.conftest import ALL_OFF, ALL_ON, TCP, UDP, Make, built, made
+from tests.results.page.conftest import FAILING, example_of, failing, ran
+
+HOSTILE = "<script>alert(1)</script>\u202e/../8.30"
+FIRST = datetime(2026, 1, 1, 3, tzinfo=UTC)
+
+Night = Callable[[int, str, bool], Path]
+
+
+@pytest.fixture
+def night(campaign: Make, tmp_path: Path) -> Night:
+    """`night(3, "8.30", False)`: stores the run of the third night, in which a NIC failed."""
+
+    def store(number: int, firmware: str, good: bool, cells: int = 3) -> Path:
+        run = campaign(x710=("i40e", firmware))
+        began = FIRST + timedelta(days=number)
+        run = replace(run, run_id=f"2026-{number:04}", started=began.isoformat())
+        rows = [ran(made(ALL_ON, UDP, frames=1000)), ran(made(ALL_OFF, TCP, frames=1000))]
+        rows.append(ran(made(ALL_ON, TCP, frames=1000)) if good else failing())
+        rows += [replace(rows[0], id=f"x710/all-on/{n}") for n in range(3, cells)]
+        outcome = RunOutcome.QUALIFIED if good else RunOutcome.NOT_QUALIFIED
+        path = tmp_path / "out" / run.run_id
+        path.mkdir(parents=True)
+        mitigation = {} if good else {"x710": [TNL_CSUM]}
+        matrix.write(built(run, rows, (), mitigation, outcome), path / "matrix.json")
+        return path
+
+    return store
+
+
+def quiet(text: str) -> None:
+    """Nothing takes long in most of these tests."""
+
+
+def test_the_fleet_has_the_newest_word_and_since_when(night: Night, tmp_path: Path) -> None:
+    for number in range(6):
+        night(number, "8.30", number < 3)
+    night(6, "8.40", True)
+    done = write(tmp_path / "out", tmp_path / "site", quiet)
+    assert (done.runs, done.new, done.unread) == (7, 7, 0)
+    page = (tmp_path / "site/index.html").read_text()
+    words = page[page.index("<tbody>") : page.index("</tbody>")]
+    assert words.index("8.30") < words.index("8.40")
+    assert words.count(">NOT QUALIFIED</a>") == words.count(">QUALIFIED</a>") == 1
+    assert "since 2026-01-04, 6 runs, 3 %" in words, "it has failed since the fourth night"
+    assert "since 2026-01-07, 1 run<" in words
+    run = (tmp_path / "site/run/2026-0005.html").read_text()
+    for told in (
+        *("NOT QUALIFIED", "i40e", "8.30", "6.1.0-28", "outer L4 (30)", FAILING),
+        f"<strong>{TNL_CSUM}</strong>",
+        f"ethtool -K p0 {TNL_CSUM} off",
+    ):
+        assert told in run
+
+
+def test_only_what_is_new_is_read_and_written(night: Night, tmp_path: Path) -> None:
+    for number in range(3):
+        night(number, "8.30", True)
+    write(tmp_path / "out", tmp_path / "site", quiet)
+    before = (tmp_path / "site/run/2026-0001.html").stat().st_mtime_ns
+    again = write(tmp_path / "out", tmp_path / "site", quiet)
+    assert (again.runs, again.new, again.pages) == (3, 0, 0)
+    damaged = night(3, "8.30", True)
+    (damaged / "matrix.json").write_text("{")
+    (tmp_path / "out/2026-0000/matrix.json").unlink()
+    more = write(tmp_path / "out", tmp_path / "site", quiet)
+    assert (more.runs, more.new, more.unread) == (2, 1, 1)
+    assert "is not the matrix of a run" in (tmp_path / "site/index.html").read_text()
+    assert (tmp_path / "site/run/2026-0001.html").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match="No such file"):
+        write(tmp_path / "none", tmp_path / "site", quiet)
+
+
+def test_everybody_can_read_it(
+    browser: Browser, campaign: Make, night: Night, tmp_path: Path
+) -> None:
+    """In a browser, offline: fleet, history, run and the whole page of a run."""
+    for number in range(12):
+        path = night(number, HOSTILE if number > 8 else "8.30", number % 5 != 0)
+    html.write(example_of(campaign), path / PAGE)
+    write(tmp_path / "out", tmp_path / "site", quiet)
+    pages = ["index.html", "runs.html", "nic/i40e.html", "run/2026-0010.html"]
+    for name in pages:
+        for width, dark in ((1440, False), (390, True)):
+            file = tmp_path / "site" / name
+            with opened(browser, file, width=width, dark=dark, ready="main h1") as page:
+                assert accessibility_faults(page) == []
+                assert sideways(page) == [width, width]
+                assert page.locator("script").count() == 0
+    with opened(browser, tmp_path / "site/nic/i40e.html", ready="svg") as page:
+        assert page.locator("svg circle").count() == 3
+        assert page.locator("svg path").count() == 9
+        assert "\\u202e/../8.30" in page.inner_text("table.runs")
+    with opened(browser, tmp_path / "site/run/2026-0011.html", ready="h1") as page:
+        href = page.get_by_role("link", name="The matrix").get_attribute("href")
+        assert (tmp_path / "site/run" / str(href)).resolve().stat().st_mode & 0o777 == 0o644
+
+
+def test_names_become_addresses_that_stay_apart() -> None:
+    assert slug("i40e") == "i40e"
+    names = {slug(name) for name in ("../etc", "a/b", "a b", "a?b", "", ".", HOSTILE, "x" * 999)}
+    assert len(names) == 8
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzTA0123456789-_") for name in names)
+
+
+@pytest.mark.slow
+def test_a_thousand_runs(night: Night, tmp_path: Path) -> None:
+    """Under a minute for all, five seconds for one more, and a first page of 300 KB at most."""
+    for number in range(1000):
+        night(number, f"8.{number // 100}", number % 3 != 0, cells=500)  # type: ignore[call-arg]
+    start = time.process_time()
+    write(tmp_path / "out", tmp_path / "site", quiet)
+    whole = time.process_time() - start
+    night(1000, "8.99", True)
+    start = time.process_time()
+    done = write(tmp_path / "out", tmp_path / "site", quiet)
+    one = time.process_time() - start
+    size = (tmp_path / "site/index.html").stat().st_size
+    print(f"\n1,000 runs: {whole:.1f} s, one more: {one:.2f} s, first page: {size / 1e3:.0f} KB")
+    assert (done.runs, done.new) == (1001, 1)
+    assert whole < 60
+    assert one < 5
+    assert size < 300_000
+    assert json.loads((tmp_path / "site/runs.json").read_text())
