@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qualification.printable import markdown
+
 from .comparable import narrowed
 from .model import Change, Comparison, PairComparison, Side, answer, counted
 from .summary import Group, before_and_after, groups, headline, nics
@@ -115,6 +117,4 @@ def _mitigation(side: Side) -> str:
 
 def _escaped(text: str) -> str:
     """Returns text in which Markdown sees no table and no markup of its own."""
-    for sign in ("\\", "|", "*", "_", "<", ">", "`"):
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("-\\>", "→")
+    return markdown(text).replace("-&gt;", "→")

@@ -264,7 +264,7 @@ def test_the_page_for_a_change_request(healed: Comparison) -> None:
 def test_names_cannot_break_the_page(night: Night) -> None:
     found = compare(night(cell(), "8|30 <b>*x*"), night(cell(210), "_9_"))
     lines = list(markdown.page(found))
-    assert "| firmware | 8\\|30 \\<b\\>\\*x\\* | \\_9\\_ |" in lines
+    assert "| firmware | 8\\|30 &lt;b&gt;\\*x\\* | \\_9\\_ |" in lines
 
 
 def test_the_schema_is_in_step() -> None:
