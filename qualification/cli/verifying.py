@@ -21,6 +21,7 @@ _EXAMPLES = examples("""\
 vxqual verify capture.pcapng                    how many frames are wrong, where, and what it means
 vxqual verify capture.pcapng --side sender      captured on the host that sent: what that excuses
 vxqual verify a.pcap b.pcap                     several captures, one report each
+vxqual verify --sender a.pcap --receiver b.pcap     who changed the frames that arrived wrong
 vxqual verify capture.pcapng --port 5000        VXLAN on a port where it was not noticed
 vxqual verify capture.pcapng --frames           every frame that is not right, in a line
 vxqual verify capture.pcapng --flows --csv      every flow, the worst first
@@ -32,9 +33,20 @@ vxqual verify capture.pcapng --json             for programs""")
 @click.argument(
     "captures",
     nargs=-1,
-    required=True,
     type=click.Path(path_type=Path, allow_dash=True),
-    metavar="CAPTURE...",
+    metavar="[CAPTURE]...",
+)
+@click.option(
+    "--sender",
+    type=click.Path(path_type=Path),
+    metavar="CAPTURE",
+    help="What the sender captured, to compare with --receiver: who changed the wrong frames?",
+)
+@click.option(
+    "--receiver",
+    type=click.Path(path_type=Path),
+    metavar="CAPTURE",
+    help="What the receiver captured of the same traffic.",
 )
 @click.option(
     "--port",
@@ -80,6 +92,8 @@ vxqual verify capture.pcapng --json             for programs""")
 )
 def verify(
     captures: tuple[Path, ...],
+    sender: Path | None,
+    receiver: Path | None,
     ports: tuple[int, ...],
     side: str | None,
     form: str | None,
@@ -97,7 +111,7 @@ def verify(
     frames that are wrong.
     """
     from qualification.stack.classes import Side
-    from qualification.verify.command import Wanted, verify_files
+    from qualification.verify.command import Wanted, compare_files, verify_files
 
     wanted = Wanted(
         ports=ports,
@@ -108,6 +122,14 @@ def verify(
         expression=expression,
         write_wrong=write_wrong,
     )
+    if (sender is None) != (receiver is None):
+        raise click.UsageError("--sender and --receiver go together: two captures of one traffic")
+    if sender is not None and receiver is not None:
+        if captures or form or view or write_wrong:
+            raise click.UsageError("--sender and --receiver take --port and --filter only")
+        sys.exit(compare_files(sender, receiver, wanted, click.echo))
+    if not captures:
+        raise click.UsageError("Missing argument 'CAPTURE...'")
     if write_wrong is not None and len(captures) > 1:
         raise click.UsageError("--write-wrong takes one capture")
     sys.exit(verify_files(captures, wanted, click.echo))

@@ -205,9 +205,10 @@ EXPORT void vx_count(struct part *part)
             stated = flags_of(part, &record);
             direction = stated ? stated : direction;
             i64 packet = walk.depth ? walk.packets[0].end - walk.packets[0].start : 0;
-            if (found.unfinished && walk.depth)
-                length = packet;
-            else if (found.unfinished || found.is_short)
+            if (found.unfinished && walk.depth) { /* a buffer of GSO partial is longer than its IP length */
+                i64 rest = record.wire_length - walk.packets[0].start;
+                length = rest > packet + 64 ? rest : packet;
+            } else if (found.unfinished || found.is_short)
                 length = record.wire_length;
             else if (packet > LARGEST_ON_WIRE)
                 length = packet;

@@ -113,6 +113,8 @@ def outcome_of(walk: Walk, wire_length: int, direction: int = 0) -> Outcome:
     length = 0
     if found.unfinished and packets:
         length = packets[0].end - packets[0].start
+        rest = wire_length - packets[0].start  # a buffer of GSO partial is longer than it says
+        length = rest if rest > length + 64 else length
     elif found.unfinished or found.is_short:
         length = wire_length
     elif found.odd and packets and packets[0].end - packets[0].start > LARGEST_ON_WIRE:

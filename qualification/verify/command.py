@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qualification.errors import (
@@ -94,6 +94,60 @@ def verify_files(
             if found.counting.interrupted:
                 break
     return next(code for code in _GRAVEST_FIRST if code in codes)
+
+
+def compare_files(
+    sender: Path, receiver: Path, wanted: Wanted, echo: Callable[[str], None] = print
+) -> int:
+    """Compares two captures of the same traffic, and says who changed what arrived wrong.
+
+    Args:
+        sender: What the sending host captured.
+        receiver: What the receiving host captured.
+        wanted: Which ports carry VXLAN; the rest does not matter.
+        echo: Prints a line.
+
+    Returns:
+        The exit code of the receiver's capture.
+
+    Raises:
+        UsageError: A file cannot be read as a capture file.
+    """
+    from qualification.stack.classes import Side  # noqa: PLC0415
+    from qualification.stack.judge import walk_frame  # noqa: PLC0415
+
+    from .comparison import Comparison  # noqa: PLC0415
+    from .comparison import report as compared  # noqa: PLC0415
+
+    wanted = replace(wanted, side=Side.RECEIVER)
+    with rereadable(receiver) as place:
+        found = findings_in(place, wanted, str(receiver))
+        comparison = Comparison()
+        if found.tally.wrong:
+            _counted(
+                place,
+                wanted,
+                _UNLIMITED,
+                each=lambda kept: comparison.add_wrong(kept) if found.is_wrong(kept) else None,
+            )
+    ports = frozenset({4789, *wanted.ports})
+    try:
+        with opened(sender, wanted.expression) as file, _progress() as progress:
+            reader = reader_of(file)
+            while comparison.wrong and (record := reader.next_record()) is not None:
+                walk = walk_frame(record.frame, record.wire_length, record.link, ports)
+                comparison.take(reader.number, walk)
+                if progress is not None and reader.number % 1024 == 0:
+                    progress(reader.number)
+    except (CaptureFileError, OSError) as error:
+        hint = "give a pcap or pcapng file, as tcpdump -w and Wireshark write them"
+        raise UsageError(str(error), where=str(sender), hint=hint) from None
+    with _pipe_may_close():
+        echo(f"{receiver}: {headline(found)}")
+        echo("")
+        for line in compared(comparison, found.tally.wrong):
+            echo(line)
+    return found.exit_code
 
 
 @contextmanager

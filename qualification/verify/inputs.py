@@ -58,8 +58,8 @@ def _is_capture(path: Path) -> bool:
 @contextlib.contextmanager
 def rereadable(path: Path) -> Iterator[Path]:
     """Yields a file that can be read twice: a copy, if the path is standard input or a pipe."""
-    if path != STDIN and path.is_file():
-        yield path
+    if path != STDIN and (path.is_file() or not path.exists()):
+        yield path  # who opens it says that there is none
         return
     with tempfile.NamedTemporaryFile(prefix="vxqual-") as copied:
         with _raw(path) as file:

@@ -341,8 +341,9 @@ LAB = [
 
 @pytest.mark.parametrize("command", REAL, ids=ids(REAL))
 def test_what_needs_no_lab_is_run(command: Command, capture: Path) -> None:
-    words = [str(capture) if word == capture.name else word for word in command.words]
-    done = run(words)
+    files = dict.fromkeys((capture.name, "a.pcap", "b.pcap"), str(capture))
+    files["wrong.pcapng"] = str(capture.with_name("wrong.pcapng"))
+    done = run([files.get(word, word) for word in command.words])
     assert done.returncode == 0, done.stderr + done.stdout
     if command.output is not None:
         assert done.stdout == (ROOT / command.output).read_text(encoding="utf-8"), (

@@ -200,3 +200,13 @@ def test_a_filter(tmp_path: Path) -> None:
     assert "1 of 1 frame is wrong" in said(path, expression="sctp")[1][0]
     with pytest.raises(UsageError, match="tcpdump: "):
         said(path, expression="no such thing")
+
+
+@pytest.mark.parametrize("options", [[], ["--frames"], ["--receiver", "none.pcap"]])
+def test_a_missing_file_is_said(tmp_path: Path, options: list[str]) -> None:
+    words = ["--sender", "none.pcap", *options] if len(options) == 2 else ["none.pcap", *options]
+    done = subprocess.run(
+        [VXQUAL, "verify", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "none.pcap: cannot be read: No such file or directory" in done.stderr

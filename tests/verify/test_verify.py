@@ -152,6 +152,13 @@ def test_frames_longer_than_the_mtu_were_merged(verify):
     assert code == 1
 
 
+def test_a_buffer_of_gso_partial_is_not_yet_cut(verify):
+    """The kernel writes one segment's length into the headers of a buffer that holds many."""
+    code, lines = verify(GOOD, partial(1400) + bytes(9000))
+    assert code == 0
+    assert "1 merged by GRO/LRO" in lines[0]
+
+
 def test_a_mirror_that_cuts_frames(verify):
     big = bytes(LINK / IP(src="10.0.0.1", dst="10.0.0.2") / TCP() / Raw(bytes(600)))
     code, lines = verify(*[PLAIN] * 3, big[:128])
