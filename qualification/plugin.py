@@ -33,6 +33,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("vxqual", "vxqual: qualify NICs for VXLAN checksum offload")
     group.addoption(
@@ -88,6 +95,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="the store of runs that this one is put into at its end (default: $VXQUAL_STORE, or "
         "runs.sqlite in the directory of --vx-out)",
+    )
+    group.addoption(
+        "--vx-wait",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to wait for NICs that another run has leased (default: 0)",
     )
     group.addoption("--vx-expectations", metavar="FILE", help="known failures, as YAML")
     group.addoption(

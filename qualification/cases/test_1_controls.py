@@ -14,7 +14,7 @@ def test_control(
     """With every offload of the DUT off, the path and the capture are reliable.
 
     Steps:
-        1. Open the pair: lease both hosts, add underlay addresses and tunnels, switch the offloads
+        1. Open the pair: on leased NICs, add underlay addresses and tunnels, switch the offloads
            and GRO of the peer off.
         2. Switch every offload of the DUT off.
         3. plain: send TCP and UDP on the underlay, without a tunnel.

@@ -34,6 +34,7 @@ vxqual run my-lab.yaml                              every pair, the standard pla
 vxqual run my-lab.yaml --plan quick --pair x710     one pair, fewer offload sets
 vxqual run my-lab.yaml -k all-on -v                 only some cells, a line for each
 vxqual run my-lab.yaml --junitxml=junit.xml         a report for CI
+vxqual run my-lab.yaml --wait 3600                  after the run that uses the NICs now, if any
 vxqual run --resume                                 go on where the latest run in out ended""")
 _CHECK_EXAMPLES = examples("""\
 vxqual check my-lab.yaml                 every host, NIC and pair
@@ -89,6 +90,13 @@ _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be as
     help="Open the page of the run in a browser, where it follows the run.",
 )
 @click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="Wait so long for NICs that another run has leased; without it, stop at once.",
+)
+@click.option(
     "-n",
     "--parallel",
     default="auto",
@@ -113,6 +121,7 @@ def run(
     out: str,
     resume: str | None,
     opened: bool,
+    wait: float,
     parallel: str,
     store: str | None,
     partial_ok: bool,
@@ -147,6 +156,7 @@ def run(
     chosen = [f"--vx-pair={name}" for name in pair]
     chosen += ["--vx-partial-ok"] if partial_ok else []
     chosen += ["--vx-open"] if opened else []
+    chosen += [f"--vx-wait={wait:g}"] if wait else []
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []
     chosen += [f"--vx-store={store}"] if store is not None else []

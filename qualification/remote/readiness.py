@@ -14,10 +14,10 @@ from qualification.messages.host import Facts, Problem
 from qualification.topology import Topology
 
 from .agent_client import AgentClient
-from .discover import nics_of, on_all, preflight
 from .host import open_host
-from .lab_checks import clock_problem, one_host_problem, subnet_problem, tell_time
+from .lab_checks import one_host_problem, subnet_problem
 from .port_probe import Probed, probe_port
+from .questions import nics_of, on_all, preflight, read_facts
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,7 @@ def readiness(topology: Topology, pairs: Iterable[str]) -> list[Readiness]:
         problems: dict[str, list[Problem]] = {}
         try:
             agent = agents[host] = open_host(topology, host)
-            interfaces = [topology.nic(name).interface for name in hosts[host]]
-            facts, between = tell_time(
-                lambda: agent.ask(Facts, "facts", timeout=60.0, interfaces=interfaces)
-            )
-            clock = clock_problem(facts, between)
+            facts, clock = read_facts(agent, topology, hosts[host])
             problems |= {host: [clock]} if clock else {}
             for name in hosts[host]:
                 problems[name] = preflight(agent, topology, name)

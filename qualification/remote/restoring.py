@@ -12,8 +12,8 @@ from qualification.topology import Topology
 
 from .agent_client import AgentClient
 from .closing import close_all
-from .discover import nics_of, on_all
 from .host import open_host
+from .questions import nics_of, on_all
 
 _SECONDS = 120.0
 """How long the undo on one NIC may take: it waits for links and addresses."""

@@ -23,6 +23,7 @@ from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
 from qualification.remote.discover import survey
+from qualification.remote.leases import LeaseDemand, lessee, open_agents
 from qualification.results import matrix, run_directory
 from qualification.results.conclusion import RunEnd, Selection
 from qualification.results.store import Store
@@ -30,6 +31,7 @@ from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
 
 from .ending.workers import Workers
+from .hosts.leases import Leases
 from .output import log
 from .output.run_output import RunOutput
 from .prepare import (
@@ -87,7 +89,7 @@ class Controller:
         self._session: pytest.Session | None = None
         self._stopped = False
         self._workers = Workers()
-        self._lab = ExitStack()
+        self._lab, self._leases = ExitStack(), Leases()
         self._screen = Screen(None)
         self.campaign: Campaign | None = None
 
@@ -152,6 +154,9 @@ class Controller:
                 where="--vx-wire-check",
                 hint="give a topology with lab: {kind: qemu, …}, and no persistent lab",
             )
+        run_id = self._output.path.name if self._output.path else None  # listing is no run
+        lease = LeaseDemand(lessee(run_id), options.vx_wait) if run_id else None
+        agents = self._leases.enter_context(open_agents())
         self.campaign = make_campaign(
             resolved,
             str(options.vx_topology),
@@ -160,11 +165,11 @@ class Controller:
             demand,
             options.vx_seed,
             say,
-            survey(resolved, self.pairs, say, learn=True),
+            survey(resolved, self.pairs, say, agents, run=True, lease=lease),
             self._expectations,
             {"on": True, "off": False}.get(options.vx_symptom),
             wires=wires if options.vx_wire_check else None,
-            run_id=self._output.path.name if self._output.path else None,
+            run_id=run_id,
         )
         if self._before is not None:
             built = self._topology.lab is not None
@@ -246,6 +251,7 @@ class Controller:
     ) -> Generator[None, None, None]:
         """Writes the results and sets the exit code by the verdicts."""
         self._results.add_left_changed(self._workers.end(session.config, exitstatus))
+        self._results.add_left_changed(self._leases.give_back())
         self._finish(session, exitstatus)
         with self._output.junit(session.config):
             if self._output.failure is not None:
@@ -289,5 +295,6 @@ class Controller:
 
     def pytest_unconfigure(self) -> None:
         """Takes the lab down once no worker uses it any more, and ends the run."""
+        self._leases.give_back()
         self._lab.close()
         self._output.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 
 from qualification.errors import AgentError, LabError
 from qualification.judge.verdict import Demand
+from qualification.messages.lease import Lessee
 from qualification.remote.discover import Found, discover
+from qualification.remote.host import open_host
+from qualification.remote.leases import open_agents
 from qualification.remote.pair.session import PairSession
 from qualification.run.hosts.sessions import Sessions
 from qualification.run.prepare import make_campaign
@@ -226,3 +230,75 @@ def test_what_is_tried_again(lab: Persistent, sessions: Sessions) -> None:
     assert len(tried) == 1
     sessions.close()
     assert lab.state() == before
+
+
+# Two controllers
+
+
+LEASED = (
+    r"alpha\.port0: port0 is leased by kim@desk since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ.*, "
+    r"for run other"
+)
+
+
+def test_nics_that_another_run_has_leased(lab: Persistent, tmp_path: Path) -> None:
+    """A run stops once, `check` says so as well, and a run that waits goes on after it."""
+    topology, before = load(lab.topology), lab.state()
+    with open_agents() as agents:
+        agents["alpha"] = open_host(topology, "alpha")
+        lessee = Lessee("kim@desk", "other")
+        agents["alpha"].call("lease", timeout=30, interface="port0", lessee=lessee)
+        for args in (("run", *SMALL, "--out", tmp_path, *ONE_FLOW), ("check",)):
+            done = vxqual(args[0], lab.topology, *args[1:])
+            reported(done, 10, "--wait SECONDS does so")
+            assert len(re.findall(LEASED, " ".join(done.stdout.split()))) == 1, done.stdout
+        assert not (tmp_path / "latest/matrix.json").exists()
+        args = ("run", lab.topology, *SMALL, "--out", tmp_path, "--no-symptom", *ONE_FLOW, SOME)
+        with running(*args, "--wait", "120") as process:
+            said = read_until(process, "waiting up to 120 s: ")
+            assert re.search(LEASED, said), said
+            assert agents.pop("alpha").close() == []
+            rest = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, rest
+    (cell,) = rows(tmp_path).values()
+    assert cell["verdict"] == "PASS"
+    eventually(lambda: lab.pids() == [])
+    assert lab.state() == before
+
+
+@pytest.mark.slow
+def test_a_second_controller_meets_a_running_one(lab: Persistent, tmp_path: Path) -> None:
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    args = ("run", lab.topology, *SMALL, "--no-symptom", SOME)
+    cells = ("-k", f"(outer4-csum/inner4/udp] or outer4-nocsum/inner4/udp]) and {ALONE}")
+    with running(*args, *cells, "-m", "not crafted", "--out", one, "-v") as first:
+        read_until(first, "PASS")
+        stopped = vxqual(*args, *ONE_FLOW, "--out", two)
+        reported(
+            stopped, 10, "port0 is leased by root@", f"for run {(one / 'latest').resolve().name}"
+        )
+        assert not (two / "latest/matrix.json").exists()
+        waited = vxqual(*args, *ONE_FLOW, "--out", three, "--wait", "200")
+        assert waited.returncode == 0, waited.stdout
+        assert "vxqual: waiting up to " in waited.stdout
+        said = first.communicate(timeout=120)[0]
+        assert first.returncode == 0, said
+    assert {row["verdict"] for row in rows(one).values()} <= {"PASS", "NOT EXERCISED"}
+    assert [row["verdict"] for row in rows(three).values()] == ["PASS"]
+    assert not [row for row in rows(one).values() if row["note"]], "nobody was disturbed"
+
+
+@pytest.mark.slow
+def test_of_two_controllers_at_once_one_goes_on(lab: Persistent, tmp_path: Path) -> None:
+    """And the other one stops once: there is no cell in ERROR, and no pair of each."""
+    for turn in range(4):
+        outs = [tmp_path / f"{turn}-{number}" for number in range(2)]
+        args = ("run", lab.topology, *SMALL, "--no-symptom", *ONE_FLOW, SOME, "--out")
+        with running(*args, outs[0]) as one, running(*args, outs[1]) as two:
+            said = [process.communicate(timeout=120)[0] for process in (one, two)]
+        codes = [one.returncode, two.returncode]
+        assert sorted(codes) == [0, 10], said
+        loser = codes.index(10)
+        assert said[loser].count("port0 is leased by root@") == 1, said[loser]
+        assert not (outs[loser] / "latest/matrix.json").exists()
+        assert [row["verdict"] for row in rows(outs[1 - loser]).values()] == ["PASS"]

@@ -83,6 +83,7 @@ def test_the_help_has_a_group_of_ours(pytester: pytest.Pytester) -> None:
     assert options == [
         "--vx-topology", "--vx-plan", "--vx-rate", "--vx-confidence",
         "--vx-pair", "--vx-partial-ok", "--vx-out", "--vx-open", "--vx-resume", "--vx-store",
+        "--vx-wait",
         "--vx-expectations", "--vx-seed",
         "--vx-kernel", "--vx-modules", "--vx-wire-check", "--vx-symptom",
     ]  # fmt: skip
@@ -103,6 +104,8 @@ def test_the_help_has_a_group_of_ours(pytester: pytest.Pytester) -> None:
         ("--vx-plan=huge", "argument --vx-plan"),
         ("--vx-symptom=maybe", "argument --vx-symptom"),
         ("--vx-seed=x", "argument --vx-seed"),
+        ("--vx-wait=-1", "argument --vx-wait"),
+        ("--vx-wait=inf", "argument --vx-wait"),
         ("--vx-pair=other", "--pair: no pair 'other' in the topology"),
         ("--vx-out=lab.yaml", "results cannot be written to lab.yaml"),
         ("--vx-out=lab.yaml/below", "results cannot be written to lab.yaml/below"),

@@ -1,9 +1,10 @@
 """The journal: how to undo each change of this host, written to disk before the change is made.
 
-There is one file per NIC under /run/vxqual, which is locked while an agent works on the NIC. The
-lock is the lease: two controllers never share a NIC. A file that can be locked but is not empty was
-left by an agent that died; the next agent restores the host first. A reboot empties /run, and it
-undoes the changes as well; a journal from before it, in another directory, counts for nothing.
+There is one file per NIC under /run/vxqual, which is locked while an agent works on the NIC: no two
+agents ever do. Which run's agents may is another file (`qualification.agent.host.lease`). A journal
+that can be locked but is not empty was left by an agent that died; the next agent restores the host
+first. A reboot empties /run, and it undoes the changes as well; a journal from before it, in a
+directory that is kept, counts for nothing.
 
 Both the file and its name are on disk before the first change is made, and root alone reads them.
 """
@@ -12,14 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qualification.agent.host.checks.lock_file import held, locked
 from qualification.agent.host.checks.writable import forbids
 from qualification.agent.host.machine import boot_id
 from qualification.messages.closing import DIFFERS, NOT_UNDONE
@@ -30,8 +30,7 @@ DIRECTORY = Path(os.environ.get("VXQUAL_RUN") or "/run/vxqual")
 
 MIN_FREE = 64 << 10
 """Bytes that must be free: an entry of a journal has hundreds, one of a link snapshot thousands."""
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | os.O_NOFOLLOW
-_PATIENCE = 0.2
+PATIENCE = 0.2
 """Seconds for which a locked journal is tried again: `check` locks it for a moment, to look."""
 
 Undo = Callable[..., "bool | str | None"]
@@ -49,53 +48,18 @@ def check_writable() -> None:
     if isinstance(error, FileNotFoundError):  # it is made, and removed with its last journal
         folder, error = DIRECTORY.parent, forbids(DIRECTORY.parent, MIN_FREE)
     if error is not None:
-        raise _unwritable(folder, error)
-
-
-def _check_owner() -> None:
-    """Checks that only root could have written what the journals have root do.
-
-    Raises:
-        AgentProblem: Others can write to the directory.
-    """
-    found = DIRECTORY.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise AgentProblem(
-            "journal-unsafe",
-            f"{DIRECTORY} can be written to by others than root, and what is written there is done "
-            "as root",
-            hint=f"chown root {DIRECTORY}; chmod 0700 {DIRECTORY}; rm {DIRECTORY}/*.journal",
-        )
-    if found.st_mode & 0o077:
-        DIRECTORY.chmod(0o700)
-
-
-def _sync(directory: Path) -> None:
-    """Waits until the names in a directory are on disk."""
-    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)
+        raise unwritable(folder, error)
 
 
 def check_free(key: str) -> None:
-    """Checks that no agent has the lease on a NIC.
+    """Checks that no agent works on a NIC.
 
     Raises:
-        AgentProblem: One has it.
+        AgentProblem: One does.
     """
     path = DIRECTORY / (key + ".journal")
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return  # there is none; whether one can be made is another check
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _leased(path) from None
-    finally:
-        os.close(file)
+    if held(path):
+        raise _leased(path)
 
 
 def _leased(path: Path) -> AgentProblem:
@@ -106,7 +70,7 @@ def _leased(path: Path) -> AgentProblem:
     )
 
 
-def _unwritable(path: Path, error: OSError) -> AgentProblem:
+def unwritable(path: Path, error: OSError) -> AgentProblem:
     """Returns the problem that a change could not be written down before it is made."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return AgentProblem(
@@ -127,24 +91,25 @@ def _unwritable(path: Path, error: OSError) -> AgentProblem:
 
 
 class Journal:
-    """The lease on one NIC, and the list of its changes to undo; last in, first out.
+    """The list of the changes of one NIC to undo; last in, first out.
 
     Args:
         key: Identifies the NIC on this host: namespace and interface.
         undos: The functions that undo, by name; they take JSON values.
+        patience: Seconds to wait for another agent to end its work on the NIC.
 
     Attributes:
         recovered: What was undone of the changes of an agent that had died.
 
     Raises:
-        AgentProblem: Another agent has the lease, or the journal cannot be written.
+        AgentProblem: Another agent works on the NIC, or the journal cannot be written.
     """
 
-    def __init__(self, key: str, undos: Mapping[str, Undo]) -> None:
+    def __init__(self, key: str, undos: Mapping[str, Undo], patience: float = PATIENCE) -> None:
         self._undos = undos
         self._path = DIRECTORY / (key + ".journal")
         self._entries: list[dict[str, Any]] = []
-        self._file = self._lock()
+        self._file = self._lock(patience)
         self.recovered: list[str] = []
         left = self._read()
         if left.strip():
@@ -177,34 +142,14 @@ class Journal:
             os.ftruncate(self._file, len(whole))
         return whole
 
-    def _lock(self) -> int:
-        end = time.monotonic() + _PATIENCE
-        while True:
-            check_writable()
-            try:
-                with contextlib.suppress(FileExistsError):
-                    DIRECTORY.mkdir(mode=0o700)
-                    _sync(DIRECTORY.parent)
-                _check_owner()
-                file = os.open(self._path, _OPEN, 0o600)
-            except FileNotFoundError:
-                continue  # the directory was removed with another NIC's journal
-            except OSError as error:
-                raise _unwritable(self._path, error) from None
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-                if time.monotonic() > end:
-                    raise _leased(self._path) from None
-                time.sleep(_PATIENCE / 10)
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                if self._path.stat().st_ino == os.fstat(file).st_ino:
-                    os.fchmod(file, 0o600)
-                    _sync(DIRECTORY)
-                    return file
-            os.close(file)  # its last holder removed the file between our open() and flock()
+    def _lock(self, patience: float) -> int:
+        check_writable()
+        try:
+            return locked(self._path, patience)
+        except BlockingIOError:
+            raise _leased(self._path) from None
+        except OSError as error:
+            raise unwritable(self._path, error) from None
 
     def about_to(self, undo: str, **args: Any) -> None:
         """Writes to disk how to undo what the caller does next.
@@ -233,7 +178,7 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):  # a later entry must not follow half a line
                 os.ftruncate(self._file, before)
-            raise _unwritable(self._path, error) from None
+            raise unwritable(self._path, error) from None
 
     def undo_all(self) -> list[str]:
         """Undoes everything; returns a line for each undo. One failure does not stop the others.
@@ -277,7 +222,7 @@ class Journal:
         return report
 
     def close(self) -> list[str]:
-        """Undoes everything and releases the lease; a second call does nothing."""
+        """Undoes everything and unlocks the journal; a second call does nothing."""
         if self._file < 0:
             return []
         try:

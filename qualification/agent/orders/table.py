@@ -1,4 +1,4 @@
-"""Every order that an agent carries out. One agent serves one NIC of one pair, under one lease."""
+"""Every order that an agent carries out. One agent serves one NIC of one pair, with one journal."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from typing import Any
 from qualification.agent.capture import native_capture
 from qualification.agent.host import counters, facts, features, links, neighbours
 from qualification.agent.host.checks.preflight import checks
-from qualification.agent.host.journal import Journal, check_free, check_writable
+from qualification.agent.host.journal import Journal, check_writable
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
 from qualification.messages.closing import left_changed
 from qualification.messages.host import Dependencies, Facts, Feature, NicFacts, Problem, TunnelOrder
+from qualification.messages.lease import Lessee
 from qualification.messages.protocol import AgentProblem
 
 from .arguments import decoding
 from .bursts import BurstOperations
 from .calls import CallOperations
 from .ending import end_all
+from .leases import LeaseOperations
 from .links import LinkOperations
 from .port_probe import PortProbeOperations
 from .receive import ReceiveOperations
@@ -54,12 +56,13 @@ def operations() -> tuple[Mapping[str, Callable[..., Any]], Callable[[], object]
         **agent.receive_frames.table,
         **agent.link.table,
         **agent.port_probe.table,
+        **agent.leases.table,
     }
     return {name: decoding(order) for name, order in table.items()}, agent.restore
 
 
 class _Agent:
-    """The state between orders: the lease, the tunnels, and the burst that is watched."""
+    """The state between orders: the journal, the tunnels, and the burst that is watched."""
 
     def __init__(self) -> None:
         self._interface = ""
@@ -74,6 +77,7 @@ class _Agent:
         self.calls = CallOperations(self._tunnel)
         self.throughput = ThroughputOperations(self._tunnel)
         self.port_probe = PortProbeOperations()
+        self.leases = LeaseOperations(self._key, UNDOS)
         self.link = LinkOperations(lambda: (self._interface, self._lease()))
 
     # Reading
@@ -98,9 +102,9 @@ class _Agent:
         allow_management: bool,
     ) -> list[Problem]:
         """Returns everything that would make `prepare` fail; changes nothing."""
-        # `Journal` does the last two for `prepare`, as it takes the lease.
+        # `LeaseOperations.journal` does the last two for `prepare`.
         looks = checks(interface, addresses, allow_management)
-        looks += [check_writable, partial(check_free, self._key(interface))]
+        looks += [check_writable, partial(self.leases.check_free, interface)]
         found = []
         for look in looks:
             try:
@@ -120,9 +124,10 @@ class _Agent:
         interface: str,
         addresses: tuple[str, ...],
         allow_management: bool,
+        lessee: Lessee | None = None,
     ) -> dict[str, Any]:
-        """Takes the lease, sets the link up and adds the underlay addresses that are missing."""
-        journal = self._journal = Journal(self._key(interface), UNDOS)
+        """Opens the journal, sets the link up and adds the underlay addresses that are missing."""
+        journal = self._journal = self.leases.journal(interface, lessee)
         self._interface = interface
         check_recovered(interface, journal.recovered)
         for look in checks(interface, addresses, allow_management):
@@ -148,10 +153,10 @@ class _Agent:
     def learn_dependencies(
         self, _context: Context, *, interface: str, names: tuple[str, ...], allow_management: bool
     ) -> Dependencies:
-        """Finds out which features fall together, under a lease of its own, and restores them."""
+        """Finds out which features fall together, with a journal of its own, and restores them."""
         for look in checks(interface, (), allow_management):
             look()
-        journal = Journal(self._key(interface), UNDOS)
+        journal = self.leases.journal(interface, None)
         try:
             check_recovered(interface, journal.recovered)
             write_state(journal, interface)
@@ -230,7 +235,10 @@ class _Agent:
                 )
             )
         finally:
-            report += self._journal.close() if self._journal is not None else []
+            try:
+                report += self._journal.close() if self._journal is not None else []
+            finally:
+                self.leases.close()
         return report
 
     def _drop_all_tunnels(self) -> None:
@@ -243,7 +251,7 @@ class _Agent:
 
     @staticmethod
     def _key(interface: str) -> str:
-        """Returns the name of an interface's journal, which is its lease."""
+        """Returns the name of an interface's journal, and of its lease."""
         namespace = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
         return f"{namespace}-{interface}"
 

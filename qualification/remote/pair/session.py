@@ -16,6 +16,7 @@ from qualification.judge.exercised import exercised
 from qualification.judge.pace import FASTEST
 from qualification.judge.sequential import still_wanted
 from qualification.judge.verdict import Demand
+from qualification.messages.lease import Lessee
 from qualification.plan.cells import Cell
 from qualification.plan.features import MERGING, PEER_OFF
 from qualification.plan.flows import Flow
@@ -53,6 +54,7 @@ class PairSession:
         allow_management: For each end, whether the interface of our SSH session may be used.
         recorder: Records the wire during the bursts of cells; None where nothing can.
         fastest: Frames per second at which the search for the path's pace begins.
+        lessee: The run that has leased both NICs; None where nobody has to.
 
     Attributes:
         name: The pair's name.
@@ -74,12 +76,14 @@ class PairSession:
         allow_management: Mapping[Role, bool],
         recorder: Recorder | None = None,
         fastest: int = FASTEST,
+        lessee: Lessee | None = None,
     ) -> None:
         self.name = name
         self.flows = flows
         self.demand = demand
         self._allow_management = allow_management
         self._recorder = recorder
+        self._lessee = lessee
         self._known: dict[tuple[frozenset[str], Flow], Evidence] = {}
         tunnels = TunnelFlows.of(ends, flows)
         orders = OrderBuilder(ends, tuple(map(ends.vni, tunnels.vnis)), seed, fastest)
@@ -94,7 +98,7 @@ class PairSession:
         return self.endpoints.ends
 
     def open(self) -> list[str]:
-        """Prepares both hosts: leases, underlay, the peer's features, tunnels.
+        """Prepares both hosts: journals, underlay, the peer's features, tunnels.
 
         Returns:
             What an earlier agent had left changed and has now been undone.
@@ -205,6 +209,7 @@ class PairSession:
             interface=nic.facts.interface,
             addresses=list(nic.underlay),
             allow_management=self._allow_management[role],
+            lessee=self._lessee,
         )
 
     def _make_peer_a_reference(self) -> None:

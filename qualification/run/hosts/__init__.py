@@ -1,1 +1,1 @@
-"""What a run has of its hosts while it goes on: the session of a pair at a time."""
+"""What a run has of its hosts: the leases on its NICs, and the session of a pair at a time."""

@@ -16,6 +16,7 @@ from qualification.judge.pace import PaceFound
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.closing import close_all
 from qualification.remote.host import open_host
+from qualification.remote.leases import lessee
 from qualification.remote.pair.session import PairSession
 from qualification.remote.restoring import restore
 from qualification.run.ending.left_changed import LeftChanged
@@ -166,6 +167,7 @@ class Sessions:
                 {role: topology.nic(nic).allow_management for role, nic in nics.items()},
                 recorder(*self.campaign.wires[pair]) if self.campaign.wires else None,
                 self.campaign.fastest,
+                lessee(self.campaign.run_id),
             )
             known = self._pace(pair)
             if known is not None:  # the session before has found it
