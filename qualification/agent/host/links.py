@@ -1,4 +1,4 @@
-"""The underlay interface: its state, its addresses, and whose session it carries."""
+"""The underlay interface: its state and its addresses."""
 
 from __future__ import annotations
 
@@ -224,37 +224,3 @@ def check_address_free(interface: str, address: str) -> None:
         mac = arp_probe(interface, parsed.ip.packed)
         if mac is not None:
             raise _taken(address, f"{mac} answers for it")
-
-
-def carries_ssh(interface: str) -> str | None:
-    """Returns the address of our own SSH session if it uses this interface, or one on top of it.
-
-    SSH_CONNECTION is "client-ip client-port server-ip server-port" (sshd(8)); behind a proxy
-    command it may be "UNKNOWN", and then no interface carries the session.
-    """
-    parts = os.environ.get("VXQUAL_SSH_CONNECTION", "").split()
-    if len(parts) != 4:
-        return None
-    try:
-        ipaddress.ip_address(parts[2])
-    except ValueError:
-        return None
-    name = owner_of(parts[2])
-    with IPRoute() as route:
-        links = {link["index"]: link for link in route.get_links()}
-    by_name = {link.get("ifname"): link for link in links.values()}
-    todo, below = [name], set()
-    while todo:  # down from a bridge, bond or VLAN to the ports that carry it
-        upper = todo.pop()
-        if upper is None or upper in below or upper not in by_name:
-            continue
-        below.add(upper)
-        link = by_name[upper]
-        # An index of another namespace, as the other end of a veth often has, means nothing here.
-        here = link.get("link_netnsid") is None
-        lower = links.get(link.get("link")) if link.get("link") and here else None
-        todo.append(lower.get("ifname") if lower else None)
-        todo += [
-            port.get("ifname") for port in links.values() if port.get("master") == link["index"]
-        ]
-    return parts[2] if interface in below else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qualification.agent.host import link_snapshot, links, mtu, tc_vlan, vlan_device
+from qualification.agent.host.checks.our_session import carries_ssh
 from qualification.agent.host.journal import Journal
 from qualification.agent.serve import Context
 from qualification.agent.waiting import await_condition
@@ -112,7 +113,7 @@ class LinkOperations:
     def _not_ours(self, what: str, state: str) -> tuple[str, Journal]:
         """Returns the lease, unless the link carries our own session."""
         interface, journal = self._lease()
-        if links.carries_ssh(interface) is not None:
+        if carries_ssh(interface) is not None:
             raise AgentProblem(
                 "management-interface",
                 f"{interface} carries our own SSH session: {what}",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qualification.agent.host import links, neighbours
+from qualification.agent.host.checks.our_session import carries_ssh
 from qualification.agent.host.checks.preflight import MIN_MTU
 from qualification.messages.protocol import AgentProblem
 
@@ -226,8 +227,8 @@ def test_the_interface_of_our_own_session(
         top = name if kind != "itself" else top
     ssh_on(host, top, monkeypatch)
     with host.inside():
-        assert links.carries_ssh("w0") == "192.0.2.1"
-        assert links.carries_ssh("x0") is None
+        assert carries_ssh("w0") == "192.0.2.1"
+        assert carries_ssh("x0") is None
 
 
 def test_a_session_over_a_port_beside_ours(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,8 +238,8 @@ def test_a_session_over_a_port_beside_ours(net: Any, monkeypatch: pytest.MonkeyP
     host.ip("link", "add", "link", "w0", "name", "v9", "type", "macvlan")
     ssh_on(host, "x0", monkeypatch)
     with host.inside():
-        assert links.carries_ssh("w0") is None
-        assert links.carries_ssh("x0") == "192.0.2.1"
+        assert carries_ssh("w0") is None
+        assert carries_ssh("x0") == "192.0.2.1"
 
 
 def test_the_index_of_a_link_elsewhere_means_nothing_here(
@@ -254,19 +255,81 @@ def test_the_index_of_a_link_elsewhere_means_nothing_here(
     )  # fmt: skip
     ssh_on(host, "eth0", monkeypatch)
     with host.inside():
-        assert links.carries_ssh("eth0") == "192.0.2.1"
-        assert links.carries_ssh("w0") is None
+        assert carries_ssh("eth0") == "192.0.2.1"
+        assert carries_ssh("w0") is None
 
 
 @pytest.mark.parametrize(
-    "connection", ["", "UNKNOWN 65535 UNKNOWN 65535", "192.0.2.7 4 203.0.113.5 22", "192.0.2.1"]
+    "connection",
+    ["", "UNKNOWN 65535 UNKNOWN 65535", "203.0.113.7 4 203.0.113.5 22", "127.0.0.1 4 127.0.0.1 22"],
 )
 def test_no_session_to_lose(net: Any, connection: str, monkeypatch: pytest.MonkeyPatch) -> None:
     host, _ = net.wire()
     ssh_on(host, "w0", monkeypatch)
     monkeypatch.setenv("VXQUAL_SSH_CONNECTION", connection)
     with host.inside():
-        assert links.carries_ssh("w0") is None
+        assert carries_ssh("w0") is None
+
+
+_DEFAULT = "the default route: its client is behind a proxy or a forwarded port"
+
+
+@pytest.mark.parametrize(
+    ("connection", "why"),
+    [
+        # The server's address is on lo; packets go by w0 all the same.
+        ("192.0.2.7 40000 203.0.113.5 22", "the way to its client, 192.0.2.7"),
+        ("2001:db8::7 40000 2001:db8:1::5 22", "the way to its client, 2001:db8::7"),
+        ("fe80::7%w0 40000 fe80::5%w0 22", "fe80::5%w0"),
+        ("fe80::7%w0 40000 UNKNOWN 22", "the way to its client, fe80::7%w0"),
+        # Through a forwarded port, a local proxy, a pipe, and something that sshd cannot name.
+        ("127.0.0.1 40000 127.0.0.1 22", _DEFAULT),
+        ("192.0.2.1 40000 192.0.2.1 22", "192.0.2.1"),
+        ("::1 40000 ::1 22", _DEFAULT),
+        ("UNKNOWN 65535 UNKNOWN 65535", _DEFAULT),
+        ("203.0.113.5 40000 203.0.113.5 22", _DEFAULT),
+    ],
+)
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_interface_is_found_by_the_way_to_the_client(
+    net: Any,
+    local_agent: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    connection: str,
+    why: str,
+    family: int,
+) -> None:
+    host, _ = net.wire()
+    net.cable(host, "x0", net.host(), "x0")
+    for address in ("192.0.2.1/24", "2001:db8::1/64", "fe80::5/64"):
+        host.ip("address", "add", address, "dev", "w0", "nodad")
+    for address in ("203.0.113.5/32", "2001:db8:1::5/128"):
+        host.ip("address", "add", address, "dev", "lo")
+    gateway = "192.0.2.254" if family == 4 else "2001:db8::254"
+    host.ip(f"-{family}", "route", "add", "default", "via", gateway, "dev", "w0")
+    monkeypatch.setenv("VXQUAL_SSH_CONNECTION", connection)
+    with host.inside():
+        assert carries_ssh("w0") == why
+        assert carries_ssh("x0") is None
+    agent = local_agent(host)
+    assert "management-interface" in look(agent, "w0", FOUR)
+    with pytest.raises(AgentProblem, match="w0 carries our own SSH session"):
+        agent("prepare", interface="w0", addresses=[FOUR], allow_management=False)
+
+
+def test_two_default_routes_are_both_ours(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, _ = net.wire()
+    net.cable(host, "x0", net.host(), "x0")
+    host.ip("link", "set", "x0", "up")
+    for number, interface in enumerate(("w0", "x0")):
+        host.ip("address", "add", f"10.{number}.0.1/24", "dev", interface)
+    host.ip(
+        *("route", "add", "default", "nexthop", "via", "10.0.0.9", "dev", "w0", "onlink"),
+        *("nexthop", "via", "10.1.0.9", "dev", "x0", "onlink"),
+    )
+    monkeypatch.setenv("VXQUAL_SSH_CONNECTION", "127.0.0.1 40000 127.0.0.1 22")
+    with host.inside():
+        assert carries_ssh("w0") == carries_ssh("x0") == _DEFAULT
 
 
 @pytest.mark.parametrize("address", [FOUR, SIX])

@@ -14,6 +14,7 @@ from qualification.agent.host import links
 from qualification.messages.protocol import AgentProblem
 
 from . import devices
+from .our_session import carries_ssh
 
 MIN_MTU = 1280 + 70
 """Inner IPv6 needs 1280 bytes (RFC 8200, section 5), an IPv6 tunnel adds 70."""
@@ -46,7 +47,7 @@ def checks(
         devices.check_is_no_port(interface)
 
     def not_ours() -> None:
-        session = None if allow_management else links.carries_ssh(interface)
+        session = None if allow_management else carries_ssh(interface)
         if session is not None:
             raise AgentProblem(
                 "management-interface",
