@@ -54,21 +54,24 @@ def page(run: str, out: Path | None, opened: bool) -> None:
 
 
 _SITE_EXAMPLES = examples("""\
-vxqual site out site              all runs in out, as pages in site; again: only what is new""")
+vxqual site out site              all runs in out, as pages in site; again: only what is new
+vxqual site lab.sqlite site       those of a store""")
 _SITE_CODES = codes(
     c0="the site is written",
-    c4="there is no directory of runs, or the site cannot be written",
+    c4="there is no such store, or the site cannot be written",
+    c10="the database fails",
 )
 
 
 @main.command(epilog=_SITE_EXAMPLES + _SITE_CODES)
-@click.argument("store", type=click.Path(path_type=Path), metavar="STORE")
+@click.argument("store", metavar="STORE")
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-def site(store: Path, directory: Path) -> None:
+def site(store: str, directory: Path) -> None:
     """Write the lab's site: the newest word on every NIC, its history, and a page for each run.
 
-    STORE is a directory of runs, such as --out of `vxqual run` names. DIR is served by any web
-    server, or opened from disk. A second call reads only the runs that are new.
+    STORE is a directory of runs, such as --out of `vxqual run` names, an SQLite file, or the URL of
+    a database. DIR is served by any web server, or opened from disk. A second call reads only the
+    runs that are new.
     """
     from qualification.errors import UsageError
     from qualification.results.site.write import write

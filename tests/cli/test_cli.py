@@ -39,7 +39,7 @@ COMMANDS = {
     "report": "0 4 10",
     "gate": "0 1 4 10 13",
     "page": "0 4",
-    "site": "0 4",
+    "site": "0 4 10",
     "init policy": "0 4",
     "lab up": "0 4 10",
     "lab down": "0",

@@ -1,4 +1,4 @@
-"""Reads the runs of a directory, each once: what was read is kept in the site."""
+"""Reads the runs of a store, each once: what was read is kept in the site."""
 
 from __future__ import annotations
 
@@ -9,51 +9,48 @@ from pydantic import TypeAdapter, ValidationError
 
 from qualification.errors import UsageError
 from qualification.progress import Progress
-from qualification.results import files, matrix
-from qualification.results.directories import LATEST
-from qualification.results.run_files import MATRIX
+from qualification.results import files
 
+from .sources import Source, Stamp, sources
 from .summary import RunSummary, summary_of
 
 KEPT = "runs.json"
 """In the site: what it has read."""
+_FORM = 2
+"""Number of the form of that file; one of another form is made anew."""
 _EVERY = 100
 
 
 @dataclass(frozen=True)
 class Read:
-    """A run that was read, or the reason why it could not be.
+    """A run that was read, or the reason why it could not be; see `Source`.
 
     Attributes:
-        name: Name of its directory.
-        stamp: Time of change (ns) and size of its matrix, by which a change is noticed.
         run: The run; None if it cannot be read.
         trouble: Why it cannot be read.
     """
 
     name: str
-    stamp: tuple[int, int]
+    stamp: Stamp
+    directory: str
     run: RunSummary | None
     trouble: str = ""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What the site keeps; a file of another form is made anew."""
-
     form: int
     runs: tuple[Read, ...]
 
 
-_FORM = 1
 _KEPT = TypeAdapter(_Kept)
 
 
-def collect(store: Path, site: Path, say: Progress) -> tuple[list[Read], set[str]]:
+def collect(store: str, site: Path, say: Progress) -> tuple[list[Read], set[str]]:
     """Reads what has changed since the site was written.
 
     Args:
-        store: A directory of runs.
+        store: A directory of runs, an SQLite file, or the URL of a database.
         site: The site's directory.
         say: Is told how far it is.
 
@@ -61,30 +58,17 @@ def collect(store: Path, site: Path, say: Progress) -> tuple[list[Read], set[str
         Every run, the newest first, and the names of those that were read anew.
 
     Raises:
-        UsageError: There is no such directory.
+        UsageError: There is no such store.
+        LabError: The database fails.
     """
-    try:
-        names = sorted(one.name for one in store.iterdir() if one.name != LATEST)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be read: {error.strerror}",
-            where=str(store),
-            hint="give the directory that --out of `vxqual run` named",
-        ) from None
     before = {one.name: one for one in _kept(site / KEPT)}
     found: list[Read] = []
     new: set[str] = set()
-    for name in names:
-        path = store / name / MATRIX
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # no run, or one that goes on
-        stamp = status.st_mtime_ns, status.st_size
-        one = before.get(name)
-        if one is None or one.stamp != stamp:
-            one = _read(name, stamp, path)
-            new.add(name)
+    for source in sources(store):
+        one = before.get(source.name)
+        if one is None or one.stamp != source.stamp:
+            one = _read(source)
+            new.add(source.name)
             if len(new) % _EVERY == 0:
                 say(f"{len(new)} runs read")
         found.append(one)
@@ -105,8 +89,9 @@ def _kept(path: Path) -> tuple[Read, ...]:
     return kept.runs if kept.form == _FORM else ()
 
 
-def _read(name: str, stamp: tuple[int, int], path: Path) -> Read:
+def _read(source: Source) -> Read:
+    directory = str(source.directory)
     try:
-        return Read(name, stamp, summary_of(matrix.read(path)))
+        return Read(source.name, source.stamp, directory, summary_of(source.load()))
     except UsageError as error:
-        return Read(name, stamp, None, str(error))
+        return Read(source.name, source.stamp, directory, None, str(error))

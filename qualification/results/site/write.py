@@ -46,20 +46,21 @@ class Written:
     unread: int
 
 
-def write(store: Path, site: Path, say: Progress) -> Written:
-    """Writes what has changed of the site of a directory of runs.
+def write(store: str | Path, site: Path, say: Progress) -> Written:
+    """Writes what has changed of the site of a store.
 
     Args:
-        store: The directory of runs.
+        store: A directory of runs, an SQLite file, or the URL of a database.
         site: The directory of the site, which is made if there is none.
         say: Is told how far it is.
 
     Raises:
-        UsageError: There is no directory of runs.
+        UsageError: There is no such store.
+        LabError: The database fails.
         OSError: The site cannot be written.
     """
     site.mkdir(parents=True, exist_ok=True)
-    read, new = collect.collect(store, site, say)
+    read, new = collect.collect(str(store), site, say)
     runs = [one.run for one in read if one.run is not None]
     unread = [one for one in read if one.run is None]
     seen = sightings(runs)
@@ -91,7 +92,7 @@ def write(store: Path, site: Path, say: Progress) -> Written:
             continue
         page = _run_page(entry.run)
         if entry.name in new or not (site / page).exists():
-            whole = _copied(store / entry.name / PAGE, site / "page" / slug(entry.run.id) / PAGE)
+            whole = _copied(Path(entry.directory, PAGE), site / "page" / slug(entry.run.id) / PAGE)
             pages.write(page, "run", run=entry.run, whole=whole)
     collect.keep(site, read)
     return Written(len(runs), len(new), pages.written, len(unread))

