@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -73,11 +74,20 @@ def test_a_mitigation_opens_the_gate_where_it_is_allowed(incident: Path, tmp_pat
     assert "not met         nic.verdicts: " in done.stdout
 
 
-def test_a_selection_fails_the_rule_of_completeness(incident: Path, tmp_path: Path) -> None:
-    done = vxqual("gate", incident / "latest", "--policy", policy(tmp_path, complete=True))
+def test_a_partial_run_an_old_one_and_one_of_another_plan_fail_their_rules(
+    incident: Path, tmp_path: Path
+) -> None:
+    path = policy(tmp_path, complete=True)
+    path.write_text(path.read_text().replace("plan: quick", "plan: full, age_days: 0"))
+    done = vxqual("gate", incident / "latest", "--policy", path)
     assert done.returncode == 1
-    assert done.stdout.count("not met  ") == 1
-    assert "  not met         run.complete: every cell of the plan ran: " in done.stdout
+    assert re.findall(r"^  not met +([\w.]+):", done.stdout, re.MULTILINE) == [
+        *("run.plan", "run.complete", "run.age_days"),
+    ]
+    said = " ".join(done.stdout.split())
+    assert "plan full: the run had the plan quick; run it again with --plan full" in said
+    assert "a run of the last 0 days: the run began on 20" in said
+    assert "cells of the plan ran; the run was narrowed by -k '(all-on or" in said
 
 
 def test_a_run_judged_again_keeps_what_the_mitigation_costs(incident: Path) -> None:
@@ -100,3 +110,53 @@ def test_it_writes_nothing_into_the_run(incident: Path, tmp_path: Path) -> None:
     vxqual("gate", incident, "--policy", policy(tmp_path))
     assert {path.name: path.read_bytes() for path in (incident / "latest").iterdir()} == before
     assert json.loads(before["matrix.json"])["run"]["outcome"] == "NOT QUALIFIED"
+
+
+@pytest.mark.slow
+def test_the_whole_incident_ends_in_a_certificate(tmp_path: Path) -> None:
+    """Both pairs, every cell: what is refused, what a mitigation heals, and what proves it."""
+    topology, out = tmp_path / "incident.yaml", tmp_path / "out"
+    topology.write_text((TOPOLOGIES / "incident.yaml").read_text().replace("p: 0.03", "p: 0.3"))
+    done = vxqual("run", topology, *SMALL, "--no-symptom", "--out", out, timeout=1200)
+    assert done.returncode == 1, done.stdout
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    allowed = tmp_path / "allowed_signers"
+    allowed.write_text(f"lab {(tmp_path / 'key.pub').read_text()}")
+
+    certificates = {}
+    for mitigation, code in ((False, 1), (True, 13)):
+        asked = policy(tmp_path, complete=True, mitigation=mitigation)
+        place = tmp_path / str(mitigation)
+        done = vxqual("gate", out, "--policy", asked, "--out", place, "--pdf", "--sign", key)
+        assert done.returncode == code, done.stdout
+        content = (place / "certificate.json").read_bytes()
+        certificates[mitigation] = json.loads(content)
+        subprocess.run(
+            [
+                *("ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "lab"),
+                *("-n", "vxqual-certificate", "-s", place / "certificate.json.sig"),
+            ],
+            input=content,
+            check=True,
+        )
+        shown = subprocess.run(
+            ["pdftotext", "-layout", place / "certificate.pdf", "-"],
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        for text in (certificates[mitigation]["outcome"], "firmware 8.30 0x8000af86", "outer L4"):
+            assert text in shown
+
+    refused, mitigated = certificates[False], certificates[True]
+    assert refused["outcome"] == "NOT QUALIFIED"
+    assert [(nic["pair"], nic["outcome"]) for nic in refused["nics"]] == [
+        *(("healthy", "QUALIFIED"), ("faulty", "NOT QUALIFIED")),
+    ]
+    assert refused["nics"][1]["faults"][0]["culprit"] == [TNL_CSUM]
+    assert mitigated["outcome"] == "QUALIFIED WITH MITIGATION"
+    needed = mitigated["nics"][1]["mitigation"]
+    assert needed["command"] == f"ethtool -K port0 {TNL_CSUM} off"
+    assert needed["cost"]["throughput_loss"] < 0, "it gains: TCP need not send again"
+    digest = hashlib.sha256((out / "latest/evidence.jsonl").read_bytes()).hexdigest()
+    assert mitigated["files"][0]["sha256"] == digest
