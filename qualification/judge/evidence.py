@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -69,6 +70,7 @@ class Totals:
     """The sums over the bursts of a cell; names not listed here are those of the messages.
 
     Attributes:
+        rerouted: Right frames with another outer source port than was submitted to the driver.
         submitted: Frames that the sender submitted to the driver.
         lost: Frames submitted to the driver that the peer never saw. A driver that is busy has a
             frame submitted again: it counts once, as often as it was written to the kernel.
@@ -90,6 +92,7 @@ class Totals:
     duplicates: int = 0
     inner_csum_errors: int = 0
     peer_dropped: int = 0
+    rerouted: int = 0
     shapes: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
 
@@ -116,6 +119,7 @@ def total(bursts: tuple[Burst, ...]) -> Totals:
         bad=sum(s.bad for s in seen),
         bad_layers=layers,
         unasked=sum(s.unasked for s in seen),
+        rerouted=sum(sum(s.paths.values()) for s in seen),
         unjudged=unjudged,
         drops=sum(s.drops for s in seen) + sum(s.drops for s in submitted),
         foreign=sum(s.foreign for s in seen),
@@ -159,6 +163,22 @@ def left_to_nic(burst: Burst) -> bool:
     """
     submitted = burst.sent.submitted
     return 0 < burst.received.captured.bad <= max(submitted.csum_partial, submitted.segments)
+
+
+def rerouted(bursts: Iterable[Burst]) -> str:
+    """Returns a phrase on the outer source ports that were not submitted to the driver."""
+    bursts = tuple(bursts)
+    paths = Counter[str]()
+    for burst in bursts:
+        paths.update(burst.received.captured.paths)
+    some = ", ".join(
+        f"{outer} for port {inner} inside"
+        for outer, _, inner in (path.partition(">") for path, _ in paths.most_common(3))
+    )
+    return (
+        f"{paths.total():,} frames have an outer source port that was not submitted to the driver "
+        f"({some}{' and more' if len(paths) > 3 else ''})"
+    )
 
 
 def first_wrong(bursts: Iterable[Burst]) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qualification.judge.receive.verdict import sign_received
-from qualification.judge.signature.sign import Signature, duplicated, right_unasked, sign
+from qualification.judge.signature.sign import (
+    Signature,
+    duplicated,
+    outer_port,
+    right_unasked,
+    sign,
+)
 from qualification.plan.cells import Cell
 
 from .blame.duplication import duplicated as duplicate_frames
@@ -102,6 +108,9 @@ def signature_of(cell: Cell, judgement: Judgement, evidence: Evidence | None) ->
     unasked = sum(burst.received.captured.unasked for burst in evidence.bursts)
     if not frames and unasked:
         return right_unasked(unasked)
+    moved = total(evidence.bursts).rerouted
+    if not frames and moved:
+        return outer_port(moved)
     doubled = duplicate_frames(evidence.bursts)
     if not frames and doubled:
         return duplicated(doubled)
@@ -168,4 +177,4 @@ def _wrong(judgement: Judgement, evidence: Evidence | None) -> int:
     if judgement.verdict not in (Verdict.FAIL, Verdict.KNOWN) or evidence is None:
         return judgement.bad
     sums = total(evidence.bursts)
-    return max(judgement.bad, sums.corrupt, sums.unasked)
+    return max(judgement.bad, sums.corrupt, sums.unasked, sums.rerouted)

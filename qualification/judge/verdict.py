@@ -11,7 +11,7 @@ from . import pattern
 from .blame.corruption import corruption_of
 from .blame.duplication import duplication_of
 from .blame.loss import Reference, loss_of
-from .evidence import Burst, Evidence, Totals, held_back, total
+from .evidence import Burst, Evidence, Totals, held_back, rerouted, total
 from .exercised import evidence_on, exercised
 from .notes import notes_of
 from .statistics import UNKNOWN, Rate, rate_after
@@ -127,6 +127,8 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             f"{sums.unasked:,} of {sums.frames:,} frames carry an outer checksum, which is right, "
             "where none was asked for",
         )
+    if sums.rerouted:
+        return ends(Verdict.FAIL, rerouted(evidence.bursts))
     if doubled is not None and doubled.blamed:
         return Judgement(
             Verdict.FAIL,

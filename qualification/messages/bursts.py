@@ -161,6 +161,8 @@ class Submitted:
         super_packets: Buffers that the NIC has to segment.
         segments: Frames that super-packets make.
         drops: Buffers that the tap lost.
+        paths: The pairs of outer and inner source port of a tunnel's buffers, as "outer>inner".
+            What is stored leaves them out.
     """
 
     packets: int = 0
@@ -169,6 +171,7 @@ class Submitted:
     super_packets: int = 0
     segments: int = 0
     drops: int = 0
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,8 @@ class CaptureResult:
         samples: The first bad frames.
         shapes: Frames verified, and bad frames among them, by dimension and value; see
             `dimensions`.
+        paths: Right frames of a tunnel by outer and inner source port, as "outer>inner". What is
+            stored has only pairs that were not submitted to the driver.
     """
 
     frames: int = 0
@@ -216,6 +221,7 @@ class CaptureResult:
     drops: int = 0
     samples: tuple[BadFrame, ...] = ()
     shapes: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    paths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

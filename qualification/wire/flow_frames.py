@@ -11,6 +11,8 @@ from .packet import Packet
 
 _VXLAN_WORD = b"\x08\0\0\0"
 """I is set, all else is reserved (RFC 7348, section 5)."""
+TUNNEL_MACS = b"\x02VX"
+"""The first bytes of every MAC address inside our tunnels: locally administered."""
 _CE, _ECT_0 = 3, 2
 
 OURS, LATE, FOREIGN = "ours", "late", "foreign"
@@ -31,6 +33,8 @@ def whose_is(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
         if order.ttl is not None and _ttl(layout.outer, data) != order.ttl:
             return LATE  # or of another tunnel on this port, which the port does not show
         return OURS
+    if port == order.flow_port and vni_changed(order, layout, data):
+        return OURS
     broken = layout.vxlan is not None and layout.vni is None
     if broken and _ttl(layout.outer, data) in range(*order.late_ttls):
         return LATE  # of an earlier plain burst to the tunnel's port
@@ -40,6 +44,16 @@ def whose_is(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:
     if layout.vni in order.our_vnis and port is not None and first <= port < end:
         return LATE
     return FOREIGN
+
+
+def vni_changed(order: CaptureOrder, layout: Layout, data: bytes) -> bool:
+    """Returns whether a frame to the burst's port is one of ours but for its VNI.
+
+    The MAC address inside tells: another tunnel of the host may carry packets to the same port.
+    """
+    if not order.tunnel_ttl or layout.vxlan is None or layout.vni in (None, order.vni):
+        return False
+    return data[layout.vxlan + 8 : layout.vxlan + 11] == TUNNEL_MACS
 
 
 def _ttl(packet: Packet, data: bytes) -> int | None:
@@ -62,7 +76,7 @@ def mistagged(wanted: int | None, tag: bytes | None) -> str | None:
     return f"VLAN tags are {found}, should be 8100{wanted:04x}"
 
 
-def outer_changed(ttl: int, layout: Layout, data: bytes) -> str | None:
+def outer_changed(ttl: int, vni: int | None, layout: Layout, data: bytes) -> str | None:
     """Returns what is not as the kernel has it in the outer headers of a frame of ours, or None.
 
     They are constant in our tunnels: DSCP, DF and flow label are 0, the TTL is given, no reserved
@@ -75,6 +89,7 @@ def outer_changed(ttl: int, layout: Layout, data: bytes) -> str | None:
 
     Args:
         ttl: The TTL or hop limit; 0 if nothing is checked.
+        vni: The VNI.
         layout: The frame's layout.
         data: Its bytes.
     """
@@ -85,6 +100,8 @@ def outer_changed(ttl: int, layout: Layout, data: bytes) -> str | None:
         return None
     if data[vxlan : vxlan + 4] != _VXLAN_WORD or data[vxlan + 7]:
         return f"VXLAN header is {data[vxlan : vxlan + 8].hex()}: reserved bits are set"
+    if layout.vni != vni:
+        return f"VNI is {layout.vni}, should be {vni}"
     at = outer.start
     if outer.family == 4:
         traffic, rest, found = data[at + 1], int.from_bytes(data[at + 6 : at + 8], "big"), at + 8

@@ -101,6 +101,17 @@ def test_the_path_loses_what_the_peer_does_not_count(tmp_path: Path) -> None:
     assert "with all offloads off" in reasons(tmp_path)
 
 
+@pytest.mark.slow
+def test_a_nic_that_drops_all_that_it_offloads_is_no_filter(tmp_path: Path) -> None:
+    topology = topology_of(tmp_path / "lab.yaml", "alpha.port0", "model: silent-drop, p: 1.0")
+    done = vxqual(
+        *("run", topology, *SMALL, "--out", tmp_path, "--no-symptom"),
+        *("-k", "all-on/outer4-csum/inner4/udp/lengths] or all-on/outer4-csum/inner4/udp]"),
+    )
+    assert done.returncode == 1, done.stdout
+    assert verdicts(tmp_path) == {"LOSS"}
+
+
 def test_a_nic_that_sends_frames_twice_is_to_blame(tmp_path: Path) -> None:
     topology = topology_of(tmp_path / "lab.yaml", "alpha.port0", "model: duplicated, p: 0.3")
     done = vxqual(

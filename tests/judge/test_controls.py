@@ -84,6 +84,12 @@ def test_a_little_loss_is_reported_and_tolerated() -> None:
             "3 of 800 frames are wrong with every offload off (wrong)",
         ),
         (4789, burst(corrupt=2), "2 payloads arrived changed"),
+        (
+            4789,
+            burst(paths={"50001>9": 4}),
+            "4 frames have an outer source port that was not submitted to the driver (50001 for "
+            "port 9 inside), with every offload off: the path or the peer changes it",
+        ),
         (4789, burst(0, submitted=0), "nothing of wrong left the sender"),
         (
             4789,

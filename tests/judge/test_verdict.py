@@ -123,6 +123,16 @@ def test_a_packet_set_of_which_a_queue_dropped_some_is_inconclusive() -> None:
     assert found.reason.startswith("a queue of the DUT's kernel dropped 32 of 440 frames before")
 
 
+def test_another_outer_source_port_than_was_submitted() -> None:
+    moved = burst(paths={f"{50_000 + number}>9": 3 for number in range(5)})
+    found = judged(moved)
+    assert found.verdict is Verdict.FAIL
+    assert found.reason.startswith("15 frames have an outer source port that was not submitted")
+    assert found.reason.endswith("50002 for port 9 inside and more)")
+    made = row(cell(), found, evidence(moved))
+    assert (made.signature or "").startswith("outer-header, segment: the outer source port")
+
+
 def test_bursts_add_up() -> None:
     parts = [burst(100), burst(100), burst(N - 200)]
     assert judged(*parts).verdict is Verdict.PASS

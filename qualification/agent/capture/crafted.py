@@ -32,7 +32,9 @@ class CraftedTxTap(TxTap[NativeCraftedCounter]):
         super().__init__(order, rings)
 
     def _native_from(self, library: CDLL) -> NativeCraftedCounter:
-        return NativeCraftedCounter(library, self._order, self._prepared)
+        native = NativeCraftedCounter(library, self._order, self._prepared)
+        native.count_paths(self._paths)
+        return native
 
     @property
     def frames(self) -> int:
@@ -57,8 +59,9 @@ class CraftedTxTap(TxTap[NativeCraftedCounter]):
         """Ends the capture and returns what was submitted."""
         drops = self._close()
         if self._native is not None:
+            self._native.drain()
             self._submitted.update(self._native.all_counted())
-        return Submitted(drops=drops, **self._submitted)
+        return Submitted(drops=drops, paths=tuple(self._paths.tally()), **self._submitted)
 
 
 class CraftedCapture(PeerCapture):

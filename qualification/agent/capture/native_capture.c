@@ -16,6 +16,15 @@ INLINE i32 ttl_of(struct frame frame, const struct packet *packet)
     return frame.bytes[packet->start + (packet->family == 4 ? 8 : 7)];
 }
 
+/* Implements flow_frames.vni_changed, for a frame to the burst's port. */
+INLINE int vni_changed(const struct watch *watch, struct frame frame, const struct judged *found)
+{
+    if (!watch->tunnel_ttl || found->vxlan < 0 || found->vni < 0 || found->vni == watch->vni)
+        return 0;
+    const u8 *mac = frame.bytes + found->vxlan + 8;
+    return mac[0] == 0x02 && mac[1] == 'V' && mac[2] == 'X';
+}
+
 /* Implements flow_frames.whose_is. */
 INLINE enum whose whose(const struct watch *watch, struct frame frame, const struct judged *found)
 {
@@ -24,6 +33,8 @@ INLINE enum whose whose(const struct watch *watch, struct frame frame, const str
     i32 port = packet->family ? packet->destination_port : -1, ttl = ttl_of(frame, outer);
     if (found->vni == watch->vni && port == watch->flow_port)
         return watch->ttl >= 0 && ttl != watch->ttl ? LATE : OURS;
+    if (port == watch->flow_port && vni_changed(watch, frame, found))
+        return OURS;
     int broken = found->vxlan >= 0 && found->vni < 0;
     if (broken && ttl >= watch->first_late_ttl && ttl < watch->end_late_ttl)
         return LATE;
@@ -61,9 +72,19 @@ INLINE int outer_changed(const struct watch *watch, struct frame frame, const st
     int tagged = found->inside != found->vxlan + 8 + 14;
     ecn = ecn == 3 ? 2 : ecn; /* CE becomes ECT(0) */
     int marked = ecn && (traffic & 3) == 3; /* by a queue on the way */
-    return (u32_at(vxlan) != 0x08000000) | (vxlan[7] != 0) | (rest != 0) |
+    return (u32_at(vxlan) != 0x08000000) | (found->vni != watch->vni) | (vxlan[7] != 0) | (rest != 0) |
            (header[four ? 8 : 7] != watch->tunnel_ttl) | (traffic >> 2 != 0) |
            (!tagged & ((traffic & 3) != ecn) & !marked);
+}
+
+/* Implements PathCounter.add. Returns 0 if there is no room for a new pair of ports. */
+INLINE int count_path(const struct watch *watch, const struct judged *found)
+{
+    i32 outer = found->outer.source_port, inner = found->inner.source_port;
+    if (!watch->paths || !found->inner.family || found->vxlan < 0 || outer < 0 || inner < 0)
+        return 1;
+    const u64 key[KEY_WORDS] = {(u64)outer << 16 | (u64)inner, 0};
+    return count_key(watch->paths, key);
 }
 
 INLINE void add(u64 *both, int wrong)
@@ -148,6 +169,8 @@ INLINE int judge(struct watch *watch, struct frame frame, const struct tpacket3_
     int bad_frame = wrong || unexpected, judged = bad_frame || found.masks < UNJUDGED;
     if (bad_frame && watch->stop_at_wrong)
         return 0;
+    if (!bad_frame && judged && theirs == OURS && !count_path(watch, &found))
+        return 0;
     if (judged && is_ip)
         count_shape(watch, frame, header->len, &found, bad_frame);
     record_match(watch->expected, &match);
@@ -222,6 +245,8 @@ INLINE int count_submitted(struct watch *watch, struct frame frame, const struct
     i64 payload;
     int csum_partial = (header->status & STATUS_CSUM_NOT_READY) != 0;
     if (!payload_length(frame, packet, header->len, csum_partial, &payload))
+        return 0;
+    if (!count_path(watch, &found))
         return 0;
     if (watch->submitted) {
         count_crafted(watch->submitted, packet->source_port, payload, csum_partial);

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from qualification.messages.bursts import CaptureOrder
 
     from .dimensions import ShapeCounter
+    from .paths import PathCounter
     from .ring import Ring, RingFrame
 
 _POLL = ctypes.cast(ctypes.CDLL(None).poll, ctypes.c_void_p).value
 """Address of poll(2) in this process. The C code links to no libc and cannot find it itself."""
 _SIZE_KEY = "qQ"  # a key of count_submitted, as `struct` format: payload bytes, csum_partial
+_PATH_KEY, _PATHS = "QQ", 1024
+"""A key of count_path, and the distinct ones that are counted before they are passed on."""
 _SIZES = 4096
 """Distinct payload sizes that are counted before they are passed on to Python."""
 
@@ -50,6 +53,7 @@ class NativeCapture:
     """
 
     _payload_sizes: KeyCounter | None = None
+    _paths: tuple[KeyCounter, PathCounter] | None = None
 
     def __init__(self, library: ctypes.CDLL, function: str, order: CaptureOrder) -> None:
         self._run = getattr(library, function)
@@ -98,16 +102,26 @@ class NativeCapture:
             self._run(ctypes.byref(watch))
             if not watch.left:
                 break
-            sizes = self._payload_sizes
-            if sizes is not None and sizes.used == sizes.capacity:
+            full = (self._payload_sizes, self._paths and self._paths[0])
+            if any(counter and counter.used == counter.capacity for counter in full):
                 self.drain()  # C may have stopped only for lack of room
                 continue
             take_in_python(ring.frame_at(watch.at - ring.address)[0])
             self._step(ctypes.byref(watch))
         ring.next = watch.next
 
+    def count_paths(self, paths: PathCounter) -> None:
+        """Counts frames by their pair of ports as well, if they are to be counted."""
+        if paths.wanted:
+            self._paths = KeyCounter.of(_PATHS, _PATH_KEY), paths
+            self.counts.paths = ctypes.pointer(self._paths[0])
+
     def drain(self) -> None:
-        """Passes on what a key counter holds, if there is one."""
+        """Passes on what the key counters hold."""
+        if self._paths is not None:
+            counter, paths = self._paths
+            for pair, _none, frames in counter.drain():
+                paths.count(pair, frames)
 
 
 class NativeJudge(NativeCapture):
@@ -176,6 +190,7 @@ class NativeTxCounter(NativeCapture):
 
     def drain(self) -> None:
         """Passes the counts on to `add`."""
+        super().drain()
         assert self._payload_sizes is not None
         for payload, csum_partial, count in self._payload_sizes.drain():
             self._add(payload, bool(csum_partial), count)

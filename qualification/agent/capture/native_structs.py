@@ -103,6 +103,7 @@ class WatchStruct(ctypes.Structure):
         ("must_not_have", ctypes.c_uint8),
         ("tunnel_ttl", ctypes.c_uint8),
         ("payload_sizes", ctypes.POINTER(KeyCounter)),
+        ("paths", ctypes.POINTER(KeyCounter)),
         ("last", ctypes.POINTER(ctypes.c_uint8)),
         ("by_port", ctypes.POINTER(ctypes.c_uint32)),
         ("by_value", ctypes.POINTER(ctypes.c_uint64)),

@@ -14,6 +14,7 @@ from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 
 from .dimensions import ShapeCounter
 from .native_capture import NativeJudge
+from .paths import PathCounter
 from .ring import RingFrame, Rings
 from .ring_capture import Capture
 
@@ -52,6 +53,7 @@ class PeerCapture(Capture[NativeJudge]):
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)
+        self._paths = PathCounter(order)
         super().__init__(order, rings)
 
     def _native_from(self, library: CDLL) -> NativeJudge:
@@ -60,6 +62,7 @@ class PeerCapture(Capture[NativeJudge]):
             library, self._order, *layers, self._longest, self._shapes, self._expected
         )
         native.counts.stop_at_wrong = self._order.keep > 0
+        native.count_paths(self._paths)
         return native
 
     @property
@@ -101,7 +104,7 @@ class PeerCapture(Capture[NativeJudge]):
         layout, expected = checked.layout, self._expected
         if whose == OURS and layout is not None:
             difference = mistagged(self._order.vlan, frame.vlan) or outer_changed(
-                self._order.tunnel_ttl, layout, data
+                self._order.tunnel_ttl, self._order.vni, layout, data
             )
             if expected is not None and not difference:
                 difference = expected.check_off(data, layout)
@@ -121,6 +124,7 @@ class PeerCapture(Capture[NativeJudge]):
             return
         else:
             self._frames += 1
+        self._paths.add(layout if whose == OURS and not (bad or difference) else None)
         if layout is not None:
             self._shapes.add(data, frame.wire_length, layout, bool(bad or difference))
 
@@ -143,6 +147,7 @@ class PeerCapture(Capture[NativeJudge]):
             counts = self._native.counts
             self._frames += counts.frames
             self._bad += counts.bad
+            self._native.drain()
             self._unasked += counts.unasked
             self._late += counts.late
             self._foreign += counts.foreign
@@ -160,6 +165,7 @@ class PeerCapture(Capture[NativeJudge]):
             drops=drops,
             samples=tuple(self._samples),
             shapes=self._shapes.tally(),
+            paths=self._paths.tally(),
         )
 
 

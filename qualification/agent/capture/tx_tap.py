@@ -11,6 +11,7 @@ from qualification.wire.flow_frames import OURS, of_flow, whose_is
 from qualification.wire.packet import TCP, Packet
 
 from .native_capture import NativeTxCounter
+from .paths import PathCounter
 from .ring import RingFrame, Rings
 from .ring_capture import Capture, NativeT
 
@@ -56,6 +57,10 @@ def segment_count(payload: int, segment: int) -> int:
 class TxTap(Capture[NativeT]):
     """Captures the buffers of a flow that the kernel submits to the driver."""
 
+    def __init__(self, order: CaptureOrder, rings: Rings) -> None:
+        self._paths = PathCounter(order)
+        super().__init__(order, rings)
+
     def _take(self, frame: RingFrame) -> None:
         data = bytes(frame.data)
         layout = dissect(data, frame.wire_length, self._ports)
@@ -64,6 +69,7 @@ class TxTap(Capture[NativeT]):
         packet = of_flow(self._order, layout)
         if packet is None:
             return
+        self._paths.add(layout)
         csum_partial = frame.csum_not_ready
         self._count(
             packet, payload_length(packet, data, frame.wire_length, csum_partial), csum_partial
@@ -81,7 +87,9 @@ class BulkTxTap(TxTap[NativeTxCounter]):
         super().__init__(order, rings)
 
     def _native_from(self, library: CDLL) -> NativeTxCounter:
-        return NativeTxCounter(library, self._order, self._add)
+        native = NativeTxCounter(library, self._order, self._add)
+        native.count_paths(self._paths)
+        return native
 
     def _count(self, _packet: Packet, payload: int, csum_partial: bool) -> None:
         self._add(payload, csum_partial, 1)
@@ -107,4 +115,5 @@ class BulkTxTap(TxTap[NativeTxCounter]):
             if count > 1:
                 super_packets += buffers
                 segments += count * buffers
-        return Submitted(packets, frames, csum_partial, super_packets, segments, drops)
+        paths = tuple(self._paths.tally())
+        return Submitted(packets, frames, csum_partial, super_packets, segments, drops, paths)

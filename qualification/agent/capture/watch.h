@@ -55,6 +55,7 @@ struct watch {
     u16 vxlan_port;
     u8 must_have, must_not_have, tunnel_ttl;
     struct key_counter *payload_sizes; /* of vx_count_ring */
+    struct key_counter *paths;         /* null if outer headers are not checked */
     u8 *last;            /* this and the next two as in ShapeCounter */
     u32 (*by_port)[2];
     u64 (*by_value)[2];

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qualification.judge.evidence import Burst, first_wrong, left_to_nic, total
+from qualification.judge.evidence import Burst, first_wrong, left_to_nic, rerouted, total
 from qualification.judge.verdict import Demand
 
 from .result import ControlResult
@@ -42,6 +42,12 @@ def judge_traffic(
             f"{sums.unasked:,} frames carry an outer checksum where none was asked for, with every "
             "offload off: the path or the peer adds it, or the NIC does although its offloads are "
             "off",
+        )
+    if sums.rerouted:
+        return ends(
+            False,
+            f"{rerouted(bursts.values())}, with every offload off: the path or the peer changes "
+            "it, or the NIC does although its offloads are off",
         )
     if sums.corrupt:
         return ends(False, f"{sums.corrupt:,} payloads arrived changed with every offload off")

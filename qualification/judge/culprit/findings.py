@@ -60,7 +60,7 @@ def observation_of(
     wrong, frames = 0, judgement.frames
     if failing and evidence is not None:
         sums = total(evidence.bursts)
-        wrong = max(sums.bad, sums.corrupt, sums.unasked, judgement.bad)
+        wrong = max(sums.bad, sums.corrupt, sums.unasked, sums.rerouted, judgement.bad)
         if not wrong:
             wrong, frames = sums.lost, sums.submitted
     return Observation(cell, judgement.verdict, failing, wrong, max(frames, wrong))

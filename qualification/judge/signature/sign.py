@@ -123,6 +123,18 @@ def duplicated(frames: int) -> Signature:
     return Signature("duplicated", SEGMENT, text, frames, frames)
 
 
+def outer_port(frames: int) -> Signature:
+    """Returns the signature of frames with an outer source port that was not submitted.
+
+    They are right and not kept.
+
+    Args:
+        frames: How many they are.
+    """
+    text = "the outer source port is another one than the kernel wrote"
+    return Signature("outer-header", SEGMENT, text, frames, frames)
+
+
 def _count(frames: int) -> str:
     return f"{frames:,} wrong frame{'s' if frames > 1 else ''}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from qualification.inventory import Role
+from qualification.wire.flow_frames import TUNNEL_MACS
 
 END_NUMBER = {"dut": 1, "peer": 2}
 """The number of each end in every address that is made here and in `vlan`."""
@@ -26,7 +27,7 @@ def inner_address(role: Role, vni: int, family: Literal[4, 6]) -> str:
 
 def inner_mac(role: Role, vni: int) -> str:
     """Returns the inner MAC address of an end: locally administered, with its number and VNI."""
-    return f"02:56:58:{vni >> 8 & 0xFF:02x}:{vni & 0xFF:02x}:{END_NUMBER[role]:02x}"
+    return f"{TUNNEL_MACS.hex(':')}:{vni >> 8 & 0xFF:02x}:{vni & 0xFF:02x}:{END_NUMBER[role]:02x}"
 
 
 def nobody(vni: int, family: Literal[4, 6]) -> str:

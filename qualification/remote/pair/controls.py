@@ -164,6 +164,7 @@ def _inject(pair: PairSession) -> ControlResult:
     encoded = [base64.b64encode(frame).decode("ascii") for frame in made]
     ends.call("dut", "inject", frames=encoded, pace=orders.pace)
     received = ends.collect(len(made), orders.pace)
+    received = replace(received, captured=replace(received.captured, paths={}))  # no tap saw them
     sent = Sent(Submitted(), written=len(made), complete=True, seconds=0.0, counters={})
     return judge_injected(expected, good, {flow.id: Burst(sent, received)})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from qualification.inventory import Ends, Role, other
@@ -175,7 +176,7 @@ class Endpoints:
             "%s: burst to port %d: %d frames submitted to the driver, %d captured, %d bad",
             *(self.name, orders.flow.port, sent.submitted.frames, seen.frames, seen.bad),
         )
-        return Burst(sent, received)
+        return _only_strange_paths(Burst(sent, received))
 
     def collect(self, frames: int, pace: int) -> Received:
         """Returns what the peer saw, once that many frames have arrived or the wire is quiet.
@@ -212,6 +213,23 @@ def _achieved(burst: Burst, pace: int) -> int:
     if not burst.sent.complete or not burst.sent.seconds:
         return pace
     return int(burst.sent.submitted.frames / burst.sent.seconds)
+
+
+def _only_strange_paths(burst: Burst) -> Burst:
+    """Returns a burst with those pairs of ports alone that arrived and were not submitted."""
+    sent, captured = burst.sent, burst.received.captured
+    submitted = set(sent.submitted.paths)
+    # What the tap has not seen may have been submitted.
+    strange = {
+        path: frames
+        for path, frames in captured.paths.items()
+        if path not in submitted and not sent.submitted.drops
+    }
+    return replace(
+        burst,
+        sent=replace(sent, submitted=replace(sent.submitted, paths=())),
+        received=replace(burst.received, captured=replace(captured, paths=strange)),
+    )
 
 
 def _capture_drops(burst: Burst) -> tuple[int, int]:

@@ -113,6 +113,7 @@ class PairSession:
         for line in recovered:
             _log.info("%s: undid what an earlier agent had left changed: %s", self.name, line)
         self._make_peer_a_reference()
+        self.offloads.all_off()  # what the NIC does to its offloads' frames is no filter's doing
         self.endpoints.require_port()
         self.states.make_first_tunnels()
         self.endpoints.reach()

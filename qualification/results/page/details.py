@@ -68,6 +68,7 @@ def _figures(evidence: Evidence) -> Iterable[tuple[str, int]]:
     more: Mapping[str, int] = {
         **{f"wrong in {layer}": count for layer, count in sums.bad_layers.items()},
         "outer checksums that nobody asked for": sums.unasked,
+        "outer source ports that were not submitted": sums.rerouted,
         "frames lost": sums.lost,
         "frames that the peer had no room for": sums.peer_dropped,
         "frames that a capture lost": sums.drops,

@@ -286,6 +286,31 @@ OUTER_CHANGES: dict[str, tuple[Packet, dict[str, int], str]] = {
 CHECKED = replace(ORDER, tunnel_ttl=64)
 
 
+@pytest.mark.parametrize("vni", [OTHER_VNI, STRANGE_VNI])
+def test_a_changed_vni_shows_by_the_mac_address_inside(captured: Any, vni: int) -> None:
+    mine, others = inner(), inner()
+    mine.dst = "02:56:58:00:00:02"
+    packets = [tunnel(mine), tunnel(mine, vni=vni), tunnel(others, vni=vni)]
+    assert captured(ORDER, *packets).bad == 0  # unless outer headers are to be checked
+    seen = captured(CHECKED, *packets)
+    assert (seen.frames, seen.bad, seen.foreign) == (2, 1, 1)
+    [sample] = seen.samples
+    assert sample.findings[-1] == f"VNI is {vni}, should be {VNI}"
+
+
+def test_frames_are_counted_by_their_pairs_of_ports(captured: Any) -> None:
+    """More pairs than the C implementation has room for at a time."""
+    packets = []
+    for number in range(1_500):
+        packet = tunnel(inner())
+        packet[UDP].sport = 40_000 + number
+        del packet[UDP].chksum
+        packets.append(filled(packet))
+    seen = captured(replace(CHECKED, ring=8 << 20), *packets, *packets)
+    assert seen.bad == 0
+    assert seen.paths == {f"{40_000 + number}>9": 2 for number in range(1_500)}
+
+
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("name", OUTER_CHANGES)
 def test_outer_headers_are_those_of_the_tunnel(captured: Any, name: str, family: int) -> None:
@@ -298,6 +323,7 @@ def test_outer_headers_are_those_of_the_tunnel(captured: Any, name: str, family:
     assert captured(ORDER, *packets).bad == 0  # unless they are to be checked
     seen = captured(CHECKED, *packets)
     assert (seen.frames, seen.bad, seen.bad_layers) == (2, 1, {"segment": 1})
+    assert seen.paths == {"50000>9": 1}, "of the right one"
     (sample,) = seen.samples
     assert sample.findings == (finding,)
     signature = sign(seen.samples, Flow(4, True, 4, "udp", False))

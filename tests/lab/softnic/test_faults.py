@@ -174,6 +174,7 @@ def test_every_fault_is_there() -> None:
         *FAULTS_OF_THE_ISSUE,
         "duplicated",
         "outer-dscp",
+        "outer-port",
         "path-corrupt",
     }
     assert {"good", "constant-ip-id", "reorder-flows", "slow-link", "lossy"} <= set(known)

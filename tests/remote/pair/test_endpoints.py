@@ -56,7 +56,7 @@ def sent(drops: int = 0) -> dict[str, Any]:
     return asdict(Sent(Submitted(9, 9, drops=drops), 9, True, 0.1, {}))
 
 
-def received(**seen: int) -> dict[str, Any]:
+def received(**seen: Any) -> dict[str, Any]:
     return asdict(Received(CaptureResult(frames=9, **seen), Delivered(9), {}))
 
 
@@ -105,6 +105,23 @@ def test_a_burst_that_a_queue_of_the_kernel_dropped_frames_of_is_sent_at_half_th
         "soft: a queue of the DUT's kernel dropped 3 of 9 frames at 100,000 frames/s; "
         "the pace is 3,000 from now on: sending the burst again, try 2 of 3"
     )
+
+
+def test_only_ports_that_were_not_submitted_are_kept() -> None:
+    whole = Sent(Submitted(9, 9, paths=("50000>5", "50001>6")), 9, True, 0.1, {})
+    paths = {"50000>5": 4, "50001>5": 2, "50001>6": 3}
+    ends = endpoints(Scripted(send=[asdict(whole)]), Scripted(collect=[received(paths=paths)]))
+    found = ends.burst(lambda: ends.orders.tunnel(FLOW, 9))
+    assert found.received.captured.paths == {"50001>5": 2}
+    assert found.sent.submitted.paths == ()
+
+
+def test_where_the_tap_lost_buffers_no_port_is_strange() -> None:
+    some = asdict(Sent(Submitted(9, 9, drops=1, paths=("50000>5",)), 9, True, 0.1, {}))
+    agent = Scripted(send=[some] * 3)
+    ends = endpoints(agent, Scripted(collect=[received(paths={"50001>5": 2})] * 3))
+    found = ends.burst(lambda: ends.orders.tunnel(FLOW, 9))
+    assert found.received.captured.paths == {}
 
 
 def test_a_burst_without_a_pace_may_overrun_the_queues_of_the_kernel() -> None:

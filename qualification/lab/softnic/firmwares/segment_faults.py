@@ -161,3 +161,19 @@ def outer_dscp(
             (word,) = U16.unpack_from(frame, at)
             U16.pack_into(frame, at, word & 0xF03F | dscp << 6)
     return frames
+
+
+@firmware("outer-port", shift=1)
+def outer_port(
+    descriptor: TxDescriptor, frames: list[bytearray], state: FirmwareState
+) -> list[bytearray]:
+    """Changes the outer source port of what it finishes; every checksum is right."""
+    tunnel = tunnel_of(descriptor, frames) if descriptor.needs_csum else None
+    for frame in frames if tunnel else ():
+        assert tunnel
+        at, field = tunnel.outer.l4, tunnel.outer.read(frame)
+        (port,) = U16.unpack_from(frame, at)
+        U16.pack_into(frame, at, (port + int(state.knobs["shift"])) & 0xFFFF)
+        if field:
+            tunnel.outer.write(frame, tunnel.outer.summed(frame) or 0xFFFF)
+    return frames
