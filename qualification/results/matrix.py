@@ -22,6 +22,7 @@ from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow
 from qualification.judge.symptom import Symptom
 from qualification.judge.verdict import Demand
+from qualification.messages.plausible import implausible
 from qualification.messages.untrusted import UntrustedError
 from qualification.plan.cells import PlanName
 
@@ -241,13 +242,26 @@ def parse(content: bytes, where: str) -> Matrix:
         UsageError: It is not such a content, or it has another schema.
     """
     try:
-        return stored_files.valid(_ADAPTER, content)
+        found = stored_files.valid(_ADAPTER, content)
+        what = _nonsense(found)
+        if what is None:
+            return found
     except ValidationError as error:
         _check_schema(content, where)
         what = stored_files.first(error)
     except UntrustedError as error:
         what = f"it has {error}"
     raise UsageError(f"is not the matrix of a run: {what}", where=where)
+
+
+def _nonsense(matrix: Matrix) -> str | None:
+    """Returns what in a matrix cannot be, though each of its values can; None if all can."""
+    ends = {(nic.pair, nic.role) for nic in matrix.nics}
+    pairs = [cell.pair for cell in matrix.cells] + [found.pair for found in matrix.symptoms]
+    for pair in (*pairs, *(nic.pair for nic in matrix.nics)):
+        if not {(pair, "dut"), (pair, "peer")} <= ends:
+            return f"nics: the two ends of pair {pair} are not there"
+    return implausible(matrix)
 
 
 def _check_schema(content: bytes, where: str) -> None:
