@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .codes import INBOUND, OUTBOUND, Carrier, How, Kind, State
 from .outcomes import LARGEST_ON_WIRE, summarize
+from .walk import TCP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from .outcomes import Outcome, SumCode
 
 LEAST_MTU = 1600
-"""No packet up to this length is called merged: 1500 bytes in a tunnel's headers."""
+"""What a wire is taken to carry if no long packet is right: 1500 bytes in a tunnel's headers."""
+
+_FULL = 1400
+"""A right packet of this length or more shows what fills the wire; others may just be short."""
 
 _LONGEST_CUT = 1400
 """Frames that a mirror cuts are shorter; one that is as long as a link carries was not cut."""
@@ -86,27 +90,56 @@ def context_of(
         length, count = short.most_common(1)[0]
         if count >= 0.9 * short.total() and length == longest_wire <= _LONGEST_CUT:
             cut_at = length
-    own = _own_hosts(outcomes) if side == Side.RECEIVER else frozenset[bytes]()
-    return Context(max(LEAST_MTU, longest_right), side, cut_at, own)
+    mtu = _mtu(outcomes, longest_right)
+    own = frozenset[bytes]() if side == Side.SENDER else _own_hosts(outcomes, mtu, side)
+    return Context(mtu, side, cut_at, own)
 
 
-def _own_hosts(outcomes: Mapping[Outcome, int]) -> frozenset[bytes]:
+def _mtu(outcomes: Mapping[Outcome, int], longest_right: int) -> int:
+    """Returns the longest packet that the wire can have carried.
+
+    GRO adds the short end of a message to the full segment before it, so what is merged may be only
+    a little longer than what the wire carries. But many unfinished packets of one length that is a
+    little longer are full segments of a NIC that leaves them so.
+    """
+    if longest_right < _FULL or longest_right >= LEAST_MTU:
+        return max(LEAST_MTU, longest_right)
+    longer = Counter[int]()
+    for outcome, count in outcomes.items():
+        if longest_right < outcome.length <= LEAST_MTU and summarize(outcome.sums).unfinished:
+            longer[outcome.length] += count
+    if longer:
+        length, count = longer.most_common(1)[0]
+        if count >= 3 and count >= longer.total() / 2:
+            return length
+    return longest_right
+
+
+def _own_hosts(outcomes: Mapping[Outcome, int], mtu: int, side: Side | None) -> frozenset[bytes]:
     """Returns the hosts that can only be the one that captured.
 
-    On a receiver, the replies are its own: not one of them is filled in, the other direction has
-    right sums, and more frames.
+    A host captured if TCP arrived there both right and merged: on the other side, the kernel would
+    have left all of it unfinished. And on a receiver, the replies are its own: not one of them is
+    filled in, the other direction has right sums, and more frames.
     """
-    frames, right, unfilled = Counter[bytes](), Counter[bytes](), Counter[bytes]()
+    frames, right, right_tcp = Counter[bytes](), Counter[bytes](), Counter[bytes]()
+    unfilled, merged = Counter[bytes](), Counter[bytes]()
     for outcome, count in outcomes.items():
-        found = summarize(outcome.sums)
-        frames[outcome.addresses] += count
-        right[outcome.addresses] += count if found.right_l4 else 0
-        unfilled[outcome.addresses] += count if found.unfinished else 0
+        found, pair, is_tcp = summarize(outcome.sums), outcome.addresses, outcome.protocol == TCP
+        frames[pair] += count
+        if found.right_l4 and not found.odd:
+            right[pair] += count
+            right_tcp[pair] += count if is_tcp else 0
+        elif found.unfinished:
+            unfilled[pair] += count
+            merged[pair] += count if is_tcp and outcome.length > mtu else 0
     own = set()
-    for pair, count in unfilled.items():
+    for pair in unfilled:
         half = len(pair) // 2
         reverse = pair[half:] + pair[:half]
-        if count and not right[pair] and right[reverse] and frames[reverse] > frames[pair]:
+        arrived = merged[reverse] and right_tcp[reverse] and not right_tcp[pair]
+        replies = not right[pair] and right[reverse] and frames[reverse] > frames[pair]
+        if arrived or (side == Side.RECEIVER and replies):
             own.add(pair[:half])
     return frozenset(own)
 

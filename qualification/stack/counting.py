@@ -99,7 +99,7 @@ class Counting:
         self.outcomes[outcome] += 1
         self.longest_wire = max(self.longest_wire, record.wire_length)
         found = summarize(outcome.sums)
-        if not found.odd and found.right_l4:
+        if not found.odd and found.right_l4 and not parts:
             length = walk.packets[0].end - walk.packets[0].start
             if length <= LARGEST_ON_WIRE:
                 self.longest_right = max(self.longest_right, length)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .findings import Findings, FlowTally
 
 _PORT_HINT = "further ports with VXLAN: --port N"
+_REPLIES = "its replies: what came the other way is right, or merged"
 _SHOWN = 16
 
 
@@ -197,4 +198,4 @@ def _told(found: Findings) -> str:
     }
     if 2 in directions:
         return "by the direction in the capture"
-    return "--side sender" if found.context.side == Side.SENDER else "they are its replies"
+    return "--side sender" if found.context.side == Side.SENDER else _REPLIES

@@ -141,6 +141,17 @@ def test_a_receivers_own_replies_are_excused(verify):
     assert verify(*[there] * 2, *replies, side=Side.RECEIVER)[0] == 1
 
 
+def test_the_host_where_tcp_arrived_right_and_merged_has_captured(verify):
+    there = bytes(LINK / IP(src="10.0.0.1", dst="10.0.0.2") / TCP() / Raw(b"data"))
+    replies = [partial(0, "10.0.0.2", "10.0.0.1")] * 3
+    code, lines = verify(*[there] * 9, partial(4000), *replies)
+    assert code == 0
+    assert "3 frames the capturing host sent itself (its replies" in "\n".join(lines)
+    # But not if it sends right TCP as well.
+    right = bytes(LINK / IP(src="10.0.0.2", dst="10.0.0.1") / TCP() / Raw(b"data"))
+    assert verify(*[there] * 9, partial(4000), *replies, right)[0] == 1
+
+
 def test_frames_longer_than_the_mtu_were_merged(verify):
     code, lines = verify(GOOD, partial(1500))  # 1540 bytes: a wire can carry that
     assert code == 1
@@ -150,6 +161,14 @@ def test_frames_longer_than_the_mtu_were_merged(verify):
     jumbo = bytes(LINK / IP(src="10.0.0.1", dst="10.0.0.2") / TCP() / Raw(bytes(8000)))
     code, lines = verify(GOOD, jumbo, partial(4000))  # this wire does carry it
     assert code == 1
+
+
+def test_a_merged_end_of_a_message_is_only_a_little_longer(verify):
+    full = bytes(LINK / IP(src="10.0.0.1", dst="10.0.0.2") / TCP() / Raw(bytes(1460)))
+    assert verify(full, partial(1461), partial(1477), partial(1500))[0] == 10
+    assert verify(*[full] * 4, partial(1461), partial(1477), partial(1500))[0] == 0
+    # Many of one length are full segments.
+    assert verify(*[full] * 9, *[partial(1510)] * 4)[0] == 1
 
 
 def test_a_buffer_of_gso_partial_is_not_yet_cut(verify):
