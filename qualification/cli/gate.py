@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .root import COLOURS, codes, examples, main
+from .root import COLOURS, codes, examples, main, store_option
 
 _GATE_CODES = codes(
     c0="qualified: every NIC meets every rule; with --mitigation-ok, also with a mitigation",
@@ -58,9 +58,11 @@ vxqual init policy my-policy.yaml    another name""")
     metavar="KEY",
     help="Sign certificate.json with this SSH key: certificate.json.sig.",
 )
+@store_option
 @click.option("-v", "--verbose", is_flag=True, help="Show each rule with its answer.")
 def gate(
     run: str,
+    store: str | None,
     policy_file: Path,
     out: Path | None,
     key: Path | None,
@@ -72,7 +74,7 @@ def gate(
     """May the NICs of a stored run enter production, by a policy? No host is needed.
 
     RUN is the directory of a run, the directory that --out of `vxqual run` named, of which the
-    latest run is meant, or the id of a run in out; by default, out.
+    latest run is meant, or the id of a run in out or in the store; by default, out.
 
     The run is judged again by its stored evidence, and each rule of the policy gets an answer. Ages
     and last days count by today's date.
@@ -89,7 +91,7 @@ def gate(
     if out is None and (with_pdf or key is not None):
         raise click.UsageError("--pdf and --sign need --out, the directory to write to")
     policy = load_as(POLICY, policy_file)
-    stored = run_directory.read(resolve(run))
+    stored = run_directory.read(resolve(run, store=store))
     now = datetime.now().astimezone()
     judged = rejudge.judge(stored, now.date())
     decided = decision.decide(judged, policy, now)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .root import codes, examples, main
+from .root import codes, examples, main, store_option
 
 _PAGE_EXAMPLES = examples("""\
 vxqual page                                    the latest run in out
@@ -27,13 +27,14 @@ _PAGE_CODES = codes(
     metavar="FILE",
     help="Write the page to this file; by default, matrix.html in the directory of the run.",
 )
+@store_option
 @click.option("--open", "opened", is_flag=True, help="Open the page in a browser.")
-def page(run: str, out: Path | None, opened: bool) -> None:
+def page(run: str, out: Path | None, store: str | None, opened: bool) -> None:
     """Write the page of a stored run again: its matrix and all evidence in one HTML file.
 
     RUN is the directory of a run, the directory of runs, of which the latest one is meant, or the
-    id of a run in out. A run that goes on is shown as far as it came. The page opens from disk,
-    without a network, and loads nothing.
+    id of a run in out or in the store. A run that goes on is shown as far as it came. The page
+    opens from disk, without a network, and loads nothing.
     """
     from datetime import datetime
 
@@ -42,7 +43,7 @@ def page(run: str, out: Path | None, opened: bool) -> None:
     from qualification.results.run_argument import resolve
     from qualification.run.output.live_page import show
 
-    directory = resolve(run)
+    directory = resolve(run, store=store)
     made = stored.page_of(
         directory, datetime.now().astimezone(), lambda text: click.echo(text, err=True)
     )

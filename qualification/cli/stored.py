@@ -54,11 +54,11 @@ _REPORT_CODES = codes(
 _REPORT_EXAMPLES = examples("""\
 vxqual report                            the latest run in out
 vxqual report 20261129-053315-482913     another one, by its id
-vxqual report out --out again            and makes again/matrix.json""")
+vxqual report out --out again            and makes its files there again""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
-@click.argument("directory", type=click.Path(path_type=Path), metavar="[DIR]", default="out")
+@click.argument("run", metavar="[RUN]", default="out")
 @click.option(
     "--rate", type=SHARE, help="The corruption rate that a PASS excludes, if not the run's."
 )
@@ -69,22 +69,24 @@ vxqual report out --out again            and makes again/matrix.json""")
     metavar="DIR",
     help="Write matrix.json to this directory; by default nothing is written.",
 )
+@store_option
 @partial_option
 @expectations_option
 @click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
 def judge(
-    directory: Path,
+    run: str,
     rate: float | None,
     confidence: float | None,
     out: Path | None,
+    store: str | None,
     partial_ok: bool,
     expectations: str | None,
     verbose: bool,
 ) -> None:
     """Judge a stored run again, from its directory. No host is needed.
 
-    DIR is the directory of a run, or that which --out of `vxqual run` named, of which the latest
-    run is meant; by default, out.
+    RUN is the directory of a run, the directory that --out of `vxqual run` named, of which the
+    latest run is meant, or the id of a run in out or in the store; by default, out.
 
     Controls and cells are judged by the stored evidence; cells that never ran keep their verdict.
     Expectations expire by today's date; without --expectations those of the run are used.
@@ -95,16 +97,17 @@ def judge(
     from qualification.config.reading import load_as
     from qualification.judge.known.expectations import EXPECTATIONS
     from qualification.results import rejudge, run_directory
+    from qualification.results.run_argument import resolve
 
-    run = run_directory.read(directory)
+    stored = run_directory.read(resolve(run, store=store))
     if expectations is not None:
         known = load_as(EXPECTATIONS, Path(expectations))
-        run = replace(run, campaign=replace(run.campaign, expectations=known))
+        stored = replace(stored, campaign=replace(stored.campaign, expectations=known))
     if partial_ok:
-        run = replace(run, selection=replace(run.selection, partial_ok=True))
-    judged = rejudge.judge(run, datetime.now().astimezone().date(), rate, confidence)
+        stored = replace(stored, selection=replace(stored.selection, partial_ok=True))
+    judged = rejudge.judge(stored, datetime.now().astimezone().date(), rate, confidence)
     written = None if out is None else rejudge.write(judged.matrix, out)
-    _show(run, judged, verbose=verbose)
+    _show(stored, judged, verbose=verbose)
     if written is not None:
         click.echo(f"\nresults: {written}")
     sys.exit(judged.exit_code)
@@ -117,7 +120,7 @@ def judge(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Make matrix.json again, too, in this directory; by default nothing is written.",
+    help="Make matrix.json and matrix.html again, too, in this directory; by default, nothing.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
 def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None:
@@ -133,6 +136,7 @@ def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None
     from qualification.results import rejudge, run_directory
     from qualification.results.run_argument import load, resolve
 
+    stored = None
     try:
         stored = run_directory.read(resolve(run, store=store))
     except UsageError as error:
@@ -146,8 +150,25 @@ def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None
         judged = rejudge.judge(stored, stored.campaign.day)
         made = judged.matrix
         _show(stored, judged, verbose=verbose)
-    if out is not None:
-        click.echo(f"\nresults: {rejudge.write(made, out)}")
+    if out is None:
+        return
+    click.echo(f"\nresults: {rejudge.write(made, out)}")
+    if stored is not None:
+        _write_page(stored.directory, out)
+
+
+def _write_page(directory: Path, out: Path) -> None:
+    from datetime import datetime
+
+    from qualification.results.page import html
+    from qualification.results.page import stored as stored_page
+    from qualification.results.page.address import PAGE
+
+    now = datetime.now().astimezone()
+    html.write(
+        stored_page.page_of(directory, now, lambda line: click.echo(line, err=True)), out / PAGE
+    )
+    click.echo(f"page: {out / PAGE}")
 
 
 def _show(run: StoredRun, judged: Judged, *, verbose: bool) -> None:

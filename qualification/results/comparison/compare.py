@@ -76,13 +76,15 @@ def _cells(
 def _side(matrix: Matrix, pair: str) -> Side:
     ends = {nic.role: nic for nic in matrix.nics if nic.pair == pair}
     cells: Sequence[CellRow] = [row for row in matrix.cells if row.pair == pair]
+    off = tuple(matrix.mitigation.get(pair, ()))
     return Side(
         pair,
         ends["dut"],
         ends["peer"],
-        tuple(matrix.mitigation.get(pair, ())),
+        off,
         sum(row.verdict in FAILING for row in cells),
         len(cells),
+        next((str(c) for c in matrix.costs if c.pair == pair and set(c.off) == set(off)), ""),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qualification.printable import markdown
+from qualification.printable import code, markdown
 
 from .comparable import narrowed
 from .model import Change, Comparison, PairComparison, Side, answer, counted
@@ -93,12 +93,12 @@ def _pair(pair: PairComparison) -> Iterator[str]:
 
 def _sentence(group: Group) -> str:
     more = len(group.cells) - 1
-    named = f"`{group.cells[0].cell}`" + (f" and {more:,} more" if more else "")
+    named = code(group.cells[0].cell) + (f" and {more:,} more" if more else "")
     parts = [f"{named}: {_escaped(group.cells[0].reason)}"]
     if group.fault is not None and group.fault.signature and group.change is not Change.GONE:
         parts.append(_escaped(group.fault.signature))
     if group.culprit:
-        parts.append("culprit " + ", ".join(f"`{name}`" for name in group.culprit))
+        parts.append("culprit " + ", ".join(code(name) for name in group.culprit))
     return "; ".join(parts) + "."
 
 
@@ -106,12 +106,12 @@ def _culprits(pair: PairComparison, *, new: bool) -> str:
     rows = [cell.new if new else cell.old for cell in pair.cells]
     found = dict.fromkeys(" + ".join(row.culprit) for row in rows if row and row.culprit)
     failing = (pair.new if new else pair.old).failing
-    return ", ".join(f"`{name}`" for name in found) or ("not found" if failing else "none")
+    return ", ".join(code(name) for name in found) or ("not found" if failing else "none")
 
 
 def _mitigation(side: Side) -> str:
     if side.command:
-        return f"`{side.command}`"
+        return f"{code(side.command)}{f', which {_escaped(side.cost)}' * bool(side.cost)}"
     return "none known" if side.failing else "none needed"
 
 

@@ -94,6 +94,7 @@ class Side:
             none or none is known.
         failing: Cells of the pair in which the NIC fails.
         cells: Cells of the pair.
+        cost: What the mitigation costs, in words; empty where that was not measured.
     """
 
     pair: str
@@ -102,6 +103,7 @@ class Side:
     mitigation: tuple[str, ...]
     failing: int
     cells: int
+    cost: str = ""
 
     @property
     def command(self) -> str:

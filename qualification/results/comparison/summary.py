@@ -66,7 +66,9 @@ def headline(comparison: Comparison) -> str:
         return f"{said}: the two runs have no pair in common"
     shown = [pair for pair in comparison.pairs if answer(pair.cells) is said]
     named = ", ".join(map(nics, shown or comparison.pairs))
-    return f"{said}: {named}. {len(comparison.cells):,} cells: {counted(comparison.cells)}"
+    many = len(comparison.cells)
+    cells = f"{many:,} cell{'s' * (many != 1)}"
+    return f"{said}: {named}. {cells}: {counted(comparison.cells)}"
 
 
 def nics(pair: PairComparison) -> str:

@@ -79,3 +79,5 @@ def _remedy(side: Side, what: str) -> Iterator[ReportLine]:
     if side.command:
         yield ReportLine(f"  {what}, on {side.dut.host}:")
         yield ReportLine(f"      {side.command}")
+        if side.cost:
+            yield ReportLine(f"      {side.cost}")

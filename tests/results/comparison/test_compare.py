@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from qualification.errors import EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, UsageError
+from qualification.judge.culprit.cost import Cost, Spread
 from qualification.judge.verdict import Demand, Verdict
 from qualification.plan.features import CSUM, TNL_CSUM
 from qualification.results import matrix as matrix_file
@@ -267,6 +268,17 @@ def test_names_cannot_break_the_page(night: Night) -> None:
     assert "| firmware | 8\\|30 &lt;b&gt;\\*x\\* | \\_9\\_ |" in lines
 
 
+def test_what_a_mitigation_costs_is_told(night: Night) -> None:
+    spread = Spread(1e9, 1e9, 1e9)
+    cost = Cost("x710", (TNL_CSUM,), "f", 3, spread, spread, spread, spread, 12.0, 40.0)
+    faulty = night(cell(210), mitigation={"x710": [TNL_CSUM]})
+    found = compare(night(cell(), "9.20"), replace(faulty, costs=(cost,)))
+    words = "costs 12 % of throughput, 1.4 times the CPU per byte"
+    assert f"      {words}" in [line.text for line in text.lines(found)]
+    row = f"| mitigation | none needed | `ethtool -K p0 {TNL_CSUM} off`, which {words} |"
+    assert row in list(markdown.page(found))
+
+
 def test_the_schema_is_in_step() -> None:
     module = "qualification.results.comparison.document"
     printed = subprocess.run(
@@ -293,7 +305,7 @@ def test_the_json_is_valid_and_has_all(healed: Comparison) -> None:
 @pytest.mark.parametrize(
     ("form", "code", "begins"),
     [
-        ([], EXIT_NOT_QUALIFIED, "REGRESSED: x710 (i40e, firmware 9.20 -> 8.30). 1 cells: "),
+        ([], EXIT_NOT_QUALIFIED, "REGRESSED: x710 (i40e, firmware 9.20 -> 8.30). 1 cell: "),
         (["--markdown"], EXIT_NOT_QUALIFIED, "# REGRESSED: "),
         (["--json"], EXIT_NOT_QUALIFIED, '{\n "schema": 1,\n "answer": "REGRESSED",'),
         (["--map", "x710=x710"], EXIT_NOT_QUALIFIED, "REGRESSED: "),
