@@ -84,10 +84,10 @@ const breakable = (name) => name.split(/(?<=[-+])/).flatMap((part) => [part, htm
 // After a choice the first rows are drawn at once, more than a window shows, and the others in
 // steps between which the browser answers: so nothing waits for thousands of cells, and yet all of
 // them are there, for the browser's own search, for paper and for screen readers.
-const [FIRST_ROWS, MORE_ROWS] = [22, 40];
+const [FIRST_ROWS, MORE_ROWS, PAUSE] = [22, 40, 30]; // rows, rows, milliseconds: what is there is painted first
 
 class Matrix extends Component {
-  state = { chosen: this.props.chosen, limit: this.props.state.at ? Infinity : FIRST_ROWS };
+  state = { chosen: this.props.chosen, limit: this.props.whole ? Infinity : FIRST_ROWS };
   static getDerivedStateFromProps({ chosen }, state) {
     return chosen === state.chosen ? null : { chosen, limit: FIRST_ROWS };
   }
@@ -98,7 +98,7 @@ class Matrix extends Component {
   componentDidUpdate() {
     clearTimeout(this.more);
     if (this.state.limit < this.props.rows.length) {
-      this.more = setTimeout(() => this.setState(({ limit }) => ({ limit: limit + MORE_ROWS })));
+      this.more = setTimeout(() => this.setState(({ limit }) => ({ limit: limit + MORE_ROWS })), PAUSE);
     }
     if (this.table && !this.table.querySelector("[tabindex='0']")) {
       const first = this.table.querySelector("tbody th");

@@ -4,13 +4,15 @@ const REFRESH = 5000; // milliseconds; how often a page of a run that goes on is
 class Page extends Component {
   constructor() {
     super();
+    this.place = remembered();
     this.state = readState();
   }
   componentDidMount() {
     document.addEventListener("keydown", this.pressed);
     addEventListener("hashchange", () => this.setState(readState()));
     if (RUN.live) setInterval(follow, REFRESH);
-    if (this.state.at) this.reveal("center");
+    if (this.place) recall(this.place);
+    else if (this.state.at) this.reveal("center");
   }
   reveal(block) {
     document.querySelector("[aria-selected]")?.scrollIntoView({ block, inline: "nearest" });
@@ -58,7 +60,8 @@ class Page extends Component {
       <main>
         <${Story} show=${this.show} />
         <${Tools} state=${state} choose=${this.choose} found=${cells.length} />
-        <${Matrix} rows=${rows} state=${state} chosen=${chosenIn(state)} toggle=${this.toggle} show=${this.show} sortBy=${this.sortBy} />
+        <${Matrix} rows=${rows} state=${state} chosen=${chosenIn(state)} whole=${Boolean(this.place || state.at)}
+          toggle=${this.toggle} show=${this.show} sortBy=${this.sortBy} />
         <${Legend} />
       </main>
       ${state.at && html`<${Evidence} at=${state.at} show=${this.show} close=${this.close} />`}
@@ -69,7 +72,43 @@ class Page extends Component {
 // Not while somebody marks text or types: the page would be taken from under their hands.
 function follow() {
   const typing = /^(INPUT|SELECT)$/.test(document.activeElement?.tagName ?? "");
-  if (!document.hidden && getSelection().isCollapsed && !typing) location.reload();
+  if (document.hidden || !getSelection().isCollapsed || typing) return;
+  remember();
+  location.reload();
+}
+
+// What a browser does not keep by itself when it reads the page again: how far the matrix and the
+// evidence are scrolled, and which place of the matrix has the focus.
+const SCROLLED = [".scroll", ".evidence"];
+const PLACE = "vxqual place";
+function remember() {
+  const focused = document.activeElement?.closest("tbody th, tbody td");
+  const place = {
+    window: [scrollX, scrollY],
+    parts: SCROLLED.map((part) => document.querySelector(part)).map((part) => part && [part.scrollLeft, part.scrollTop]),
+    row: focused?.parentNode.dataset.key,
+    column: focused && [...focused.parentNode.children].indexOf(focused),
+  };
+  try {
+    sessionStorage.setItem(PLACE, JSON.stringify(place));
+  } catch {
+    // some browsers keep nothing for files; then the page begins at its top
+  }
+}
+function remembered() {
+  try {
+    const place = JSON.parse(sessionStorage.getItem(PLACE));
+    sessionStorage.removeItem(PLACE);
+    return place;
+  } catch {
+    return null;
+  }
+}
+function recall(place) {
+  SCROLLED.forEach((part, i) => place.parts[i] && document.querySelector(part)?.scrollTo(...place.parts[i]));
+  const row = place.row && document.querySelector(`tr[data-key="${place.row}"]`);
+  row?.children[place.column]?.focus({ preventScroll: true });
+  scrollTo(...place.window);
 }
 
 class Story extends Component {
@@ -113,7 +152,7 @@ function Nic({ nic, show }) {
     <h2><span class=${kind(OUTCOME_SHAPES[shade])}>${nic.outcome}</span> <${Said}>${nic.driver}<//>, firmware <${Said}>${nic.firmware}<//>
       <small><${Said}>${nic.pair}: ${nic.host} ${nic.interface}<//>, kernel <${Said}>${nic.kernel}<//></small></h2>
     <dl class="story">
-      ${(nic.faults ?? []).map((one) => html`<dt>${one.verdict === "LOSS" ? "lost" : "wrong"}</dt>
+      ${(nic.faults ?? []).map((one) => html`<dt>${{ FAIL: "wrong", LOSS: "lost" }[one.verdict] ?? VERDICTS[one.verdict][0]}</dt>
         <dd>${one.reason}.${one.signature && html`<br />${one.signature}.`}
           ${firstWrong(one.cell) && html`<br />The first wrong frame: ${firstWrong(one.cell)}.`}
           <br /><a href="#" onClick=${open(one.cell)}>${one.cell}</a>${one.cells > 1 ? ` and ${plural(one.cells - 1, "more cell")}` : ""}</dd>`)}

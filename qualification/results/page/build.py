@@ -10,11 +10,12 @@ from qualification.judge.culprit import failure_conditions
 from qualification.judge.culprit.findings import CulpritFindings
 from qualification.judge.outcome import NEVER_RAN
 from qualification.judge.result_row import CellRow, FlowRow
+from qualification.judge.verdict import Verdict
 from qualification.plan.features import RECEIVING, RULES
 from qualification.results.conclusion import RunOutcome, pair_outcome
 from qualification.results.matrix import Matrix, NicRow
 from qualification.results.terminal.culprit_lines import remedies
-from qualification.results.terminal.explanations import faults
+from qualification.results.terminal.explanations import alike, faults
 from qualification.results.terminal.report import headline, sorted_duts
 from qualification.results.terminal.table import traffic_kind
 
@@ -35,6 +36,7 @@ from .model import (
 BULK = "bulk traffic"
 RUNNING = "RUNNING"
 _MOST_FAULTS = 12
+_DOUBTFUL = (Verdict.ERROR, Verdict.UNTRUSTED, Verdict.INCONCLUSIVE)
 
 Row = TypeVar("Row")
 
@@ -201,9 +203,18 @@ def _nic(given: PageInput, dut: NicRow, cells: Sequence[CellRow]) -> PageNic:
         ),
         tuple(
             PageFault(f[0].id, len(f), str(f[0].verdict), f[0].reason, f[0].signature or "")
-            for f in faults(cells)[:_MOST_FAULTS]
+            for f in (*faults(cells)[:_MOST_FAULTS], *_doubts(cells)[:_MOST_FAULTS])
         ),
     )
+
+
+def _doubts(cells: Sequence[CellRow]) -> list[list[CellRow]]:
+    """Returns the cells that keep a NIC from an answer, by their reason."""
+    found: dict[tuple[str, str], list[CellRow]] = {}
+    for cell in cells:
+        if cell.verdict in _DOUBTFUL:
+            found.setdefault((cell.verdict, alike(cell.reason)), []).append(cell)
+    return list(found.values())
 
 
 def _facts(dut: NicRow, peer: NicRow) -> Iterator[tuple[str, str]]:

@@ -87,12 +87,12 @@ class PageCulprit:
 
 @dataclass(frozen=True)
 class PageFault:
-    """A fault, which many failing cells may show.
+    """A fault, which many failing cells may show; or why cells could not be judged.
 
     Attributes:
         cell: Id of the cell that shows it best.
-        cells: Number of failing cells that show it.
-        verdict: FAIL or LOSS.
+        cells: Number of cells that show it.
+        verdict: Their verdict.
         reason: What was seen, in a sentence.
         signature: What the hardware did; empty where that is not known.
     """
@@ -124,7 +124,7 @@ class PageNic:
         symptoms: What an application would notice, in sentences.
         culprits: What the search for culprits found.
         remedies: Commands that heal it.
-        faults: The faults that its failing cells show.
+        faults: The faults that its failing cells show, and what kept others from an answer.
     """
 
     pair: str

@@ -167,7 +167,8 @@ def test_a_page_of_a_run_that_goes_on_is_followed(
     live = replace(done, run=replace(done.run, live=True, outcome="RUNNING", headline="RUNNING: 3"))
     file = tmp_path / "matrix.html"
     html.write(live, file)
-    with opened(browser, file, f"q=tcp&{AT}", stopped=True) as page:
+    with opened(browser, file, f"q=tcp&{AT}", stopped=True, height=300) as page:
+        page.evaluate("document.querySelector('.evidence').scrollTo(0, 400)")
         expect(page.locator("h1")).to_have_text("RUNNING")
         assert page.locator("progress").count() == 1
         html.write(done, file)
@@ -175,6 +176,7 @@ def test_a_page_of_a_run_that_goes_on_is_followed(
         expect(page.locator("h1")).to_have_text("NOT QUALIFIED")
         expect(page.locator("#search")).to_have_value("tcp")
         expect(page.locator("aside h2")).to_have_text(FAILING)
+        assert page.evaluate("document.querySelector('.evidence').scrollTop") == 400
 
 
 def many(example: Page, cells: int) -> Page:
@@ -248,7 +250,7 @@ async () => {
   const rows = () => document.querySelectorAll("tbody tr").length;
   for (let before = -1; before !== rows(); ) {
     before = rows();
-    await new Promise((done) => setTimeout(done, 50));
+    await new Promise((done) => setTimeout(done, 200));
   }
 }
 """

@@ -29,6 +29,16 @@ def test_nics_that_fail_come_first_and_tell_their_story(campaign: Make) -> None:
     assert (good.culprits, good.remedies, good.faults) == ((), (), ())
 
 
+def test_what_keeps_a_nic_from_an_answer_is_told_once(campaign: Make) -> None:
+    reason = "control plain failed: 3 of 9 frames are wrong"
+    rows = [made(ALL_ON, flow, Verdict.UNTRUSTED, reason) for flow in (TCP, UDP_SEG)]
+    rows.append(made(ALL_OFF, TCP, Verdict.INCONCLUSIVE, "only 12 frames"))
+    results = built(campaign(x710=("i40e", "1")), rows, outcome=RunOutcome.NOT_JUDGED)
+    (nic,) = build(PageInput(results, {}, (), WRITTEN)).nics
+    told = [(fault.verdict, fault.cells, fault.reason) for fault in nic.faults]
+    assert told == [("UNTRUSTED", 2, reason), ("INCONCLUSIVE", 1, "only 12 frames")]
+
+
 def test_sets_with_the_same_in_effect_stand_together(campaign: Make) -> None:
     """A set by another name, with which the driver turned the same on, is next to its equal."""
     some = OffloadSet(frozenset({TSO, CSUM}), SPACE)
