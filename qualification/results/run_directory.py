@@ -161,10 +161,10 @@ def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:
         raise UsageError(f"is not JSON, or is cut short: it has {error}", where=str(path)) from None
     stored = document if isinstance(document, dict) else {}
     campaign = stored.get("campaign")
-    if isinstance(campaign, dict) and not isinstance(campaign.get("topology"), str):
-        raise UsageError("is not a stored run: campaign.topology is no text", where=str(path))
     writer = campaign.get("version") if isinstance(campaign, dict) else None
     check_schema(stored.get("schema"), SCHEMA, str(path), writer)
+    if isinstance(campaign, dict) and not isinstance(campaign.get("topology"), str):
+        raise UsageError("is not a stored run: campaign.topology is no text", where=str(path))
     try:
         campaign = Campaign.parse(document["campaign"], environ=_AnyVariable())
         cells = _CELLS.validate_python(document["cells"])
