@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+from qualification.messages.protocol import SILENCE
 
 from . import privileges
 from .serve import claim_stdio, serve
@@ -19,7 +22,8 @@ def main() -> None:
     from qualification.agent.orders.table import operations  # noqa: PLC0415
 
     table, undo = operations()
-    serve(table, undo, stdin=stdin, stdout=stdout)
+    silence = float(os.environ.get("VXQUAL_SILENCE") or SILENCE)
+    serve(table, undo, stdin=stdin, stdout=stdout, silence=silence)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ ANSWER_LIMIT = 16 << 20
 HEARTBEAT = 15.0
 """Seconds between the controller's empty lines."""
 SILENCE = 90.0
-"""Seconds without a byte after which the controller counts as gone. sshd would notice a cut cable
-only after hours, and the host must not stay changed for so long."""
+"""Seconds without a byte after which the controller counts as gone; it tells the agent. sshd would
+notice a cut cable only after hours, and the host must not stay changed for so long."""
 
 
 class AgentProblem(Exception):  # noqa: N818  (it is a reply, not a crash)

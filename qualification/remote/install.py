@@ -20,6 +20,7 @@ import paramiko
 
 from qualification.errors import HostError
 from qualification.messages.decode import DecodeError, decode
+from qualification.messages.protocol import SILENCE
 from qualification.messages.untrusted import UntrustedError, json_value
 from qualification.printable import inert
 from qualification.remote.ssh.connection import Connection
@@ -108,6 +109,7 @@ with open(order["path"], "rb") as file:
 if not intact:
     sys.exit(order["path"] + " has changed since it was stored")
 os.environ["VXQUAL_SSH_CONNECTION"] = order["ssh_connection"]
+os.environ["VXQUAL_SILENCE"] = str(order["silence"])
 sys.path.insert(0, order["path"])
 from qualification.agent.__main__ import main
 main()
@@ -151,6 +153,7 @@ class Installed(NamedTuple):
     def order(self) -> bytes:
         """Returns the line that the loader waits for."""
         order = {name: getattr(self, name) for name in ("path", "sha256", "ssh_connection", "uid")}
+        order["silence"] = SILENCE
         return json.dumps(order).encode("ascii")
 
 

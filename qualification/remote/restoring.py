@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from qualification.errors import AgentError, VxqualError
 from qualification.messages.closing import left_changed
+from qualification.messages.lease import Lessee
 from qualification.topology import Topology
 
 from .agent_client import AgentClient
@@ -51,12 +52,19 @@ class Restored:
         ]
 
 
-def restore(topology: Topology, pairs: Iterable[str], *, patience: float = 0.0) -> list[Restored]:
+def restore(
+    topology: Topology,
+    pairs: Iterable[str],
+    *,
+    lessee: Lessee | None = None,
+    patience: float = 0.0,
+) -> list[Restored]:
     """Puts every host of some pairs back, as far as agents that died have left it changed.
 
     Args:
         topology: The topology, with SSH settings for every host.
         pairs: Names of the pairs.
+        lessee: The run that has leased the NICs; None for nobody.
         patience: Seconds to wait for an agent that still has a NIC; it is never disturbed.
     """
     hosts = nics_of(topology, pairs)
@@ -70,7 +78,7 @@ def restore(topology: Topology, pairs: Iterable[str], *, patience: float = 0.0) 
             return found
         try:
             for name in hosts[host]:
-                _put_back(agent, name, topology.nic(name).interface, found, patience)
+                _put_back(agent, name, topology.nic(name).interface, found, lessee, patience)
         finally:
             try:
                 close_all([agent])
@@ -83,12 +91,19 @@ def restore(topology: Topology, pairs: Iterable[str], *, patience: float = 0.0) 
 
 
 def _put_back(
-    agent: AgentClient, name: str, interface: str, found: Restored, patience: float
+    agent: AgentClient,
+    name: str,
+    interface: str,
+    found: Restored,
+    lessee: Lessee | None,
+    patience: float,
 ) -> None:
     end = time.monotonic() + patience
     while True:
         try:
-            report = agent.ask(list[str], "put_back", timeout=_SECONDS, interface=interface)
+            report = agent.ask(
+                list[str], "put_back", timeout=_SECONDS, interface=interface, lessee=lessee
+            )
         except AgentError as error:
             if error.kind == "nic-leased" and time.monotonic() < end:
                 time.sleep(_AGAIN_SECONDS)

@@ -47,7 +47,7 @@ def test_what_killed_agents_left_is_put_back_by_hand_and_live_ones_are_not_distu
         busy = vxqual("restore", lab.topology)
         assert busy.returncode == 10, busy.stdout
         for nic in ("alpha.port0", "bravo.port0"):
-            assert f"{nic}: another vxqual is using this NIC" in busy.stdout
+            assert f"{nic}: port0 is leased by root@" in busy.stdout
         assert lab.state() == during != before
         for pid in lab.pids():
             os.kill(pid, signal.SIGKILL)
@@ -60,6 +60,8 @@ def test_what_killed_agents_left_is_put_back_by_hand_and_live_ones_are_not_distu
     assert "bravo.port0: put back: features interface=port0 wanted=" in done.stdout
     assert lab.state() == before
     assert vxqual("restore", lab.topology).stdout == nothing.stdout
+    for host in ("alpha", "bravo"):  # neither a journal nor a lease
+        assert not (lab.topology.parent / "hosts" / host / "journals").exists()
 
 
 @pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])

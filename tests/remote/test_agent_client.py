@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -20,10 +21,12 @@ import pytest
 
 from qualification.errors import AgentError, HostError
 from qualification.remote import agent_client
+from qualification.remote import install as installer
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.host import open_agent
 from qualification.remote.install import LAUNCH, LAUNCH_WITH_SUDO, PROBE, install
 from qualification.remote.ship import Application, application
+from qualification.remote.ssh import lines
 
 from .conftest import OPERATIONS, Sshd, agent_with, await_end
 
@@ -394,6 +397,34 @@ def test_a_call_that_takes_too_long_is_interrupted_and_undone(
     assert caught.value.kind == "timeout"
     assert agent.close() == {"marks": 1}, "it reports what it has undone"
     assert (tmp_path / "mark").read_text() == "undone"
+
+
+@pytest.mark.parametrize("doing", ["nothing", "an order"])
+def test_an_agent_that_hears_nothing_for_the_time_it_was_told_ends(
+    sshd: Sshd, app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, doing: str
+) -> None:
+    """Its input stays open, as behind a cable that was cut, or a controller that is stopped."""
+    monkeypatch.setattr(installer, "SILENCE", 1.0)
+    monkeypatch.setattr(lines, "HEARTBEAT", 3600.0)
+    agent = sshd.start(app)
+    agent.call("mark", timeout=5, path=str(tmp_path / "mark"))
+    if doing == "an order":
+        with contextlib.suppress(AgentError):
+            agent.call("wait", timeout=20)
+    await_end(agent.greeting.pid)
+    assert (tmp_path / "mark").read_text() == "undone"
+    assert agent.close() == {"marks": 1}
+
+
+def test_the_heartbeat_keeps_an_agent(
+    sshd: Sshd, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installer, "SILENCE", 2.0)
+    monkeypatch.setattr(lines, "HEARTBEAT", 0.1)
+    agent = sshd.start(app)
+    with pytest.raises(AgentError, match=r"no answer within 3\.5 s"):
+        agent.call("wait", timeout=3.5)  # and not that it has died meanwhile
+    assert agent.close() == {"marks": 0}
 
 
 @pytest.mark.parametrize("how", ["timeout", "interrupt"])

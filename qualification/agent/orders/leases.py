@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 from qualification.agent.host import journal
@@ -59,6 +60,20 @@ class LeaseOperations:
             raise
         self._held[key] = taken
         return left.recovered
+
+    @contextmanager
+    def leased(self, interface: str, lessee: Lessee | None) -> Iterator[None]:
+        """Has the lease on a NIC while its body runs; that of its run, or one of its own.
+
+        Raises:
+            AgentProblem: Another run has it.
+        """
+        key = self._key(interface)
+        if check_lease(key, lessee):
+            yield
+            return
+        with closing(HeldLease(key, lessee or Lessee("vxqual restore", "-"))):
+            yield
 
     def check_free(self, interface: str) -> None:
         """Checks that no other run has the lease on a NIC, and that no other agent works on it.

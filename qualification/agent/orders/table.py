@@ -169,18 +169,24 @@ class _Agent:
             self._left += [line for line in report if left_changed([line])]
         return Dependencies(lost, tuple(report))
 
-    def put_back(self, _context: Context, *, interface: str) -> list[str]:
+    def put_back(
+        self, _context: Context, *, interface: str, lessee: Lessee | None = None
+    ) -> list[str]:
         """Undoes what agents that died left changed on a NIC; returns a closing report.
 
         Unlike the next agent of a run, it also sets what differs from the former state.
+
+        Raises:
+            AgentProblem: A run other than that of `lessee` has the NIC.
         """
-        journal = Journal(self._key(interface), UNDOS_BY_HAND)
-        report = journal.recovered
-        try:
-            report = [line for line in report if not left_changed([line])]
-        finally:
-            report += journal.close()
-            self._left += [line for line in report if left_changed([line])]
+        with self.leases.leased(interface, lessee):
+            journal = Journal(self._key(interface), UNDOS_BY_HAND)
+            report = journal.recovered
+            try:
+                report = [line for line in report if not left_changed([line])]
+            finally:
+                report += journal.close()
+                self._left += [line for line in report if left_changed([line])]
         return report
 
     def request_features(self, context: Context, *, wanted: dict[str, bool]) -> dict[str, Feature]:

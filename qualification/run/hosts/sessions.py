@@ -106,7 +106,12 @@ class Sessions:
         self.close()
         for pair in self.left_changed.doubtful:
             _LOG.info("pair %s: new agents look whether its hosts are as they were", pair)
-            answers = restore(self.campaign.topology, [pair], patience=_LEASE_SECONDS)
+            answers = restore(
+                self.campaign.topology,
+                [pair],
+                lessee=lessee(self.campaign.run_id),
+                patience=_LEASE_SECONDS,
+            )
             if all(answer.as_it_was for answer in answers):
                 self.left_changed.put_back(pair)
             left = [line for answer in answers for line in answer.sentences]
