@@ -131,7 +131,10 @@ def test_the_page_prints_and_has_a_dark_form(made: dict[str, Any]) -> None:
     for media in ("@media print", "@media (prefers-color-scheme: dark)", "@page"):
         assert media in html
     assert "ab" * 32 in Seen(html).text
-    assert "Measured cost: 12.5 % of throughput" in " ".join(Seen(html).text.split())
+    said = " ".join(Seen(html).text.split())
+    assert "Measured cost: 12.5 % of throughput and 40.0 % more CPU per byte" in said
+    assert "CPU, seconds per GB every offload on" in said
+    assert "1.000 (0.900 to 1.100) with the mitigation" in said
 
 
 def test_a_pdf_says_the_same(made: dict[str, Any], tmp_path: Path) -> None:

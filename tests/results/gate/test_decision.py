@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.campaign import Campaign
+from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Demand, Verdict
+from qualification.plan.cells import Cell
 from qualification.plan.features import TNL_CSUM, TSO
 from qualification.results.conclusion import RunOutcome, Selection
 from qualification.results.gate.answer import Answer, AnswerKind
@@ -68,6 +70,7 @@ def test_a_selection_is_not_complete(judged: MakeJudged) -> None:
     decided = decide(some, policy(), NOW)
     assert unmet(decided) == ["run.complete", "essential"]
     assert "narrowed by -k 'all-on and tcp' and -m 'not crafted'" in reason(decided, "run.complete")
+    assert reason(decided, "essential") == "some of these cells were not selected"
     assert decided.nics[0].run_outcome is RunOutcome.PARTIAL
     lax = decide(some, policy(run={"plan": "quick", "complete": False}), NOW)
     assert unmet(lax) == ["essential"], "the NIC must have been exercised all the same"
@@ -157,6 +160,14 @@ def test_a_nic_that_had_nothing_to_do(judged: MakeJudged) -> None:
     assert unmet(decide(idle, policy(), NOW)) == ["essential"]
 
 
+def test_essential_cells_that_could_not_be_judged_are_the_labs(judged: MakeJudged) -> None:
+    vague = judged(lambda c: Verdict.INCONCLUSIVE if c.essential else Verdict.PASS)
+    decided = decide(vague, policy(), NOW)
+    assert unmet(decided) == ["essential", "nic.verdicts"]
+    assert reason(decided, "essential") == "some of these cells could not be judged"
+    assert decided.exit_code() == 10
+
+
 def test_an_error_of_the_lab_is_not_the_nics(judged: MakeJudged) -> None:
     decided = decide(judged(troubles=("alpha could not be put back",)), policy(), NOW)
     assert (unmet(decided), decided.exit_code()) == (["lab"], 10)
@@ -243,6 +254,46 @@ def test_a_mitigation_that_leaves_a_cell_failing(judged: MakeJudged) -> None:
     decided = decide(one_more, policy(**MITIGATION), NOW)
     assert unmet(decided) == ["nic.verdicts", "mitigation.allowed"]
     assert "failing cells are not known to: x710/all-off/" in reason(decided, "mitigation.allowed")
+
+
+def test_a_mitigation_that_leaves_a_flow_failing(judged: MakeJudged) -> None:
+    some = judged(failing_tcp, culprit=[TNL_CSUM], healed=0)
+    decided = decide(some, policy(**MITIGATION), NOW)
+    assert unmet(decided) == ["nic.verdicts", "mitigation.allowed"]
+    assert "0 of 1 failing flows heal, and the others do not" in reason(
+        decided, "mitigation.allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flow", "healed"),
+    [
+        ("outer4-csum/inner4/tcp/boundaries@two-ports", True),
+        ("outer4-csum/inner6/tcp", False),
+        ("receive", False),
+    ],
+)
+def test_cells_without_a_culprit_of_their_own(
+    judged: MakeJudged, flow: str, *, healed: bool
+) -> None:
+    """For cells of few frames no search is made; a bulk cell has a culprit, or none is known."""
+
+    def fails(cell: Cell) -> Verdict:
+        same = cell.set_id == "all-on" and cell.flow.id.endswith(flow)
+        received = flow == "receive" and cell.flow.direction == "receive"
+        return Verdict.FAIL if same or received else failing_tcp(cell)
+
+    made = judged(fails, culprit=[TNL_CSUM])
+    rows = [row if tcp_row(row) else replace(row, culprit=None) for row in made.matrix.cells]
+    others = [row for row in rows if row.verdict is Verdict.FAIL and not tcp_row(row)]
+    assert others
+    made = replace(made, matrix=replace(made.matrix, cells=tuple(rows)))
+    decided = decide(made, policy(**MITIGATION), NOW)
+    assert (decided.exit_code() == 13) is healed
+
+
+def tcp_row(row: CellRow) -> bool:
+    return row.id == "x710/all-on/outer4-csum/inner4/tcp"
 
 
 def test_a_feature_that_the_mitigation_turns_off(judged: MakeJudged) -> None:
