@@ -1,4 +1,4 @@
-"""Says what an option that neither vxqual nor pytest has may have been meant to be."""
+"""Says what is wrong with an option: one that neither vxqual nor pytest has, or its argument."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ class UnknownOption:
         """Parses the command line.
 
         Raises:
-            UsageError: It has an option that nobody knows.
+            UsageError: It has an option that nobody knows, or that lacks its argument.
         """
         try:
             return (yield)
         except pytest.UsageError as error:
             found = re.search(r"unrecognized arguments: (\S+)", str(error))
+            wrong = re.search(r"error: argument (\S+): (.+)", str(error))
+            if found is None and wrong is not None:
+                raise UsageError(
+                    f"option {wrong[1]}: {wrong[2]}", hint="`vxqual run --help` has examples"
+                ) from None
             if found is None:
                 raise
             name = found[1].partition("=")[0]

@@ -147,6 +147,7 @@ MISTAKES = [
     (["run", "missing.yaml", "-k", "all-on"], "missing.yaml: there is no such file"),
     (["run", "-k", "all-on", "missing.yaml"], "missing.yaml: there is no such file"),
     (["run", "there.yaml", "--plann", "quick"], "no such option '--plann'; did you mean '--plan'?"),
+    (["run", "there.yaml", "-k"], "option -k: expected one argument"),
     (["run", "there.yaml", "--expectation=x"], "'--expectation'; did you mean '--expectations'?"),
     (["run", "there.yaml", "--wholly-unknown"], "no such option '--wholly-unknown'\n  next:"),
     (["run", "-t", "there.yaml", "--rate", "0"], "--rate"),
