@@ -113,12 +113,12 @@ def runs(store: str | None, as_json: bool, **wanted: Any) -> None:
 
 def _missing(database: Database, known: frozenset[str]) -> None:
     """Says which runs beside the store are not in it."""
-    from qualification.results.directories import run_names
+    from qualification.results.directories import has_run, run_names
 
     if database.path is None:
         return
     out = database.path.parent
-    missing = [name for name in run_names(out) if name not in known]
+    missing = [name for name in run_names(out) if name not in known and has_run(out / name)]
     if missing:
         which = f"{len(missing):,} runs of {out} are" if len(missing) > 1 else f"{missing[0]} is"
         click.echo(f"\nnote: {which} not in the store: killed, or going on")

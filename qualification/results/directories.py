@@ -26,6 +26,7 @@ from pathlib import Path
 
 from qualification.errors import LabError, UsageError, VxqualError
 
+RUN, EVIDENCE, MATRIX = "run.json", "evidence.jsonl", "matrix.json"
 LATEST, LOCK, JUNIT = "latest", "lock", "junit.xml"
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")
 _NAME_IT = "give the directory of a run, or that which --out named"
@@ -185,8 +186,6 @@ def run_names(out: Path) -> list[str]:
 
 def has_run(path: Path) -> bool:
     """Returns whether a directory is that of a run: whether it has any of the files of one."""
-    from .run_files import EVIDENCE, MATRIX, RUN  # noqa: PLC0415  (`vxqual runs` starts quickly)
-
     return any((path / name).exists() for name in (RUN, EVIDENCE, MATRIX))
 
 

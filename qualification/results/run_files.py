@@ -18,6 +18,7 @@ from qualification.judge.evidence import Evidence
 from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Verdict
 
+from . import directories
 from .conclusion import RunEnd
 
 SCHEMA = 3
@@ -27,7 +28,7 @@ Since 2 the keys are the words of the glossary: `packet_set`, `submitted`, `capt
 Since 3 each line of evidence begins with its number, calls are stored, and a run can be continued.
 """
 
-RUN, EVIDENCE, MATRIX = "run.json", "evidence.jsonl", "matrix.json"
+RUN, EVIDENCE, MATRIX = directories.RUN, directories.EVIDENCE, directories.MATRIX
 
 
 @dataclass(frozen=True)

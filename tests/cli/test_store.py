@@ -76,6 +76,7 @@ def test_from_directories_to_answers(lab: Path) -> None:
 
 def test_what_is_not_in_the_store_is_said(lab: Path) -> None:
     assert vxqual("import", "out/20260102-030405-000000", cwd=lab).returncode == 0
+    (lab / "out" / "20260104-030405-000000").mkdir()  # it ended before it had stored anything
     said = vxqual("runs", cwd=lab).stdout
     assert "note: 20260103-030405-000000 is not in the store: killed, or going on" in said
     assert said.endswith("  next: vxqual import out\n")
