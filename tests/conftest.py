@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from qualification.lab.hosts import sshd
+from tests.examples import examples
 
 from .browser import chromium
 
 # How long an example takes says how busy the machine is.
 settings.register_profile(
-    "vxqual", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "vxqual", examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("vxqual")
 

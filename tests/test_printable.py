@@ -7,11 +7,14 @@ import unicodedata
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.errors import HostError
 from qualification.printable import code, inert, markdown, printable
+
+pytestmark = pytest.mark.hostile
 
 EVERYTHING = st.text(st.characters(codec=None, categories=None))
 

@@ -20,6 +20,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.utils import wrpcap
 
 import bench.__main__
+import torture.__main__
 from qualification.cli import main
 
 from .documents import (
@@ -80,6 +81,7 @@ NOT_RUN = {
     "scripts/test": "is what runs this test",
     "scripts/qualify": "qualifies a lab; it is `vxqual run`, and its options are checked as such",
     "scripts/bench": "measures for minutes; tests/bench runs it on small inputs",
+    "scripts/torture": "disturbs labs for minutes; tests/torture and .ci/run run it",
     "scripts/wheel": "fetches a compiler and builds a release",
     ".ci/run": "is what runs this test",
     "source": "changes the user's own shell",
@@ -151,6 +153,7 @@ def test_an_option_in_a_sentence_exists(
 ) -> None:
     name = re.split(r"[ =]", span)[0]
     ours = _click_options(main) | _click_options(bench.__main__.main) | {"--dev"}
+    ours |= _click_options(torture.__main__.main)
     if name in ours and name not in ("-k", "-m"):
         return
     try:
@@ -235,6 +238,9 @@ def _script(program: str, words: list[str], config: pytest.Config, whole: bool) 
             _click(main, "vxqual", ["run", *given], config, whole)
         case "scripts/bench":
             with bench.__main__.main.make_context("bench", list(words)):
+                pass
+        case "scripts/torture":
+            with torture.__main__.main.make_context("torture", list(words)):
                 pass
         case "scripts/test":
             _pytest_options(

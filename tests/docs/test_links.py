@@ -49,7 +49,7 @@ MODULES = sorted(
         span
         for path in ALL
         for _, span in inline_code(path)
-        if re.fullmatch(r"(qualification|bench)(\.\w+)+", span)
+        if re.fullmatch(r"(qualification|bench|torture)(\.\w+)+", span)
     }
 )
 

@@ -9,6 +9,8 @@ import pytest
 from qualification.messages.bursts import BadFrame, CaptureResult, Delivered, Received
 from qualification.messages.plausible import implausible
 
+pytestmark = pytest.mark.hostile
+
 
 def received(**captured: Any) -> Received:
     return Received(CaptureResult(**captured), Delivered(), {"reset": -5})

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from qualification.messages.untrusted import MOST_DEPTH, MOST_VALUES, UntrustedError, json_value
 
+pytestmark = pytest.mark.hostile
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1)
     | st.floats(allow_nan=False, allow_infinity=False)

@@ -20,7 +20,7 @@ from qualification.remote.ship import Application
 
 from .conftest import OPERATIONS, Sshd, agent_with
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.hostile]
 
 MOST_MEMORY = 160 << 20
 """Bytes by which a conversation may enlarge this process: answers of 16 MiB, unread, read and as

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from qualification.errors import AgentError
 from qualification.remote.replies import Greeting, ReplyError, greeting, refusal, reply
 
+pytestmark = pytest.mark.hostile
+
 HELLO = {"vxqual": 1, "version": 1, "python": [3, 11, 7], "pid": 4711, "uid": 0}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -33,6 +33,8 @@ from qualification.results.terminal.report import report
 
 from .test_run_directory import BAD, TODAY, run, stored
 
+pytestmark = pytest.mark.hostile
+
 __all__ = ["run", "stored"]  # fixtures
 
 NASTY = "\x1b[2J\u202e<script>"

@@ -23,6 +23,8 @@ from qualification.results.run_files import MATRIX
 from .conftest import Make
 from .test_run_directory import BAD, DEMAND, TODAY, stored
 
+pytestmark = pytest.mark.hostile
+
 __all__ = ["stored"]  # a fixture
 
 NASTY = "\x1b]0;x\a\x9b2J\u202e<script>alert(1)</script>|`$(id)`\r\n"

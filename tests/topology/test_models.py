@@ -27,6 +27,7 @@ from qualification.topology import (
     dump,
     load,
 )
+from tests.examples import examples
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
 LINES = st.text(
@@ -151,7 +152,8 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@pytest.mark.hostile
+@examples(250)
 @given(st.one_of(st.text(), st.binary(), st.lists(PIECES, max_size=25).map("".join)))
 def test_any_file_is_a_topology_or_a_usage_error(content: str | bytes) -> None:
     try:
@@ -189,7 +191,8 @@ lab: {}
 """
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.hostile
+@examples(150)
 @given(st.lists(VALUES, min_size=11, max_size=11))
 def test_any_value_anywhere_is_refused_in_plain_words(values: list[str]) -> None:
     with pytest.raises(UsageError) as caught:

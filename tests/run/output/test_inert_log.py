@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from qualification.run.output.log import _Inert
+
+pytestmark = pytest.mark.hostile
 
 
 def test_a_record_is_one_that_its_text_cannot_forge() -> None:

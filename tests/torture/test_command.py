@@ -1,0 +1,60 @@
+"""`scripts/torture`: what it says, and that it can fail."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from torture import runs
+from torture.kills import VICTIMS, kills
+from torture.lab import children, command_line, descendants, kill
+from torture.scenarios import SCENARIOS
+from torture.trial import Setting, Trial
+
+ROOT = Path(__file__).parents[2]
+
+
+def torture(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "torture", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_the_scenarios() -> None:
+    said = torture("--help").stdout
+    assert all(f"  {name}" in said for name in SCENARIOS)
+    assert torture("nothing").returncode == 2
+
+
+def test_a_process_and_those_below_it_are_found_and_killed() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60 & wait"]) as shell:
+        while len(children(shell.pid)) < 2:
+            pass
+        below = descendants(shell.pid)
+        assert {command_line(pid) for pid in below} == {"sleep 60 "}
+        assert all(kill(pid, signal.SIGKILL) for pid in below)
+    assert command_line(shell.pid) == ""
+    assert not kill(shell.pid, signal.SIGKILL)
+
+
+def test_a_traceback_that_a_user_sees_is_a_problem() -> None:
+    assert runs.traces("Traceback (most recent call last)") != []
+    assert runs.traces("NOT QUALIFIED") == []
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_each_kind_of_process_is_killed_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    setting = Setting(len(VICTIMS), random.Random(7), tmp_path, 100, said.append)
+    trials: list[Trial] = list(kills(setting))
+    assert [trial.problems for trial in trials] == [()] * len(VICTIMS), trials

@@ -1,0 +1,93 @@
+"""SIGKILL at a random moment of a run, to any process that takes part in it."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from .lab import HOSTS, Lab, await_that, children, command_line, descendants, kill, lab
+from .runs import FAULT, Run, complete, fresh, started, stored, verdicts, vxqual
+from .trial import Setting, Trial
+
+_GONE_SECONDS = 60.0
+"""Seconds after which nothing of a run that was killed may be left on a host."""
+_RESTORED = 0
+
+
+def _agents(lab: Lab, _run: Run) -> list[int]:
+    return [p for host in HOSTS for p, line in lab.processes(host).items() if ".pyz" in line]
+
+
+def _sshds(lab: Lab, _run: Run) -> list[int]:
+    return [p for host in HOSTS for p, line in lab.processes(host).items() if "sshd" in line]
+
+
+def _soft_nics(_lab: Lab, run: Run) -> list[int]:
+    return [pid for pid in descendants(run.process.pid) if "softnic" in command_line(pid)]
+
+
+def _workers(_lab: Lab, run: Run) -> list[int]:
+    found = children(run.process.pid)
+    return [pid for pid in found if "execnet" in command_line(pid) or "-c" in command_line(pid)]
+
+
+def _controller(_lab: Lab, run: Run) -> list[int]:
+    return [run.process.pid]
+
+
+VICTIMS: Mapping[str, Callable[[Lab, Run], list[int]]] = {
+    "agent": _agents,
+    "sshd": _sshds,
+    "soft NIC": _soft_nics,
+    "worker": _workers,
+    "controller": _controller,
+}
+
+
+def kills(setting: Setting) -> Iterator[Trial]:
+    """Kills a process of a run at a random moment, and goes on with the run.
+
+    After it the hosts have to be as they were, as soon as they are contacted again, no finished
+    cell may be lost, and the verdicts have to be those of a run that nothing disturbed.
+    """
+    with lab(setting.scratch, "kills", FAULT) as built:
+        calm = setting.scratch / "calm"
+        start = time.monotonic()
+        vxqual(*fresh(built.topology, calm))
+        duration, wanted = time.monotonic() - start, verdicts(calm)
+        setting.say(f"a run that nothing disturbs takes {duration:.0f} s, {len(wanted)} cells")
+        for number, name in zip(range(setting.times), itertools.cycle(VICTIMS), strict=False):
+            moment = setting.random.uniform(0, duration)
+            yield _kill(setting, built, number, name, moment, wanted)
+
+
+def _kill(
+    setting: Setting, lab: Lab, number: int, name: str, moment: float, wanted: Mapping[str, str]
+) -> Trial:
+    # A soft NIC that is killed is a NIC that was pulled out: the run of a lab that it built itself
+    # goes on in another one.
+    topology = lab.source if name == "soft NIC" else lab.topology
+    out = setting.scratch / f"kill-{number}"
+    before, victims = lab.state(), VICTIMS[name]
+    with started(out, *fresh(topology, out)) as run:
+        await_that(run.ended, moment)
+        await_that(lambda: run.ended() or bool(victims(lab, run)), _GONE_SECONDS)
+        found = victims(lab, run)
+        hit = bool(found) and not run.ended() and kill(setting.random.choice(found), signal.SIGKILL)
+        what = f"{name} killed after {moment:.1f} s" if hit else f"{name}: the run had ended"
+        problems = run.wait()
+    kept = stored(out)
+    what += f", {len(kept.finished) if kept else 0} of {len(wanted)} cells finished"
+    if not await_that(lambda: not any(map(lab.processes, HOSTS)), _GONE_SECONDS):
+        problems.append(f"processes are left: {[lab.processes(host) for host in HOSTS]}")
+    done = vxqual("restore", lab.topology)
+    if done.returncode != _RESTORED:
+        problems.append(f"vxqual restore ended with {done.returncode}: {done.stdout}")
+    problems += lab.changed(before)
+    problems += complete(topology, out, wanted)
+    problems += lab.changed(before)
+    shutil.rmtree(out, ignore_errors=True)
+    return Trial(what, tuple(problems))

@@ -1,0 +1,95 @@
+"""Controllers and pairs that share hosts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from .lab import HOSTS, await_that, lab
+from .runs import FAULT, fresh, started, verdicts, vxqual
+from .trial import Setting, Trial
+
+_GONE_SECONDS = 60.0
+_LEASED = re.compile(r"in use by|is leased|has the lease|another vxqual", re.IGNORECASE)
+
+
+def controllers(setting: Setting) -> Iterator[Trial]:
+    """Starts two controllers at the same moment: one qualifies, the other stops and says who."""
+    with lab(setting.scratch, "controllers", FAULT) as built:
+        calm = setting.scratch / "calm-controllers"
+        vxqual(*fresh(built.topology, calm))
+        wanted, before = verdicts(calm), built.state()
+        for number in range(max(1, setting.times // 5)):
+            outs = [setting.scratch / f"both-{number}-{which}" for which in "ab"]
+            with (
+                started(outs[0], *fresh(built.topology, outs[0])) as one,
+                started(outs[1], *fresh(built.topology, outs[1])) as two,
+            ):
+                problems = [*one.wait(), *two.wait()]
+                runs = sorted((one, two), key=lambda run: run.process.returncode)
+                codes = [run.process.returncode for run in runs]
+                said = [run.said() for run in runs]
+            if codes == [1, 10]:
+                if not _LEASED.search(said[1]):
+                    problems.append(f"the second did not say who has the NICs: {said[1][-1500:]}")
+                if verdicts(runs[0].out) != wanted:
+                    problems.append("the first has other verdicts than alone")
+                if (runs[1].out / "latest/matrix.json").exists() and verdicts(runs[1].out):
+                    ran = {v for v in verdicts(runs[1].out).values() if v in ("PASS", "FAIL")}
+                    problems += [f"the second judged cells: {ran}"] if ran else []
+            elif codes == [1, 1]:  # the second began after the first had ended
+                problems += [
+                    "a run has other verdicts than alone"
+                    for run in runs
+                    if verdicts(run.out) != wanted
+                ]
+            else:
+                problems.append(f"exit codes {codes}: {said[0][-1000:]} {said[1][-1500:]}")
+            await_that(lambda: not any(map(built.processes, HOSTS)), _GONE_SECONDS)
+            problems += built.changed(before)
+            yield Trial(f"two controllers at once, exit codes {codes}", tuple(problems))
+
+
+def pairs(setting: Setting) -> Iterator[Trial]:
+    """Qualifies two NICs of the same two hosts side by side, each with a fault of its own."""
+    faults = {"soft": "seed-left", "other": "pad-long"}
+    source = setting.scratch / "pairs.json"
+    hosts = {
+        host: {
+            "nics": {
+                f"port{n}": {"interface": f"port{n}", "underlay": [f"198.18.{n}.{number}/24"]}
+                for n in range(2)
+            }
+        }
+        for number, host in enumerate(HOSTS, 1)
+    }
+    document = {
+        "version": 1,
+        "hosts": hosts,
+        "pairs": {
+            name: {"dut": f"alpha.port{n}", "peer": f"bravo.port{n}"}
+            for n, name in enumerate(faults)
+        },
+        "lab": {
+            "kind": "loopback",
+            "firmwares": {f"alpha.port{n}": {"model": m} for n, m in enumerate(faults.values())},
+        },
+    }
+    source.write_text(json.dumps(document))
+    out = setting.scratch / "pairs"
+    plan = ("--plan", "quick", "--rate", "0.05", "--confidence", "0.9", "-n", "2")
+    done = vxqual("run", source, *plan, "-k", "all-on and inner4", "--out", out)
+    matrix = json.loads((out / "latest/matrix.json").read_text())
+    problems = []
+    for name, fault in faults.items():
+        found = {
+            cell["signature"]["name"]
+            for cell in matrix["cells"]
+            if cell["id"].startswith(f"{name}/") and cell.get("signature")
+        }
+        if found != {fault}:
+            problems.append(f"pair {name} has {fault} and shows {sorted(found)}")
+    if done.returncode != 1:
+        problems.append(f"exit code {done.returncode}: {done.stdout[-1500:]}")
+    yield Trial("two faulty NICs of the same two hosts side by side", tuple(problems))
