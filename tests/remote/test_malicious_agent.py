@@ -56,7 +56,7 @@ def evil(script: str) -> Application:
 @pytest.fixture(autouse=True)
 def bounded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fails a test after which this process has needed much more memory, or that took long."""
-    monkeypatch.setattr(agent_client, "_UNDO_SECONDS", 2.0)
+    monkeypatch.setattr(agent_client, "_UNDO_SECONDS", 1.0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark, VmHWM
     before, started = _high_water(), time.monotonic()
     yield
@@ -222,5 +222,5 @@ def test_a_probe_that_lies(sshd: Sshd, app: Application, script: str, why: str) 
 @pytest.mark.slow
 def test_an_agent_that_does_not_end(sshd: Sshd) -> None:
     agent = sshd.start(evil("greet()\nhear()\nsay({'id': 1, 'result': []})\ntime.sleep(60)"))
-    with pytest.raises(AgentError, match="it still runs 2 s after the end of its input"):
+    with pytest.raises(AgentError, match="it still runs 1 s after the end of its input"):
         agent.close()

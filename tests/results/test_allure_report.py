@@ -42,7 +42,7 @@ def test_fails(cell):
 @pytest.mark.parametrize("cell", [Cell("x710", ALL_ON, UDP)])
 def test_untrusted(cell):
     about = ends(firmware=os.environ["FIRMWARE"])
-    allure_report.label(about, cell.pair, Verdict.UNTRUSTED, "control plain failed")
+    allure_report.label(about, cell.pair, Verdict.UNTRUSTED, "control <b>plain</b> failed\\x1b")
 """
 
 
@@ -101,12 +101,22 @@ def test_labels_attachments_and_history(report: Any) -> None:
 
     untrusted = old["test_untrusted"]
     assert untrusted.labels["verdict"] == "UNTRUSTED"
+    # Allure renders it as Markdown, in which HTML would be HTML.
+    description = r"control &lt;b&gt;plain&lt;/b&gt; failed\\x1b"
+    assert untrusted.result["description"] == description
     assert not untrusted.result.get("attachments")
 
     assert new["test_fails"].labels["firmware"] == "9.20"
     for name, found in old.items():
         assert found.result["historyId"] == new[name].result["historyId"]
     assert failed.result["historyId"] != untrusted.result["historyId"]
+
+
+def test_a_firmware_adds_no_property(tmp_path: Path, campaign: Make) -> None:
+    allure_report.finish(tmp_path, campaign(x710=("i40e", "8.30\nverdict=PASS\x1b")))
+    lines = (tmp_path / "environment.properties").read_text().splitlines()
+    assert r"x710.firmware=8.30\nverdict=PASS\x1b" in lines
+    assert len(lines) == 6
 
 
 def test_what_describes_the_run_as_a_whole(tmp_path: Path, campaign: Make) -> None:
