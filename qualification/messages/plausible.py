@@ -10,6 +10,10 @@ import dataclasses
 from typing import Any
 
 from .bursts import BadFrame, CaptureResult
+from .host import HostFacts, NicFacts
+
+_MOST_TEXT = 1000
+"""Characters of a name, a version or a model; the kernel's own have less than 100."""
 
 
 def implausible(value: Any, path: str = "") -> str | None:
@@ -44,6 +48,10 @@ def implausible(value: Any, path: str = "") -> str | None:
 
 
 def _one(value: Any) -> str | None:
+    if isinstance(value, (HostFacts, NicFacts)):
+        for name, text in vars(value).items():
+            if isinstance(text, str) and len(text) > _MOST_TEXT:
+                return f".{name}: has more than {_MOST_TEXT} characters"
     if isinstance(value, CaptureResult) and value.bad > value.frames:
         return f".bad: {value.bad} frames of {value.frames} cannot be bad"
     if isinstance(value, CaptureResult):

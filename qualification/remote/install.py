@@ -37,6 +37,7 @@ _KEPT = 4
 """Files that stay in a host's cache: controllers of several versions may use it in turn."""
 
 _MOST_LISTED = 1000
+_MOST_SAID = 300
 _SPARE = 64 << 10
 """Bytes that a file system may need beside the file's own."""
 _ELSEWHERE = (
@@ -188,7 +189,7 @@ def install(connection: Connection, app: Application, *, sudo: bool) -> Installe
                 where=where,
                 hint="install it there: Python 3.9 or later",
             )
-        said = (done.stderr.splitlines() or lines or ["no message"])[-1]
+        said = (done.stderr.splitlines() or lines or ["no message"])[-1][:_MOST_SAID]
         raise HostError(
             f"python3 does not run (status {done.status}): {said}",
             where=where,

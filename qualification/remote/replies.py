@@ -20,6 +20,9 @@ TOO_LONG = f"it has more than {ANSWER_LIMIT >> 20} MiB"
 GREETING = b'{"vxqual"'
 """How the agent's first line begins. Lines before it come from sudo or a shell."""
 
+_MOST_SHOWN, _MOST_NOTES, _MOST_NOTE = 1000, 20, 20_000
+"""Characters of an error and of a note to it, which may be a traceback; and the notes of one."""
+
 Kind = Literal["event", "result", "error", "report"]
 _KINDS: tuple[Kind, ...] = ("event", "result", "error", "report")
 
@@ -132,10 +135,12 @@ def refusal(host: str, problem: Any) -> AgentError:
         found = decode(Problem, problem)
     except DecodeError as error:
         raise ReplyError(str(error)) from None
-    hint = None if found.hint is None else printable(found.hint)
-    made = AgentError(printable(found.message), where=host, hint=hint, kind=printable(found.kind))
-    for name, value in found.data.items():
-        made.add_note(f"{printable(name)}: {printable(str(value), lines=True)}")
+    hint = None if found.hint is None else printable(found.hint[:_MOST_SHOWN])
+    what, kind = printable(found.message[:_MOST_SHOWN]), printable(found.kind[:_MOST_SHOWN])
+    made = AgentError(what, where=host, hint=hint, kind=kind)
+    for name, value in list(found.data.items())[:_MOST_NOTES]:
+        shown = printable(str(value)[:_MOST_NOTE], lines=True)
+        made.add_note(f"{printable(name[:_MOST_SHOWN])}: {shown}")
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from qualification.messages.bursts import BadFrame, CaptureResult, Delivered, Received
+from qualification.messages.host import HostFacts
 from qualification.messages.plausible import implausible
 
 pytestmark = pytest.mark.hostile
@@ -32,6 +33,12 @@ def received(**captured: Any) -> Received:
 def test_what_cannot_be(captured: dict[str, Any], why: str) -> None:
     assert implausible(received(**captured)) == why
     assert implausible([{"a": received(**captured)}], "x") == f"x[0].a.{why}"
+
+
+def test_a_name_that_is_a_book() -> None:
+    about = dict.fromkeys(("hostname", "kernel", "os", "cpu", "python"), "x")
+    host = HostFacts(**{**about, "os": "x" * 1001}, cpus=1, namespace=1, interfaces=())  # type: ignore[arg-type]
+    assert implausible(host, "host") == "host.os: has more than 1000 characters"
 
 
 def test_what_can_be() -> None:

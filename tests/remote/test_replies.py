@@ -98,6 +98,14 @@ def test_a_refusal_that_is_none(problem: Any, why: str) -> None:
     assert str(caught.value).startswith(why)
 
 
+def test_a_refusal_that_is_a_book_is_cut() -> None:
+    data = {f"{number}": "x" * 99_999 for number in range(100)}
+    error = refusal("alpha", {"kind": "k", "message": "m" * 99_999, "data": data})
+    assert len(str(error)) < 1100
+    assert len(error.__notes__) == 20
+    assert all(len(note) < 20_010 for note in error.__notes__)
+
+
 def _survives(line: bytes) -> None:
     try:
         message = reply(line, 7)
