@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from qualification.campaign import Campaign
-from qualification.errors import VxqualError
+from qualification.errors import LabError, VxqualError
 from qualification.judge.controls import ControlResult, first_untrusted
 from qualification.judge.outcome import Outcome
 from qualification.judge.pace import FASTEST
@@ -99,6 +99,9 @@ def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
                     start = now
             finally:
                 runner.close()
+            left = runner.left_changed.tell(last=True)
+            if left:
+                raise LabError("\n".join(left))
     except VxqualError as error:
         yield TrialResult({}, error=str(error), seconds=time.monotonic() - start)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SMALL, Persistent, eventually, read_until, running, vxqual
+from .conftest import SMALL, Persistent, eventually, read_until, rows, run, running, vxqual
 
 pytestmark = pytest.mark.lab
 
@@ -114,3 +114,30 @@ def test_a_lab_that_does_not_stay_has_nothing_to_restore(lab: Persistent) -> Non
     done = vxqual("restore", lab.source)
     assert done.returncode == 4
     assert "there is nothing to restore" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_pair_whose_host_is_left_changed_is_not_used_again(
+    lab: Persistent, tmp_path: Path
+) -> None:
+    """An agent dies; the other's closing report says that its host is not what it was."""
+    before = lab.state()
+    args = ("run", "-t", lab.topology, *SMALL, "--out", tmp_path, "-v", *FEW)
+    with running(*args) as process:
+        read_until(process, "PASS")
+        process.send_signal(signal.SIGSTOP)
+        lab.ip("bravo", "link", "set", "port0", "mtu", "1400")
+        for pid in run("ip", "netns", "pids", lab.namespace("alpha")).split():
+            os.kill(int(pid), signal.SIGKILL)
+        process.send_signal(signal.SIGCONT)
+        rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 10, rest
+    told = "host bravo is left changed: port0: MTU is 1400, and was 1500"
+    verdicts = [cell["verdict"] for cell in rows(tmp_path).values()]
+    assert set(verdicts) == {"PASS", "ERROR"}
+    reasons = [c["reason"] for c in rows(tmp_path).values() if c["verdict"] == "ERROR"]
+    assert len(reasons) > 2
+    assert sum(told in reason for reason in reasons) >= len(reasons) - 1, reasons
+    assert f"vxqual: pair soft: {told}" in rest
+    assert vxqual("restore", lab.topology).returncode == 0
+    eventually(lambda: lab.state() == before)
