@@ -23,6 +23,7 @@ vxqual verify capture.pcapng --side sender      captured on the host that sent: 
 vxqual verify a.pcap b.pcap                     several captures, one report each
 vxqual verify --sender a.pcap --receiver b.pcap     who changed the frames that arrived wrong
 vxqual verify capture.pcapng --port 5000        VXLAN on a port where it was not noticed
+vxqual verify capture.pcapng --signature        what the hardware did to the wrong frames
 vxqual verify capture.pcapng --frames           every frame that is not right, in a line
 vxqual verify capture.pcapng --flows --csv      every flow, the worst first
 vxqual verify capture.pcapng --write-wrong out  the frames that are not right, with comments
@@ -74,6 +75,18 @@ vxqual verify capture.pcapng --json             for programs""")
     "view",
     flag_value="flows",
     help="Print a line for each flow with its share of wrong frames, the worst first.",
+)
+@click.option(
+    "--dimensions",
+    "view",
+    flag_value="dimensions",
+    help="Say which frames are wrong: by length, family, VNI, port and what else a run looks at.",
+)
+@click.option(
+    "--signature",
+    "view",
+    flag_value="signature",
+    help="Say what the hardware did to the wrong frames, as a run does.",
 )
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="The first N frames or flows only."
@@ -130,6 +143,8 @@ def verify(
         sys.exit(compare_files(sender, receiver, wanted, click.echo))
     if not captures:
         raise click.UsageError("Missing argument 'CAPTURE...'")
+    if form and view in ("dimensions", "signature"):
+        raise click.UsageError(f"--{view} is for people: neither --json nor --csv goes with it")
     if write_wrong is not None and len(captures) > 1:
         raise click.UsageError("--write-wrong takes one capture")
     sys.exit(verify_files(captures, wanted, click.echo))

@@ -123,6 +123,6 @@ def bucket_of(outcome: Outcome) -> int | None:
     found = summarize(outcome.sums)
     if found.value:
         return VALUE
-    if found.length:
+    if found.length or found.is_short:
         return LENGTH
     return UNFINISHED if found.unfinished else None

@@ -115,7 +115,7 @@ static __attribute__((noinline)) void find_how(struct frame frame, struct sum *s
     u32 computed = rest ? 0xffff - rest : datagram || is_blank(frame, sum) ? 0xffff : 0;
     u8 how = H_VALUE;
     if (stored == 0) {
-        how = H_ZERO;
+        how = computed == 0xffff ? H_VALUE : H_ZERO; /* 0 for 0xffff was computed, and sent wrongly */
     } else if (sum->pseudo) {
         u32 pseudo = (u32)(in_order(sum->pseudo) % 65535);
         i64 length = sum->end - sum->start;
@@ -123,7 +123,7 @@ static __attribute__((noinline)) void find_how(struct frame frame, struct sum *s
         if (stored % 65535 == pseudo || stored % 65535 == without)
             how = H_PARTIAL;
     }
-    if (how == H_VALUE && known->unfinished && known->start >= sum->start && known->end <= sum->end) {
+    if (stored && how == H_VALUE && known->unfinished && known->start >= sum->start && known->end <= sum->end) {
         /* The kernel computes an outer sum from what the inner one will be (local checksum offload):
          * once filled in, the inner range sums to the complement of its pseudo-header. */
         u64 change = plus(known->total, known->pseudo);

@@ -108,7 +108,8 @@ def _find_how(data: bytes, each: Sum, inner: Sum | None, total: int) -> None:
     each.stored, each.computed = stored, 0xFFFF - rest if rest else zero
     each.how = How.VALUE
     if stored == 0:
-        each.how = How.ZERO
+        if each.computed != 0xFFFF:  # else it was computed, and 0 sent in its place
+            each.how = How.ZERO
         return
     if each.pseudo is not None:
         without = each.pseudo - (each.end - each.start)  # as drivers leave it for TSO

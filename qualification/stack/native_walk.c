@@ -228,8 +228,8 @@ EXPORT void vx_count(struct part *part)
         part->number++;
         if (record.wire_length > part->longest_wire)
             part->longest_wire = record.wire_length;
-        if (found.value | found.length | found.unfinished) {
-            u32 bucket = found.value ? 0 : found.length ? 1 : 2;
+        if (found.value | found.length | found.unfinished | found.is_short) {
+            u32 bucket = found.value ? 0 : found.length | found.is_short ? 1 : 2;
             if (part->room[bucket]) {
                 part->room[bucket]--;
                 part->kept[part->kept_used++] = (struct kept){

@@ -46,7 +46,8 @@ class Wanted:
         ports: UDP ports that carry VXLAN, besides 4789 and those that are noticed.
         side: Where they were captured.
         form: "text", "json" or "csv".
-        view: "report", "frames" for a line a frame, "flows" for a line a flow.
+        view: "report", "frames" for a line a frame, "flows" for a line a flow, "dimensions" for
+            which frames are wrong, "signature" for what the hardware did to them.
         limit: The most frames or flows of each capture; None for all.
         expression: The frames that are wanted, as tcpdump takes it; None for all.
         write_wrong: A pcapng file for the frames that are not right.
@@ -83,7 +84,7 @@ def verify_files(
     codes = set()
     with contextlib.ExitStack() as stack:
         for path in captures_of(paths):
-            twice = wanted.view == "frames" or wanted.write_wrong is not None
+            twice = wanted.view not in ("report", "flows") or wanted.write_wrong is not None
             place = stack.enter_context(rereadable(path)) if twice else path
             found = findings_in(place, wanted, str(path))
             codes.add(found.exit_code)
@@ -220,6 +221,11 @@ def _print(
         for line in tables.whole(name, found, wanted.form):
             echo(line)
         return
+    if wanted.view in ("dimensions", "signature"):
+        echo(said)
+        for line in _patterns(place, found, wanted):
+            echo(line)
+        return
     try:
         if wanted.view == "flows":
             for line in tables.flows(found, wanted.form, wanted.limit):
@@ -228,6 +234,26 @@ def _print(
             _print_frames(place, wanted, tables.frame_writer(found, wanted.form, echo))
     finally:
         print(said, file=sys.stderr)
+
+
+def _patterns(place: Path, found: Findings, wanted: Wanted) -> Iterator[str]:
+    """Yields which frames are wrong, or what the hardware did to them."""
+    from . import patterns  # noqa: PLC0415, with what judges a run
+
+    yield ""
+    if wanted.view == "dimensions":
+        with opened(place, wanted.expression) as file, _progress() as progress:
+            counts, phrase = patterns.dimensions(reader_of(file), found, progress)
+        yield from patterns.dimension_lines(counts, phrase)
+        return
+    signing = patterns.Signing(found.counting.ports)
+    _counted(
+        place,
+        wanted,
+        _UNLIMITED,
+        each=lambda kept: signing.take(kept) if found.is_wrong(kept) else None,
+    )
+    yield from signing.lines()
 
 
 def _print_frames(place: Path, wanted: Wanted, show: Callable[[KeptFrame], None]) -> None:

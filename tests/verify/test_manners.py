@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import jsonschema
 import pytest
@@ -179,6 +180,40 @@ def test_flows(tmp_path: Path) -> None:
     (row,) = list(csv.DictReader(said(path, form="csv", view="flows")[1]))
     assert (row["source"], row["vni"], row["frames"], row["wrong"]) == ("192.0.2.1", "42", "3", "2")
     assert float(row["rate_low"]) < float(row["rate"]) < float(row["rate_high"])
+
+
+def _frames(count: int, broken: bool) -> list[bytes]:
+    """Returns VXLAN frames of many sizes; if broken, those of odd length have a seed left."""
+    made = []
+    for size in range(count):
+        packet = captures.tcp(
+            Random(size).randbytes(size),
+            captures.I4,
+            captures.J4,
+            partial=broken and bool(size % 2),
+        )
+        inner = captures.eth(0x0800, captures.ip4(6, packet, captures.I4, captures.J4))
+        made.append(captures.eth(0x0800, captures.ip4(17, captures.vxlan(inner))))
+    return made
+
+
+def test_dimensions(tmp_path: Path) -> None:
+    path = tmp_path / "capture.pcap"
+    path.write_bytes(captures.pcap(*_frames(400, broken=True)))
+    code, lines = said(path, view="dimensions")
+    assert code == 1
+    assert any(line.startswith("wrong: ") and "odd length" in line for line in lines), lines
+    assert any(line.split()[:3] == ["IPv4", "in", "IPv4"] for line in lines)
+
+
+def test_a_signature(tmp_path: Path) -> None:
+    path = tmp_path / "capture.pcap"
+    path.write_bytes(captures.pcap(*_frames(40, broken=True)))
+    code, lines = said(path, view="signature")
+    assert code == 1
+    assert any("seed-left, inner L4" in line for line in lines), lines
+    path.write_bytes(captures.pcap(*_frames(40, broken=False)))
+    assert any("no wrong frame" in line for line in said(path, view="signature")[1])
 
 
 def test_wrong_frames_are_written_with_comments(tmp_path: Path) -> None:
