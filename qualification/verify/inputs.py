@@ -1,15 +1,14 @@
-"""Opens captures: files, directories, pipes, compressed or not."""
+"""Opens captures: files, directories, pipes, compressed or not.
+
+What only some captures need is imported where they need it, so that the others start fast.
+"""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import subprocess
 import sys
-import tempfile
-import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -61,6 +60,9 @@ def rereadable(path: Path) -> Iterator[Path]:
     if path != STDIN and (path.is_file() or not path.exists()):
         yield path  # who opens it says that there is none
         return
+    import shutil
+    import tempfile
+
     with tempfile.NamedTemporaryFile(prefix="vxqual-") as copied:
         with _raw(path) as file:
             shutil.copyfileobj(file, copied)
@@ -109,19 +111,19 @@ def opened(path: Path, expression: str | None = None) -> Iterator[io.FileIO | Un
 
 
 def _gzip(file: IO[bytes]) -> IO[bytes]:
-    import gzip  # noqa: PLC0415, each only where it is needed
+    import gzip
 
     return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
 
 
 def _xz(file: IO[bytes]) -> IO[bytes]:
-    import lzma  # noqa: PLC0415
+    import lzma
 
     return lzma.LZMAFile(file)
 
 
 def _bzip2(file: IO[bytes]) -> IO[bytes]:
-    import bz2  # noqa: PLC0415
+    import bz2
 
     return bz2.BZ2File(file)
 
@@ -148,6 +150,8 @@ class Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Buffer) -> int:
         """See `io.RawIOBase`."""
+        import zlib
+
         view = memoryview(buffer)
         try:
             content = self._file.read1(len(view))
@@ -161,6 +165,11 @@ class Unpacked(io.RawIOBase):
 @contextlib.contextmanager
 def _program(command: list[str], source: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
     """Yields what a program makes of a stream, which a thread hands it."""
+    import shutil
+    import subprocess
+    import tempfile
+    import threading
+
     if shutil.which(command[0]) is None:
         hint = f"install {command[0]}, or make a file that does not need it"
         raise UsageError(f"{command[0]} is not installed", where=str(path), hint=hint)
@@ -188,5 +197,7 @@ def _program(command: list[str], source: IO[bytes], path: Path) -> Iterator[IO[b
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    import shutil
+
     with contextlib.suppress(OSError, EOFError, ValueError), target:
         shutil.copyfileobj(source, target)

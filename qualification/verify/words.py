@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from qualification.stack.classes import Class
@@ -129,6 +128,8 @@ def _length_fault(walk: Walk, each: Sum) -> str:
 
 def address(packed: bytes) -> str:
     """Returns an address as people write it; "?" if it is not known."""
+    import ipaddress  # noqa: PLC0415, only for frames and flows that are shown
+
     return str(ipaddress.ip_address(packed)) if packed else "?"
 
 
