@@ -121,7 +121,7 @@ def _missing(database: Database, known: frozenset[str]) -> None:
     missing = [name for name in run_names(out) if name not in known and has_run(out / name)]
     if missing:
         which = f"{len(missing):,} runs of {out} are" if len(missing) > 1 else f"{missing[0]} is"
-        click.echo(f"\nnote: {which} not in the store: killed, or going on")
+        click.echo(f"\nnote: {which} not in the store: killed, going on, or the store failed")
         click.echo(f"  next: vxqual import {out}{database.option}")
 
 
