@@ -124,7 +124,8 @@ def verify(
     frames that are wrong.
     """
     from qualification.stack.classes import Side
-    from qualification.verify.command import Wanted, compare_files, verify_files
+    from qualification.verify.command import verify_files
+    from qualification.verify.reading import Wanted
 
     wanted = Wanted(
         ports=ports,
@@ -140,6 +141,8 @@ def verify(
     if sender is not None and receiver is not None:
         if captures or form or view or write_wrong:
             raise click.UsageError("--sender and --receiver take --port and --filter only")
+        from qualification.verify.comparing import compare_files
+
         sys.exit(compare_files(sender, receiver, wanted, click.echo))
     if not captures:
         raise click.UsageError("Missing argument 'CAPTURE...'")

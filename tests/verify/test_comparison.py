@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qualification.verify.command import Wanted, compare_files
+from qualification.verify.comparing import compare_files
+from qualification.verify.reading import Wanted
 
 from .captures import I4, J4, eth, fold, ip4, pcap, pseudo, tcp, udp, vxlan
 

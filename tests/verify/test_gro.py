@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from qualification.verify.command import Wanted, compare_files, verify_files
+from qualification.verify.command import verify_files
+from qualification.verify.comparing import compare_files
+from qualification.verify.reading import Wanted
 
 RECEIVE = """
 import socket

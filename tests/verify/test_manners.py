@@ -19,7 +19,8 @@ import jsonschema
 import pytest
 
 from qualification.errors import UsageError
-from qualification.verify.command import Wanted, verify_files
+from qualification.verify.command import verify_files
+from qualification.verify.reading import Wanted
 from qualification.verify.schema import schema
 
 from . import captures

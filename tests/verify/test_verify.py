@@ -13,8 +13,9 @@ from scapy.utils import PcapWriter
 
 from qualification.errors import UsageError
 from qualification.stack.classes import Side
-from qualification.verify import command
-from qualification.verify.command import Wanted, verify_files
+from qualification.verify import reading
+from qualification.verify.command import verify_files
+from qualification.verify.reading import Wanted
 
 LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 OUTER = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=50000, dport=4789)
@@ -297,7 +298,7 @@ def test_progress_is_shown_after_a_while(verify, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     verify(GOOD)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(command, "_QUIET", 0.0)
+    monkeypatch.setattr(reading, "QUIET", 0.0)
     verify(*[GOOD] * 5000)
     assert "frames judged" in capsys.readouterr().err
 
