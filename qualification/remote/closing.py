@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 from qualification.errors import HostLeftChangedError, LabError
 from qualification.messages.closing import left_changed, not_ended
@@ -46,27 +46,6 @@ def close_all(agents: Iterable[AgentClient]) -> None:
     if certain or doubtful:
         lines = "\n".join(certain + doubtful)
         raise HostLeftChangedError(lines, hint=RESTORE_HINT, certain=bool(certain))
-
-
-@contextmanager
-def restored(agent: AgentClient) -> Iterator[AgentClient]:
-    """Closes an agent at the end of the body.
-
-    Raises:
-        HostLeftChangedError: The host is left changed, also where the body fails. Where nobody
-            knows whether it is, an error of the body is the one to raise.
-    """
-    try:
-        yield agent
-    except BaseException as error:
-        try:
-            close_all([agent])
-        except HostLeftChangedError as changed:
-            if changed.certain:
-                what = f"{changed.what}\nafter: {error}"
-                raise HostLeftChangedError(what, hint=RESTORE_HINT, certain=True) from error
-        raise
-    close_all([agent])
 
 
 def refuse_changes(host: str, report: Iterable[object]) -> None:

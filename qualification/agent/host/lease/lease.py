@@ -105,8 +105,12 @@ def _path(key: str) -> Path:
 
 
 def _client() -> str:
-    """Returns the address of the other end of our SSH session; see `links.carries_ssh`."""
-    return (os.environ.get("VXQUAL_SSH_CONNECTION", "").split() or [""])[0]
+    """Returns the address of the other end of our SSH session, as sshd knows it; "" if unknown.
+
+    Behind a proxy command it is "UNKNOWN"; see `links.carries_ssh`.
+    """
+    client = (os.environ.get("VXQUAL_SSH_CONNECTION", "").split() or [""])[0]
+    return "" if client == "UNKNOWN" else client
 
 
 def _read(path: Path) -> Lease | None:
