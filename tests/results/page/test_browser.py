@@ -140,6 +140,11 @@ def test_nothing_is_cut_off_on_a_phone_or_on_paper(browser: Browser, file: Path)
         with opened(browser, file, at, width=390, height=844) as page:
             wide, window = sideways(page)
             assert wide == window == 390
+            # The text of each cell lies inside it.
+            assert page.evaluate(
+                "[...document.querySelectorAll('tbody td.v')]"
+                ".every((one) => one.scrollHeight <= one.clientHeight)"
+            )
         with opened(browser, file, at, width=1040) as page:
             page.emulate_media(media="print")
             wide, window = sideways(page)
