@@ -29,7 +29,8 @@ enum { LARGEST_FRAME = 1 << 26, LARGEST_ON_WIRE = 9600 };
 
 /* A frame that Python looks at. `bucket`: 0 wrong, 1 a length, 2 unfinished. */
 struct kept {
-    i64 number, at, captured, wire_length, time;
+    i64 number, at, captured, wire_length;
+    u64 time;
     u32 interface, bucket, direction, unused;
 };
 
@@ -67,7 +68,8 @@ static u32 field16(const struct part *part, i64 at)
 }
 
 struct record {
-    i64 start, captured, wire_length, next, time;
+    i64 start, captured, wire_length, next;
+    u64 time;
     u32 interface;
 };
 
@@ -83,7 +85,7 @@ static int next_record(const struct part *part, struct record *record)
         int exchanged = part->exchanged == 1 || (part->exchanged == 2 && one > other);
         record->captured = exchanged ? other : one;
         record->wire_length = exchanged ? one : other;
-        record->time = (i64)field(part, at) << 32 | field(part, at + 4);
+        record->time = (u64)field(part, at) << 32 | field(part, at + 4);
         record->start = at + part->record_header;
         record->next = record->start + record->captured;
         record->interface = 0;
@@ -96,7 +98,7 @@ static int next_record(const struct part *part, struct record *record)
         field(part, at + length - 4) != length)
         return 0;
     record->interface = field(part, at + 8);
-    record->time = (i64)field(part, at + 12) << 32 | field(part, at + 16);
+    record->time = (u64)field(part, at + 12) << 32 | field(part, at + 16);
     record->captured = field(part, at + 20);
     record->wire_length = field(part, at + 24);
     record->start = at + BLOCK_HEADER + PACKET_FIELDS;

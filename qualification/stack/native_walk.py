@@ -42,7 +42,8 @@ class Kept(ctypes.Structure):
     bucket: int
     direction: int
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("number", "at", "captured", "wire_length", "time")),
+        *((name, ctypes.c_int64) for name in ("number", "at", "captured", "wire_length")),
+        ("time", ctypes.c_uint64),
         *((name, ctypes.c_uint32) for name in ("interface", "bucket", "direction", "unused")),
     ]
 

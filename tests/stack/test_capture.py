@@ -109,6 +109,17 @@ def test_more_flows_than_c_has_room_for(library) -> None:
     assert len(found.outcomes) == number_of
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_a_time_after_2038(library: ctypes.CDLL, order: str) -> None:
+    bad = SHAPES["4in4-tcp-100"][:-1] + b"\x55"
+    content = pcap([(bad, len(bad))], order)
+    content = content[:24] + struct.pack(order + "I", 0xF0000000) + content[28:]
+    assert_same(content)
+    found = counted(content)
+    assert isinstance(found, Counting)
+    assert found.kept[0].record.time == 0xF0000000 * 10**9
+
+
 def test_packets_larger_than_the_window(library) -> None:
     frames = [(SHAPES["4in4-tcp-1399"] + bytes(size), 0) for size in (0, 300_000, 1, 900_000, 0)]
     assert_same(pcap(frames))
