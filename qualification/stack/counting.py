@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from .walk import Walk
 
+MOST_OUTCOMES = 1 << 16
+"""Distinct outcomes that are kept apart. Of a scan or a flood with ever new addresses, those that
+come later are counted without them, so that memory is bounded."""
+
 VALUE, LENGTH, UNFINISHED = 0, 1, 2
 """Buckets of frames that are kept: wrong values, lengths, and sums that are yet to be filled in."""
 
@@ -54,6 +58,7 @@ class Counting:
             0 if there is none.
         longest_wire: Bytes of the longest frame.
         troubles: Where the capture is damaged or cut short.
+        has_others: Whether some outcomes were counted without their flow.
         interrupted: Whether somebody ended the count before the end of the capture.
         reassembly: The fragments of datagrams that are not complete.
     """
@@ -67,6 +72,7 @@ class Counting:
     longest_wire: int = 0
     troubles: list[str] = field(default_factory=list)
     interrupted: bool = False
+    has_others: bool = False
     reassembly: Reassembly = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,16 +92,17 @@ class Counting:
     def take(self, number: int, record: Record) -> KeptFrame:
         """Walks through a frame and counts it."""
         walk = walk_frame(record.frame, record.wire_length, record.link, self.ports)
-        outcome, parts = outcome_of(walk, record.wire_length, record.direction), tuple[int, ...]()
+        outcome = self.known(outcome_of(walk, record.wire_length, record.direction))
+        parts = tuple[int, ...]()
         if walk.fragment:
             whole = self.reassembly.take(walk, outcome, number, record.time)
             if whole is not None:
-                walk, outcome, parts = whole.walk, whole.outcome, whole.numbers
+                walk, outcome, parts = whole.walk, self.known(whole.outcome), whole.numbers
                 for earlier in whole.earlier:
                     self.outcomes[earlier] -= 1
                     if not self.outcomes[earlier]:
                         del self.outcomes[earlier]
-                    self.outcomes[elsewhere(earlier)] += 1
+                    self.outcomes[self.known(elsewhere(earlier))] += 1
         self.outcomes[outcome] += 1
         self.longest_wire = max(self.longest_wire, record.wire_length)
         found = summarize(outcome.sums)
@@ -109,6 +116,13 @@ class Counting:
             self.room[bucket] -= 1
             self.keep(made)
         return made
+
+    def known(self, outcome: Outcome) -> Outcome:
+        """Returns the outcome that frames are counted under; see `MOST_OUTCOMES`."""
+        if len(self.outcomes) < MOST_OUTCOMES or outcome in self.outcomes:
+            return outcome
+        self.has_others = True
+        return outcome._replace(addresses=b"", vni=None)
 
     def keep(self, frame: KeptFrame) -> None:
         """Keeps a frame, or hands it on."""

@@ -166,5 +166,6 @@ class NativeCounting:
 
     def collect(self) -> None:
         """Adds the outcomes that C has counted, in the order first seen."""
+        counting = self._counting
         for addresses, *words, count in self._outcomes.drain():
-            self._counting.outcomes[decode(addresses, *words)] += count
+            counting.outcomes[counting.known(decode(addresses, *words))] += count

@@ -85,6 +85,9 @@ def report(found: Findings) -> Iterator[str]:
         yield "could not be judged"
         for why, number in found.reasons.items():
             yield f"  {count(number)}: {why}"
+    if found.counting.has_others:
+        yield ""
+        yield "note: so many flows that later ones are not told apart; their frames are counted"
     for port, number in found.noticed.items():
         yield ""
         yield f"note: VXLAN was noticed on UDP port {port} ({count(number)}), and judged"

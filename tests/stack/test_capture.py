@@ -109,6 +109,19 @@ def test_more_flows_than_c_has_room_for(library) -> None:
     assert len(found.outcomes) == number_of
 
 
+def test_flows_without_end_are_bounded(
+    library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qualification.stack.counting.MOST_OUTCOMES", 1000)
+    good = SHAPES["4in4-udp-3"]
+    frames = [good[:46] + number.to_bytes(3, "big") + good[49:] for number in range(5000)]
+    found = counted(pcap([(data, len(data)) for data in frames]))
+    assert isinstance(found, Counting)
+    assert found.has_others
+    assert len(found.outcomes) <= 1010
+    assert found.outcomes.total() == 5000
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_a_time_after_2038(library: ctypes.CDLL, order: str) -> None:
     bad = SHAPES["4in4-tcp-100"][:-1] + b"\x55"
