@@ -170,6 +170,10 @@ def _read_run(path: Path) -> tuple[Campaign, tuple[Cell, ...], Selection]:
         cells = _CELLS.validate_python(document["cells"])
         check_run(campaign, cells)
         return campaign, cells, _SELECTION.validate_python(document.get("selection", {}))
+    except UsageError as error:  # which names the file that the topology came from
+        raise UsageError(
+            f"is not a stored run, for its topology cannot be used: {error}", where=str(path)
+        ) from None
     except (KeyError, TypeError) as error:
         raise UsageError(f"is not a stored run: {error}", where=str(path)) from None
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -125,6 +126,15 @@ def test_a_latest_that_leads_elsewhere(tmp_path: Path, target: str) -> None:
         directories.find(tmp_path)
 
 
+def test_a_topology_that_cannot_be_used_names_the_stored_run(made: Path) -> None:
+    document = json.loads((made / RUN).read_text())
+    document["campaign"]["topology"] = "a: b: c"
+    (made / RUN).write_text(json.dumps(document))
+    assert refusal(made).startswith(
+        f"{made / RUN}: is not a stored run, for its topology cannot be used: lab.yaml:1:5: malf"
+    )
+
+
 # Writing
 
 
@@ -200,28 +210,29 @@ def _change(document: Any, data: st.DataObject) -> None:
         document = document[key]
     action = data.draw(st.sampled_from(["put", "put", "put", "remove", "twice"]))
     if action == "put":
-        document[last] = data.draw(WRONG)
+        # A copy: a later change may be made within it, and the next example draws the same list.
+        document[last] = copy.deepcopy(data.draw(WRONG))
     elif action == "remove":
         del document[last]
     elif isinstance(document, list):
-        document.append(document[last])
+        document.append(copy.deepcopy(document[last]))
 
 
 def _survives(made: Path, data: st.DataObject) -> None:
     """Changes some values of a run; it is judged, or refused, with a sentence that is harmless."""
-    copy = made.parent / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(made, copy)
-    document = json.loads((copy / RUN).read_text())
-    lines = [json.loads(line) for line in (copy / EVIDENCE).read_text().splitlines()]
+    there = made.parent / "copy"
+    shutil.rmtree(there, ignore_errors=True)
+    shutil.copytree(made, there)
+    document = json.loads((there / RUN).read_text())
+    lines = [json.loads(line) for line in (there / EVIDENCE).read_text().splitlines()]
     for _ in range(data.draw(st.integers(1, 3))):
         _change(document if data.draw(st.booleans()) else data.draw(st.sampled_from(lines)), data)
-    (copy / RUN).write_text(json.dumps(document))
-    (copy / EVIDENCE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (there / RUN).write_text(json.dumps(document))
+    (there / EVIDENCE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     try:
-        result = rejudge.judge(run_directory.read(copy), date(2026, 1, 3))
+        result = rejudge.judge(run_directory.read(there), date(2026, 1, 3))
     except UsageError as error:
-        assert str(copy) in str(error)
+        assert str(there) in str(error)
         assert str(error).replace("\n", "").isprintable()
         return
     for line in report(result.matrix, 100, result.findings, result.culprits):
