@@ -22,12 +22,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from qualification.messages.closing import NOT_ENDED
+from qualification.messages.closing import ORDER_NOT_ENDED
 from qualification.messages.protocol import LINE_LIMIT, PROTOCOL, SILENCE, AgentProblem
 
 from .streams import Reader, Writer, catch_signals
 
-STUCK = 30.0
+STUCK = 15.0
 """Seconds after the end for which an order may go on; afterwards the host is put back beside it."""
 _REPORT_SECONDS = 5.0
 _STUCK_STATUS = 70  # EX_SOFTWARE of sysexits.h
@@ -162,7 +162,7 @@ class _End:
     def watch(self) -> None:
         """Ends the process, whatever an order or the undo is waiting for."""
         if not self._done.wait(self._stuck) and not self._begun.locked():
-            why = f"{NOT_ENDED} an order: it goes on {self._stuck:g} s after the end"
+            why = f"{ORDER_NOT_ENDED}: it goes on {self._stuck:g} s after the end"
             with contextlib.suppress(BaseException):
                 self.undo_and_report([why])
             os._exit(_STUCK_STATUS)

@@ -14,6 +14,8 @@ DIFFERS = "not as before:"
 """What was undone has not made the NIC what it was; it stays in the journal, too."""
 NOT_ENDED = "could not end"
 """Something of the agent's own could not be ended; it ends with the agent's process."""
+ORDER_NOT_ENDED = f"{NOT_ENDED} an order"
+"""The host was put back beside an order, which may have gone on for a moment longer."""
 
 
 def left_changed(report: Iterable[object]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from qualification.errors import HostLeftChangedError, LabError
-from qualification.messages.closing import left_changed, not_ended
+from qualification.messages.closing import ORDER_NOT_ENDED, left_changed, not_ended
 
 from .agent_client import AgentClient
 
@@ -37,6 +37,8 @@ def close_all(agents: Iterable[AgentClient]) -> None:
         certain.extend(_is(agent.host, report))
         for line in not_ended(report):
             _log.warning("%s: the agent %s", agent.host, line)
+            if line.startswith(ORDER_NOT_ENDED):
+                doubtful.append(_may_be(agent.host, f"its agent {line}"))
 
     with ExitStack() as stack:  # an interrupt while one is ended does not keep the others running
         for agent in agents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 
 from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
@@ -44,7 +44,9 @@ def request(interface: str, wanted: Mapping[str, bool]) -> dict[str, Feature]:
     return read(interface)
 
 
-def learn_dependencies(interface: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def learn_dependencies(
+    interface: str, names: Sequence[str], stop: Callable[[], bool] = lambda: False
+) -> dict[str, tuple[str, ...]]:
     """Returns for each feature the others that go when it alone is switched off.
 
     It finds out by switching: `netdev_fix_features` (net/core/dev.c) and the `ndo_fix_features` of
@@ -56,6 +58,7 @@ def learn_dependencies(interface: str, names: Sequence[str]) -> dict[str, tuple[
     Args:
         interface: The NIC.
         names: Kernel names of the features to try.
+        stop: Returns whether to try no more of them.
 
     Returns:
         Features that take others along, by kernel name, in the order given.
@@ -66,6 +69,8 @@ def learn_dependencies(interface: str, names: Sequence[str]) -> dict[str, tuple[
     active = [name for name in tried if everything[name].active]
     lost: dict[str, tuple[str, ...]] = {}
     for name in active:
+        if stop():
+            break
         # One call from the set before to this one: each can reset the link.
         after = request(interface, {one: one != name for one in tried})
         gone = tuple(one for one in active if one != name and not after[one].active)

@@ -151,7 +151,7 @@ class _Agent:
         return {"recovered": journal.recovered, "mac": str(link.get("address"))}
 
     def learn_dependencies(
-        self, _context: Context, *, interface: str, names: tuple[str, ...], allow_management: bool
+        self, context: Context, *, interface: str, names: tuple[str, ...], allow_management: bool
     ) -> Dependencies:
         """Finds out which features fall together, with a journal of its own, and restores them."""
         for look in checks(interface, (), allow_management):
@@ -163,7 +163,7 @@ class _Agent:
             found = features.read(interface)
             wanted = {name: found[name].wanted for name in names if name in found}
             journal.about_to("features", interface=interface, wanted=wanted)
-            lost = features.learn_dependencies(interface, names)
+            lost = features.learn_dependencies(interface, names, context.stop.is_set)
         finally:
             report = journal.close()
             self._left += [line for line in report if left_changed([line])]

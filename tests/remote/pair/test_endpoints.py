@@ -219,6 +219,16 @@ def test_what_an_agent_could_not_end_is_logged(caplog: pytest.LogCaptureFixture)
     assert caplog.messages == ["alpha: the agent could not end the rings: BufferError: x"]
 
 
+def test_an_order_that_went_on_beside_the_undo_leaves_a_doubt() -> None:
+    line = "could not end an order: it goes on 15 s after the end"
+    with pytest.raises(
+        HostLeftChangedError, match="host alpha may be left changed: its agent"
+    ) as e:
+        endpoints(Scripted(bye=[[line]]), Scripted(bye=[[]])).close()
+    assert line in e.value.what
+    assert not e.value.certain
+
+
 def test_a_pair_closes_both_ends_when_one_fails() -> None:
     class Failing(Scripted):
         def close(self) -> list[str]:
