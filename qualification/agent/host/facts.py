@@ -72,8 +72,8 @@ def nic(interface: str) -> NicFacts:
         bus=bus,
         pci_id=_pci_id(bus),
         speed_mbps=_speed(interface),
-        queues=_numbers(interface, "get_channels", ("rx", "tx", "combined"), "{}_count"),
-        rings=_numbers(interface, "get_rings", ("rx", "tx"), "{}_pending"),
+        queues=_set(interface, "get_channels", ("rx_count", "tx_count", "combined_count")),
+        rings=_set(interface, "get_rings", ("rx", "tx")),
         devlink=_devlink(bus),
         addresses=tuple(links.addresses(link["index"])),
         features=features.read(interface),
@@ -99,15 +99,24 @@ def _driver(interface: str) -> dict[str, str]:
     return {name: text for name, text in named.items() if text and text != "N/A"}
 
 
-def _numbers(interface: str, query: str, names: tuple[str, ...], form: str) -> dict[str, int]:
-    """Returns the counts of an ethtool structure that are not 0; none if the driver lacks it."""
+def _set(interface: str, query: str, names: tuple[str, ...]) -> dict[str, int]:
+    return {name: count for name, count in numbers(interface, query, names).items() if count}
+
+
+def numbers(interface: str, query: str, names: tuple[str, ...]) -> dict[str, int]:
+    """Returns numbers of an ethtool structure; none if the driver lacks it.
+
+    Args:
+        interface: The interface.
+        query: The method of pyroute2's `IoctlEthtool` that asks for the structure.
+        names: Names of its fields, as pyroute2 has them; they are returned without "_count".
+    """
     with closing(IoctlEthtool(interface)) as ethtool:
         try:
             answer = getattr(ethtool, query)()
         except (NotSupportedError, OSError):
             return {}
-        counts = {name: int(getattr(answer, form.format(name), 0)) for name in names}
-    return {name: count for name, count in counts.items() if count}
+        return {name.replace("_count", ""): int(getattr(answer, name)) for name in names}
 
 
 def _speed(interface: str) -> int | None:

@@ -13,12 +13,13 @@ from contextlib import closing
 from typing import Any
 
 from pyroute2 import IPRoute
-from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
+from pyroute2.ethtool.ioctl import IoctlEthtool
 
 from qualification.agent.waiting import await_condition
 from qualification.messages.protocol import AgentProblem
 
 from . import features, link_snapshot, links, mtu
+from .facts import numbers
 
 Part = dict[str, str]
 State = Mapping[str, Part]
@@ -184,12 +185,7 @@ def _asked(text: str) -> bool:
 
 
 def _numbers(interface: str, query: str, names: tuple[str, ...]) -> Part:
-    with closing(IoctlEthtool(interface)) as ethtool:
-        try:
-            answer = getattr(ethtool, query)()
-        except (NotSupportedError, OSError):
-            return {}
-        return {name.replace("_count", ""): str(getattr(answer, name)) for name in names}
+    return {name: str(value) for name, value in numbers(interface, query, names).items()}
 
 
 def _coalescing(interface: str) -> Part:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.ethtool.ioctl import EthtoolRingParam
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -53,6 +54,17 @@ def test_what_devlink_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "running.fw.mgmt": "5.4.5",
     }
     assert facts._devlink("0000:3b:00.1") == {}
+
+
+def test_the_ring_sizes_are_those_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No device of this machine has to have rings; the structure is what the kernel fills in."""
+    filled = EthtoolRingParam(rx_max=4096, tx_max=4096, rx=512, tx=256)
+    monkeypatch.setattr(facts.IoctlEthtool, "get_rings", lambda _self: filled)
+    assert facts._set("lo", "get_rings", ("rx", "tx")) == {"rx": 512, "tx": 256}
+    with pytest.raises(AttributeError):
+        facts._set("lo", "get_rings", ("rx_pending",))
+    monkeypatch.setattr(facts.IoctlEthtool, "get_rings", lambda _self: EthtoolRingParam(rx=9))
+    assert facts.nic("lo").rings == {"rx": 9}
 
 
 @pytest.mark.lab
