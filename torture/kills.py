@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
 
 from .lab import HOSTS, Lab, await_that, children, command_line, descendants, kill, lab
 from .runs import FAULT, Run, complete, fresh, started, stored, verdicts, vxqual
@@ -15,6 +20,7 @@ from .trial import Setting, Trial
 _GONE_SECONDS = 60.0
 """Seconds after which nothing of a run that was killed may be left on a host."""
 _RESTORED = 0
+_LABS = 2
 
 
 def _agents(lab: Lab, _run: Run) -> list[int]:
@@ -51,33 +57,72 @@ def kills(setting: Setting) -> Iterator[Trial]:
     """Kills a process of a run at a random moment, and goes on with the run.
 
     After it the hosts have to be as they were, as soon as they are contacted again, no finished
-    cell may be lost, and the verdicts have to be those of a run that nothing disturbed.
+    cell may be lost, and the verdicts have to be those of a run that nothing disturbed. Two
+    labs are tortured at the same time, as a run waits for more than it computes.
     """
-    with lab(setting.scratch, "kills", FAULT) as built:
+    with contextlib.ExitStack() as stack:
+        labs: SimpleQueue[Lab] = SimpleQueue()
+        for number in range(_LABS):
+            labs.put(stack.enter_context(lab(setting.scratch, f"kills-{number}", FAULT)))
         calm = setting.scratch / "calm"
-        start = time.monotonic()
-        vxqual(*fresh(built.topology, calm))
-        duration, wanted = time.monotonic() - start, verdicts(calm)
+        with _taken(labs) as built:
+            start = time.monotonic()
+            vxqual(*fresh(built.topology, calm))
+            duration, wanted = time.monotonic() - start, verdicts(calm)
         setting.say(f"a run that nothing disturbs takes {duration:.0f} s, {len(wanted)} cells")
-        for number, name in zip(range(setting.times), itertools.cycle(VICTIMS), strict=False):
-            moment = setting.random.uniform(0, duration)
-            yield _kill(setting, built, number, name, moment, wanted)
+        names = itertools.islice(itertools.cycle(VICTIMS), setting.times)
+        plans = [
+            _Plan(number, name, setting.random.uniform(0, duration), setting.random.random())
+            for number, name in enumerate(names)
+        ]
+
+        def trial(plan: _Plan) -> Trial:
+            with _taken(labs) as built:
+                return _kill(setting.scratch / f"kill-{plan.number}", built, plan, wanted)
+
+        yield from stack.enter_context(ThreadPoolExecutor(_LABS)).map(trial, plans)
 
 
-def _kill(
-    setting: Setting, lab: Lab, number: int, name: str, moment: float, wanted: Mapping[str, str]
-) -> Trial:
+@dataclass(frozen=True)
+class _Plan:
+    """One kill.
+
+    Attributes:
+        number: Its number.
+        victim: What is killed, a key of `VICTIMS`.
+        moment: Seconds after the start of the run.
+        which: Where among several processes, from 0 to 1.
+    """
+
+    number: int
+    victim: str
+    moment: float
+    which: float
+
+
+@contextlib.contextmanager
+def _taken(labs: SimpleQueue[Lab]) -> Iterator[Lab]:
+    """Takes a lab that nobody uses, for the time of a context."""
+    built = labs.get()
+    try:
+        yield built
+    finally:
+        labs.put(built)
+
+
+def _kill(out: Path, lab: Lab, plan: _Plan, wanted: Mapping[str, str]) -> Trial:
     # A soft NIC that is killed is a NIC that was pulled out: the run of a lab that it built itself
     # goes on in another one.
+    name = plan.victim
     topology = lab.source if name == "soft NIC" else lab.topology
-    out = setting.scratch / f"kill-{number}"
     before, victims = lab.state(), VICTIMS[name]
     with started(out, *fresh(topology, out)) as run:
-        await_that(run.ended, moment)
+        await_that(run.ended, plan.moment)
         await_that(lambda: run.ended() or bool(victims(lab, run)), _GONE_SECONDS)
         found = victims(lab, run)
-        hit = bool(found) and not run.ended() and kill(setting.random.choice(found), signal.SIGKILL)
-        what = f"{name} killed after {moment:.1f} s" if hit else f"{name}: the run had ended"
+        chosen = found[int(plan.which * len(found))] if found else 0
+        hit = bool(found) and not run.ended() and kill(chosen, signal.SIGKILL)
+        what = f"{name} killed after {plan.moment:.1f} s" if hit else f"{name}: the run had ended"
         problems = run.wait()
     kept = stored(out)
     what += f", {len(kept.finished) if kept else 0} of {len(wanted)} cells finished"
