@@ -111,21 +111,23 @@ def test_verify_agrees_with_tshark_on_a_run(captured_run: tuple[str, Path, int])
     verify = subprocess.run(
         [VXQUAL, "verify", "--frames", pcap], capture_output=True, text=True, check=False
     )
-    ours = [line.split("\t") for line in verify.stdout.splitlines() if line[:1].isdigit()]
+    listed = [line.split("\t") for line in verify.stdout.splitlines() if line[:1].isdigit()]
+    ours = {int(number): columns for number, *columns in listed}
     theirs = subprocess.run(
         [*TSHARK, "-r", pcap], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert len(ours) == len(theirs) > 5000
+    assert 5000 < max(ours) <= len(theirs)
 
     seen: Counter[bool] = Counter()
-    for number, (mine, line) in enumerate(zip(ours, theirs, strict=True), 1):
-        if mine[4] == "bad":
+    for number, line in enumerate(theirs, 1):
+        mine = ours.get(number)  # None: it is right
+        if mine and mine[1] == "length error":
             continue  # no VXLAN header: plain UDP to its port, whose checksums are right
         ip, udp, tcp, tcp_fields = (column.split(",") for column in line.split("\t"))
         if "0xffff" in tcp_fields:
             continue  # bad for tshark, but valid for every receiver
         wrong = any(status in ("0", "4") for status in ip + udp + tcp)
-        assert (mine[1] == "wrong") == wrong, f"frame {number}: {mine}, tshark: {line!r}"
+        assert bool(mine) == wrong, f"frame {number}: {mine}, tshark: {line!r}"
         seen[wrong] += 1
     assert seen[False] > 5000
     # With those of the control `injected`, which are corrupt on purpose.
