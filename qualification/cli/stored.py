@@ -11,6 +11,7 @@ import click
 
 from qualification.errors import UsageError
 
+from . import forms
 from .root import (
     COLOURS,
     SHARE,
@@ -54,7 +55,8 @@ _REPORT_CODES = codes(
 _REPORT_EXAMPLES = examples("""\
 vxqual report                            the latest run in out
 vxqual report 20261129-053315-482913     another one, by its id
-vxqual report out --out again            and makes its files there again""")
+vxqual report out --out again            and makes its files there again
+vxqual report out --metrics nics.prom    and writes metrics for Prometheus""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -122,8 +124,11 @@ def judge(
     metavar="DIR",
     help="Make matrix.json and matrix.html again, too, in this directory; by default, nothing.",
 )
+@forms.metrics_option
 @click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
-def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None:
+def report(
+    run: str, store: str | None, out: Path | None, metrics: Path | None, verbose: bool
+) -> None:
     """Print the report of a stored run again, as it was at its end. No host is needed.
 
     RUN is the directory of a run, the directory that --out of `vxqual run` named, of which the
@@ -136,6 +141,7 @@ def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None
     from qualification.results import rejudge, run_directory
     from qualification.results.run_argument import load, resolve
 
+    forms.check(metrics)
     stored = None
     try:
         stored = run_directory.read(resolve(run, store=store))
@@ -150,6 +156,9 @@ def report(run: str, store: str | None, out: Path | None, verbose: bool) -> None
         judged = rejudge.judge(stored, stored.campaign.day)
         made = judged.matrix
         _show(stored, judged, verbose=verbose)
+    if metrics is not None:
+        runs = Path("out") if stored is None else stored.directory.parent
+        forms.write_metrics(made, metrics, store, runs)
     if out is None:
         return
     click.echo(f"\nresults: {rejudge.write(made, out)}")

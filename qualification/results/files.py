@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Writes a file so that at any moment, also after a power cut, it is the old or the new one.
 
-    Only its owner can read it.
+    Args:
+        path: The file.
+        content: What it is to have.
+        mode: Who can read and write it, whatever the umask says; by default its owner alone.
 
     Raises:
         OSError: It cannot be written; then it is the old one.
@@ -21,6 +24,8 @@ def replace(path: Path, content: bytes) -> None:
             part.unlink()  # of a process with our number that was killed
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            if mode != 0o600:
+                os.fchmod(file, mode)
             write_all(file, content)
             os.fsync(file)
         finally:

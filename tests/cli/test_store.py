@@ -74,6 +74,19 @@ def test_from_directories_to_answers(lab: Path) -> None:
     assert (lab / "again" / "matrix.json").read_bytes() == (lab / "before.json").read_bytes()
 
 
+def test_metrics_of_a_stored_run(lab: Path) -> None:
+    vxqual("import", "out", cwd=lab)
+    done = vxqual("report", "20260103", "--metrics", "nics.prom", cwd=lab)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\nmetrics: nics.prom\n")
+    labels = 'driver="i40e",firmware="9.20",host="x710-dut",interface="p0",pair="x710"'
+    assert f"vxqual_qualified{{{labels}}} 1.0\n" in (lab / "nics.prom").read_text()
+    assert (lab / "nics.prom").stat().st_mode & 0o777 == 0o644
+    done = vxqual("report", "20260103", "--metrics", "nics.txt", cwd=lab)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "nics.txt: node_exporter reads files that end in .prom alone" in done.stderr
+
+
 def test_what_is_not_in_the_store_is_said(lab: Path) -> None:
     assert vxqual("import", "out/20260102-030405-000000", cwd=lab).returncode == 0
     (lab / "out" / "20260104-030405-000000").mkdir()  # it ended before it had stored anything

@@ -108,6 +108,7 @@ PLACEHOLDERS = {
     "8.*": "any firmware that begins like that",
     "out/20261129-053315-482913": "the results of another run",
     "again": "where results go",
+    "nics.prom": "where metrics go",
     "before": "the results of a run before a change",
     "after": "the results of a run after it",
     "matrix.html": "where a page goes",

@@ -1,0 +1,46 @@
+"""The forms of a stored run that other tools read, which `vxqual report` writes."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from qualification.results.matrix import Matrix
+
+metrics_option = click.option(
+    "--metrics",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write metrics to this file for node_exporter's textfile collector; it ends in .prom.",
+)
+
+
+def check(metrics: Path | None) -> None:
+    """Refuses a name that cannot be used, before anything is done."""
+    if metrics is not None:
+        from qualification.results.forms import metrics as form
+
+        form.check(metrics)
+
+
+def write_metrics(made: Matrix, path: Path, store: str | None, out: Path) -> None:
+    """Writes the metrics of a run, and says so.
+
+    Args:
+        made: The run.
+        path: The file.
+        store: The store that knows earlier runs; None for that of `out`.
+        out: The directory of runs that has the run.
+    """
+    from qualification.results.forms import metrics as form
+    from qualification.results.forms.last_qualified import last_qualified
+    from qualification.results.index.database import Database, url_of
+
+    database = Database(url_of(store or out))
+    known = store is not None or database.path is None or database.path.exists()
+    form.write(form.exposition(made, last_qualified(database, made) if known else {}), path)
+    click.echo(f"\nmetrics: {path}")
