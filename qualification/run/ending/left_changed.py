@@ -6,6 +6,7 @@ report of a test, or, after the last one and after Ctrl-C, with the end of the w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from qualification.remote.closing import RESTORE_HINT
 
 KEY = "vxqual_left_changed"
 """Attribute of a test report, and key of a worker's output: sentences."""
+_LOG = logging.getLogger("vxqual.run")
 
 
 class LeftChanged:
@@ -35,6 +37,8 @@ class LeftChanged:
                 self._untold.append(f"pair {pair}: {error}")
             else:
                 self._doubtful[pair] = error
+        else:
+            _LOG.info("pair %s: its hosts are as they were before the run", pair)
 
     def is_left(self, pair: str, sentences: Sequence[str]) -> None:
         """Notes what is left changed on the hosts of a pair."""
