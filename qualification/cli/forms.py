@@ -17,6 +17,12 @@ metrics_option = click.option(
     metavar="FILE",
     help="Write metrics to this file for node_exporter's textfile collector; it ends in .prom.",
 )
+junit_option = click.option(
+    "--junit",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it as JUnit XML, with driver and firmware in the class names.",
+)
 
 
 def check(metrics: Path | None) -> None:
@@ -44,3 +50,11 @@ def write_metrics(made: Matrix, path: Path, store: str | None, out: Path) -> Non
     known = store is not None or database.path is None or database.path.exists()
     form.write(form.exposition(made, last_qualified(database, made) if known else {}), path)
     click.echo(f"\nmetrics: {path}")
+
+
+def write_junit(made: Matrix, path: Path) -> None:
+    """Writes a run as JUnit XML, and says so."""
+    from qualification.results.forms import junit, writing
+
+    writing.write(junit.document(made), path)
+    click.echo(f"\njunit: {path}")

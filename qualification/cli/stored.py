@@ -56,7 +56,8 @@ _REPORT_EXAMPLES = examples("""\
 vxqual report                            the latest run in out
 vxqual report 20261129-053315-482913     another one, by its id
 vxqual report out --out again            and makes its files there again
-vxqual report out --metrics nics.prom    and writes metrics for Prometheus""")
+vxqual report out --metrics nics.prom    and writes metrics for Prometheus
+vxqual report out --junit nics.xml       and a report for Jenkins or GitLab""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -125,9 +126,16 @@ def judge(
     help="Make matrix.json and matrix.html again, too, in this directory; by default, nothing.",
 )
 @forms.metrics_option
+@forms.junit_option
 @click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
 def report(
-    run: str, store: str | None, out: Path | None, metrics: Path | None, verbose: bool
+    run: str,
+    store: str | None,
+    out: Path | None,
+    metrics: Path | None,
+    junit: Path | None,
+    *,
+    verbose: bool,
 ) -> None:
     """Print the report of a stored run again, as it was at its end. No host is needed.
 
@@ -159,6 +167,8 @@ def report(
     if metrics is not None:
         runs = Path("out") if stored is None else stored.directory.parent
         forms.write_metrics(made, metrics, store, runs)
+    if junit is not None:
+        forms.write_junit(made, junit)
     if out is None:
         return
     click.echo(f"\nresults: {rejudge.write(made, out)}")

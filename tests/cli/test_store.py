@@ -74,7 +74,7 @@ def test_from_directories_to_answers(lab: Path) -> None:
     assert (lab / "again" / "matrix.json").read_bytes() == (lab / "before.json").read_bytes()
 
 
-def test_metrics_of_a_stored_run(lab: Path) -> None:
+def test_forms_of_a_stored_run(lab: Path) -> None:
     vxqual("import", "out", cwd=lab)
     done = vxqual("report", "20260103", "--metrics", "nics.prom", cwd=lab)
     assert done.returncode == 0, done.stderr
@@ -82,6 +82,14 @@ def test_metrics_of_a_stored_run(lab: Path) -> None:
     labels = 'driver="i40e",firmware="9.20",host="x710-dut",interface="p0",pair="x710"'
     assert f"vxqual_qualified{{{labels}}} 1.0\n" in (lab / "nics.prom").read_text()
     assert (lab / "nics.prom").stat().st_mode & 0o777 == 0o644
+    done = vxqual("report", "20260102", "--junit", "nics.xml", cwd=lab)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'classname="i40e.8_30.x710"' in (lab / "nics.xml").read_text()
+    done = vxqual("report", "20260102", "--junit", "nowhere/nics.xml", cwd=lab)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        4,
+        "vxqual: nowhere/nics.xml: cannot be written: No such file or directory",
+    )
     done = vxqual("report", "20260103", "--metrics", "nics.txt", cwd=lab)
     assert (done.returncode, done.stdout) == (4, "")
     assert "nics.txt: node_exporter reads files that end in .prom alone" in done.stderr

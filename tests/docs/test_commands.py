@@ -109,6 +109,7 @@ PLACEHOLDERS = {
     "out/20261129-053315-482913": "the results of another run",
     "again": "where results go",
     "nics.prom": "where metrics go",
+    "nics.xml": "where a report goes",
     "before": "the results of a run before a change",
     "after": "the results of a run after it",
     "matrix.html": "where a page goes",

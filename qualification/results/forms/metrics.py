@@ -17,9 +17,10 @@ from prometheus_client.registry import Collector
 from qualification.errors import UsageError
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
-from qualification.results import files
 from qualification.results.conclusion import RunOutcome, pair_outcome
 from qualification.results.matrix import Matrix, NicRow
+
+from . import writing
 
 SUFFIX = ".prom"
 """What the textfile collector reads; it leaves out files of any other name."""
@@ -140,14 +141,7 @@ def write(content: bytes, path: Path) -> None:
         UsageError: It cannot be written, or node_exporter would not read it.
     """
     check(path)
-    try:
-        files.replace(path, content, _READABLE)
-    except OSError as error:
-        raise UsageError(
-            f"the metrics cannot be written: {error.strerror}",
-            where=str(path),
-            hint="give a file in a directory that exists, and that you can write to",
-        ) from None
+    writing.write(content, path, _READABLE)
 
 
 def _gauge(name: str, help_: str, *labels: str) -> GaugeMetricFamily:
