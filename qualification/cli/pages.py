@@ -1,4 +1,4 @@
-"""Commands for what people look at: page, the matrix of a run as one HTML file."""
+"""Commands for what people look at: page, site, and bundle, which a vendor is handed."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -88,3 +88,49 @@ def site(store: str, directory: Path) -> None:
     unread = f", {done.unread} cannot be read" if done.unread else ""
     click.echo(f"{done.runs} runs, {done.new} of them new{unread}; {done.pages} pages written")
     click.echo(f"site: {directory / 'index.html'}")
+
+
+_BUNDLE_EXAMPLES = examples("""\
+vxqual bundle out                      what fails in the latest run, as a directory and a zip
+vxqual bundle out x710                 of the pair x710 alone
+vxqual bundle out x710/all-on/outer4-csum/inner4/tcp --out report""")
+_BUNDLE_CODES = codes(
+    c0="the bundle is written",
+    c4="no such run, no cell of it fails, cells of several pairs, or it cannot be written",
+)
+
+
+@main.command(epilog=_BUNDLE_EXAMPLES + _BUNDLE_CODES)
+@click.argument("run", metavar="RUN")
+@click.argument("cells", metavar="[CELL]...", nargs=-1)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write to this directory, and to DIR.zip; by default, bundle-RUN-PAIR.",
+)
+@click.option(
+    "--no-redact",
+    "plain",
+    is_flag=True,
+    help="Do not mask addresses, host names, MAC addresses, serial numbers and paths.",
+)
+@store_option
+def bundle(
+    run: str, cells: tuple[str, ...], out: Path | None, store: str | None, *, plain: bool
+) -> None:
+    """Write what a NIC does wrong for its vendor: a report, and the wrong frames.
+
+    RUN is the directory of a run, the directory of runs, of which the latest one is meant, or the
+    id of a run in out or in the store. CELL is the id of a failing cell, or what ids begin with,
+    such as a pair; by default, the most telling cell of each fault is taken.
+    """
+    from qualification.results.bundle.write import write
+    from qualification.results.run_argument import resolve
+
+    directory = resolve(run, store=store)
+    click.echo("collecting what the run has stored", err=True)
+    place, archive = write(directory, cells, out, redact=not plain)
+    for path in sorted(place.iterdir()):
+        click.echo(f"  {path.name}")
+    click.echo(f"bundle: {place}, {archive}")

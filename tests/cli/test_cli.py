@@ -40,6 +40,7 @@ COMMANDS = {
     "gate": "0 1 4 10 13",
     "page": "0 4",
     "site": "0 4 10",
+    "bundle": "0 4",
     "init policy": "0 4",
     "lab up": "0 4 10",
     "lab down": "0",

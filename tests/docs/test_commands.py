@@ -67,6 +67,7 @@ NOT_RUN = {
     "vxqual init": "writes a file; tests/cli does that",
     "vxqual judge": "needs the results of a run; tests/e2e judges one again",
     "vxqual site": "needs the results of runs; tests/results/site makes some",
+    "vxqual bundle": "needs the results of a run; tests/results/bundle makes bundles",
     "vxqual page": "needs the results of a run; tests/e2e writes the page of one",
     "vxqual compare": "needs the results of two runs; tests/results/comparison compares some",
     "vxqual runs": "needs a store; tests/cli/test_store.py makes one",
@@ -117,6 +118,8 @@ PLACEHOLDERS = {
     "junit.xml": "where a report goes",
     "allure": "where a report goes",
     "x710": "a pair of the user's topology",
+    "x710/all-on/outer4-csum/inner4/tcp": "the id of a cell",
+    "report": "where a bundle goes",
 }
 """Names in commands that the user makes."""
 

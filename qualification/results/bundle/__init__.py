@@ -1,0 +1,1 @@
+"""The vendor bundle: what is wrong with a NIC, as a report and captures."""

@@ -1,0 +1,252 @@
+"""What a bundle says: chosen cells of one NIC with all that the run has stored of them, masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from qualification import __version__
+from qualification.inventory import Nic
+from qualification.judge.culprit import failure_conditions
+from qualification.judge.culprit.cost import Cost
+from qualification.judge.evidence import Evidence
+from qualification.judge.result_row import CellRow
+from qualification.messages.bursts import BadFrame
+from qualification.messages.host import SERIALS
+from qualification.plan.features import RULES
+from qualification.printable import inert
+from qualification.results.matrix import Matrix, NicRow, RunRow
+from qualification.results.page.details import detail_of
+from qualification.results.page.evidence_model import PageDetail
+from qualification.results.run_directory import StoredRun
+from qualification.results.terminal.culprit_lines import Remedy, remedies
+
+from .files import capture_name
+from .frames import masked_frame
+from .masking import Mask
+
+_FRAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A culprit of chosen cells.
+
+    Attributes:
+        off: The features whose turning off heals; empty where none is known.
+        device: "nic" or "vxlan".
+        cells: How many failing cells share it.
+        reason: The proof in a sentence, or why no culprit is known.
+        chance: Probability of such a difference by chance; None without a proof.
+    """
+
+    off: tuple[str, ...]
+    device: str
+    cells: int
+    reason: str
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class Annex:
+    """One cell.
+
+    Attributes:
+        row: Its result.
+        detail: What the verdict rests on.
+        capture: Name of the capture with its wrong frames; empty if the run kept none.
+        frames: How many wrong frames are in it.
+        findings: What is wrong with the first of them.
+        command: How its features are set by hand.
+    """
+
+    row: CellRow
+    detail: PageDetail
+    capture: str
+    frames: int
+    findings: tuple[tuple[str, ...], ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What the report shows.
+
+    Attributes:
+        version: Of the vxqual that makes the bundle.
+        masked: Whether secrets are masked.
+        run: The run.
+        dut: The NIC.
+        peer: The NIC that watched it.
+        facts: What the hosts said of NIC and host: name, on the DUT, on the peer.
+        features: Features: name, whether it can be changed, was requested and was in effect.
+        failing: How many cells of the NIC fail.
+        judged: How many there are.
+        conditions: Exactly where it fails, if that can be said.
+        symptoms: What an application notices.
+        culprits: The culprits of the chosen cells.
+        remedies: The commands that heal.
+        cost: What the mitigation costs.
+        annexes: The chosen cells, the most telling one first.
+    """
+
+    version: str
+    masked: bool
+    run: RunRow
+    dut: NicRow
+    peer: NicRow
+    facts: tuple[tuple[str, str, str], ...]
+    features: tuple[tuple[str, bool, bool, bool], ...]
+    failing: int
+    judged: int
+    conditions: str
+    symptoms: tuple[str, ...]
+    culprits: tuple[Culprit, ...]
+    remedies: tuple[Remedy, ...]
+    cost: Cost | None
+    annexes: tuple[Annex, ...]
+
+
+_ADAPTER = TypeAdapter(Bundle)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bundle before it is written.
+
+    Attributes:
+        document: The `Bundle` as JSON types: masked, and each text harmless to show.
+        frames: The wrong frames of each capture, masked, by its name.
+    """
+
+    document: dict[str, Any]
+    frames: dict[str, list[BadFrame]]
+
+
+def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) -> Made:
+    """Returns the bundle of chosen cells of one pair.
+
+    Args:
+        run: The stored run.
+        matrix: Its results.
+        chosen: The rows of the cells, of one pair; at least one.
+        mask: The mask.
+    """
+    pair = chosen[0].pair
+    dut, peer = (
+        next(nic for nic in matrix.nics if (nic.pair, nic.role) == (pair, role))
+        for role in ("dut", "peer")
+    )
+    rows = [row for row in matrix.cells if row.pair == pair]
+    ends = run.campaign.ends(pair)
+    cost = next((cost for cost in matrix.costs if cost.pair == pair), None)
+    found = run.culprits.get(pair)
+    frames: dict[str, list[BadFrame]] = {}
+    annexes = []
+    for row in chosen:
+        kept = [masked_frame(frame, _port(row), mask) for frame in _samples(_evidence(run, row))]
+        name = capture_name(mask.text(row.id)) if kept else ""
+        frames |= {name: kept} if kept else {}
+        annexes.append(_annex(run, row, dut, name, kept))
+    bundle = Bundle(
+        version=__version__,
+        masked=mask.on,
+        run=replace(matrix.run, topology=matrix.run.topology.rpartition("/")[2]),
+        dut=dut,
+        peer=peer,
+        facts=tuple(_facts(ends.dut, ends.peer)),
+        features=tuple(
+            (name, one.hw, one.wanted, one.active)
+            for name in RULES
+            for one in [ends.dut.facts.features.get(name)]
+            if one is not None
+        ),
+        failing=sum(row.verdict in ("FAIL", "LOSS") for row in rows),
+        judged=sum(row.frames > 0 for row in rows),
+        conditions=failure_conditions.describe(
+            [row for row in rows if not row.flow.packet_set], dut.driver
+        )
+        or "",
+        symptoms=tuple(
+            text for one in matrix.symptoms if one.pair == pair for text in (one.errors, one.pace)
+        ),
+        culprits=tuple(
+            Culprit(
+                group.off,
+                group.device,
+                len(group.cells),
+                group.reason,
+                group.proof.chance if group.proof else None,
+            )
+            for group in (found.findings if found else ())
+            if {row.id for row in chosen} & set(group.cells)
+        ),
+        remedies=tuple(remedies(found, dut, peer, cost)) if found else (),
+        cost=cost,
+        annexes=tuple(annexes),
+    )
+    document = mask.value(inert(_ADAPTER.dump_python(bundle, mode="json")))
+    return Made(document, frames)
+
+
+def _annex(run: StoredRun, row: CellRow, dut: NicRow, name: str, kept: Sequence[BadFrame]) -> Annex:
+    evidence = _evidence(run, row)
+    detail = detail_of(evidence, _port(row), run.campaign.demand.confidence)
+    switches = [f"{name} {'on' if on else 'off'}" for name, on in row.requested.items()]
+    return Annex(
+        row,
+        replace(detail, frame=None),  # which is not masked
+        name,
+        len(kept),
+        tuple(frame.findings for frame in kept[:_FRAMES_SHOWN]),
+        f"ethtool -K {dut.interface} {' '.join(switches)}" if switches else "",
+    )
+
+
+def _evidence(run: StoredRun, row: CellRow) -> Evidence:
+    entry = run.entries.get(row.id)
+    return entry.evidence if entry and entry.evidence else Evidence({})
+
+
+def _samples(evidence: Evidence) -> list[BadFrame]:
+    frames = [frame for burst in evidence.bursts for frame in burst.received.captured.samples]
+    return frames + [frame for result in evidence.received for frame in result.samples]
+
+
+def _port(row: CellRow) -> int:
+    return row.flow.port if row.flow.tunnel else 0
+
+
+def _facts(dut: Nic, peer: Nic) -> Iterator[tuple[str, str, str]]:
+    """Yields what both hosts said of NIC and host: name, of the DUT, of the peer."""
+    one, other = _facts_of(dut), _facts_of(peer)
+    for name in dict.fromkeys((*one, *other)):
+        if one.get(name) or other.get(name):
+            yield name, one.get(name, ""), other.get(name, "")
+
+
+def _facts_of(nic: Nic) -> dict[str, str]:
+    facts, host = nic.facts, nic.host
+    return {
+        "driver": nic.driver,
+        "driver version": facts.driver_version or "",
+        "firmware": nic.firmware,
+        "PCI id": facts.pci_id or "",
+        "bus": facts.bus or "",
+        "MAC address": facts.mac,
+        "serial number": nic.serial or "",
+        "underlay addresses": ", ".join(nic.underlay),
+        "MTU": str(facts.mtu),
+        "speed, Mbit/s": str(facts.speed_mbps or ""),
+        "queues": ", ".join(f"{name} {n}" for name, n in facts.queues.items()),
+        "rings": ", ".join(f"{name} {n}" for name, n in facts.rings.items()),
+        "host": f"{nic.name.partition('.')[0]} ({host.hostname})",
+        "kernel": host.kernel,
+        "operating system": host.os,
+        "CPU": f"{host.cpus} × {host.cpu}",
+        "machine": " ".join(filter(None, (host.machine, host.hardware_version, host.hypervisor))),
+        **{f"devlink {key}": value for key, value in facts.devlink.items() if key not in SERIALS},
+    }

@@ -1,0 +1,127 @@
+"""Bundles as a vendor gets them: complete, told rightly, and without a secret in any file."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from qualification.errors import UsageError
+from qualification.results.bundle.write import write
+from qualification.wire.capture_file import read_frames
+from qualification.wire.verify import OUTER_L4, check
+from tests.results.page.conftest import FAILING
+
+from .conftest import LOG, SECRETS
+
+VXQUAL = Path(sys.executable).with_name("vxqual")
+CAPTURE = "x710_all-on_outer4-csum_inner4_tcp.pcapng"
+
+
+@pytest.fixture
+def bundle(stored: Path, tmp_path: Path) -> Path:
+    return write(stored, (), tmp_path / "bundle")[0]
+
+
+def forms(secret: str) -> list[bytes]:
+    """Every form in which a secret may stand in a file."""
+    found = [secret.encode()]
+    if re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", secret):
+        return [*found, secret.replace(":", "-").encode(), bytes.fromhex(secret.replace(":", ""))]
+    try:
+        return [*found, ip_address(secret).packed]
+    except ValueError:
+        return found
+
+
+def test_no_file_has_a_secret(bundle: Path, tmp_path: Path) -> None:
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(unpacked)
+    paths = [*bundle.iterdir(), *(unpacked / "bundle").iterdir()]
+    assert len(paths) == 6
+    for path in paths:
+        content = path.read_bytes().lower()
+        for secret in SECRETS:
+            for form in forms(secret):
+                assert form.lower() not in content, (path.name, secret)
+
+
+def test_unmasked_where_that_is_asked_for(stored: Path, tmp_path: Path) -> None:
+    place, _ = write(stored, (FAILING,), tmp_path / "plain", redact=False)
+    text = (place / "report.md").read_text()
+    for secret in ("alpha.lab.example.com", "198.18.0.1", "SN-77-AB12", LOG):
+        assert secret in text
+    assert bytes([198, 18, 0, 1]) in (place / CAPTURE).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html"])
+def test_the_fault_is_told_rightly(bundle: Path, name: str) -> None:
+    text = (bundle / name).read_text().replace("\\", "")
+    for told in (
+        "i40e",
+        "218.0.166.0",
+        "30 of 1,000 frames are wrong",
+        "noise, outer L4: random",
+        "tx-udp_tnl-csum-segmentation",
+        "none of 1,000 is wrong",
+        "ethtool -K p0 tx-udp_tnl-csum-segmentation off",
+        CAPTURE,
+        "outer.Udp.InCsumErrors",
+        "hw csum failure",
+        "8086:1572",
+    ):
+        assert told in text, told
+
+
+def test_the_capture_shows_the_fault(bundle: Path) -> None:
+    frames = [data for data, _ in read_frames(bundle / CAPTURE)]
+    assert len(frames) == 3
+    assert [check(frame).bad for frame in frames] == [OUTER_L4] * 3
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        pytest.skip("needs tshark")
+    shown = subprocess.run(
+        [
+            *(tshark, "-r", str(bundle / CAPTURE), "-o", "udp.check_checksum:TRUE", "-T", "fields"),
+            *("-e", "frame.comment", "-e", "udp.checksum.status", "-e", "ip.checksum.status"),
+            *("-e", "ip.src", "-o", "ip.check_checksum:TRUE"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.splitlines()
+    assert len(shown) == 3
+    for line in shown:
+        comment, udp, ip, source = line.split("\t")
+        assert re.fullmatch("outer UDP checksum is 0x[0-9a-f]{4}, should be 0x[0-9a-f]{4}", comment)
+        assert (udp.split(",")[0], ip) == ("0", "1,1")  # bad; both IP headers good
+        assert source.split(",")[0] == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("x710/all-on/outer4-csum/inner4/udp",), "did not fail"),
+        (("e810",), "no cell of e810 fails"),
+    ],
+)
+def test_cells_that_cannot_be_told(stored: Path, names: tuple[str, ...], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        write(stored, names)
+
+
+def test_by_command(stored: Path, tmp_path: Path) -> None:
+    words = [VXQUAL, "bundle", stored, "x710", "--out", tmp_path / "here"]
+    for code, told in ((0, "bundle: "), (4, "exists already")):
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == code, done.stderr
+        assert told in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
