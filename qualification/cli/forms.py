@@ -23,6 +23,12 @@ junit_option = click.option(
     metavar="FILE",
     help="Write it as JUnit XML, with driver and firmware in the class names.",
 )
+ocptv_option = click.option(
+    "--ocptv",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it as OCP Test & Validation output, JSON lines; needs vxqual[ocptv].",
+)
 
 
 def check(metrics: Path | None) -> None:
@@ -50,6 +56,22 @@ def write_metrics(made: Matrix, path: Path, store: str | None, out: Path) -> Non
     known = store is not None or database.path is None or database.path.exists()
     form.write(form.exposition(made, last_qualified(database, made) if known else {}), path)
     click.echo(f"\nmetrics: {path}")
+
+
+def write_ocptv(made: Matrix, path: Path) -> None:
+    """Writes a run as OCP Test & Validation output, and says so."""
+    from qualification.errors import UsageError
+    from qualification.results.forms import writing
+
+    try:
+        from qualification.results.forms import ocptv
+    except ImportError as error:
+        raise UsageError(
+            f"OCP Test & Validation output cannot be made here: {error}",
+            hint="pip install 'vxqual[ocptv]'",
+        ) from None
+    writing.write(ocptv.document(made), path)
+    click.echo(f"\nocptv: {path}")
 
 
 def write_junit(made: Matrix, path: Path) -> None:

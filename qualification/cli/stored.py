@@ -57,7 +57,8 @@ vxqual report                            the latest run in out
 vxqual report 20261129-053315-482913     another one, by its id
 vxqual report out --out again            and makes its files there again
 vxqual report out --metrics nics.prom    and writes metrics for Prometheus
-vxqual report out --junit nics.xml       and a report for Jenkins or GitLab""")
+vxqual report out --junit nics.xml       and a report for Jenkins or GitLab
+vxqual report out --ocptv nics.jsonl     or for the tools of the Open Compute Project""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -127,6 +128,7 @@ def judge(
 )
 @forms.metrics_option
 @forms.junit_option
+@forms.ocptv_option
 @click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
 def report(
     run: str,
@@ -134,6 +136,7 @@ def report(
     out: Path | None,
     metrics: Path | None,
     junit: Path | None,
+    ocptv: Path | None,
     *,
     verbose: bool,
 ) -> None:
@@ -169,6 +172,8 @@ def report(
         forms.write_metrics(made, metrics, store, runs)
     if junit is not None:
         forms.write_junit(made, junit)
+    if ocptv is not None:
+        forms.write_ocptv(made, ocptv)
     if out is None:
         return
     click.echo(f"\nresults: {rejudge.write(made, out)}")

@@ -85,6 +85,9 @@ def test_forms_of_a_stored_run(lab: Path) -> None:
     done = vxqual("report", "20260102", "--junit", "nics.xml", cwd=lab)
     assert (done.returncode, done.stderr) == (0, "")
     assert 'classname="i40e.8_30.x710"' in (lab / "nics.xml").read_text()
+    assert vxqual("report", "20260102", "--ocptv", "nics.jsonl", cwd=lab).returncode == 0
+    last = json.loads((lab / "nics.jsonl").read_text().splitlines()[-1])
+    assert last["testRunArtifact"]["testRunEnd"]["status"] == "COMPLETE"
     done = vxqual("report", "20260102", "--junit", "nowhere/nics.xml", cwd=lab)
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         4,

@@ -111,6 +111,7 @@ PLACEHOLDERS = {
     "again": "where results go",
     "nics.prom": "where metrics go",
     "nics.xml": "where a report goes",
+    "nics.jsonl": "where another one goes",
     "before": "the results of a run before a change",
     "after": "the results of a run after it",
     "matrix.html": "where a page goes",
