@@ -19,6 +19,7 @@ from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
 
 from .metrics import outcome
+from .mitigation import mitigation
 
 _TAGS: Mapping[Verdict, str] = MappingProxyType(
     {
@@ -100,7 +101,9 @@ def _suite(matrix: Matrix, nic: NicRow) -> tuple[ET.Element, Counter[str]]:
         tag = "failure" if ended is RunOutcome.NOT_QUALIFIED else "error"
         done = matrix.run.completeness
         text = f"{done.run:,} of {done.planned:,} cells of the plan came to a result"
-        _end(test, tag, str(ended), text, matrix.run.id)
+        _end(
+            test, tag, str(ended), text, f"{mitigation(matrix, nic) or 'no mitigation is known'}\n"
+        )
         counted[_PLURALS[tag]] += 1
     suite.attrib.update(
         _counts(counted, "tests", "failures", "errors", "skipped")

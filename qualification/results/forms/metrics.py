@@ -63,6 +63,7 @@ class _Run(Collector):
             "Share of wrong frames in the cell with the most, and the bounds of its interval",
             *("cell", "bound"),
         )
+        off = _gauge("vxqual_mitigation", "A feature to turn off on the NIC; always 1", "feature")
         for nic in duts:
             of, labels = cells[nic.pair], _labels(nic)
             about = self._matrix.run
@@ -82,12 +83,26 @@ class _Run(Collector):
             frames.add_metric(labels, sum(cell.frames for cell in of))
             wrong.add_metric(labels, sum(cell.bad for cell in of))
             lost.add_metric(labels, sum(cell.lost for cell in of))
+            for feature in self._matrix.mitigation.get(nic.pair, []):
+                off.add_metric([*labels, feature], 1)
             worst = worst_cell(of)
             if worst is not None and worst.rate is not None:
                 bounds = {"low": worst.rate_low, "value": worst.rate, "high": worst.rate_high}
                 for bound, share in bounds.items():
                     ratio.add_metric([*labels, worst.id, bound], share)
-        yield from (info, qualified, ended, verdicts, last, started, frames, wrong, lost, ratio)
+        yield from (
+            info,
+            qualified,
+            ended,
+            verdicts,
+            last,
+            started,
+            frames,
+            wrong,
+            lost,
+            ratio,
+            off,
+        )
 
     def _cells(self, nic: NicRow) -> list[CellRow]:
         return [cell for cell in self._matrix.cells if cell.pair == nic.pair]

@@ -20,6 +20,7 @@ from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
 
 from .metrics import outcome
+from .mitigation import mitigation
 
 _TYPES: Mapping[Verdict, tv.DiagnosisType] = MappingProxyType(
     {
@@ -179,15 +180,10 @@ def _measure(step: tv.TestStep, cell: CellRow, rate: float, nic: tv.dut.Hardware
 def _conclude(
     step: tv.TestStep, matrix: Matrix, nic: NicRow, hardware: tv.dut.HardwareInfo
 ) -> None:
-    """Writes how a DUT ended, and what heals it."""
+    """Writes how a DUT ended, and what mitigates its fault."""
     step.start()
     ended = outcome(matrix, nic.pair)
-    features = matrix.mitigation.get(nic.pair, [])
-    text = f"{nic.driver}, firmware {nic.firmware}: {ended}"
-    if features:
-        off = " ".join(f"{name} off" for name in features)
-        text += f"; heals by: ethtool -K {nic.interface} {off}"
-        text += "".join(f", which {cost}" for cost in matrix.costs if cost.pair == nic.pair)
+    told = [f"{nic.driver}, firmware {nic.firmware}: {ended}", mitigation(matrix, nic)]
     types = {
         RunOutcome.QUALIFIED: tv.DiagnosisType.PASS,
         RunOutcome.NOT_QUALIFIED: tv.DiagnosisType.FAIL,
@@ -195,7 +191,7 @@ def _conclude(
     step.add_diagnosis(
         types.get(ended, tv.DiagnosisType.UNKNOWN),
         verdict=f"vxqual-{ended.lower().replace(' ', '-')}",
-        message=text,
+        message="; ".join(filter(None, told)),
         hardware_info=hardware,
         source_location=None,
     )

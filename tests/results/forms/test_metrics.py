@@ -56,7 +56,8 @@ def faulty(campaign: Make) -> Matrix:
         made(ALL_OFF, UDP, Verdict.NOT_EXERCISED),
         made(ALL_ON, TCP, pair="e810", frames=8000),
     ]
-    return built(run, cells, outcome=RunOutcome.NOT_QUALIFIED)
+    heals = {"x710": ["tx-udp_tnl-csum-segmentation"]}
+    return built(run, cells, mitigation=heals, outcome=RunOutcome.NOT_QUALIFIED)
 
 
 def samples(content: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -93,6 +94,7 @@ def test_what_is_told_of_each_nic(campaign: Make) -> None:
     assert told["vxqual_run_start_timestamp_seconds"] == [({}, DAY.timestamp())]
     assert told["vxqual_frames"] == [({}, 14_000)]
     assert told["vxqual_wrong_frames"] == [({}, 210)]
+    assert told["vxqual_mitigation"] == [({"feature": "tx-udp_tnl-csum-segmentation"}, 1)]
     share = {labels["bound"]: value for labels, value in told["vxqual_worst_cell_corruption_ratio"]}
     assert share["value"] == pytest.approx(0.03)
     assert share["low"] < 0.03 < share["high"]

@@ -119,7 +119,7 @@ def test_the_incident_is_told(campaign: Make) -> None:
     assert of["e810/all-off"][-1]["testStepEnd"] == {"status": "SKIP"}
     assert of["x710/outcome"][0]["diagnosis"]["message"] == (
         "i40e, firmware 8.30: NOT QUALIFIED; "
-        "heals by: ethtool -K p0 tx-udp_tnl-csum-segmentation off"
+        "mitigation on x710-dut: ethtool -K p0 tx-udp_tnl-csum-segmentation off"
     )
 
 
