@@ -119,7 +119,7 @@ _BUNDLE_CODES = codes(
 def bundle(
     run: str, cells: tuple[str, ...], out: Path | None, store: str | None, *, plain: bool
 ) -> None:
-    """Write what a NIC does wrong for its vendor: a report, and the wrong frames.
+    """Write what a NIC does wrong for its vendor: a report, the wrong frames, a reproducer.
 
     RUN is the directory of a run, the directory of runs, of which the latest one is meant, or the
     id of a run in out or in the store. CELL is the id of a failing cell, or what ids begin with,

@@ -1,1 +1,1 @@
-"""The vendor bundle: what is wrong with a NIC, as a report and captures."""
+"""The vendor bundle: what is wrong with a NIC, as a report, captures and a reproducer."""

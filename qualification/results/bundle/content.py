@@ -27,6 +27,7 @@ from qualification.results.terminal.culprit_lines import Remedy, remedies
 from .files import capture_name
 from .frames import masked_frame
 from .masking import Mask
+from .reproduction import Reproduction, reproduction
 
 _FRAMES_SHOWN = 5
 
@@ -91,6 +92,7 @@ class Bundle:
         remedies: The commands that heal.
         cost: What the mitigation costs.
         annexes: The chosen cells, the most telling one first.
+        reproduction: What reproduce.py does; None where the fault cannot be shown by it.
     """
 
     version: str
@@ -108,6 +110,7 @@ class Bundle:
     remedies: tuple[Remedy, ...]
     cost: Cost | None
     annexes: tuple[Annex, ...]
+    reproduction: Reproduction | None
 
 
 _ADAPTER = TypeAdapter(Bundle)
@@ -120,10 +123,12 @@ class Made:
     Attributes:
         document: The `Bundle` as JSON types: masked, and each text harmless to show.
         frames: The wrong frames of each capture, masked, by its name.
+        reproduction: See `Bundle`; masked.
     """
 
     document: dict[str, Any]
     frames: dict[str, list[BadFrame]]
+    reproduction: Reproduction | None
 
 
 def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) -> Made:
@@ -151,6 +156,7 @@ def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) 
         name = capture_name(mask.text(row.id)) if kept else ""
         frames |= {name: kept} if kept else {}
         annexes.append(_annex(run, row, dut, name, kept))
+    shows = reproduction(chosen, rows)
     bundle = Bundle(
         version=__version__,
         masked=mask.on,
@@ -187,9 +193,10 @@ def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) 
         remedies=tuple(remedies(found, dut, peer, cost)) if found else (),
         cost=cost,
         annexes=tuple(annexes),
+        reproduction=shows,
     )
     document = mask.value(inert(_ADAPTER.dump_python(bundle, mode="json")))
-    return Made(document, frames)
+    return Made(document, frames, replace(shows, cell=mask.text(shows.cell)) if shows else None)
 
 
 def _annex(run: StoredRun, row: CellRow, dut: NicRow, name: str, kept: Sequence[BadFrame]) -> Annex:

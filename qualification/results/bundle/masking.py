@@ -136,7 +136,8 @@ def mask_of(campaign: Campaign, *, on: bool = True) -> Mask:
     hosts, serials, paths, packed, versions = _secrets(campaign)
     shown = {word for name in hosts for word in (name, *_domains(name))}
     named = {
-        "host": frozenset(filter(None, shown)),
+        # A name such as "1" says nothing, and would be found in every number.
+        "host": frozenset(n for n in shown if len(n) > 1 and any(c.isalpha() for c in n)),
         "serial": frozenset(filter(None, serials)),
         "path": frozenset(filter(None, paths)),
     }

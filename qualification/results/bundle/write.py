@@ -20,8 +20,10 @@ from qualification.shipped import PACKAGE, REPORTS
 from .choice import chosen
 from .content import Made, make
 from .masking import mask_of
+from .reproduction import source
 
 _HTML, _MARKDOWN = "report.html", "report.md"
+_REPRODUCER = "reproduce.py"
 _BLANKS = re.compile(r"\n{3,}")
 
 
@@ -74,6 +76,8 @@ def contents(made: Made) -> dict[str, bytes]:
         _HTML: _rendered(_HTML, made.document).encode(),
         _MARKDOWN: _BLANKS.sub("\n\n", _rendered(_MARKDOWN, made.document)).encode(),
     }
+    if made.reproduction is not None:
+        found[_REPRODUCER] = source(made.reproduction).encode()
     return found | {name: pcapng(frames) for name, frames in made.frames.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ def test_no_file_has_a_secret(bundle: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         archive.extractall(unpacked)
     paths = [*bundle.iterdir(), *(unpacked / "bundle").iterdir()]
-    assert len(paths) == 6
+    assert len(paths) == 8
     for path in paths:
         content = path.read_bytes().lower()
         for secret in SECRETS:
@@ -104,6 +105,26 @@ def test_the_capture_shows_the_fault(bundle: Path) -> None:
         assert re.fullmatch("outer UDP checksum is 0x[0-9a-f]{4}, should be 0x[0-9a-f]{4}", comment)
         assert (udp.split(",")[0], ip) == ("0", "1,1")  # bad; both IP headers good
         assert source.split(",")[0] == "192.0.2.1"
+
+
+def test_the_reproducer_has_the_cell(bundle: Path) -> None:
+    tree = ast.parse((bundle / "reproduce.py").read_text(), feature_version=(3, 9))
+    given = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and node.value is not None
+    )
+    assert given["cell"] == FAILING
+    assert (given["outer"], given["inner"], given["l4"], given["port"]) == (4, 4, "tcp", 4789)
+    assert given["features"]["tx-udp_tnl-csum-segmentation"] is True
+    assert given["culprit"] == ["tx-udp_tnl-csum-segmentation"]
+    modules = {
+        name.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for name in node.names
+    }
+    assert modules <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize(

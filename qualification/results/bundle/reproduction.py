@@ -1,0 +1,116 @@
+"""Which fault of a run reproduce.py shows, and the traffic and features that show it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from qualification import __version__
+from qualification.judge.result_row import CellRow, FlowRow
+from qualification.messages.bursts import Family, Protocol
+from qualification.plan.features import SENDING, SUPPORT
+from qualification.plan.flows import Flow
+from qualification.shipped import report_file
+
+_FILE = "bundle/reproduce.py"
+_BEGIN, _END = "# -- parameters --", "# -- end of parameters --"
+_LEAST, _MOST = 5_000, 400_000
+_TIMES = 20
+"""How many wrong frames are expected of a run of the reproducer."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The parameters of reproduce.py.
+
+    Attributes:
+        cell: Id of the cell.
+        exact: Whether the run showed the fault with the same traffic and features; else the
+            traffic of the kernel is only like that of the cell.
+        outer: IP version of the underlay.
+        outer_checksum: Whether the tunnel sends outer UDP checksums.
+        inner: IP version in the tunnel.
+        l4: "tcp" or "udp".
+        segmented: Whether UDP is given to the kernel with UDP_SEGMENT.
+        port: UDP port of the tunnel.
+        vni: VXLAN network identifier.
+        features: What `ethtool -K` sets, by kernel name.
+        culprit: The features whose turning off heals; empty where they are not known.
+        rate: The share of wrong frames in the run.
+        frames: How many frames are sent.
+    """
+
+    cell: str
+    exact: bool
+    outer: int
+    outer_checksum: bool
+    inner: int
+    l4: str
+    segmented: bool
+    port: int
+    vni: int
+    features: dict[str, bool]
+    culprit: tuple[str, ...]
+    rate: float
+    frames: int
+
+
+def reproduction(chosen: Sequence[CellRow], rows: Sequence[CellRow]) -> Reproduction | None:
+    """Returns what shows the fault of chosen cells; None where no frame sent in a tunnel is wrong.
+
+    A cell that fails with the kernel's own traffic is best: a chosen one, or one with the same
+    culprit. Traffic of a crafted packet set is replaced by the kernel's, which need not show it.
+
+    Args:
+        chosen: The chosen cells, the most telling one first.
+        rows: All cells of the NIC.
+    """
+    culprits = [row.culprit for row in chosen if row.culprit]
+    alike = [row for row in rows if row.verdict == "FAIL" and row.culprit in culprits]
+    for row in (*chosen, *alike):
+        if _bulk(row.flow) and row.bad:
+            return _of(row, exact=True)
+    sent = (r for r in chosen if r.bad and r.flow.tunnel and r.flow.direction == "send")
+    return next((_of(row, exact=False) for row in sent), None)
+
+
+def source(shown: Reproduction) -> str:
+    """Returns reproduce.py with the parameters filled in."""
+    text = report_file(_FILE).read_text(encoding="utf-8")
+    head, _, rest = text.partition(f"{_BEGIN}\n")
+    _, _, tail = rest.partition(f"{_END}\n")
+    given = {**asdict(shown), "culprit": list(shown.culprit), "vxqual": __version__}
+    lines = "\n".join(f"    {json.dumps(name)}: {value!r}," for name, value in given.items())
+    return f"{head}{_BEGIN}\nPARAMETERS: dict[str, Any] = {{\n{lines}\n}}\n{_END}\n{tail}"
+
+
+def _bulk(flow: FlowRow) -> bool:
+    """Returns whether a flow is the kernel's own traffic through a tunnel, and nothing else."""
+    special = flow.packet_set or flow.state or flow.vlan or flow.load
+    return flow.tunnel and flow.direction == "send" and not special
+
+
+def _of(row: CellRow, *, exact: bool) -> Reproduction:
+    flow, low = row.flow, row.rate_low or row.rate or 1e-3
+    outer: Family = 4 if flow.outer == 4 else 6
+    inner: Family = 4 if flow.inner == 4 else 6
+    l4: Protocol = "tcp" if flow.l4 == "tcp" else "udp"
+    named = Flow(outer, flow.outer_checksum, inner, l4, flow.segmentation, flow.port)
+    on = dict.fromkeys(SUPPORT, True)
+    return Reproduction(
+        cell=row.id,
+        exact=exact,
+        outer=outer,
+        outer_checksum=flow.outer_checksum,
+        inner=inner,
+        l4=l4,
+        segmented=flow.segmentation and l4 == "udp",
+        port=flow.port,
+        vni=named.vni,
+        features=on | {name: value for name, value in row.requested.items() if name in SENDING},
+        culprit=tuple(name for name in row.culprit or () if name in SENDING),
+        rate=row.rate or 0.0,
+        frames=min(_MOST, max(_LEAST, math.ceil(_TIMES / low))),
+    )
