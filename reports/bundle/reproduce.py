@@ -367,7 +367,7 @@ def verdict(capture: Capture, sent: dict[str, int]) -> tuple[int, str]:
         shown = "".join(f"\n  {text}" for text in capture.first)
         return FAULT, f"FAULT: {counts}; the first:{shown}"
     if capture.frames < sent["frames"] // 2:
-        return NOT_JUDGED, f"NOT JUDGED: of {sent['frames']} frames sent too few arrived; {counts}"
+        return NOT_JUDGED, f"NOT JUDGED: too few of {sent['frames']} frames arrived; {counts}"
     return GOOD, f"GOOD: {counts}"
 
 
@@ -395,8 +395,8 @@ def send(
         if lines.readline() != "ready\n":
             raise CannotJudgeError("the receiver went away")
         flow = send_tcp if PARAMETERS["l4"] == "tcp" else send_udp
-        sent = flow(inner, asked.frames, asked.pace)
-        lines.write(json.dumps({"frames": sent}) + "\n")
+        flow(inner, asked.frames, asked.pace)
+        lines.write(json.dumps({"frames": asked.frames}) + "\n")
         lines.flush()
         answer = json.loads(lines.readline() or "{}")
     print(answer.get("text", "NOT JUDGED: the receiver went away"))
@@ -411,7 +411,7 @@ def payload_of() -> int:
     return mtu - (20 if PARAMETERS["inner"] == 4 else 40) - header
 
 
-def send_udp(address: str, frames: int, pace: int) -> int:
+def send_udp(address: str, frames: int, pace: int) -> None:
     """Sends datagrams of many sizes, segmented by UDP_SEGMENT if the fault needs it."""
     full, sent, began = payload_of(), 0, time.monotonic()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -433,10 +433,9 @@ def send_udp(address: str, frames: int, pace: int) -> int:
                 sent += count
             number += 1
             time.sleep(max(0.0, began + sent / pace - time.monotonic()))
-    return sent
 
 
-def send_tcp(address: str, frames: int, pace: int) -> int:
+def send_tcp(address: str, frames: int, pace: int) -> None:
     """Sends eight streams; those that a fault keeps from proceeding end after some seconds."""
     full, streams = payload_of(), 8
     share, ends = full * frames // streams, time.monotonic() + 20 + 3 * frames / pace
@@ -460,7 +459,6 @@ def send_tcp(address: str, frames: int, pace: int) -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(1, sum(written) // full)
 
 
 def positive(text: str) -> int:

@@ -12,11 +12,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from qualification.errors import UsageError
 from qualification.results.bundle.write import write
 from qualification.wire.capture_file import read_frames
 from qualification.wire.verify import OUTER_L4, check
+from tests.browser import accessibility_faults, opened, sideways
 from tests.results.page.conftest import FAILING
 
 from .conftest import LOG, SECRETS
@@ -79,6 +81,14 @@ def test_the_fault_is_told_rightly(bundle: Path, name: str) -> None:
         "8086:1572",
     ):
         assert told in text, told
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_everybody_can_read_it(browser: Browser, bundle: Path, *, dark: bool) -> None:
+    with opened(browser, bundle / "report.html", width=390, dark=dark, ready="h1") as page:
+        assert accessibility_faults(page) == []
+        content, window = sideways(page)
+        assert content == window
 
 
 def test_the_capture_shows_the_fault(bundle: Path) -> None:
