@@ -115,9 +115,18 @@ _BUNDLE_CODES = codes(
     is_flag=True,
     help="Do not mask addresses, host names, MAC addresses, serial numbers and paths.",
 )
+@click.option(
+    "--pdf", "with_pdf", is_flag=True, help="Write the report as PDF, too; needs vxqual[pdf]."
+)
 @store_option
 def bundle(
-    run: str, cells: tuple[str, ...], out: Path | None, store: str | None, *, plain: bool
+    run: str,
+    cells: tuple[str, ...],
+    out: Path | None,
+    store: str | None,
+    *,
+    plain: bool,
+    with_pdf: bool,
 ) -> None:
     """Write what a NIC does wrong for its vendor: a report, the wrong frames, a reproducer.
 
@@ -130,7 +139,7 @@ def bundle(
 
     directory = resolve(run, store=store)
     click.echo("collecting what the run has stored", err=True)
-    place, archive = write(directory, cells, out, redact=not plain)
+    place, archive = write(directory, cells, out, redact=not plain, with_pdf=with_pdf)
     for path in sorted(place.iterdir()):
         click.echo(f"  {path.name}")
     click.echo(f"bundle: {place}, {archive}")

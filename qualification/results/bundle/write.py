@@ -14,6 +14,7 @@ import jinja2
 from qualification.errors import UsageError
 from qualification.printable import code, markdown
 from qualification.results import files, run_argument, run_directory
+from qualification.results.gate.paper import pdf
 from qualification.results.pcapng import pcapng
 from qualification.shipped import PACKAGE, REPORTS
 
@@ -22,13 +23,18 @@ from .content import Made, make
 from .masking import mask_of
 from .reproduction import source
 
-_HTML, _MARKDOWN = "report.html", "report.md"
+_HTML, _MARKDOWN, _PDF = "report.html", "report.md", "report.pdf"
 _REPRODUCER = "reproduce.py"
 _BLANKS = re.compile(r"\n{3,}")
 
 
 def write(
-    directory: Path, names: tuple[str, ...], out: Path | None = None, *, redact: bool = True
+    directory: Path,
+    names: tuple[str, ...],
+    out: Path | None = None,
+    *,
+    redact: bool = True,
+    with_pdf: bool = False,
 ) -> list[Path]:
     """Writes the bundle of a stored run; returns the directory and the zip.
 
@@ -38,15 +44,18 @@ def write(
         out: The directory to write, which must not exist, or be empty; by default it is named by
             the run and the pair, in the current directory. The zip has its name and ".zip".
         redact: Whether to mask addresses, host names, MAC addresses, serial numbers and paths.
+        with_pdf: Whether to write the report as PDF, too.
 
     Raises:
-        UsageError: There is no such run or cell, or it cannot be written.
+        UsageError: There is no such run or cell, it cannot be written, or no PDF be made here.
     """
     matrix = run_argument.results(directory)
     rows = chosen(matrix, names)
     run = run_directory.read(directory)
     mask = mask_of(run.campaign, on=redact)
     made = contents(make(run, matrix, rows, mask))
+    if with_pdf:
+        made[_PDF] = pdf(made[_HTML].decode())
     pair = re.sub(r"[^\w.+-]", "_", mask.text(rows[0].pair))
     place = out or Path(f"bundle-{run.campaign.run_id}-{pair}")
     archive = place.with_name(f"{place.name}.zip")

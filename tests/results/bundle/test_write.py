@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from qualification.errors import UsageError
+from qualification.plan.features import TNL_CSUM
 from qualification.results.bundle.write import write
 from qualification.wire.capture_file import read_frames
 from qualification.wire.verify import OUTER_L4, check
@@ -54,6 +55,20 @@ def test_no_file_has_a_secret(bundle: Path, tmp_path: Path) -> None:
         for secret in SECRETS:
             for form in forms(secret):
                 assert form.lower() not in content, (path.name, secret)
+
+
+def test_a_pdf_says_the_same_and_has_no_secret(stored: Path, tmp_path: Path) -> None:
+    place, _ = write(stored, (), tmp_path / "bundle", with_pdf=True)
+    if shutil.which("pdftotext") is None:
+        pytest.skip("needs pdftotext")
+    words = ["pdftotext", "-raw", str(place / "report.pdf"), "-"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+    first = " ".join(said.partition("\f")[0].split())  # which is all that many will read
+    for told in ("i40e", "218.0.166.0", "30 of 1,000 frames are wrong", "reproduce.py", TNL_CSUM):
+        assert told in first
+    shown = said.lower().replace("\n", "")
+    assert "outer.udp.incsumerrors" in shown
+    assert not [secret for secret in SECRETS if secret in shown]
 
 
 def test_unmasked_where_that_is_asked_for(stored: Path, tmp_path: Path) -> None:
