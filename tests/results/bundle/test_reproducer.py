@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -224,3 +225,28 @@ def test_without_a_receiver_it_is_not_judged(lab: RunningLab, tmp_path: Path) ->
     assert done.returncode == NOT_JUDGED
     assert "no receiver at 198.18.0.2" in done.stderr
     assert state_of(lab, "alpha") == before
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_receiver_puts_back(
+    lab: RunningLab, tmp_path: Path, sent: signal.Signals
+) -> None:
+    (tmp_path / "reproduce.py").write_text(source(TCP4))
+    before = state_of(lab, "bravo")
+    inside = ("ip", "netns", "exec", lab.record.namespace("bravo"), PYTHON, "-u", "-I")
+    with subprocess.Popen(
+        [*inside, "reproduce.py", "receive", "p0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as received:
+        assert received.stdout is not None
+        assert any(line.startswith("waiting") for line in received.stdout)
+        assert state_of(lab, "bravo") != before
+        received.send_signal(sent)
+        said = received.communicate(timeout=30)[0]
+    assert received.returncode == NOT_JUDGED
+    assert "Traceback" not in said
+    assert state_of(lab, "bravo") == before
