@@ -260,7 +260,7 @@ def test_an_older_kernel_grants_less(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0
 
         monkeypatch.setattr(fcntl, "ioctl", ioctl)
-        granted_size, lacks = tap._negotiate(3)
+        granted_size, lacks = tap._negotiate(3, tap._GRANTS)
         assert (granted_size, len(lacks)) == (header_size, missing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from qualification.config.values import CONTROLS
 from qualification.errors import UsageError
 from qualification.topology import (
     FirmwareSpec,
@@ -31,7 +33,7 @@ from tests.examples import examples
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)
 LINES = st.text(
-    st.characters(min_codepoint=0x20, exclude_characters="\x7f", exclude_categories=["Cs"]),
+    st.characters(exclude_categories=["Cs"]).filter(lambda c: not re.match(f"[{CONTROLS}]", c)),
     min_size=1,
     max_size=20,
 )

@@ -12,7 +12,7 @@ import pytest
 
 from torture import runs
 from torture.kills import VICTIMS, kills
-from torture.lab import children, command_line, descendants, kill
+from torture.lab import await_that, children, command_line, descendants, kill
 from torture.scenarios import SCENARIOS
 from torture.trial import Setting, Trial
 
@@ -35,12 +35,17 @@ def test_help_lists_the_scenarios() -> None:
     assert torture("nothing").returncode == 2
 
 
+def sleeping(pid: int, found: list[int]) -> int:
+    """Puts the children of a shell that have become `sleep` into a list; returns their number."""
+    found[:] = [child for child in children(pid) if command_line(child) == "sleep 60 "]
+    return len(found)
+
+
 def test_a_process_and_those_below_it_are_found_and_killed() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60 & wait"]) as shell:
-        while len(children(shell.pid)) < 2:
-            pass
-        below = descendants(shell.pid)
-        assert {command_line(pid) for pid in below} == {"sleep 60 "}
+        below: list[int] = []
+        assert await_that(lambda: sleeping(shell.pid, below) == 2, 20)
+        assert sorted(children(shell.pid)) == sorted(below) == sorted(descendants(shell.pid))
         assert all(kill(pid, signal.SIGKILL) for pid in below)
     assert command_line(shell.pid) == ""
     assert not kill(shell.pid, signal.SIGKILL)
