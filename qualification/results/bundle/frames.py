@@ -1,8 +1,9 @@
 """Masks frames: other addresses, and checksums that are right or wrong as they were.
 
 A checksum that was right is right for the masked frame. One that was wrong is wrong by the same
-difference (one's complement, RFC 1624), and one that was left as the sum of the pseudo-header, as
-the kernel leaves it for a NIC, holds the sum of the masked one: what the hardware did still shows.
+difference (one's complement, RFC 1624), but for two kinds: one that was left as the sum of the
+pseudo-header, as the kernel leaves it for a NIC, holds that of the masked frame; and an outer one
+that would be right if the inner one were is so again. So what the hardware did still shows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from qualification.wire.verify import explain
 
 from .masking import Mask
 
+_LEAST_SEGMENT = 48
+"""Bytes of payload from which on a sum is taken for that of a super-packet's pseudo-header."""
 _FIELD = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 """Offset of the checksum in the L4 header."""
 _CHECKSUM = re.compile(r"(?P<field>.*checksum) is 0x[0-9a-f]{4}, should be 0x[0-9a-f]{4}")
@@ -69,8 +72,9 @@ def masked(data: bytes, ports: frozenset[int], mask: Mask) -> bytes:
             made[at : at + len(secret)] = mask.packed(secret)
             at = made.find(secret, at + 1)
     if layout is not None:
-        for packet in filter(None, (layout.inner, layout.outer)):  # the outer sum covers the inner
-            _correct(data, made, packet)
+        if layout.inner is not None:  # first, as the outer sum covers it
+            _correct(data, made, layout.inner, None)
+        _correct(data, made, layout.outer, layout.inner)
     return bytes(made)
 
 
@@ -88,28 +92,62 @@ def _addresses(data: bytes, layout: Layout | None) -> list[tuple[int, int]]:
     return found
 
 
-def _correct(data: bytes, made: bytearray, packet: Packet) -> None:
-    """Makes the checksums of one packet of the masked frame as they were in the frame."""
+def _correct(data: bytes, made: bytearray, packet: Packet, inner: Packet | None) -> None:
+    """Makes the checksums of one packet of the masked frame as they were in the frame.
+
+    Args:
+        data: The frame.
+        made: The masked one, in which those of the inner packet are made already.
+        packet: The packet, as it is in the frame.
+        inner: The packet in it, if it is the outer one.
+    """
     if packet.l4 == packet.start or packet.trouble == "length":
         return
     if packet.family == 4:
         at = packet.start + 10
         found, right = header_checksum(data, packet)
         _, now = header_checksum(bytes(made), packet)
-        made[at : at + 2] = _moved(found, right, now)
+        made[at : at + 2] = _moved(found, (right, now))
     at = packet.l4 + _FIELD.get(packet.protocol, 0)
-    if packet.checksum is None or packet.trouble is not None or packet.end > len(data):
+    if not _has_sum(data, packet):
         return
-    if packet.protocol == UDP and packet.checksum == 0:
-        return  # means that there is none
-    size = 4 if packet.family == 4 else 16
-    first = packet.start + (12 if packet.family == 4 else 8)
-    addresses = bytes(made[first : first + 2 * size])
-    new = packet._replace(addresses=addresses)
     made[at : at + 2] = data[at : at + 2]  # which `l4_checksum` takes off
+    new = _readdressed(made, packet)
     found, right = l4_checksum(data, packet)
     _, now = l4_checksum(bytes(made), new)
-    made[at : at + 2] = _moved(found, right, now, _seed(packet), _seed(new))
+    known = [(right, now), (_seed(packet), _seed(new))]
+    if inner is not None and _has_sum(data, inner):
+        # Whoever makes the outer sum counts on an inner one that is right (`lco_csum`).
+        intended = l4_checksum(_repaired(data, inner), packet)[1]
+        known.append((intended, l4_checksum(_repaired(made, _readdressed(made, inner)), new)[1]))
+    more = (found - _seed(packet)) % 65535
+    header = (data[packet.l4 + 12] >> 4) * 4 if packet.protocol == TCP else 8
+    payload = packet.l4_length - header
+    if payload >= _LEAST_SEGMENT and more and more % payload == 0:  # the sum of a super-packet's
+        known.append((found, (_seed(new) + more - 1) % 65535 + 1))
+    made[at : at + 2] = _moved(found, *known)
+
+
+def _has_sum(data: bytes, packet: Packet) -> bool:
+    """Returns whether a packet has a checksum that can be computed; UDP's 0 means none."""
+    if packet.checksum is None or packet.trouble is not None or packet.end > len(data):
+        return False
+    return bool(packet.checksum) or packet.protocol != UDP
+
+
+def _readdressed(made: bytes | bytearray, packet: Packet) -> Packet:
+    """Returns a packet with the addresses that it has in the masked frame."""
+    first, size = (12, 8) if packet.family == 4 else (8, 32)
+    at = packet.start + first
+    return packet._replace(addresses=bytes(made[at : at + size]))
+
+
+def _repaired(data: bytes | bytearray, packet: Packet) -> bytes:
+    """Returns a frame in which the checksum of a packet is right."""
+    at = packet.l4 + _FIELD[packet.protocol]
+    field = int.from_bytes(data[at : at + 2], "big")
+    right = l4_checksum(bytes(data), packet._replace(checksum=field))[1]
+    return bytes(data[:at]) + right.to_bytes(2, "big") + bytes(data[at + 2 :])
 
 
 def _seed(packet: Packet) -> int:
@@ -118,23 +156,18 @@ def _seed(packet: Packet) -> int:
     return (total - 1) % 65535 + 1
 
 
-def _moved(found: int, right: int, now: int, seed: int = -1, new_seed: int = -1) -> bytes:
-    """Returns the field of the masked frame: right, the new seed, or wrong by as much as it was.
+def _moved(found: int, right: tuple[int, int], *known: tuple[int, int]) -> bytes:
+    """Returns the field of the masked frame: what it was known as, or wrong by as much as it was.
 
     Args:
         found: The field as it was.
-        right: The right one there.
-        now: The right one in the masked frame.
-        seed: The sum of the pseudo-header as it was.
-        new_seed: That of the masked frame.
+        right: The right one there, and in the masked frame.
+        *known: Other values that it may have been, and what they are in the masked frame.
     """
-    if found == right:
-        value = now
-    elif found == seed:
-        value = new_seed
-    elif (found - right) % 65535 == 0:  # the other zero of one's complement
-        value = found
-    else:
-        value = (now + found - right) % 65535
-        value = value or 0xFFFF
-    return value.to_bytes(2, "big")
+    was, now = right
+    for value, moved in (right, *known):
+        if found == value and (found == was or moved != now):
+            return moved.to_bytes(2, "big")
+    if (found - was) % 65535 == 0:  # the other zero of one's complement
+        return found.to_bytes(2, "big")
+    return ((now + found - was) % 65535 or 0xFFFF).to_bytes(2, "big")
