@@ -42,7 +42,7 @@ TSHARK = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["good", "random-p"])
+@pytest.fixture(params=["good", pytest.param("random-p", marks=pytest.mark.slow)])
 def captured_run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, int]:
     """A short run on a lab, with every frame that the peer's NIC received in a file."""
     topology = tmp_path / "lab.yaml"

@@ -70,7 +70,7 @@ def on_a_terminal(args: tuple[object, ...]) -> tuple[int, int]:
     return pid, terminal
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_terminal_that_is_closed_ends_the_run_in_order(
     lab: Persistent, tmp_path: Path, workers: str
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_ignores_the_terminal_goes_on(lab: Persistent, tmp_path: Path
     assert process.returncode == 0, said
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_disk_that_gets_full_ends_the_run_in_order(
     lab: Persistent, small: Path, workers: str
 ) -> None:

@@ -30,7 +30,12 @@ def lab(path: Path, nic: str, firmware: str) -> Path:
         pytest.param(
             "alpha.port0", "model: slow-nic, rate: 200, ring: 500", 200, marks=pytest.mark.slow
         ),
-        ("bravo.port0", "model: small-ring, rate: 20000, ring: 64", 20_000),
+        pytest.param(
+            "bravo.port0",
+            "model: small-ring, rate: 20000, ring: 64",
+            20_000,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_slow_nic_that_is_good_qualifies(
@@ -80,6 +85,7 @@ def test_what_a_queue_of_the_host_drops_is_sent_again_at_a_slower_pace(
     assert {cell["verdict"] for cell in rows(tmp_path).values()} == {"PASS"}
 
 
+@pytest.mark.slow
 def test_a_path_that_loses_at_any_pace_qualifies_nothing_and_blames_nobody(tmp_path: Path) -> None:
     topology = lab(tmp_path / "lossy.yaml", "alpha.port0", "model: lossy, p: 0.01")
     done = vxqual(
