@@ -113,7 +113,7 @@ def verdicts(out: Path) -> dict[str, str]:
 
 def stored(out: Path) -> StoredRun | None:
     """Returns the latest run as it is stored; None where none had begun to store anything."""
-    if not (out / "latest/evidence.jsonl").exists():
+    if not all((out / "latest" / name).exists() for name in ("run.json", "evidence.jsonl")):
         return None
     return run_directory.read(out)
 
