@@ -80,6 +80,7 @@ def _torn_down(setting: Setting, lab: Lab, wanted: Mapping[str, str]) -> Trial:
     before = lab.state()
     problems += [] if in_time else ["the run had ended before"]
     problems += _wrongly_failed(out, wanted)
+    shutil.rmtree(out)  # other hosts: the run does not go on with them, and says so
     problems += complete(lab.topology, out, wanted)
     problems += _after(lab, before)
     return Trial("both hosts were torn down and made anew", tuple(problems))
@@ -122,9 +123,7 @@ def _full_controller(setting: Setting, lab: Lab, wanted: Mapping[str, str]) -> T
 
 def _full_host(setting: Setting, lab: Lab, wanted: Mapping[str, str]) -> Trial:
     out, before = setting.scratch / "full-host", lab.state()
-    homes = [path for path in lab.topology.parent.glob("**/journals") if "alpha" in str(path)]
-    home = homes[0] if homes else lab.topology.parent / "alpha" / "journals"
-    with _small_disk(home) as disk:
+    with _small_disk(lab.topology.parent / "hosts/alpha/journals") as disk:
         filler = _fill(disk)
         done = vxqual(*fresh(lab.topology, out))
         problems = traces(done.stdout)

@@ -53,7 +53,7 @@ def controllers(setting: Setting) -> Iterator[Trial]:
 
 def pairs(setting: Setting) -> Iterator[Trial]:
     """Qualifies two NICs of the same two hosts side by side, each with a fault of its own."""
-    faults = {"soft": "seed-left", "other": "pad-long"}
+    faults = {"soft": ("seed-left", "seed-left"), "other": ("outer-dscp", "outer-header")}
     source = setting.scratch / "pairs.json"
     hosts = {
         host: {
@@ -73,7 +73,9 @@ def pairs(setting: Setting) -> Iterator[Trial]:
         },
         "lab": {
             "kind": "loopback",
-            "firmwares": {f"alpha.port{n}": {"model": m} for n, m in enumerate(faults.values())},
+            "firmwares": {
+                f"alpha.port{n}": {"model": m} for n, (m, _) in enumerate(faults.values())
+            },
         },
     }
     source.write_text(json.dumps(document))
@@ -82,13 +84,13 @@ def pairs(setting: Setting) -> Iterator[Trial]:
     done = vxqual("run", source, *plan, "-k", "all-on and inner4", "--out", out)
     matrix = json.loads((out / "latest/matrix.json").read_text())
     problems = []
-    for name, fault in faults.items():
+    for name, (fault, signature) in faults.items():
         found = {
-            cell["signature"]["name"]
+            cell["signature"].partition(":")[0].partition(",")[0]
             for cell in matrix["cells"]
             if cell["id"].startswith(f"{name}/") and cell.get("signature")
         }
-        if found != {fault}:
+        if found != {signature}:
             problems.append(f"pair {name} has {fault} and shows {sorted(found)}")
     if done.returncode != 1:
         problems.append(f"exit code {done.returncode}: {done.stdout[-1500:]}")
