@@ -13,12 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from .lab import HOSTS, Lab, await_that, children, command_line, descendants, kill, lab
+from .lab import (
+    GONE_SECONDS,
+    HOSTS,
+    Lab,
+    await_that,
+    children,
+    command_line,
+    descendants,
+    kill,
+    lab,
+)
 from .runs import FAULT, Run, complete, fresh, started, stored, verdicts, vxqual
 from .trial import Setting, Trial
 
-_GONE_SECONDS = 60.0
-"""Seconds after which nothing of a run that was killed may be left on a host."""
 _RESTORED = 0
 _LABS = 2
 
@@ -118,7 +126,7 @@ def _kill(out: Path, lab: Lab, plan: _Plan, wanted: Mapping[str, str]) -> Trial:
     before, victims = lab.state(), VICTIMS[name]
     with started(out, *fresh(topology, out)) as run:
         await_that(run.ended, plan.moment)
-        await_that(lambda: run.ended() or bool(victims(lab, run)), _GONE_SECONDS)
+        await_that(lambda: run.ended() or bool(victims(lab, run)), GONE_SECONDS)
         found = victims(lab, run)
         chosen = found[int(plan.which * len(found))] if found else 0
         hit = bool(found) and not run.ended() and kill(chosen, signal.SIGKILL)
@@ -126,8 +134,7 @@ def _kill(out: Path, lab: Lab, plan: _Plan, wanted: Mapping[str, str]) -> Trial:
         problems = run.wait()
     kept = stored(out)
     what += f", {len(kept.finished) if kept else 0} of {len(wanted)} cells finished"
-    if not await_that(lambda: not any(map(lab.processes, HOSTS)), _GONE_SECONDS):
-        problems.append(f"processes are left: {[lab.processes(host) for host in HOSTS]}")
+    problems += lab.left()
     done = vxqual("restore", lab.topology)
     if done.returncode != _RESTORED:
         problems.append(f"vxqual restore ended with {done.returncode}: {done.stdout}")

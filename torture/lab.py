@@ -26,6 +26,8 @@ _STATE = (
     ("tc", "qdisc"),
     *(("ethtool", flag, "port0") for flag in ("-k", "-g", "-l", "-c")),
 )
+GONE_SECONDS = 60.0
+"""Seconds after which nothing of a run that has ended may be left on a host."""
 _POLL_SECONDS = 0.02
 _ADDRESS_SECONDS = 20.0
 """Seconds that duplicate address detection may take."""
@@ -86,6 +88,12 @@ class Lab:
         }
         journals = self.topology.parent.glob("**/journals/*")
         return found | {"journals": "\n".join(str(path) for path in sorted(journals))}
+
+    def left(self) -> list[str]:
+        """Waits until no process of a run is left on a host; returns a sentence if some stay."""
+        if await_that(lambda: not any(map(self.processes, HOSTS)), GONE_SECONDS):
+            return []
+        return [f"processes are left: {[self.processes(host) for host in HOSTS]}"]
 
     def changed(self, before: Mapping[str, str]) -> list[str]:
         """Returns what is not as it was: a sentence for each command that prints something else."""

@@ -8,12 +8,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .lab import HOSTS, Lab, await_that, lab, rebuild
+from .lab import Lab, await_that, lab, rebuild
 from .runs import FAULT, Run, complete, fresh, started, stored, traces, verdicts, vxqual
 from .trial import Setting, Trial
 
 _FIRST_CELL_SECONDS = 60.0
-_GONE_SECONDS = 60.0
 _SMALL_DISK = "4m"
 
 
@@ -41,10 +40,7 @@ def _first_cell(run: Run) -> bool:
 
 
 def _after(lab: Lab, before: Mapping[str, str]) -> list[str]:
-    problems = []
-    if not await_that(lambda: not any(map(lab.processes, HOSTS)), _GONE_SECONDS):
-        problems.append(f"processes are left: {[lab.processes(host) for host in HOSTS]}")
-    return problems + lab.changed(before)
+    return lab.left() + lab.changed(before)
 
 
 def _wrongly_failed(out: Path, wanted: Mapping[str, str]) -> list[str]:

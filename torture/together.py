@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 
-from .lab import HOSTS, await_that, lab
+from .lab import HOSTS, lab
 from .runs import FAULT, fresh, started, verdicts, vxqual
 from .trial import Setting, Trial
 
-_GONE_SECONDS = 60.0
 _LEASED = re.compile(r"in use by|is leased|has the lease|another vxqual", re.IGNORECASE)
 
 
@@ -46,7 +45,7 @@ def controllers(setting: Setting) -> Iterator[Trial]:
                 ]
             else:
                 problems.append(f"exit codes {codes}: {said[0][-1000:]} {said[1][-1500:]}")
-            await_that(lambda: not any(map(built.processes, HOSTS)), _GONE_SECONDS)
+            problems += built.left()
             problems += built.changed(before)
             yield Trial(f"two controllers at once, exit codes {codes}", tuple(problems))
 
