@@ -17,7 +17,7 @@ from qualification.remote.discover import discover
 from qualification.remote.readiness import readiness
 from qualification.topology import load
 
-from .conftest import SMALL, Edit, Persistent, vxqual
+from .conftest import SMALL, Edit, Persistent, eventually, vxqual
 from .test_mistakes import ONE_FLOW, nic_of, reported, ssh_of
 from .test_same_hosts import TOPOLOGY as SAME_HOSTS
 
@@ -56,6 +56,8 @@ def test_a_bridge_as_dut(lab: Persistent, changed: Changed, tmp_path: Path) -> N
     try:
         lab.ip("alpha", "link", "set", "br0", "mtu", "1500", "up")
         lab.ip("alpha", "link", "set", "port0", "master", "br0")
+        # The kernel's link watch says so up to a second after the bridge's first port is up.
+        eventually(lambda: "state UP" in lab.ip("alpha", "link", "show", "br0"))
         before = settled(lab)
         what = "br0 is a bridge on top of port0, so a tap on it does not show what a NIC was given"
         path = changed(nic_of("alpha", interface="br0"))
