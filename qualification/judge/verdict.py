@@ -201,6 +201,12 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
         )
     if worked.work and not worked.frames:
         return ends(Verdict.NOT_EXERCISED, f"the kernel did it itself: {worked.text}")
+    if cell.segmentation_unused and (cell.flow.packet_set or worked.frames >= demand.frames):
+        return ends(
+            Verdict.NOT_EXERCISED,
+            "the NIC segmented nothing: the set lacks features that it takes for this flow; none "
+            f"wrong of {worked.text}",
+        )
     if cell.flow.packet_set and sums.frames:
         return ends(
             Verdict.PASS,
@@ -213,12 +219,6 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
             Verdict.INCONCLUSIVE,
             f"{worked.frames:,} of the {demand.frames:,} frames it takes to exclude "
             f"{percent(demand.rate)} at {demand.confidence:.1%}: {worked.text}",
-        )
-    if cell.segmentation_unused:
-        return ends(
-            Verdict.NOT_EXERCISED,
-            "the NIC segmented nothing: the set lacks features that it takes for this flow; none "
-            f"wrong of {worked.text}",
         )
     return ends(
         Verdict.PASS,

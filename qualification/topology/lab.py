@@ -82,7 +82,7 @@ class QemuLab(Frozen):
         description="Debian's suite that their kernel is from, where it is not the release's.",
         examples=["bookworm-backports"],
     )
-    memory: Whole = Field(default=256, ge=192, le=65536, description="Memory of a guest, MiB.")
+    memory: Whole = Field(default=320, ge=256, le=65536, description="Memory of a guest, MiB.")
     cpus: Whole = Field(default=1, ge=1, le=64, description="CPUs of a guest.")
     accel: Literal["auto", "kvm", "tcg"] = Field(
         default="auto",

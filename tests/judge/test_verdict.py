@@ -292,6 +292,9 @@ def test_a_set_named_for_segmentation_passes_no_cell_in_which_the_nic_segmented_
     assert found.reason.startswith(
         "the NIC segmented nothing: the set lacks features that it takes"
     )
+    of = cell("outer4-csum/inner4/tcp", TSO, CSUM)
+    crafted = replace(of, flow=replace(of.flow, packet_set="fields"))
+    assert judged(whole, effective=tso, of=crafted).verdict is Verdict.NOT_EXERCISED
     clean = observation_of(cell("outer4-csum/inner4/tcp", TSO, CSUM), found, None, blames_nic=False)
     assert clean.failing is False  # it shows that the flow is clean without the others
     for flow, on in (

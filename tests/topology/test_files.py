@@ -259,7 +259,7 @@ MISTAKES = [
     ("model of no NIC", swap(SOFT, ("kind: loopback", "kind: qemu\n  nics: {bravo.prt0: igb}")),
      "13:22", "lab.nics['bravo.prt0']: host 'bravo' has no NIC 'prt0'; did you mean 'port0'?", ""),
     ("memory of a guest", swap(SOFT, ("kind: loopback", "kind: qemu\n  memory: 64")), "13:11",
-     "lab.memory: must be 192 or more, not 64", "Memory of a guest"),
+     "lab.memory: must be 256 or more, not 64", "Memory of a guest"),
     ("firmware of no NIC", SOFT + "  firmwares: {alpha.port1: {model: good}}\n", "13:15",
      "lab.firmwares['alpha.port1']: host 'alpha' has no NIC 'port1'; did you mean 'port0'?", ""),
     ("firmware without model", SOFT + "  firmwares: {alpha.port0: {p: 0.03}}\n", "13:15",

@@ -33,6 +33,10 @@ from .vlan import insertion
 SPARE = 1.04
 """How many frames are sent for each frame needed: handshakes and the last frames of a stream give
 the NIC nothing to segment."""
+PROBE = 512
+"""Frames of the first burst of a cell that may leave work to the NIC. Where the sender's tap shows
+none that was left to it, more would not show any either: a NIC without features for tunnels is
+handed frames that the kernel has finished."""
 LOAD_TRIES = 12
 """Bursts under load that may bring too few frames: a slow path carries few of one."""
 
@@ -182,6 +186,8 @@ class PairSession:
         done = bad = short = sent = 0
         tries = LOAD_TRIES if cell.flow.load == "load" else MOST_TRIES
         wanted = self.demand.frames
+        if exercised(cell, evidence).work and not cell.flow.load:
+            wanted = min(wanted, PROBE)
         while True:
             # Of what is sent as fast as it can be, a path may carry a part only.
             again = sent / done if done and cell.flow.load == "load" else SPARE
