@@ -4,12 +4,13 @@ A command imports what it needs inside its function, so that others, such as `vx
 quickly.
 """
 
-from . import comparing, gate, lab, pages, running, store, stored, suite, verifying
+from . import comparing, gate, init, lab, pages, running, store, stored, suite, verifying
 from .root import main
 
 __all__ = [
     "comparing",
     "gate",
+    "init",
     "lab",
     "main",
     "pages",

@@ -1,4 +1,4 @@
-"""Commands of the gate: gate, which holds a stored run against a policy; init, which writes one."""
+"""The command of the gate: gate, which holds a stored run against a policy."""
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ vxqual gate out/20261129-053315-482913 --policy policy.yaml    another one
 vxqual gate out --policy policy.yaml --mitigation-ok           0 with a mitigation, too
 vxqual gate out --policy policy.yaml --out certificate         writes the certificate
 vxqual gate out --policy policy.yaml --out certificate --pdf --sign ~/.ssh/id_ed25519""")
-_INIT_CODES = codes(c0="the file is written", c4="it exists already, or cannot be written")
-_INIT_EXAMPLES = examples("""\
-vxqual init policy                   writes policy.yaml
-vxqual init policy my-policy.yaml    another name""")
 
 
 @main.command(epilog=_GATE_EXAMPLES + _GATE_CODES)
@@ -103,31 +99,3 @@ def gate(
         written = paper.write(certificate.document(certified), out, key, with_pdf=with_pdf)
         click.echo(f"\ncertificate: {', '.join(map(str, written))}")
     sys.exit(decided.exit_code(mitigation_ok=mitigation_ok))
-
-
-@main.group()
-def init() -> None:
-    """Write a file to begin from, with comments that explain it."""
-
-
-@init.command(name="policy", epilog=_INIT_EXAMPLES + _INIT_CODES)
-@click.argument(
-    "file", metavar="[FILE]", type=click.Path(path_type=Path), default=Path("policy.yaml")
-)
-def init_policy(file: Path) -> None:
-    """Write a policy for `vxqual gate`; a file that exists is never overwritten."""
-    from qualification.errors import UsageError
-    from qualification.shipped import report_file
-
-    try:
-        with file.open("xb") as written:
-            written.write(report_file("policy.example.yaml").read_bytes())
-    except FileExistsError:
-        raise UsageError(
-            "it exists already, and is not overwritten",
-            where=str(file),
-            hint="give another name, or remove it first",
-        ) from None
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from None
-    click.echo(f"written: {file}\nedit it, then: vxqual gate out --policy {file}")

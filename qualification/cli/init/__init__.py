@@ -1,0 +1,9 @@
+"""`vxqual init`: each command writes a file to begin from, and has a module of its own.
+
+`group` has the group itself, and `writing` what all of them do with a file.
+"""
+
+from . import policy
+from .group import init
+
+__all__ = ["init", "policy"]

@@ -1,0 +1,29 @@
+"""`vxqual init policy`: a policy for the gate."""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..root import examples
+from .group import INIT_CODES, init
+
+_EXAMPLES = examples("""\
+vxqual init policy                   writes policy.yaml
+vxqual init policy my-policy.yaml    another name""")
+
+
+@init.command(name="policy", epilog=_EXAMPLES + INIT_CODES)
+@click.argument(
+    "file", metavar="[FILE]", type=click.Path(path_type=Path), default=Path("policy.yaml")
+)
+def init_policy(file: Path) -> None:
+    """Write a policy for `vxqual gate`; a file that exists is never overwritten."""
+    from qualification.shipped import report_file
+
+    from .writing import write_new
+
+    write_new(file, report_file("policy.example.yaml").read_bytes())
+    click.echo(f"written: {file}\nedit it, then: vxqual gate out --policy {file}")
