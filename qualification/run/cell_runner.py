@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from qualification.campaign import Campaign
 from qualification.inventory import Ends
@@ -33,14 +34,22 @@ class CellRunner:
     Args:
         campaign: The run.
         kept: What it has found before, if it is continued.
+        selected: The cells of each pair that a selection leaves, for which alone controls are run;
+            a pair that is not named has all controls.
 
     Attributes:
         campaign: The run.
         left_changed: What it has left changed on the hosts.
     """
 
-    def __init__(self, campaign: Campaign, kept: Kept | None = None) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        kept: Kept | None = None,
+        selected: Mapping[str, Collection[Cell]] | None = None,
+    ) -> None:
         self.campaign = campaign
+        self._selected = selected or {}
         self._kept = kept or Kept()
         self._ran: set[str] = set()
         self._controls: dict[str, dict[str, ControlResult]] = {}
@@ -58,7 +67,8 @@ class CellRunner:
         """Returns the controls of a pair; the first call runs them."""
         if pair not in self._controls:
             start = time.monotonic()
-            self._controls[pair] = self._unreported[pair] = self._sessions.use(pair, run_controls)
+            run = partial(run_controls, cells=self._selected.get(pair))
+            self._controls[pair] = self._unreported[pair] = self._sessions.use(pair, run)
             _log_controls(pair, self._controls[pair], time.monotonic() - start)
         return self._controls[pair]
 

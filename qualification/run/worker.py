@@ -6,7 +6,7 @@ Without xdist the only process has both this part and the controller's.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +167,25 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
     return parameters
 
 
+def _selected(items: Iterable[pytest.Item]) -> dict[str, list[Cell]]:
+    """Returns the cells of the pairs whose cells, but not whose controls, were selected."""
+    cells: dict[str, list[Cell]] = {}
+    whole = set()
+    for item in items:
+        parameters = _parameters(item)
+        if "cell" in parameters:
+            cells.setdefault(parameters["pair"], []).append(parameters["cell"])
+        elif "control" in parameters:
+            whole.add(parameters["pair"])
+    return {pair: found for pair, found in cells.items() if pair not in whole}
+
+
 @pytest.fixture(scope="session")
-def runner(pytestconfig: pytest.Config) -> Generator[CellRunner]:
+def runner(request: pytest.FixtureRequest) -> Generator[CellRunner]:
     """Runs controls and cells; puts the hosts of its pair back when it closes."""
-    stash = pytestconfig.stash
-    stash[RUNNER] = runner = CellRunner(stash[CAMPAIGN], Kept(stash.get(KEPT, None)))
+    stash = request.config.stash
+    kept, selected = Kept(stash.get(KEPT, None)), _selected(request.session.items)
+    stash[RUNNER] = runner = CellRunner(stash[CAMPAIGN], kept, selected)
     yield runner
     runner.close()
 

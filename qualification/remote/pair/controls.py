@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import replace
 from functools import partial
 
@@ -22,7 +22,7 @@ from qualification.judge.controls import (
 )
 from qualification.judge.evidence import Burst
 from qualification.messages.bursts import Family, Protocol, Sent, Submitted
-from qualification.plan.cells import TAGGED
+from qualification.plan.cells import TAGGED, Cell
 from qualification.plan.flows import Flow, crafted_flows, receive_flows
 
 from .injected import frames as injected_frames
@@ -40,24 +40,34 @@ _REFUSALS = frozenset({_NO_VLAN, "vlan-taken", "address-taken", "name-taken"})
 """Kinds of the answers of an agent that cannot tag; the first is that its kernel has no tags."""
 
 
-def run_controls(pair: PairSession) -> dict[str, ControlResult]:
-    """Runs every control, with all offloads of the DUT off.
+def run_controls(
+    pair: PairSession, cells: Collection[Cell] | None = None
+) -> dict[str, ControlResult]:
+    """Runs the controls of a pair, with all offloads of the DUT off.
+
+    Args:
+        pair: The pair.
+        cells: The cells that will rest on them: what none of these sends is left out, but no kind
+            of control that they are distrusted for. None is for every cell that there may be.
 
     Returns:
         How each control came out, by its name.
     """
     pair.offloads.all_off()
     port = pair.ends.port
+    flows = None if cells is None else {cell.flow for cell in cells}
     pace, flow, burst = find_pace(pair)
-    tunnelled = _tunnel_bursts(pair, {flow.id: burst})
+    tunnelled = _tunnel_bursts(pair, {flow.id: burst}, flows)
     controls = {
         "plain": judge_traffic("plain", _plain_bursts(pair), pair.demand),
         "all-off": replace(judge_traffic("all-off", tunnelled, pair.demand, port=port), pace=pace),
-        "crafted": judge_crafted(_crafted_bursts(pair)),
+        "crafted": judge_crafted(_crafted_bursts(pair, flows)),
         "injected": _run_injected(pair),
-        "received": run_received(pair),
     }
-    if pair.ends.vlan is not None and first_untrusted(controls) is None:
+    if flows is None or any(flow.direction == "receive" for flow in flows):
+        controls["received"] = run_received(pair)
+    tags = flows is None or any(flow.vlan for flow in flows)
+    if tags and pair.ends.vlan is not None and first_untrusted(controls) is None:
         controls[TAGGED] = _run_tagged(pair)
     return controls
 
@@ -74,14 +84,18 @@ def _plain_bursts(pair: PairSession) -> dict[str, Burst]:
     return _until_blocked(pair, orders, partial(blocked, port=None))
 
 
-def _tunnel_bursts(pair: PairSession, sent: Mapping[str, Burst]) -> dict[str, Burst]:
+def _tunnel_bursts(
+    pair: PairSession, sent: Mapping[str, Burst], needed: Set[Flow] | None
+) -> dict[str, Burst]:
     """Sends a burst of each flow; the one by which the pace was found counts for its flow."""
     bursts = dict(sent)
     if any(blocked(name, burst, pair.ends.port) is not None for name, burst in bursts.items()):
         return bursts
-    frames = _frames_of_each(pair, len(pair.flows))
+    traffic = None if needed is None else {_traffic(flow) for flow in needed}
+    chosen = [flow for flow in pair.flows if traffic is None or _traffic(flow) in traffic]
+    frames = _frames_of_each(pair, max(1, len(chosen)))
     # UDP first: it shows at once that a path is blocked, where TCP would wait for its deadline.
-    flows = sorted(pair.flows, key=lambda flow: flow.l4 == "tcp")
+    flows = sorted(chosen, key=lambda flow: flow.l4 == "tcp")
     orders = {
         flow.id: partial(pair.endpoints.orders.tunnel, flow, frames)
         for flow in flows
@@ -90,10 +104,16 @@ def _tunnel_bursts(pair: PairSession, sent: Mapping[str, Burst]) -> dict[str, Bu
     return bursts | _until_blocked(pair, orders, partial(blocked, port=pair.ends.port))
 
 
-def _crafted_bursts(pair: PairSession) -> dict[str, Burst]:
+def _traffic(flow: Flow) -> tuple[object, ...]:
+    """Returns what the bulk flow has in common with the flows that are compared with it."""
+    return flow.outer, flow.outer_checksum, flow.inner, flow.l4
+
+
+def _crafted_bursts(pair: PairSession, needed: Set[Flow] | None) -> dict[str, Burst]:
     """Sends each crafted packet set through one outer variant, once for each inner family.
 
     With offloads off, what the kernel does to the inner packet does not depend on the variant.
+    Where no cell needs a set, one is sent all the same: it shows that frames arrive byte for byte.
     """
     outer = pair.flows[0].outer
     flows = [
@@ -101,6 +121,9 @@ def _crafted_bursts(pair: PairSession) -> dict[str, Burst]:
         for flow in crafted_flows(pair.ends.families, pair.ends.port)
         if not flow.tunnel or (flow.outer == outer and flow.outer_checksum)
     ]
+    if needed is not None:
+        sets = {flow.packet_set for flow in needed} - {""} or {flows[0].packet_set}
+        flows = [flow for flow in flows if flow.packet_set in sets]
     orders = {flow.id: partial(pair.endpoints.orders.packet_set, flow) for flow in flows}
     return _until_blocked(pair, orders, crafted_blocked)
 

@@ -312,6 +312,29 @@ def test_a_whole_session_leaves_both_hosts_as_they_were(
     assert {k: (v, after[k]) for k, v in before.items() if v != after[k]} == {}
 
 
+def test_controls_are_run_for_the_cells_that_rest_on_them(lab: Any, ends: Ends) -> None:
+    flows = bulk_flows(ends.families, 4789)
+    hosts = {"dut": open_host(lab.topology, "alpha"), "peer": open_host(lab.topology, "bravo")}
+    pair = session(ends, hosts, flows)
+    bulk, crafted = flows[0], replace(flows[-1], packet_set="fields")
+    every = OffloadSet(space(ends).settle(RULES), space(ends))
+    try:
+        assert pair.open() == []
+        controls = run_controls(pair, [Cell("soft", every, bulk), Cell("soft", every, crafted)])
+        assert list(controls) == ["plain", "all-off", "crafted", "injected"]
+        assert all(control.trusted for control in controls.values()), controls
+        sent = controls["all-off"].bursts
+        assert {bulk.id, flows[-1].id} <= set(sent)
+        assert len(sent) < len(flows) / 2
+        assert {id_.rpartition("/")[2] for id_ in controls["crafted"].bursts} == {"fields"}
+        assert sum(burst.sent.submitted.frames for burst in sent.values()) >= DEMAND.frames
+        # Where no cell has a crafted set, one of them still shows that frames arrive as they were.
+        controls = run_controls(pair, [Cell("soft", every, bulk)])
+        assert len({id_.rpartition("/")[2] for id_ in controls["crafted"].bursts}) == 1
+    finally:
+        pair.close()
+
+
 def test_killed_in_the_middle_and_put_back_by_the_next(
     lab: Any, ends: Ends, hosts_state: Any, remote_agent: Any, slay: Any
 ) -> None:
