@@ -82,6 +82,18 @@ def opened(
         context.close()
 
 
+def screenshot(page: Page, name: str) -> None:
+    """Keeps a picture of a whole page in the directory that `VXQUAL_SCREENSHOTS` names, if any.
+
+    Args:
+        page: The page.
+        name: Of the picture, without its ending.
+    """
+    directory = os.environ.get("VXQUAL_SCREENSHOTS")
+    if directory:
+        page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
+
+
 def accessibility_faults(page: Page) -> list[str]:
     """What axe-core finds wrong with a page, by rule and element."""
     found = Axe().run(page).response["violations"]

@@ -90,7 +90,8 @@ class NicFacts:
     """Facts about one interface of a host; None where the host has no answer.
 
     `devlink` has what `devlink dev info` says: serial numbers (`SERIALS`) and versions by their
-    kind and name, such as "running.fw.mgmt".
+    kind and name, such as "running.fw.mgmt". `pci_id` is vendor and device of the chip;
+    `pci_subsystem` is vendor and device of the board that it is on, which the board's maker chose.
     """
 
     interface: str
@@ -110,6 +111,7 @@ class NicFacts:
     addresses: tuple[str, ...]
     features: dict[str, Feature]
     max_mtu: int | None = None
+    pci_subsystem: str | None = None
 
 
 @dataclass(frozen=True)

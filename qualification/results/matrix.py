@@ -91,6 +91,7 @@ class NicRow:
         pace_reason: How the pace was found, where the path lost frames at a faster one, or at any.
         pci_id: Vendor and device, such as "8086:1572".
         serial: Serial number of the device, or of its board.
+        pci_subsystem: Vendor and device of the board that the chip is on, such as "8086:0007".
     """
 
     pair: str
@@ -111,6 +112,7 @@ class NicRow:
     pace_reason: str = ""
     pci_id: str | None = None
     serial: str | None = None
+    pci_subsystem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,7 @@ def build(
                     pace.reason if pace else "",
                     nic.facts.pci_id,
                     nic.serial,
+                    nic.facts.pci_subsystem,
                 )
             )
     run = RunRow(

@@ -138,6 +138,7 @@ def test_the_form(document: Any) -> None:
         "pace_reason": "",
         "pci_id": "8086:1572",
         "serial": None,
+        "pci_subsystem": None,
     }
     assert {cell["verdict"] for cell in document["cells"]} == {
         "PASS", "FAIL", "LOSS", "INCONCLUSIVE",

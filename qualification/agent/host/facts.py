@@ -70,7 +70,7 @@ def nic(interface: str) -> NicFacts:
         driver_version=driver.get("version"),
         firmware=driver.get("fw_version"),
         bus=bus,
-        pci_id=_pci_id(bus),
+        pci_id=_pci_id(bus, "vendor", "device"),
         speed_mbps=_speed(interface),
         queues=_set(interface, "get_channels", ("rx_count", "tx_count", "combined_count")),
         rings=_set(interface, "get_rings", ("rx", "tx")),
@@ -78,6 +78,7 @@ def nic(interface: str) -> NicFacts:
         addresses=tuple(links.addresses(link["index"])),
         features=features.read(interface),
         max_mtu=mtu.most(link) or None,
+        pci_subsystem=_pci_id(bus, "subsystem_vendor", "subsystem_device"),
     )
 
 
@@ -128,13 +129,19 @@ def _speed(interface: str) -> int | None:
     return speed if 0 < speed != _UNKNOWN_SPEED else None
 
 
-def _pci_id(bus: str | None) -> str | None:
-    """Returns vendor and device of a PCI address, "8086:1572"."""
+def _pci_id(bus: str | None, *files: str) -> str | None:
+    """Returns an id of the device at a PCI address, "8086:1572".
+
+    Args:
+        bus: The address, "0000:3b:00.0".
+        files: The files of sysfs that have its two parts
+            (Documentation/ABI/testing/sysfs-bus-pci).
+    """
     if not bus:
         return None
     device = Path("/sys/bus/pci/devices", bus)
     try:
-        ids = [(device / name).read_text(encoding="ascii").strip() for name in ("vendor", "device")]
+        ids = [(device / name).read_text(encoding="ascii").strip() for name in files]
     except OSError:
         return None
     return ":".join(text[2:] for text in ids)

@@ -242,6 +242,7 @@ def _facts_of(nic: Nic) -> dict[str, str]:
         "driver version": facts.driver_version or "",
         "firmware": nic.firmware,
         "PCI id": facts.pci_id or "",
+        "PCI subsystem": facts.pci_subsystem or "",
         "bus": facts.bus or "",
         "MAC address": facts.mac,
         "serial number": nic.serial or "",

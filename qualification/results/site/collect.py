@@ -16,7 +16,7 @@ from .summary import RunSummary, summary_of
 
 KEPT = "runs.json"
 """In the site: what it has read."""
-_FORM = 2
+_FORM = 3
 """Number of the form of that file; one of another form is made anew."""
 _EVERY = 100
 

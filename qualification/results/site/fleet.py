@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+
+from qualification.results.conclusion import RunOutcome
 
 from .summary import NicSummary, RunSummary
 
@@ -22,10 +25,10 @@ class Word:
     """What is known of a driver, firmware and kernel.
 
     Attributes:
-        newest: The newest sighting.
-        since: When the first of the sightings was that ended as the newest, without another
+        newest: The newest sighting; of several NICs in that run, the worst one.
+        since: When the first of the runs began that ended like the newest, without another
             outcome between them (ISO 8601).
-        runs: Number of sightings.
+        runs: Number of runs.
     """
 
     newest: Sighting
@@ -50,6 +53,29 @@ class Fleet:
     rows: tuple[FleetRow, ...]
 
 
+@dataclass(frozen=True)
+class Model:
+    """A NIC model: all NICs of one PCI id.
+
+    Attributes:
+        pci_id: The id.
+        word: What is known of it; its newest sighting has the newest driver and firmware.
+        seen: Every sighting, the newest first.
+        drivers: Its drivers.
+        firmwares: Its firmwares, in the order of their versions.
+        boards: PCI subsystem ids of the boards that it was found on.
+        nics: How many different NICs, by serial number, or else by host and interface.
+    """
+
+    pci_id: str
+    word: Word
+    seen: tuple[Sighting, ...]
+    drivers: tuple[str, ...]
+    firmwares: tuple[str, ...]
+    boards: tuple[str, ...]
+    nics: int
+
+
 def sightings(runs: Iterable[RunSummary]) -> list[Sighting]:
     """Returns every NIC of every run, in the order of the runs."""
     return [Sighting(run, nic) for run in runs for nic in run.nics]
@@ -65,29 +91,66 @@ def fleet(seen: Sequence[Sighting]) -> Fleet:
     for one in seen:
         key = one.nic.driver, one.nic.firmware, one.nic.kernel
         by_key.setdefault(key, []).append(one)
-    kernels = sorted({kernel for _, _, kernel in by_key}, key=_version, reverse=True)
-    names = sorted({(d, f) for d, f, _ in by_key}, key=lambda one: (one[0], _version(one[1])))
+    kernels = sorted({kernel for _, _, kernel in by_key}, key=version_order, reverse=True)
+    names = sorted({(d, f) for d, f, _ in by_key}, key=lambda one: (one[0], version_order(one[1])))
     return Fleet(
         tuple(kernels),
         tuple(
-            FleetRow(d, f, tuple(_word(by_key.get((d, f, kernel))) for kernel in kernels))
+            FleetRow(
+                d, f, tuple(_word(s) if (s := by_key.get((d, f, k))) else None for k in kernels)
+            )
             for d, f in names
         ),
     )
 
 
-def _word(seen: list[Sighting] | None) -> Word | None:
-    if not seen:
-        return None
-    since = seen[0]
+def models(seen: Sequence[Sighting]) -> list[Model]:
+    """Returns the NIC models that have a PCI id, in the order of driver and id.
+
+    Args:
+        seen: The sightings, the newest first.
+    """
+    by_id: dict[str, list[Sighting]] = {}
     for one in seen:
-        if one.nic.outcome != seen[0].nic.outcome:
-            break
-        since = one
-    return Word(seen[0], since.run.started, len(seen))
+        if one.nic.pci_id:
+            by_id.setdefault(one.nic.pci_id, []).append(one)
+    found = [_model(pci_id, some) for pci_id, some in by_id.items()]
+    return sorted(found, key=lambda model: (model.drivers, model.pci_id))
 
 
-def _version(text: str) -> list[tuple[int, int, str]]:
+def _model(pci_id: str, seen: list[Sighting]) -> Model:
+    nics = [one.nic for one in seen]
+    return Model(
+        pci_id,
+        _word(seen),
+        tuple(seen),
+        tuple(sorted({nic.driver for nic in nics})),
+        tuple(sorted({nic.firmware for nic in nics}, key=version_order)),
+        tuple(sorted({nic.pci_subsystem for nic in nics} - {""})),
+        len({nic.serial or (nic.host, nic.interface) for nic in nics}),
+    )
+
+
+def _word(seen: Sequence[Sighting]) -> Word:
+    by_run: dict[str, list[Sighting]] = {}
+    for one in seen:
+        by_run.setdefault(one.run.id, []).append(one)
+    # Of several NICs in a run, the worst one is the word on them.
+    worst = [max(some, key=_badness) for some in by_run.values()]
+    same = takewhile(lambda one: one.nic.outcome == worst[0].nic.outcome, worst)
+    return Word(worst[0], list(same)[-1].run.started, len(worst))
+
+
+def _badness(one: Sighting) -> tuple[bool, bool, float]:
+    outcome = one.nic.outcome
+    return (
+        outcome == RunOutcome.NOT_QUALIFIED,
+        outcome != RunOutcome.QUALIFIED,
+        one.nic.rate if one.nic.failing else 0.0,
+    )
+
+
+def version_order(text: str) -> list[tuple[int, int, str]]:
     """Returns what sorts versions part by part, numbers as numbers."""
-    parts = re.findall(r"\d+|[^\d]+", text)
+    parts = re.findall(r"\d{1,18}|\D+", text)
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
@@ -18,6 +19,10 @@ class NicSummary:
 
     Attributes:
         pair: Name of the pair.
+        pci_id: Vendor and device of the chip, "8086:1572", which is the model; empty for a NIC that
+            has none, such as a virtual one.
+        pci_subsystem: Vendor and device of the board; empty where that is not known.
+        serial: Serial number; empty where that is not known.
         outcome: How the pair ended, one of `RunOutcome`.
         failing: Number of its cells that fail.
         cells: Number of its cells.
@@ -33,6 +38,9 @@ class NicSummary:
     pair: str
     host: str
     interface: str
+    pci_id: str
+    pci_subsystem: str
+    serial: str
     driver: str
     firmware: str
     kernel: str
@@ -54,7 +62,7 @@ class RunSummary:
 
     Attributes:
         id: Its id.
-        started: When it started (ISO 8601, with zone).
+        started: When it started (ISO 8601, UTC, so that texts sort as times do).
         outcome: How it ended, one of `RunOutcome`.
         plan: The plan.
         topology: The topology file.
@@ -79,13 +87,21 @@ def summary_of(made: Matrix) -> RunSummary:
     run = made.run
     return RunSummary(
         run.id,
-        run.started,
+        _utc(run.started),
         str(run.outcome),
         run.plan,
         run.topology,
         run.version,
         tuple(_nic(made, nic, by_pair.get(nic.pair, [])) for nic in made.nics if nic.role == "dut"),
     )
+
+
+def _utc(text: str) -> str:
+    """Returns a time in UTC; what is no time, as no run writes it, stays as it is."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        return text
 
 
 def _nic(made: Matrix, nic: NicRow, cells: list[CellRow]) -> NicSummary:
@@ -98,6 +114,9 @@ def _nic(made: Matrix, nic: NicRow, cells: list[CellRow]) -> NicSummary:
         nic.pair,
         nic.host,
         nic.interface,
+        nic.pci_id or "",
+        nic.pci_subsystem or "",
+        nic.serial or "",
         nic.driver,
         nic.firmware,
         nic.kernel,

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
-import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from qualification.printable import printable
+from qualification.errors import UsageError
 from qualification.progress import Progress
-from qualification.results.page.address import PAGE, address
-from qualification.shipped import PACKAGE, REPORTS, report_file
+from qualification.results.page.address import PAGE
+from qualification.results.stored import files as stored_files
 
-from . import collect
-from .fleet import Sighting, fleet, sightings
-from .history import HEIGHT, WIDTH, history
+from . import collect, fleet
+from .fleet import Model, Sighting
+from .history import history
+from .pages import Pages, slug
 from .summary import RunSummary
 
 _LATEST_RUNS = 30
 _MOST_ROWS = 300
-_TONES = {"QUALIFIED": "PASS", "NOT QUALIFIED": "FAIL"}
 
 
 @dataclass(frozen=True)
@@ -63,30 +55,20 @@ def write(store: str | Path, site: Path, say: Progress) -> Written:
     read, new = collect.collect(str(store), site, say)
     runs = [one.run for one in read if one.run is not None]
     unread = [one for one in read if one.run is None]
-    seen = sightings(runs)
-    drivers: dict[str, list[Sighting]] = {}
-    for one in seen:
-        drivers.setdefault(one.nic.driver, []).append(one)
-    pages = _Pages(site)
+    seen = fleet.sightings(runs)
+    models = fleet.models(seen)
+    pages = Pages(site)
     pages.write(
         "index.html",
         "index",
-        fleet=fleet(seen),
+        fleet=fleet.fleet(seen),
+        models=models,
         runs=runs[:_LATEST_RUNS],
         total=len(runs),
         unread=unread,
     )
     pages.write("runs.html", "runs", runs=runs)
-    for driver, some in drivers.items():
-        pages.write(
-            f"nic/{slug(driver)}.html",
-            "nic",
-            driver=driver,
-            fleet=fleet(some),
-            plot=history(some),
-            seen=some[:_MOST_ROWS],
-            total=len(some),
-        )
+    _write_nics(pages, seen, models)
     for entry in read:
         if entry.run is None:
             continue
@@ -98,69 +80,44 @@ def write(store: str | Path, site: Path, say: Progress) -> Written:
     return Written(len(runs), len(new), pages.written, len(unread))
 
 
+def _write_nics(pages: Pages, seen: list[Sighting], models: list[Model]) -> None:
+    """Writes the page of each driver, and of each model."""
+    drivers: dict[str, list[Sighting]] = {}
+    for one in seen:
+        drivers.setdefault(one.nic.driver, []).append(one)
+    for driver, some in drivers.items():
+        ids = dict.fromkeys(one.nic.pci_id for one in some if one.nic.pci_id)
+        _write_nic(pages, f"nic/{slug(driver)}.html", some, kind="Driver", name=driver, models=ids)
+    for model in models:
+        path, some = f"model/{slug(model.pci_id)}.html", list(model.seen)
+        _write_nic(pages, path, some, kind="NIC model", name=model.pci_id, model=model)
+
+
+def _write_nic(pages: Pages, path: str, seen: list[Sighting], **about: Any) -> None:
+    several = len({one.nic.firmware for one in seen}) > 1
+    pages.write(
+        path,
+        "nic",
+        fleet=fleet.fleet(seen),
+        over_nights=history(seen),
+        over_firmware=history(seen, by_firmware=True) if several else None,
+        seen=seen[:_MOST_ROWS],
+        total=len(seen),
+        **{"model": None, "models": (), **about},
+    )
+
+
 def _copied(source: Path, target: Path) -> bool:
     """Copies the page of a run, for everybody to read; returns whether there is one."""
-    if not source.exists():
+    try:
+        content = stored_files.content(source)
+    except UsageError:  # there is none, or a link that leads out of the run
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    target.write_bytes(content)
     target.chmod(0o644)
     return True
 
 
-def slug(name: str) -> str:
-    """Returns a name as a part of an address; different names stay different."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:60]
-    if plain == name:
-        return plain
-    return f"{plain}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
-
-
 def _run_page(run: RunSummary) -> str:
     return f"run/{slug(run.id)}.html"
-
-
-class _Pages:
-    """Makes pages of the templates of `reports/site/`, and writes those that have changed."""
-
-    def __init__(self, site: Path) -> None:
-        self._site, self.written = site, 0
-        names = ("page/common.css", "site/site.css")
-        style = "".join(report_file(name).read_text(encoding="utf-8") for name in names)
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader(PACKAGE, f"{REPORTS}/site"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=lambda value: printable(value) if type(value) is str else value,
-        )
-        self._environment.globals |= {
-            "style": Markup(style),  # noqa: S704  (our own files)
-            "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'",
-            "address": address,
-            "slug": slug,
-            "width": WIDTH,
-            "height": HEIGHT,
-        }
-        self._environment.filters |= {
-            "percent": lambda rate: f"{rate * 100:.3g} %",
-            "time": lambda time: time.replace("T", " ").removesuffix("+00:00"),
-            "day": lambda time: time[:10],
-            "shape": lambda outcome: f"v v-{_TONES.get(outcome, 'INCONCLUSIVE')}",
-        }
-
-    def write(self, path: str, template: str, **values: Any) -> None:
-        """Writes a page completely or not at all, if it is another one than before."""
-        up = "../" * path.count("/")
-        text = self._environment.get_template(f"{template}.html.j2").render(up=up, **values)
-        content = text.encode(errors="replace")
-        target = self._site / path
-        if target.exists() and target.read_bytes() == content:
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}")
-        part.write_bytes(content)  # for everybody to read; it can be made again, and is not synced
-        part.replace(target)
-        self.written += 1

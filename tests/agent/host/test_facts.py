@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,20 @@ def test_the_ring_sizes_are_those_of_the_driver(monkeypatch: pytest.MonkeyPatch)
         facts._set("lo", "get_rings", ("rx_pending",))
     monkeypatch.setattr(facts.IoctlEthtool, "get_rings", lambda _self: EthtoolRingParam(rx=9))
     assert facts.nic("lo").rings == {"rx": 9}
+
+
+def test_ids_of_chip_and_board() -> None:
+    """Of any PCI device of this machine, as lspci(8) reads them."""
+    devices = sorted(Path("/sys/bus/pci/devices").glob("*"))
+    if not devices:
+        pytest.skip("this machine has no PCI device")
+    read = [(devices[0] / name).read_text().strip()[2:] for name in ("vendor", "device")]
+    assert facts._pci_id(devices[0].name, "vendor", "device") == ":".join(read)
+    board = facts._pci_id(devices[0].name, "subsystem_vendor", "subsystem_device")
+    assert board is not None
+    assert re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", board)
+    assert facts._pci_id("no such bus", "vendor", "device") is None
+    assert facts._pci_id(None, "vendor", "device") is None
 
 
 @pytest.mark.lab

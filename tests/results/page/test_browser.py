@@ -16,7 +16,7 @@ from qualification.plan.features import TNL_CSUM
 from qualification.printable import printable
 from qualification.results.page import html
 from qualification.results.page.model import Page
-from tests.browser import accessibility_faults, opened, sideways
+from tests.browser import accessibility_faults, opened, screenshot, sideways
 from tests.results.conftest import Make
 
 from .conftest import FAILING, example_of
@@ -132,6 +132,7 @@ def test_everybody_can_read_it(browser: Browser, file: Path, dark: bool) -> None
     """WCAG, as far as axe-core can tell, with and without the evidence."""
     for at in ("", AT):
         with opened(browser, file, at, dark=dark) as page:
+            screenshot(page, f"matrix{'-evidence' if at else ''}{'-dark' if dark else ''}")
             assert accessibility_faults(page) == []
 
 

@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from qualification.errors import UsageError
+from qualification.inventory import Inventory
+from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL_CSUM
 from qualification.results import matrix
 from qualification.results.conclusion import RunOutcome
@@ -20,27 +22,51 @@ from qualification.results.index.database import Database, url_of
 from qualification.results.index.writing import index
 from qualification.results.page import html
 from qualification.results.page.address import PAGE
-from qualification.results.site.write import slug, write
-from tests.browser import accessibility_faults, opened, sideways
+from qualification.results.site import fleet
+from qualification.results.site.history import history
+from qualification.results.site.pages import slug
+from qualification.results.site.summary import summary_of
+from qualification.results.site.write import write
+from tests.browser import accessibility_faults, opened, screenshot, sideways
 from tests.results.conftest import ALL_OFF, ALL_ON, TCP, UDP, Make, built, made
 from tests.results.page.conftest import FAILING, example_of, failing, ran
 
 HOSTILE = "<script>alert(1)</script>\u202e/../8.30"
 FIRST = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
-Night = Callable[[int, str, bool], Path]
+MODEL = "8086:1572"
+"""The PCI id of the NICs of the fixtures."""
+BOARD = "8086:0007"
+
+Night = Callable[..., Path]
 
 
 @pytest.fixture
 def night(campaign: Make, tmp_path: Path) -> Night:
     """`night(3, "8.30", False)`: stores the run of the third night, in which a NIC failed."""
 
-    def store(number: int, firmware: str, good: bool, cells: int = 3) -> Path:
-        run = campaign(x710=("i40e", firmware))
+    def store(
+        number: int,
+        firmware: str,
+        good: bool,
+        cells: int = 3,
+        *,
+        pci_id: str | None = MODEL,
+        also: bool = False,
+    ) -> Path:
+        other = {"good": ("i40e", firmware)} if also else {}
+        run = campaign(**other, x710=("i40e", firmware))
+        nics = {
+            name: replace(nic, facts=replace(nic.facts, pci_id=pci_id, pci_subsystem=BOARD))
+            for name, nic in run.inventory.nics.items()
+        }
+        run = replace(run, inventory=Inventory(nics))
         began = FIRST + timedelta(days=number)
         run = replace(run, run_id=f"2026-{number:04}", started=began.isoformat())
         rows = [ran(made(ALL_ON, UDP, frames=1000)), ran(made(ALL_OFF, TCP, frames=1000))]
         rows.append(ran(made(ALL_ON, TCP, frames=1000)) if good else failing())
+        if also:
+            rows.append(ran(made(ALL_ON, TCP, frames=1000, pair="good")))
         rows += [replace(rows[0], id=f"x710/all-on/{n}") for n in range(3, cells)]
         outcome = RunOutcome.QUALIFIED if good else RunOutcome.NOT_QUALIFIED
         path = tmp_path / "out" / run.run_id
@@ -77,6 +103,56 @@ def test_the_fleet_has_the_newest_word_and_since_when(night: Night, tmp_path: Pa
         assert told in run
 
 
+def test_of_several_nics_in_a_run_the_worst_one_is_the_word(night: Night, tmp_path: Path) -> None:
+    night(0, "8.30", False, also=True)
+    write(tmp_path / "out", tmp_path / "site", quiet)
+    words = (tmp_path / "site/index.html").read_text()
+    words = words[words.index("<tbody>") : words.index("</tbody>")]
+    assert ">NOT QUALIFIED</a>" in words
+    assert ">QUALIFIED</a>" not in words
+    assert "since 2026-01-01, 1 run," in words, "two NICs, but one run"
+
+
+def test_a_model_has_a_page_by_its_pci_id(night: Night, tmp_path: Path) -> None:
+    """One PCI id over firmware and nights; another one with the same driver is kept apart."""
+    for number in range(4):
+        night(number, "8.30", number != 2)
+    night(4, "8.40", True)
+    night(5, "9.0", False, pci_id="8086:158b")
+    night(6, "1.0", True, pci_id=None)
+    site = tmp_path / "site"
+    write(tmp_path / "out", site, quiet)
+    page = (site / f"model/{slug(MODEL)}.html").read_text()
+    assert f"PCI id (vendor and device) <bdi>{MODEL}</bdi>" in page
+    assert f"subsystem id <bdi>{BOARD}</bdi>" in page
+    assert "9.0" not in page
+    assert page.count("<circle") == 2 + 1, "one failed, in each of two plots; and the key"
+    assert page.index("8.30") < page.index("8.40")
+    index = (site / "index.html").read_text()
+    driver = (site / "nic/i40e.html").read_text()
+    for pci_id in (MODEL, "8086:158b"):
+        assert f'href="model/{slug(pci_id)}.html"' in index
+        assert f'href="../model/{slug(pci_id)}.html"' in driver
+    assert len(list((site / "model").iterdir())) == 2
+    assert "since 2026-01-04, " not in index[index.index("NIC models") :]
+    assert "of 2 seen" in index
+
+
+def test_runs_that_say_nothing_are_marked_as_such(night: Night, tmp_path: Path) -> None:
+    """A NIC of which no cell was judged is not drawn as one that excludes 100 %."""
+    read = matrix.read(night(0, "8.30", True) / "matrix.json")
+    cells = [replace(cell, verdict=Verdict.INCONCLUSIVE) for cell in read.cells]
+    seen = fleet.sightings([summary_of(replace(read, cells=tuple(cells)))])
+    assert [mark.kind for mark in history(seen).marks] == ["unjudged"]
+
+
+def test_a_link_in_a_run_leads_nowhere(night: Night, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (night(0, "8.30", True) / PAGE).symlink_to(tmp_path / "secret")
+    write(tmp_path / "out", tmp_path / "site", quiet)
+    assert not (tmp_path / "site/page").exists()
+
+
 def test_only_what_is_new_is_read_and_written(night: Night, tmp_path: Path) -> None:
     for number in range(3):
         night(number, "8.30", True)
@@ -106,7 +182,7 @@ def test_a_database_gives_the_same_site(night: Night, tmp_path: Path) -> None:
     done = write(tmp_path / "lab.sqlite", tmp_path / "other", quiet)
     assert (done.runs, done.new) == (3, 3)
     files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.html")}
-    assert len(files) == 2 + 1 + 3 + 1
+    assert len(files) == 2 + 1 + 1 + 3 + 1
     for name in files:
         assert (tmp_path / "one" / name).read_text() == (tmp_path / "other" / name).read_text()
     assert write(tmp_path / "lab.sqlite", tmp_path / "other", quiet).new == 0
@@ -120,17 +196,19 @@ def test_everybody_can_read_it(
         path = night(number, HOSTILE if number > 8 else "8.30", number % 5 != 0)
     html.write(example_of(campaign), path / PAGE)
     write(tmp_path / "out", tmp_path / "site", quiet)
-    pages = ["index.html", "runs.html", "nic/i40e.html", "run/2026-0010.html"]
+    model = f"model/{slug(MODEL)}.html"
+    pages = ["index.html", "runs.html", "nic/i40e.html", model, "run/2026-0010.html"]
     for name in pages:
         for width, dark in ((1440, False), (390, True)):
             file = tmp_path / "site" / name
             with opened(browser, file, width=width, dark=dark, ready="main h1") as page:
+                screenshot(page, f"site-{slug(name)}-{width}{'-dark' if dark else ''}")
                 assert accessibility_faults(page) == []
                 assert sideways(page) == [width, width]
                 assert page.locator("script").count() == 0
     with opened(browser, tmp_path / "site/nic/i40e.html", ready="svg") as page:
-        assert page.locator("svg circle").count() == 3
-        assert page.locator("svg path").count() == 9
+        assert page.locator("svg.history circle").count() == 2 * 3
+        assert page.locator("svg.history path").count() == 2 * 9
         assert "\\u202e/../8.30" in page.inner_text("table.runs")
     with opened(browser, tmp_path / "site/run/2026-0011.html", ready="h1") as page:
         href = page.get_by_role("link", name="The matrix").get_attribute("href")
