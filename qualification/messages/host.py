@@ -85,6 +85,31 @@ SERIALS = ("serial_number", "board.serial_number")
 (Documentation/networking/devlink/devlink-info.rst)."""
 
 
+MOST_SETTINGS, MOST_LINES, MOST_WIDTH = 128, 400, 200
+"""Of `NicSettings`: values of a kind, lines of lspci, and characters of a value or of a line."""
+
+
+@dataclass(frozen=True)
+class NicSettings:
+    """How a NIC is set up beyond its facts; empty where driver, kernel or host has no answer.
+
+    Attributes:
+        coalescing: What `ethtool -c` shows, by the names of struct ethtool_coalesce, unless it is
+            0.
+        limits: The pre-set maximums of `ethtool -g` and `-l`, such as "ring rx".
+        flow_hash: What `ethtool -n` shows: "receive queues", "rules", and for "hash of udp4" and
+            others the fields that spread flows over queues.
+        module: The parameters of the driver's module (/sys/module).
+        pci: The lines of `lspci -vvv -nn`, where the host has the tool.
+    """
+
+    coalescing: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+    flow_hash: dict[str, str] = field(default_factory=dict)
+    module: dict[str, str] = field(default_factory=dict)
+    pci: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class NicFacts:
     """Facts about one interface of a host; None where the host has no answer.
@@ -92,6 +117,7 @@ class NicFacts:
     `devlink` has what `devlink dev info` says: serial numbers (`SERIALS`) and versions by their
     kind and name, such as "running.fw.mgmt". `pci_id` is vendor and device of the chip;
     `pci_subsystem` is vendor and device of the board that it is on, which the board's maker chose.
+    `settings` were not read before they were stored.
     """
 
     interface: str
@@ -112,6 +138,7 @@ class NicFacts:
     features: dict[str, Feature]
     max_mtu: int | None = None
     pci_subsystem: str | None = None
+    settings: NicSettings = field(default_factory=NicSettings)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from .bursts import BadFrame, CaptureResult
-from .host import HostFacts, NicFacts
+from .host import MOST_LINES, MOST_SETTINGS, MOST_WIDTH, HostFacts, NicFacts, NicSettings
 
 _MOST_TEXT = 1000
 """Characters of a name, a version or a model; the kernel's own have less than 100."""
@@ -52,6 +52,8 @@ def _one(value: Any) -> str | None:
         for name, text in vars(value).items():
             if isinstance(text, str) and len(text) > _MOST_TEXT:
                 return f".{name}: has more than {_MOST_TEXT} characters"
+    if isinstance(value, NicSettings):
+        return _too_much(value)
     if isinstance(value, CaptureResult) and value.bad > value.frames:
         return f".bad: {value.bad} frames of {value.frames} cannot be bad"
     if isinstance(value, CaptureResult):
@@ -64,4 +66,17 @@ def _one(value: Any) -> str | None:
             binascii.a2b_base64(value.data.encode("ascii"))
         except ValueError:
             return ".data: is not base64"
+    return None
+
+
+def _too_much(settings: NicSettings) -> str | None:
+    """Returns what of the settings is more than any agent reports."""
+    for name, some in vars(settings).items():
+        most = MOST_LINES if name == "pci" else MOST_SETTINGS
+        if len(some) > most:
+            return f".{name}: has more than {most} values"
+        texts = [*some, *some.values()] if isinstance(some, dict) else some
+        # What is not printable is escaped once the answer is read: `\x1b` for ESC, for example.
+        if any(isinstance(text, str) and len(text) > 10 * MOST_WIDTH for text in texts):
+            return f".{name}: has a text of more than {10 * MOST_WIDTH} characters"
     return None

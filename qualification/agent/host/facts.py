@@ -17,6 +17,7 @@ from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 from qualification.messages.host import SERIALS, HostFacts, NicFacts
 
 from . import features, links, machine, mtu
+from .settings import read as settings
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_GDRVINFO = 3
@@ -79,6 +80,7 @@ def nic(interface: str) -> NicFacts:
         features=features.read(interface),
         max_mtu=mtu.most(link) or None,
         pci_subsystem=_pci_id(bus, "subsystem_vendor", "subsystem_device"),
+        settings=settings.read(interface, bus),
     )
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from qualification import __version__
-from qualification.inventory import Nic
 from qualification.judge.culprit import failure_conditions
 from qualification.judge.culprit.cost import Cost
 from qualification.judge.evidence import Evidence
 from qualification.judge.result_row import CellRow
 from qualification.messages.bursts import BadFrame
-from qualification.messages.host import SERIALS
 from qualification.plan.features import RULES
 from qualification.printable import inert
 from qualification.results.matrix import Matrix, NicRow, RunRow
@@ -25,9 +23,10 @@ from qualification.results.run_directory import StoredRun
 from qualification.results.terminal.culprit_lines import Remedy, remedies
 
 from .files import capture_name
+from .found import facts, pci
 from .frames import masked_frame
 from .masking import Mask
-from .reproduction import Reproduction, reproduction
+from .reproduction import Reproduction, not_shown, reproduction
 
 _FRAMES_SHOWN = 5
 
@@ -62,6 +61,7 @@ class Annex:
         frames: How many wrong frames are in it.
         findings: What is wrong with the first of them.
         command: How its features are set by hand.
+        unshown: Why reproduce.py does not show what is wrong here; empty if it does.
     """
 
     row: CellRow
@@ -70,6 +70,7 @@ class Annex:
     frames: int
     findings: tuple[tuple[str, ...], ...]
     command: str
+    unshown: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Bundle:
         dut: The NIC.
         peer: The NIC that watched it.
         facts: What the hosts said of NIC and host: name, on the DUT, on the peer.
+        pci: What lspci says of the NIC, and of the peer, by lines; empty where it was not there.
         features: Features: name, whether it can be changed, was requested and was in effect.
         failing: How many cells of the NIC fail.
         judged: How many there are.
@@ -101,6 +103,7 @@ class Bundle:
     dut: NicRow
     peer: NicRow
     facts: tuple[tuple[str, str, str], ...]
+    pci: tuple[tuple[str, ...], tuple[str, ...]]
     features: tuple[tuple[str, bool, bool, bool], ...]
     failing: int
     judged: int
@@ -151,19 +154,20 @@ def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) 
     found = run.culprits.get(pair)
     frames: dict[str, list[BadFrame]] = {}
     annexes = []
+    shows = reproduction(chosen, rows)
     for row in chosen:
         kept = [masked_frame(frame, _port(row), mask) for frame in _samples(_evidence(run, row))]
         name = capture_name(mask.text(row.id)) if kept else ""
         frames |= {name: kept} if kept else {}
-        annexes.append(_annex(run, row, dut, name, kept))
-    shows = reproduction(chosen, rows)
+        annexes.append(_annex(run, row, dut, name, kept, not_shown(row, shows)))
     bundle = Bundle(
         version=__version__,
         masked=mask.on,
         run=replace(matrix.run, topology=matrix.run.topology.rpartition("/")[2]),
         dut=dut,
         peer=peer,
-        facts=tuple(_facts(ends.dut, ends.peer)),
+        facts=tuple(facts(ends.dut, ends.peer)),
+        pci=(pci(ends.dut, mask), pci(ends.peer, mask)),
         features=tuple(
             (name, one.hw, one.wanted, one.active)
             for name in RULES
@@ -199,7 +203,14 @@ def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) 
     return Made(document, frames, replace(shows, cell=mask.text(shows.cell)) if shows else None)
 
 
-def _annex(run: StoredRun, row: CellRow, dut: NicRow, name: str, kept: Sequence[BadFrame]) -> Annex:
+def _annex(
+    run: StoredRun,
+    row: CellRow,
+    dut: NicRow,
+    name: str,
+    kept: Sequence[BadFrame],
+    unshown: str,
+) -> Annex:
     evidence = _evidence(run, row)
     detail = detail_of(evidence, _port(row), run.campaign.demand.confidence)
     switches = [f"{name} {'on' if on else 'off'}" for name, on in row.requested.items()]
@@ -210,6 +221,7 @@ def _annex(run: StoredRun, row: CellRow, dut: NicRow, name: str, kept: Sequence[
         len(kept),
         tuple(frame.findings for frame in kept[:_FRAMES_SHOWN]),
         f"ethtool -K {dut.interface} {' '.join(switches)}" if switches else "",
+        unshown,
     )
 
 
@@ -225,36 +237,3 @@ def _samples(evidence: Evidence) -> list[BadFrame]:
 
 def _port(row: CellRow) -> int:
     return row.flow.port if row.flow.tunnel else 0
-
-
-def _facts(dut: Nic, peer: Nic) -> Iterator[tuple[str, str, str]]:
-    """Yields what both hosts said of NIC and host: name, of the DUT, of the peer."""
-    one, other = _facts_of(dut), _facts_of(peer)
-    for name in dict.fromkeys((*one, *other)):
-        if one.get(name) or other.get(name):
-            yield name, one.get(name, ""), other.get(name, "")
-
-
-def _facts_of(nic: Nic) -> dict[str, str]:
-    facts, host = nic.facts, nic.host
-    return {
-        "driver": nic.driver,
-        "driver version": facts.driver_version or "",
-        "firmware": nic.firmware,
-        "PCI id": facts.pci_id or "",
-        "PCI subsystem": facts.pci_subsystem or "",
-        "bus": facts.bus or "",
-        "MAC address": facts.mac,
-        "serial number": nic.serial or "",
-        "underlay addresses": ", ".join(nic.underlay),
-        "MTU": str(facts.mtu),
-        "speed, Mbit/s": str(facts.speed_mbps or ""),
-        "queues": ", ".join(f"{name} {n}" for name, n in facts.queues.items()),
-        "rings": ", ".join(f"{name} {n}" for name, n in facts.rings.items()),
-        "host": f"{nic.name.partition('.')[0]} ({host.hostname})",
-        "kernel": host.kernel,
-        "operating system": host.os,
-        "CPU": f"{host.cpus} × {host.cpu}",
-        "machine": " ".join(filter(None, (host.machine, host.hardware_version, host.hypervisor))),
-        **{f"devlink {key}": value for key, value in facts.devlink.items() if key not in SERIALS},
-    }

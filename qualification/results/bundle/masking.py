@@ -18,6 +18,8 @@ from typing import Any
 from qualification.campaign import Campaign
 from qualification.messages.host import SERIALS
 
+from .pci_text import serial_numbers
+
 _MAC = re.compile(
     r"(?<![\w-])(?<![0-9a-f]:)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![\w-]|:[0-9a-f])", re.IGNORECASE
 )
@@ -167,6 +169,7 @@ def _secrets(
         hosts.add(nic.host.hostname)
         serials |= {nic.facts.devlink[key] for key in SERIALS if key in nic.facts.devlink}
         serials.add(nic.host.boot_id)
+        serials |= serial_numbers(nic.facts.settings.pci)
         mac = nic.facts.mac.replace(":", "")
         packed.update(_parsed((*nic.underlay, *nic.facts.addresses)))
         packed.update([bytes.fromhex(mac)] if re.fullmatch(r"[0-9A-Fa-f]{12}", mac) else [])
@@ -200,7 +203,9 @@ def _parsed(texts: Iterable[str]) -> Iterator[bytes]:
 
 def _shown(packed: bytes) -> list[str]:
     """Returns the usual texts of an address."""
-    return [packed.hex(":"), packed.hex("-")] if len(packed) == 6 else [str(ip_address(packed))]
+    if len(packed) != 6:
+        return [str(ip_address(packed))]
+    return [packed.hex(":"), packed.hex("-"), packed.hex()]
 
 
 def _nobody(packed: bytes) -> bool:

@@ -76,6 +76,27 @@ def reproduction(chosen: Sequence[CellRow], rows: Sequence[CellRow]) -> Reproduc
     return next((_of(row, exact=False) for row in sent), None)
 
 
+def not_shown(row: CellRow, shown: Reproduction | None) -> str:
+    """Returns why reproduce.py does not show what is wrong in a cell; empty if it does.
+
+    Args:
+        row: The cell.
+        shown: What it shows; None where there is none.
+    """
+    flow = row.flow
+    if flow.direction == "receive":
+        return "it judges what a NIC sends, and here the NIC is wrong about what it receives"
+    if not flow.tunnel:
+        return "it sends through a tunnel, and here there is none"
+    if not row.bad:
+        return "it judges the frames that arrive, and here frames are lost or refused"
+    if shown is None or shown.cell == row.id:
+        return ""
+    if row.culprit and _sending(row.culprit) == shown.culprit:
+        return ""
+    return f"it sends the traffic of {shown.cell}, which need not show this fault"
+
+
 def source(shown: Reproduction) -> str:
     """Returns reproduce.py with the parameters filled in."""
     text = report_file(_FILE).read_text(encoding="utf-8")
@@ -110,7 +131,11 @@ def _of(row: CellRow, *, exact: bool) -> Reproduction:
         port=flow.port,
         vni=named.vni,
         features=on | {name: value for name, value in row.requested.items() if name in SENDING},
-        culprit=tuple(name for name in row.culprit or () if name in SENDING),
+        culprit=_sending(row.culprit or ()),
         rate=row.rate or 0.0,
         frames=min(_MOST, max(_LEAST, math.ceil(_TIMES / low))),
     )
+
+
+def _sending(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in SENDING)

@@ -13,6 +13,7 @@ from qualification.judge.controls import ControlResult
 from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Verdict
 from qualification.messages.bursts import BadFrame, Received
+from qualification.messages.host import NicSettings
 from qualification.plan.features import TNL_CSUM
 from qualification.results import matrix
 from qualification.results.conclusion import RunOutcome
@@ -39,7 +40,23 @@ SECRETS = {
     "10.0.0.2",
     "02:00:00:00:00:01",
     "02:00:00:00:00:02",
+    "02-00-00-ff-ff-00-01-00",
+    "020000000101",
+    "6cz1234abc",
 }
+WRITTEN = "tag-of-the-lab"
+"""What is written into the card; it is masked where lspci shows it."""
+PCI = (
+    "3b:00.0 Ethernet controller [0200]: Intel Corporation X710 [8086:1572] (rev 02)",
+    "  Capabilities: [e0] Vital Product Data",
+    "    Product Name: XL710 40GbE Controller",
+    "      [PN] Part number: K65390-000",
+    "      [SN] Serial number: 6CZ1234ABC",
+    "      [V0] Vendor specific: 020000000101",
+    "      [YA] Asset tag: TAG-OF-THE-LAB",
+    "  Capabilities: [140 v1] Device Serial Number 02-00-00-ff-ff-00-01-00",
+    "  Kernel driver in use: i40e",
+)
 LOG = "alpha p0: hw csum failure from 198.18.0.2 (02-00-00-00-01-02), see /home/somebody/notes"
 
 
@@ -65,6 +82,13 @@ def secret_run(campaign: Campaign) -> Campaign:
             mac=f"02:00:00:00:01:{number:02}",
             addresses=("fd00:18::1/64",),
             firmware="218.0.166.0",
+            settings=NicSettings(
+                coalescing={"rx_coalesce_usecs": 50},
+                limits={"ring rx": 4096},
+                flow_hash={"hash of udp4": "source address, destination address"},
+                module={"debug": "-1", "firmware_path": "/home/somebody/fw"},
+                pci=PCI,
+            ),
             devlink={"serial_number": "SN-77-AB12", "running.fw.mgmt": "8.30"},
         )
         about = replace(old.host, hostname=f"{host}.lab.example.com")

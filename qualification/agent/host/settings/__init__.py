@@ -1,0 +1,1 @@
+"""Reads how a NIC is set up, for a report to its vendor."""
