@@ -20,7 +20,7 @@ _CODES = codes(
 _EXAMPLES = examples("""\
 vxqual verify capture.pcapng                    how many frames are wrong, where, and what it means
 vxqual verify capture.pcapng --side sender      captured on the host that sent: what that excuses
-vxqual verify a.pcap b.pcap                     several captures, one report each
+vxqual verify a.pcap b.pcap --jobs 2            several captures, one report each, by two processes
 vxqual verify --sender a.pcap --receiver b.pcap     who changed the frames that arrived wrong
 vxqual verify capture.pcapng --port 5000        VXLAN on a port where it was not noticed
 vxqual verify capture.pcapng --signature        what the hardware did to the wrong frames
@@ -61,6 +61,13 @@ vxqual verify capture.pcapng --json             for programs""")
     "--side",
     type=click.Choice(["sender", "receiver"]),
     help="The host that captured: the one that sent the traffic, or the one that received it.",
+)
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Judge several files with so many processes; by default one a CPU, if they are large.",
 )
 @click.option("--json", "form", flag_value="json", help="Print the result as JSON.")
 @click.option("--csv", "form", flag_value="csv", help="Print tables as CSV.")
@@ -109,6 +116,7 @@ def verify(
     receiver: Path | None,
     ports: tuple[int, ...],
     side: str | None,
+    jobs: int | None,
     form: str | None,
     view: str | None,
     limit: int | None,
@@ -150,4 +158,4 @@ def verify(
         raise click.UsageError(f"--{view} is for people: neither --json nor --csv goes with it")
     if write_wrong is not None and len(captures) > 1:
         raise click.UsageError("--write-wrong takes one capture")
-    sys.exit(verify_files(captures, wanted, click.echo))
+    sys.exit(verify_files(captures, wanted, click.echo, jobs))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from .counting import KeptFrame
 
-_MOST_TROUBLES = 100
+MOST_TROUBLES = 100
+"""Damaged places of a capture, behind which it is not read on."""
 
 
 def count_capture(
@@ -62,7 +63,7 @@ def count_capture(
             if not reader.number:
                 raise
             counting.troubles.append(str(error))
-            if len(counting.troubles) == _MOST_TROUBLES or not reader.recover():
+            if len(counting.troubles) == MOST_TROUBLES or not reader.recover():
                 break
         except KeyboardInterrupt:
             counting.interrupted = True

@@ -16,7 +16,7 @@ from qualification.errors import (
 )
 from qualification.wire.capture_file import reader_of
 
-from .inputs import captures_of, opened, rereadable
+from .inputs import STDIN, captures_of, opened, rereadable
 from .reading import UNLIMITED, Wanted, counted, findings_in, progress_shown
 from .report import headline, report
 
@@ -32,7 +32,10 @@ _GRAVEST_FIRST = (EXIT_NOT_QUALIFIED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_QUALIFIED
 
 
 def verify_files(
-    paths: Iterable[Path], wanted: Wanted | None = None, echo: Callable[[str], None] = print
+    paths: Iterable[Path],
+    wanted: Wanted | None = None,
+    echo: Callable[[str], None] = print,
+    jobs: int | None = 1,
 ) -> int:
     """Judges every checksum of captures and reports the results.
 
@@ -40,7 +43,8 @@ def verify_files(
         paths: Files, pcap or pcapng, compressed or not; directories of such; "-" for standard
             input.
         wanted: What to report.
-        echo: Prints a line.
+        echo: Prints a line. Several processes print to stdout.
+        jobs: The most processes at a time; None for one a CPU, if the captures are worth it.
 
     Returns:
         The exit code: the gravest of all captures, 1 before 2 before 10 before 0. See
@@ -48,22 +52,75 @@ def verify_files(
 
     Raises:
         UsageError: A file cannot be read as a capture file.
+        LabError: A process died; the error names the capture that it judged.
     """
     wanted = wanted or Wanted()
-    codes = set()
-    with contextlib.ExitStack() as stack:
-        for path in captures_of(paths):
-            twice = wanted.view not in ("report", "flows") or wanted.write_wrong is not None
-            place = stack.enter_context(rereadable(path)) if twice else path
-            found = findings_in(place, wanted, str(path))
-            codes.add(found.exit_code)
-            with pipe_may_close():
-                _print(str(path), place, found, wanted, echo)
-            if wanted.write_wrong is not None:
-                _write_wrong(place, found, wanted, wanted.write_wrong)
-            if found.counting.interrupted:
-                break
+    found = list(_captures_or_error(paths))
+    captures = [path for path in found if not isinstance(path, UsageError)]
+    answers = list(_answers(captures, wanted, echo, 1 if STDIN in captures else jobs))
+    codes = {code for code, _ in answers}
+    if len(answers) < len(captures):
+        codes.add(EXIT_INTERRUPTED)
+    elif isinstance(found[-1], UsageError) and not any(interrupted for _, interrupted in answers):
+        raise found[-1]
     return next(code for code in _GRAVEST_FIRST if code in codes)
+
+
+def _answers(
+    captures: list[Path], wanted: Wanted, echo: Callable[[str], None], jobs: int | None
+) -> Iterator[tuple[int, bool]]:
+    """Prints what is in captures, in their order; yields what `judge_one` returns of each.
+
+    An interrupt ends it: those whose count has begun come yet, others do not.
+    """
+    if len(captures) > 1 and jobs != 1:
+        from .jobs import jobs_for, judged_by_processes, print_output  # noqa: PLC0415, rarely
+
+        jobs = jobs_for(captures, jobs)
+        if jobs > 1:
+            for judged in judged_by_processes(judge_one, captures, wanted, jobs):
+                with pipe_may_close():
+                    print_output(judged)
+                yield judged.exit_code, judged.interrupted
+            return
+    for path in captures:
+        code, interrupted = judge_one(path, wanted, echo)
+        yield code, interrupted
+        if interrupted:
+            return
+
+
+def _captures_or_error(paths: Iterable[Path]) -> Iterator[Path | UsageError]:
+    """Yields captures, and last why there are no more: what comes before is judged."""
+    try:
+        yield from captures_of(paths)
+    except UsageError as error:
+        yield error
+
+
+def judge_one(path: Path, wanted: Wanted, echo: Callable[[str], None]) -> tuple[int, bool]:
+    """Judges one capture and prints what is wanted.
+
+    Args:
+        path: The capture.
+        wanted: What to report.
+        echo: Prints a line.
+
+    Returns:
+        The exit code, and whether somebody interrupted the count.
+
+    Raises:
+        UsageError: The file cannot be read as a capture file.
+    """
+    with contextlib.ExitStack() as stack:
+        twice = wanted.view not in ("report", "flows") or wanted.write_wrong is not None
+        place = stack.enter_context(rereadable(path)) if twice else path
+        found = findings_in(place, wanted, str(path))
+        with pipe_may_close():
+            _print(str(path), place, found, wanted, echo)
+        if wanted.write_wrong is not None:
+            _write_wrong(place, found, wanted, wanted.write_wrong)
+        return found.exit_code, found.counting.interrupted
 
 
 @contextmanager

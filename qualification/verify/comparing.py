@@ -14,7 +14,7 @@ from .command import pipe_may_close
 from .comparison import Comparison
 from .comparison import report as compared
 from .inputs import opened, rereadable
-from .reading import UNLIMITED, Wanted, counted, findings_in, progress_shown
+from .reading import UNLIMITED, Wanted, counted, findings_in, progress_shown, records_of
 from .report import headline
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def compare_files(
     try:
         with opened(sender, wanted.expression) as file, progress_shown() as progress:
             reader = reader_of(file)
-            while comparison.wrong and (record := reader.next_record()) is not None:
+            for record in records_of(reader) if comparison.wrong else ():
                 walk = walk_frame(record.frame, record.wire_length, record.link, ports)
                 comparison.take(reader.number, walk)
                 if progress is not None and reader.number % 1024 == 0:

@@ -133,7 +133,10 @@ def _blame(arrived: Piece, sent: Piece) -> Blame | None:
             return None
     if not same:
         return Blame.DATA
-    wrong = next(each for each in arrived.walk.sums if each.state in (State.WRONG, State.LENGTH))
+    states = State.WRONG, State.LENGTH
+    wrong = next((each for each in arrived.walk.sums if each.state in states), None)
+    if wrong is None:  # the frame ends before the length in its IP header
+        return Blame.SENDER if sent.walk.is_short else Blame.DATA
     was = _state_of(sent.walk, wrong.kind, len(arrived.walk.packets) - wrong.depth)
     if was in ("unfinished", "absent"):
         unfinished = wrong.state == State.WRONG and wrong.how.name in ("PARTIAL", "ZERO", "LATER")
@@ -207,6 +210,8 @@ def changes(sent: Piece, arrived: Piece) -> list[str]:
         offset = sent.payload.index(arrived.payload[:length])
     if len(sent.payload) > offset + length + 64 or offset:
         found.append("cut into segments")
+    if arrived.walk.is_short and not sent.walk.is_short:
+        found.append("the end of the frame is missing")
     before = sent.payload[offset : offset + length]
     for at, (one, other) in enumerate(zip(before, arrived.payload[:length], strict=False)):
         if one != other:

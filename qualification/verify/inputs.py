@@ -150,13 +150,17 @@ class Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Buffer) -> int:
         """See `io.RawIOBase`."""
+        import lzma
         import zlib
 
         view = memoryview(buffer)
         try:
             content = self._file.read1(len(view))
-        except (EOFError, OSError, ValueError, zlib.error) as error:
+        except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             self.damage = f"the compressed data is damaged: {error}"
+            return 0
+        except MemoryError:  # a dictionary of xz has up to 4 GiB, by a header that may be damaged
+            self.damage = "the compressed data is damaged, or needs more memory than there is"
             return 0
         view[: len(content)] = content
         return len(content)

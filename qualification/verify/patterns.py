@@ -23,6 +23,7 @@ from qualification.wire.layers import LAYERS
 from qualification.wire.sentences import sentences
 from qualification.wire.verify import check
 
+from .reading import records_of
 from .words import count
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def dimensions(
     """
     ports, longest = found.counting.ports, found.counting.longest_wire
     shapes, more, bad = ShapeCounter(longest), Counter[tuple[str, str, bool]](), 0
-    while (record := reader.next_record()) is not None:
+    for record in records_of(reader):
         if progress is not None and reader.number % 1024 == 0:
             progress(reader.number)
         walk = walk_frame(record.frame, record.wire_length, record.link, ports)

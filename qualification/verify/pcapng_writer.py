@@ -40,8 +40,9 @@ def writing(path: Path) -> Iterator[Callable[[Findings, KeptFrame], None]]:
                 about = struct.pack("<HHI", record.link, 0, 0) + _option(_RESOLUTION, b"\x09")
                 file.write(_block(_INTERFACE, about + _option(0, b"")))
             texts = [f"frame {kept.number}: {found.class_of(kept).value}", *sentences(kept.walk)]
+            time = min(record.time, (1 << 64) - 1)  # by a damaged resolution it can be any
             fields = (
-                interfaces[record.link], record.time >> 32, record.time & 0xFFFFFFFF,
+                interfaces[record.link], time >> 32, time & 0xFFFFFFFF,
                 len(record.frame), record.wire_length,
             )  # fmt: skip
             body = struct.pack("<5I", *fields) + record.frame + bytes(-len(record.frame) % 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qualification.errors import UsageError
-from qualification.stack.capture import count_capture
+from qualification.stack.capture import MOST_TROUBLES, count_capture
 from qualification.wire.capture_file import CaptureFileError, reader_of
 
 from .findings import findings_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from qualification.stack.classes import Side
     from qualification.stack.counting import Counting, KeptFrame
+    from qualification.wire.capture_reader import Reader, Record
 
     from .findings import Findings
 
@@ -107,6 +109,20 @@ def counted(
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
         raise UsageError(what, where=name, hint="check the path and its permissions") from None
+
+
+def records_of(reader: Reader) -> Iterator[Record]:
+    """Yields the frames of a capture that `count_capture` counts: up to damage, and behind it.
+
+    What is wrong with the capture is not said, as who counts it says so.
+    """
+    for _ in range(MOST_TROUBLES):
+        with contextlib.suppress(CaptureFileError):
+            while (record := reader.next_record()) is not None:
+                yield record
+            return
+        if not reader.recover():
+            return
 
 
 @contextmanager

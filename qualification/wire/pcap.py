@@ -63,7 +63,8 @@ class PcapReader(Reader):
         if captured > _LARGEST_FRAME:
             raise CaptureFileError(
                 f"packet {self.number + 1}, at byte {window.position}, "
-                f"cannot be {captured} bytes long"
+                f"cannot be {captured} bytes long, and nothing in a classic pcap tells where the "
+                "next packet begins"
             )
         if not window.has(self.header_size + captured):
             raise cut_short(self.number + 1, window)

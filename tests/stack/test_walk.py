@@ -3,7 +3,6 @@
 import ctypes
 import io
 import struct
-import time
 from random import Random
 
 import pytest
@@ -83,15 +82,6 @@ def test_any_bytes_are_the_same_for_both(library: ctypes.CDLL) -> None:
         assert_equal(library, data, wire, link)
 
     same()
-
-
-@pytest.mark.slow
-def test_fuzzing_for_minutes(library: ctypes.CDLL) -> None:
-    end, seed = time.monotonic() + 300, 1 << 40
-    while time.monotonic() < end:
-        for _ in range(1000):
-            _same(library, seed)
-            seed += 1
 
 
 def test_crc32c() -> None:

@@ -52,6 +52,8 @@ BAD = segment(DATA[1000:2000], 2000, wrong=0x0100)
             [CUT[0], CUT[1][:-1] + b"\xee"],
             "the data was changed on the way",
         ),
+        ([CUT[0], CUT[1]], [CUT[0], CUT[1][:-20]], "the data was changed on the way"),
+        ([CUT[0], CUT[1][:-20]], [CUT[0], CUT[1][:-20]], "the sending host: the frame was wrong"),
         ([CUT[2]], [CUT[0], BAD], "not in the sender's capture"),
         (
             [datagram(b"one"), datagram(b"another")],
@@ -60,7 +62,18 @@ BAD = segment(DATA[1000:2000], 2000, wrong=0x0100)
         ),
         ([SUPER], CUT, "no frame arrived wrong"),
     ],
-    ids=["nic", "field", "host", "left", "data", "missing", "udp", "right"],
+    ids=[
+        "nic",
+        "field",
+        "host",
+        "left",
+        "data",
+        "short",
+        "short-before",
+        "missing",
+        "udp",
+        "right",
+    ],
 )
 def test_who_is_to_blame(
     tmp_path: Path, sent: list[bytes], arrived: list[bytes], said: str
@@ -85,3 +98,14 @@ def test_what_changed_is_named(tmp_path: Path) -> None:
     assert "receiver's frame 2, 10.0.0.1:40000 → 10.0.0.2:80: inner TCP checksum is 0x" in text
     assert "sender's frame 1: " in text
     assert "cut into segments, payload from byte 999 on: 0xfa became 0xee" in text
+
+
+def test_a_damaged_capture_of_the_sender_is_compared_as_far_as_it_can_be_read(
+    tmp_path: Path,
+) -> None:
+    sender, receiver = tmp_path / "sender.pcap", tmp_path / "receiver.pcap"
+    sender.write_bytes(pcap(SUPER) + b"\xff" * 40)
+    receiver.write_bytes(pcap(CUT[0], BAD))
+    lines: list[str] = []
+    assert compare_files(sender, receiver, Wanted(), lines.append) == 1
+    assert "1 frame: the sender's NIC: it was to fill in" in "\n".join(lines)

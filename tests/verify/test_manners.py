@@ -146,6 +146,41 @@ def test_damage_in_the_middle_of_a_pcapng(tmp_path: Path) -> None:
     assert said(path)[0] == 1
 
 
+def test_damage_in_the_middle_of_a_pcap(tmp_path: Path) -> None:
+    """What comes before it counts; a classic pcap has nothing to find the next record by."""
+    path = tmp_path / "damaged.pcap"
+    damaged = RIGHT + RIGHT[24:] + b"\xff" * 40 + WRONG[24:]
+    path.write_bytes(damaged)
+    code, lines = said(path)
+    assert code == 10
+    assert "all 2 frames that could be read right" in lines[0]
+    place = len(RIGHT + RIGHT[24:])
+    assert f"packet 3, at byte {place}, cannot be 4294967295 bytes long" in lines[0]
+    assert "nothing in a classic pcap tells where the next packet begins" in lines[0]
+    path.write_bytes(WRONG + damaged[24:])
+    assert said(path)[0] == 1
+
+
+@pytest.mark.parametrize("view", ["frames", "dimensions", "signature"])
+@pytest.mark.parametrize("content", [WRONG + b"\xff" * 40, WRONG + WRONG[24:30]])
+def test_what_comes_before_damage_is_in_every_view(
+    tmp_path: Path, view: str, content: bytes
+) -> None:
+    path = tmp_path / "damaged.pcap"
+    path.write_bytes(content)
+    code, lines = said(path, view=view)
+    assert code == 1
+    assert len(lines) > 2
+
+
+def test_damaged_xz_data(tmp_path: Path) -> None:
+    packed = lzma.compress(captures.pcap(*[Random(1).randbytes(2000)] * 1 + [captures.PLAIN] * 9))
+    path = tmp_path / "capture.pcap.xz"
+    path.write_bytes(packed[:1000] + b"\xff" * 1000 + packed[2000:])
+    with pytest.raises(UsageError, match="the compressed data is damaged"):
+        said(path)
+
+
 @pytest.mark.parametrize(
     "name", [name for name in vars(captures) if name[0] == "c" and name[1:3].isdigit()]
 )
@@ -225,6 +260,17 @@ def test_wrong_frames_are_written_with_comments(tmp_path: Path) -> None:
     assert code == 1
     assert "2 of 2 frames are wrong (1 wrong value, 1 never filled in)" in lines[0]
     assert b"frame 3: wrong value" in target.read_bytes()
+
+
+def test_a_time_that_is_none_is_written_as_far_as_it_can_be(tmp_path: Path) -> None:
+    """An interface whose unit of time is a second, and whose times are microseconds since 1970."""
+    about = struct.pack("<HHI", 1, 0, 0) + struct.pack("<HHB3x", 9, 1, 0) + bytes(4)
+    frame = captures.good_vxlan(wrong=1)
+    packet = struct.pack("<IIIII", 0, 0xFFFFFFFF, 0, len(frame), len(frame)) + frame
+    path, target = tmp_path / "capture.pcapng", tmp_path / "wrong.pcapng"
+    path.write_bytes(captures.pcapng([], []) + captures.block(1, about) + captures.block(6, packet))
+    assert said(path, write_wrong=target)[0] == 1
+    assert said(target)[0] == 1
 
 
 def test_a_filter(tmp_path: Path) -> None:
