@@ -1,4 +1,4 @@
-"""What lies in reports/, and the migrations, are found in a checkout, and in a wheel alone."""
+"""What lies in reports/ and topologies/, and the migrations, are in a checkout and a wheel."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qualification.shipped import report_file
+from qualification.shipped import report_file, topology_files
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(
@@ -55,6 +55,11 @@ def test_a_checkout_reads_the_top_folder() -> None:
         assert report_file(name).read_bytes() == (ROOT / "reports" / name).read_bytes()
 
 
+def test_a_checkout_has_every_topology() -> None:
+    names = {path.name: path.read_bytes() for path in ROOT.glob("topologies/*")}
+    assert {name: file.read_bytes() for name, file in topology_files().items()} == names
+
+
 @pytest.mark.parametrize("unpacked", [False, True], ids=["zip", "installed"])
 def test_a_wheel_has_every_file(wheel: Path, tmp_path: Path, *, unpacked: bool) -> None:
     place = wheel
@@ -69,6 +74,22 @@ def test_a_wheel_has_every_file(wheel: Path, tmp_path: Path, *, unpacked: bool) 
         capture_output=True,
     ).stdout
     assert found == b"".join((ROOT / "reports" / name).read_bytes() for name in FILES)
+
+
+def test_a_wheel_writes_the_examples(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site-packages")
+    (tmp_path / "work").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "qualification", "init", "lab"],
+        cwd=tmp_path / "work",
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("then: vxqual run loopback.yaml\n")
+    for path in ROOT.glob("topologies/*"):
+        assert (tmp_path / "work" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_wheel_has_the_migrations_of_the_store(wheel: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -36,6 +37,13 @@ class TopologyCommand(click.Command):
         """Returns the words of the usage line."""
         pieces = ["TOPOLOGY", *super().collect_usage_pieces(ctx)]
         return [*pieces, "[OPTIONS OF PYTEST]"] if self._passes_on else pieces
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Returns what may come next; what is no option is a file, as TOPOLOGY is one."""
+        items = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            return items
+        return [*items, CompletionItem(incomplete, type="file")]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parses the command line; the topology becomes the parameter `topology`.

@@ -116,7 +116,7 @@ def prepare(topology: Topology, say: Progress) -> list[str]:
         raise UsageError(
             "only a QEMU lab boots from an image",
             where="lab",
-            hint="name a topology with lab: {kind: qemu, …}, such as topologies/qemu.yaml",
+            hint="name a topology with lab: {kind: qemu, …}; `vxqual init lab` has one",
         )
     from qualification.lab.qemu.image import prepare  # noqa: PLC0415
     from qualification.lab.qemu.wiring import models  # noqa: PLC0415

@@ -79,7 +79,7 @@ def with_kernel(lab: Topology, kernel: str | None, modules: str | None) -> Topol
         raise UsageError(
             "only a QEMU lab boots a kernel",
             where="--vx-kernel" if kernel else "--vx-modules",
-            hint="give a topology with lab: {kind: qemu, …}, such as topologies/qemu.yaml",
+            hint="give a topology with lab: {kind: qemu, …}; `vxqual init lab` has one",
         )
     changes = {"kernel": kernel or lab.lab.kernel, "modules": modules or lab.lab.modules}
     if kernel and not modules:

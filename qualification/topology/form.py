@@ -63,8 +63,8 @@ TOPOLOGY = Form(
         ("lab", "firmwares", "*"): FirmwareSpec,
     },
     Topology,
-    begin_from="topologies/example.yaml or topologies/loopback.yaml",
-    examples="give the path of a topology; topologies/ has examples",
+    begin_from="what `vxqual init topology` writes, or one of the examples of `vxqual init lab`",
+    examples="`vxqual init topology` writes one of your hosts, `vxqual init lab` has examples",
     unions={"lab": Union("a kind of lab", "loopback", {"loopback": LoopbackLab, "qemu": QemuLab})},
     check_whole=_disagreements,
 )

@@ -41,7 +41,10 @@ COMMANDS = {
     "page": "0 4",
     "site": "0 4 10",
     "bundle": "0 4",
+    "init expectations": "0 4",
+    "init lab": "0 4",
     "init policy": "0 4",
+    "init topology": "0 4 10",
     "lab up": "0 4 10",
     "lab down": "0",
     "lab status": "0 10",
@@ -65,21 +68,6 @@ def test_the_help_names_every_command_and_the_exit_codes() -> None:
     listed = re.findall(r"^  (\w+)  +\S", done.stdout.partition("Commands:")[2], re.MULTILINE)
     assert set(listed) == {name.split()[0] for name in COMMANDS}
     assert exit_codes(done.stdout) == "0 1 2 3 4 5 10 11 12 13"
-
-
-def test_a_policy_is_written_once(tmp_path: Path) -> None:
-    example = Path(__file__, "../../../reports/policy.example.yaml").resolve()
-    path = tmp_path / "policy.yaml"
-    done = vxqual("init", "policy", path)
-    assert done.returncode == EXIT_QUALIFIED
-    assert f"vxqual gate out --policy {path}" in done.stdout
-    assert path.read_bytes() == example.read_bytes()
-    path.write_text("mine")
-    done = vxqual("init", "policy", path)
-    assert done.returncode == EXIT_USAGE
-    assert done.stderr.startswith(f"vxqual: {path}: it exists already, and is not overwritten\n")
-    assert path.read_text() == "mine"
-    assert vxqual("init", "policy", tmp_path / "no" / "p.yaml").returncode == EXIT_USAGE
 
 
 def test_the_gate_needs_a_policy_and_a_run(tmp_path: Path) -> None:

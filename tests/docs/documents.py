@@ -17,7 +17,18 @@ DOCUMENTS = (
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )
-PROGRAMS = ("vxqual", "pytest", "python", "git", "source", "export", "ethtool", "ip")
+PROGRAMS = (
+    "vxqual",
+    "pytest",
+    "python",
+    "python3",
+    "pip",
+    "git",
+    "source",
+    "export",
+    "ethtool",
+    "ip",
+)
 _FENCE = re.compile(r"```(\w*)$")
 
 

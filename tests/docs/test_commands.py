@@ -64,7 +64,7 @@ NOT_RUN = {
     "vxqual plan": "asks hosts that are an example",
     "vxqual restore": "asks hosts that are an example; tests/e2e restores a lab",
     "vxqual gate": "needs the results of a run; tests/e2e holds one against policies",
-    "vxqual init": "writes a file; tests/cli does that",
+    "vxqual init": "writes files; tests/cli and tests/e2e do that",
     "vxqual judge": "needs the results of a run; tests/e2e judges one again",
     "vxqual site": "needs the results of runs; tests/results/site makes some",
     "vxqual bundle": "needs the results of a run; tests/results/bundle makes bundles",
@@ -86,6 +86,8 @@ NOT_RUN = {
     "scripts/wheel": "fetches a compiler and builds a release",
     ".ci/run": "is what runs this test",
     "source": "changes the user's own shell",
+    "python3": "makes an environment",
+    "pip": "installs into one",
     "ethtool": "changes a NIC",
     "tcpdump": "captures until it is stopped",
 }
@@ -93,6 +95,8 @@ NOT_RUN = {
 
 PLACEHOLDERS = {
     "my-lab.yaml": "the user's topology",
+    "loopback.yaml": "one that `vxqual init lab` has written",
+    "known-x710.yaml": "known failures of the user",
     "expectations.yaml": "the user's known failures",
     "policy.yaml": "the user's policy",
     "certificate": "where a certificate goes",

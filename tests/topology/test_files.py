@@ -128,7 +128,7 @@ def test_the_schema_describes_every_key() -> None:
 
 # (id, text, where, what, hint): where is line:column of my-lab.yaml.
 MISTAKES = [
-    ("empty", "", None, "the file is empty", "begin from topologies/"),
+    ("empty", "", None, "the file is empty", "begin from what `vxqual init topology` writes"),
     ("malformed", "version: 1\nhosts: a: b\n", "2:9", "malformed YAML: mapping values", "colons"),
     ("list", "[1]", "1:1", "must be a mapping of keys to values, not a list", ""),
     ("text", "hello", "1:1", "must be a mapping of keys to values, not 'hello'", ""),

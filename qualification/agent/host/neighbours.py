@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pyroute2 import IPRoute
 
@@ -29,8 +29,7 @@ def arp_probe(interface: str, target: bytes) -> str | None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
         probe.bind((interface, _ETH_P_ARP))
         mac = probe.getsockname()[4]
-        request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, bytes(4), bytes(6), target)
-        frame = b"\xff" * 6 + mac + struct.pack("!H", _ETH_P_ARP) + request
+        frame = _arp_request(mac, target)
         for _ in range(2):
             probe.send(frame)
             end = time.monotonic() + 0.2
@@ -44,6 +43,43 @@ def arp_probe(interface: str, target: bytes) -> str | None:
                 if sender == target and sender_mac != mac:
                     return sender_mac.hex(":")
     return None
+
+
+def answering(interface: str, targets: Sequence[bytes]) -> list[str]:
+    """Returns the MAC addresses that answer ARP probes for any of some IPv4 addresses within 0.4 s.
+
+    A host answers on every interface for each of its addresses, unless arp_ignore says otherwise
+    (Documentation/networking/ip-sysctl.rst), and learns nothing from a probe (RFC 5227, section
+    1.1; net/ipv4/arp.c, arp_process). So a MAC address tells which of its NICs the probe reached.
+
+    Args:
+        interface: The interface, which has a link.
+        targets: The addresses, of 4 bytes each.
+    """
+    found: dict[str, None] = {}
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
+        probe.bind((interface, _ETH_P_ARP))
+        mac = probe.getsockname()[4]
+        for _ in range(2):
+            for target in targets:
+                probe.send(_arp_request(mac, target))
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                probe.settimeout(max(0.001, end - time.monotonic()))
+                try:
+                    answer = probe.recv(128)
+                except socket.timeout:  # noqa: UP041  (until Python 3.10 they were two)
+                    break
+                is_reply = answer[20:22] == b"\0\2"
+                if is_reply and answer[:6] == mac and answer[28:32] in targets:
+                    found.setdefault(answer[22:28].hex(":"))
+    return list(found)
+
+
+def _arp_request(mac: bytes, target: bytes) -> bytes:
+    """Returns the frame of an ARP probe: a request whose sender has no IP address yet."""
+    request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, bytes(4), bytes(6), target)
+    return b"\xff" * 6 + mac + struct.pack("!H", _ETH_P_ARP) + request
 
 
 def reach(

@@ -1,11 +1,12 @@
-"""The orders that probe whether a tunnel's UDP port passes. They change nothing."""
+"""The orders that probe a link: whether a UDP port passes, and who answers. They change nothing."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qualification.agent.host import neighbours
+from qualification.agent.host import links, neighbours
 from qualification.agent.serve import Context
 from qualification.agent.traffic import port_probe
 from qualification.messages.host import PortProbe, PortProbeResult
@@ -27,6 +28,7 @@ class PortProbeOperations:
             "probe_listen": self.listen,
             "probe_send": self.send,
             "probe_collect": self.collect,
+            "who_answers": self.who_answers,
         }
 
     def listen(self, _context: Context, *, probe: PortProbe) -> None:
@@ -47,6 +49,14 @@ class PortProbeOperations:
             return self._listener.collect(seconds)
         finally:
             self.close()
+
+    def who_answers(
+        self, _context: Context, *, interface: str, addresses: tuple[str, ...]
+    ) -> list[str]:
+        """Returns the MAC addresses that answer for IPv4 addresses; none without a link."""
+        if not addresses or not links.has_carrier(interface):
+            return []
+        return neighbours.answering(interface, [socket.inet_aton(text) for text in addresses])
 
     def close(self) -> None:
         """Closes the socket, if there is one."""

@@ -3,7 +3,7 @@
 `group` has the group itself, and `writing` what all of them do with a file.
 """
 
-from . import policy
+from . import expectations, lab, policy, topology
 from .group import init
 
-__all__ = ["init", "policy"]
+__all__ = ["expectations", "init", "lab", "policy", "topology"]

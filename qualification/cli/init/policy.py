@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..root import examples
-from .group import INIT_CODES, init
+from .group import INIT_CODES, force_option, init
 
 _EXAMPLES = examples("""\
 vxqual init policy                   writes policy.yaml
@@ -19,11 +19,15 @@ vxqual init policy my-policy.yaml    another name""")
 @click.argument(
     "file", metavar="[FILE]", type=click.Path(path_type=Path), default=Path("policy.yaml")
 )
-def init_policy(file: Path) -> None:
-    """Write a policy for `vxqual gate`; a file that exists is never overwritten."""
+@force_option
+def init_policy(file: Path, *, force: bool) -> None:
+    """Write a policy for `vxqual gate`.
+
+    It says what must hold of a NIC before it goes into production.
+    """
     from qualification.shipped import report_file
 
     from .writing import write_new
 
-    write_new(file, report_file("policy.example.yaml").read_bytes())
+    write_new(file, report_file("policy.example.yaml").read_bytes(), force=force)
     click.echo(f"written: {file}\nedit it, then: vxqual gate out --policy {file}")

@@ -126,8 +126,8 @@ EXPECTATIONS = Form(
     "expectations",
     {("known", "*"): Known},
     Expectations,
-    begin_from="reports/expectations.example.yaml",
-    examples="give the path of an expectations file; reports/expectations.example.yaml is one",
+    begin_from="what `vxqual init expectations` writes",
+    examples="`vxqual init expectations` writes one to begin from",
 )
 
 

@@ -386,3 +386,24 @@ def test_a_socket_that_is_gone_leaves_no_notice(net: Any) -> None:
             neighbours.reach("w0", "198.18.0.2", never)
         data, sender = sink.recvfrom(99)
         assert (data, sender[0]) == (b"", "198.18.0.1")
+
+
+# Who answers on a link
+
+
+def test_a_host_answers_for_all_its_addresses_and_learns_nothing(
+    net: Any, local_agent: Any
+) -> None:
+    left, right = net.wire()
+    agent = local_agent(left)
+    assert agent("who_answers", interface="w0", addresses=["192.0.2.2"]) == []
+    right.ip("address", "add", "192.0.2.2/32", "dev", "lo")
+    right.ip("address", "add", "192.0.2.3/32", "dev", "lo")
+    wanted = ["192.0.2.9", "192.0.2.2", "192.0.2.3"]
+    before = [(state(host), host.ip("neigh")) for host in (left, right)]
+    assert agent("who_answers", interface="w0", addresses=wanted) == [right.mac("w0")]
+    assert [(state(host), host.ip("neigh")) for host in (left, right)] == before
+    right.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
+    assert agent("who_answers", interface="w0", addresses=wanted) == []
+    left.ip("link", "set", "w0", "down")
+    assert agent("who_answers", interface="w0", addresses=wanted) == []
