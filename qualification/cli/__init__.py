@@ -4,7 +4,7 @@ A command imports what it needs inside its function, so that others, such as `vx
 quickly.
 """
 
-from . import comparing, gate, init, lab, pages, running, store, stored, suite, verifying
+from . import comparing, gate, init, lab, nightly, pages, running, store, stored, suite, verifying
 from .root import main
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "init",
     "lab",
     "main",
+    "nightly",
     "pages",
     "running",
     "store",

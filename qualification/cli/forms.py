@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from qualification.results.index.database import Database
     from qualification.results.matrix import Matrix
 
 metrics_option = click.option(
@@ -39,6 +40,20 @@ def check(metrics: Path | None) -> None:
         form.check(metrics)
 
 
+def store_of(store: str | None, out: Path) -> Database | None:
+    """Returns the store that knows earlier runs; None if there is none.
+
+    Args:
+        store: Its place, as --store names it; None for that of `out`.
+        out: The directory of runs that has the run.
+    """
+    from qualification.results.index.database import Database, url_of
+
+    database = Database(url_of(store or out))
+    known = store is not None or database.path is None or database.path.exists()
+    return database if known else None
+
+
 def write_metrics(made: Matrix, path: Path, store: str | None, out: Path) -> None:
     """Writes the metrics of a run, and says so.
 
@@ -50,11 +65,9 @@ def write_metrics(made: Matrix, path: Path, store: str | None, out: Path) -> Non
     """
     from qualification.results.forms import metrics as form
     from qualification.results.forms.last_qualified import last_qualified
-    from qualification.results.index.database import Database, url_of
 
-    database = Database(url_of(store or out))
-    known = store is not None or database.path is None or database.path.exists()
-    form.write(form.exposition(made, last_qualified(database, made) if known else {}), path)
+    database = store_of(store, out)
+    form.write(form.exposition(made, last_qualified(database, made) if database else {}), path)
     click.echo(f"\nmetrics: {path}")
 
 

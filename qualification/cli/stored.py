@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qualification.errors import UsageError
-
 from . import forms
 from .root import (
     COLOURS,
@@ -58,7 +56,8 @@ vxqual report 20261129-053315-482913     another one, by its id
 vxqual report out --out again            and makes its files there again
 vxqual report out --metrics nics.prom    and writes metrics for Prometheus
 vxqual report out --junit nics.xml       and a report for Jenkins or GitLab
-vxqual report out --ocptv nics.jsonl     or for the tools of the Open Compute Project""")
+vxqual report out --ocptv nics.jsonl     or for the tools of the Open Compute Project
+vxqual report out --summary              one screen of Markdown for a chat or a CI job""")
 
 
 @main.command(epilog=_JUDGE_EXAMPLES + _JUDGE_CODES)
@@ -129,6 +128,11 @@ def judge(
 @forms.metrics_option
 @forms.junit_option
 @forms.ocptv_option
+@click.option(
+    "--summary",
+    is_flag=True,
+    help="Print one screen of Markdown instead: what changed since the last run, what to do.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show the matrix of every pair.")
 def report(
     run: str,
@@ -138,6 +142,7 @@ def report(
     junit: Path | None,
     ocptv: Path | None,
     *,
+    summary: bool,
     verbose: bool,
 ) -> None:
     """Print the report of a stored run again, as it was at its end. No host is needed.
@@ -149,27 +154,23 @@ def report(
     others. Of a run whose directory is on another machine the store has the results, and not the
     proofs of culprits.
     """
-    from qualification.results import rejudge, run_directory
-    from qualification.results.run_argument import load, resolve
+    from qualification.results import rejudge
+    from qualification.results.nightly.reading import read
 
     forms.check(metrics)
-    stored = None
-    try:
-        stored = run_directory.read(resolve(run, store=store))
-    except UsageError as error:
-        try:
-            made = load(run, store=store)
-        except UsageError:
-            raise error from None
+    found = read(run, store)
+    made, stored = found.results, found.stored
+    if summary:
+        from .nightly import summary_of
+
+        click.echo(summary_of(found, store)[0])
+    elif found.judged is None or stored is None:
         _print(made, verbose=verbose)
-        click.secho(f"note: by the results alone: {error.what}", fg=COLOURS["doubt"])
+        click.secho(f"note: by the results alone: {found.note}", fg=COLOURS["doubt"])
     else:
-        judged = rejudge.judge(stored, stored.campaign.day)
-        made = judged.matrix
-        _show(stored, judged, verbose=verbose)
+        _show(stored, found.judged, verbose=verbose)
     if metrics is not None:
-        runs = Path("out") if stored is None else stored.directory.parent
-        forms.write_metrics(made, metrics, store, runs)
+        forms.write_metrics(made, metrics, store, found.runs)
     if junit is not None:
         forms.write_junit(made, junit)
     if ocptv is not None:

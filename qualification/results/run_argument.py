@@ -73,6 +73,12 @@ def load(run: str | Path, out: Path = OUT, store: str | None = None) -> Matrix:
     return matrix.parse(queries.content(database, str(run)), f"{database.name}, run {run}")
 
 
+def runs_of(run: str | Path, out: Path = OUT) -> Path:
+    """Returns the directory of runs that has a run; `out` for one that only the store knows."""
+    found = _here(run, out)
+    return out if found is None else found.parent
+
+
 def results(directory: Path) -> Matrix:
     """Returns the results of a run, from its directory.
 

@@ -16,6 +16,7 @@ from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.plan.flows import bulk_flows
 from qualification.results import matrix
+from qualification.results.conclusion import RunOutcome
 from qualification.results.index.database import Database, url_of
 from qualification.results.index.writing import index
 from qualification.results.matrix import Matrix
@@ -38,7 +39,8 @@ def lab(tmp_path: Path, campaign: Make) -> Path:
     for day, (firmware, bad) in enumerate((("8.30", 210), ("9.20", 0))):
         verdict = Verdict.FAIL if bad else Verdict.PASS
         cell = made(ALL_ON, TCP, verdict, frames=7000, bad=bad)
-        results = built(campaign(x710=("i40e", firmware)), [cell])
+        outcome = RunOutcome.NOT_QUALIFIED if bad else RunOutcome.QUALIFIED
+        results = built(campaign(x710=("i40e", firmware)), [cell], outcome=outcome)
         at = datetime.fromisoformat(results.run.started) + timedelta(days=day)
         run = replace(results.run, id=f"{at:%Y%m%d-%H%M%S}-000000", started=at.isoformat())
         directory = tmp_path / "out" / run.id

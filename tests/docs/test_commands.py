@@ -74,6 +74,7 @@ NOT_RUN = {
     "vxqual import": "needs the results of runs; tests/cli/test_store.py imports some",
     "vxqual history": "needs a store; tests/cli/test_store.py makes one",
     "vxqual report": "needs the results of a run; tests/cli/test_store.py has one",
+    "vxqual notify": "needs the results of a run; tests/cli/test_nightly.py tells of one",
     "export": "changes the user's own shell",
     "vxqual lab": "would change a lab that somebody keeps on this machine; tests/lab has its own",
     "vxqual selftest": "takes minutes; tests/selftest and .ci/run run it",
@@ -125,6 +126,7 @@ PLACEHOLDERS = {
     "x710": "a pair of the user's topology",
     "x710/all-on/outer4-csum/inner4/tcp": "the id of a cell",
     "report": "where a bundle goes",
+    "json://hooks.example/nic": "whom the user tells",
 }
 """Names in commands that the user makes."""
 

@@ -28,7 +28,7 @@ def page(comparison: Comparison) -> Iterator[str]:
     old, new = comparison.old, comparison.new
     yield f"# {comparison.answer}: VXLAN checksum offloads before and after"
     yield ""
-    yield f"**{_escaped(headline(comparison))}**"
+    yield f"**{escaped(headline(comparison))}**"
     yield ""
     yield "| run | before | after |"
     yield "|---|---|---|"
@@ -42,10 +42,10 @@ def page(comparison: Comparison) -> Iterator[str]:
          f"{new.demand.rate:g} at {new.demand.confidence:g}"),
         ("vxqual", old.version, new.version),
     ):  # fmt: skip
-        yield f"| {word} | {_escaped(was)} | {_escaped(is_)} |"
+        yield f"| {word} | {escaped(was)} | {escaped(is_)} |"
     for note in comparison.notes:
         yield ""
-        yield f"Note: {_escaped(note)}."
+        yield f"Note: {escaped(note)}."
     for pairs, which in ((comparison.only_old, "old"), (comparison.only_new, "new")):
         if pairs:
             yield ""
@@ -65,19 +65,19 @@ def page(comparison: Comparison) -> Iterator[str]:
 
 
 def _pair(pair: PairComparison) -> Iterator[str]:
-    yield f"## {answer(pair.cells)}: {_escaped(nics(pair))}"
+    yield f"## {answer(pair.cells)}: {escaped(nics(pair))}"
     yield ""
     yield f"{counted(pair.cells)}.".capitalize()
     yield ""
     yield "| | before | after |"
     yield "|---|---|---|"
     for word, was, is_ in before_and_after(pair.old, pair.new):
-        yield f"| {word} | {_escaped(was)} | {_escaped(is_)} |"
+        yield f"| {word} | {escaped(was)} | {escaped(is_)} |"
     yield f"| culprit | {_culprits(pair, new=False)} | {_culprits(pair, new=True)} |"
     yield f"| mitigation | {_mitigation(pair.old)} | {_mitigation(pair.new)} |"
     for note in pair.notes:
         yield ""
-        yield f"Note: {_escaped(note)}."
+        yield f"Note: {escaped(note)}."
     by_change: dict[Change, list[Group]] = {}
     for group in groups(pair.cells):
         by_change.setdefault(group.change, []).append(group)
@@ -86,17 +86,18 @@ def _pair(pair: PairComparison) -> Iterator[str]:
         yield f"### {_TITLES[change]}"
         yield ""
         for group in some[:_MOST]:
-            yield f"- {_sentence(group)}"
+            yield f"- {sentence(group)}"
         if len(some) > _MOST:
             yield f"- and {len(some) - _MOST} more reasons"
 
 
-def _sentence(group: Group) -> str:
+def sentence(group: Group) -> str:
+    """Returns what became of a group of cells, and by which fault."""
     more = len(group.cells) - 1
     named = code(group.cells[0].cell) + (f" and {more:,} more" if more else "")
-    parts = [f"{named}: {_escaped(group.cells[0].reason)}"]
+    parts = [f"{named}: {escaped(group.cells[0].reason)}"]
     if group.fault is not None and group.fault.signature and group.change is not Change.GONE:
-        parts.append(_escaped(group.fault.signature))
+        parts.append(escaped(group.fault.signature))
     if group.culprit:
         parts.append("culprit " + ", ".join(code(name) for name in group.culprit))
     return "; ".join(parts) + "."
@@ -111,10 +112,10 @@ def _culprits(pair: PairComparison, *, new: bool) -> str:
 
 def _mitigation(side: Side) -> str:
     if side.command:
-        return f"{code(side.command)}{f', which {_escaped(side.cost)}' * bool(side.cost)}"
+        return f"{code(side.command)}{f', which {escaped(side.cost)}' * bool(side.cost)}"
     return "none known" if side.failing else "none needed"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Returns text in which Markdown sees no table and no markup of its own."""
     return markdown(text).replace("-&gt;", "→")

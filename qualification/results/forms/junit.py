@@ -17,8 +17,8 @@ from qualification.judge.verdict import Verdict
 from qualification.printable import printable
 from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
+from qualification.results.terminal.overview import outcome
 
-from .metrics import outcome
 from .mitigation import mitigation
 
 _TAGS: Mapping[Verdict, str] = MappingProxyType(

@@ -9,8 +9,7 @@ from qualification.results.conclusion import RunOutcome
 from qualification.results.index import queries
 from qualification.results.index.database import Database
 from qualification.results.matrix import Matrix, NicRow
-
-from .metrics import outcome
+from qualification.results.terminal.overview import outcome
 
 
 def last_qualified(database: Database, results: Matrix) -> dict[str, datetime]:

@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 from qualification.errors import UsageError
 from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
-from qualification.results.conclusion import RunOutcome, pair_outcome
+from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
+from qualification.results.terminal.overview import outcome
 
 from . import writing
 
@@ -106,12 +107,6 @@ class _Run(Collector):
 
     def _cells(self, nic: NicRow) -> list[CellRow]:
         return [cell for cell in self._matrix.cells if cell.pair == nic.pair]
-
-
-def outcome(matrix: Matrix, pair: str) -> RunOutcome:
-    """Returns how the DUT of a pair ended in a run."""
-    cells = [cell for cell in matrix.cells if cell.pair == pair]
-    return pair_outcome(matrix.run.outcome, matrix.run.completeness, pair, cells)
 
 
 def worst_cell(cells: list[CellRow]) -> CellRow | None:

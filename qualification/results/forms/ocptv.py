@@ -18,8 +18,8 @@ from qualification.judge.result_row import CellRow
 from qualification.judge.verdict import Verdict
 from qualification.results.conclusion import RunOutcome
 from qualification.results.matrix import Matrix, NicRow
+from qualification.results.terminal.overview import outcome
 
-from .metrics import outcome
 from .mitigation import mitigation
 
 _TYPES: Mapping[Verdict, tv.DiagnosisType] = MappingProxyType(

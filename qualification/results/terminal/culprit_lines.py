@@ -50,7 +50,7 @@ def render(
         yield ReportLine("")
         yield ReportLine(f"culprits on {one.pair}, found by {one.runs} more runs", "title")
         for finding in one.findings[:_MOST_EXPLAINED]:
-            yield from wrapped(_summary(finding), width, "bad" if finding.off else "doubt")
+            yield from wrapped(summary(finding), width, "bad" if finding.off else "doubt")
             if finding.proof:
                 yield from wrapped(
                     f"proof: {finding.reason} ({finding.proof.cell})", width, indent="      "
@@ -70,7 +70,8 @@ def command(interface: str, mitigation: Mitigation) -> str:
     return shlex.join(["ethtool", "-K", interface, *(w for name in names for w in (name, state))])
 
 
-def _summary(finding: CulpritGroup) -> str:
+def summary(finding: CulpritGroup) -> str:
+    """Returns a culprit, and how many cells it makes fail."""
     cells, flows = len(finding.cells), finding.flows
     these = f"{cells} failing cell{'s' * (cells > 1)} of {flows} flow{'s' * (flows > 1)}"
     if not finding.off:

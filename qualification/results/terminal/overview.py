@@ -27,14 +27,14 @@ def lines(matrix: Matrix, duts: Sequence[NicRow]) -> Iterator[ReportLine]:
     longest = max(map(len, nics.values()), default=0)
     for dut in duts:
         cells = [cell for cell in matrix.cells if cell.pair == dut.pair]
-        outcome = _outcome(matrix, dut.pair)
+        said = outcome(matrix, dut.pair)
         count = Counter(cell.verdict for cell in cells)
         named = [f"{count[v]:,} {MEANINGS[v]}" for v in Verdict if count[v]]
         verdicts = ", ".join(named) or "no cell has run"
-        tone = "good" if outcome is RunOutcome.QUALIFIED else "doubt"
+        tone = "good" if said is RunOutcome.QUALIFIED else "doubt"
         yield ReportLine(
-            f"  {dut.pair:<{name}}  {outcome:<{widest}}  {nics[dut.pair]:<{longest}}  {verdicts}",
-            "bad" if outcome is RunOutcome.NOT_QUALIFIED else tone,
+            f"  {dut.pair:<{name}}  {said:<{widest}}  {nics[dut.pair]:<{longest}}  {verdicts}",
+            "bad" if said is RunOutcome.NOT_QUALIFIED else tone,
         )
 
 
@@ -48,9 +48,10 @@ def shown(matrix: Matrix, duts: Sequence[NicRow], *, every: bool) -> list[NicRow
     """
     if every or len(duts) == 1:
         return list(duts)
-    return [dut for dut in duts if _outcome(matrix, dut.pair) in _SHOWN]
+    return [dut for dut in duts if outcome(matrix, dut.pair) in _SHOWN]
 
 
-def _outcome(matrix: Matrix, pair: str) -> RunOutcome:
+def outcome(matrix: Matrix, pair: str) -> RunOutcome:
+    """Returns how the DUT of a pair ends in a run."""
     cells = [cell for cell in matrix.cells if cell.pair == pair]
     return pair_outcome(matrix.run.outcome, matrix.run.completeness, pair, cells)

@@ -45,7 +45,7 @@ def report(
         every: Whether the matrix of every pair is shown, not only of those that fail.
     """
     yield headline(matrix)
-    matrix = _as_far_as_it_came(matrix)
+    matrix = as_far_as_it_came(matrix)
     duts = sorted_duts(matrix)
     if len(duts) > 1 and matrix.cells:
         yield ReportLine("")
@@ -71,7 +71,7 @@ def headline(matrix: Matrix) -> ReportLine:
     if not matrix.cells:
         return ReportLine(NO_CELL, "doubt")
     outcome, done = matrix.run.outcome, matrix.run.completeness
-    count = Counter(cell.verdict for cell in _as_far_as_it_came(matrix).cells)
+    count = Counter(cell.verdict for cell in as_far_as_it_came(matrix).cells)
     named = [f"{number:,} {MEANINGS[v]}" for v in Verdict if (number := count[v])]
     verdicts = ", ".join(named)
     known = " except for known failures" if count[Verdict.KNOWN] else ""
@@ -96,7 +96,7 @@ def headline(matrix: Matrix) -> ReportLine:
     return ReportLine(f"NOT JUDGED: the lab could not decide. {cells}", "doubt")
 
 
-def _as_far_as_it_came(matrix: Matrix) -> Matrix:
+def as_far_as_it_came(matrix: Matrix) -> Matrix:
     """Returns the results without the cells that an interrupted run did not come to."""
     if matrix.run.outcome is not RunOutcome.INTERRUPTED:
         return matrix
