@@ -22,6 +22,7 @@ vxqual verify capture.pcapng                    how many frames are wrong, where
 vxqual verify capture.pcapng --side sender      captured on the host that sent: what that excuses
 vxqual verify a.pcap b.pcap --jobs 2            several captures, one report each, by two processes
 vxqual verify --sender a.pcap --receiver b.pcap     who changed the frames that arrived wrong
+vxqual verify --live eth0 --seconds 60 --gro-off    what arrives now, judged while it does
 vxqual verify capture.pcapng --port 5000        VXLAN on a port where it was not noticed
 vxqual verify capture.pcapng --signature        what the hardware did to the wrong frames
 vxqual verify capture.pcapng --frames           every frame that is not right, in a line
@@ -48,6 +49,22 @@ vxqual verify capture.pcapng --json             for programs""")
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
     help="What the receiver captured of the same traffic.",
+)
+@click.option(
+    "--live",
+    metavar="INTERFACE",
+    help="Capture this interface instead of reading a capture. It needs root.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="For how long --live captures; Control-C ends it as well.  [default: 10]",
+)
+@click.option(
+    "--gro-off",
+    is_flag=True,
+    help="Switch GRO and LRO of the --live interface off meanwhile, and put them back.",
 )
 @click.option(
     "--port",
@@ -114,6 +131,9 @@ def verify(
     captures: tuple[Path, ...],
     sender: Path | None,
     receiver: Path | None,
+    live: str | None,
+    seconds: float | None,
+    gro_off: bool,
     ports: tuple[int, ...],
     side: str | None,
     jobs: int | None,
@@ -147,15 +167,23 @@ def verify(
     if (sender is None) != (receiver is None):
         raise click.UsageError("--sender and --receiver go together: two captures of one traffic")
     if sender is not None and receiver is not None:
-        if captures or form or view or write_wrong:
+        if captures or form or view or write_wrong or live:
             raise click.UsageError("--sender and --receiver take --port and --filter only")
         from qualification.verify.comparing import compare_files
 
         sys.exit(compare_files(sender, receiver, wanted, click.echo))
-    if not captures:
+    if not captures and not live:
         raise click.UsageError("Missing argument 'CAPTURE...'")
     if form and view in ("dimensions", "signature"):
         raise click.UsageError(f"--{view} is for people: neither --json nor --csv goes with it")
+    if live:
+        if captures:
+            raise click.UsageError("--live takes no capture: it makes one")
+        from qualification.verify.live.command import Live, verify_live
+
+        sys.exit(verify_live(Live(live, seconds or 10, gro_off), wanted, click.echo))
+    if seconds or gro_off:
+        raise click.UsageError("--seconds and --gro-off go with --live INTERFACE")
     if write_wrong is not None and len(captures) > 1:
         raise click.UsageError("--write-wrong takes one capture")
     sys.exit(verify_files(captures, wanted, click.echo, jobs))

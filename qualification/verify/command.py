@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from qualification.stack.counting import KeptFrame
+    from qualification.stack.counting import Counting, KeptFrame
 
     from .findings import Findings
 
@@ -98,13 +98,21 @@ def _captures_or_error(paths: Iterable[Path]) -> Iterator[Path | UsageError]:
         yield error
 
 
-def judge_one(path: Path, wanted: Wanted, echo: Callable[[str], None]) -> tuple[int, bool]:
+def judge_one(
+    path: Path,
+    wanted: Wanted,
+    echo: Callable[[str], None],
+    name: str | None = None,
+    finish: Callable[[Counting], object] | None = None,
+) -> tuple[int, bool]:
     """Judges one capture and prints what is wanted.
 
     Args:
         path: The capture.
         wanted: What to report.
         echo: Prints a line.
+        name: What the capture is called, if not by its path.
+        finish: Adds to what was counted, once all of the capture has been read.
 
     Returns:
         The exit code, and whether somebody interrupted the count.
@@ -115,9 +123,12 @@ def judge_one(path: Path, wanted: Wanted, echo: Callable[[str], None]) -> tuple[
     with contextlib.ExitStack() as stack:
         twice = wanted.view not in ("report", "flows") or wanted.write_wrong is not None
         place = stack.enter_context(rereadable(path)) if twice else path
-        found = findings_in(place, wanted, str(path))
+        name = name or str(path)
+        found = findings_in(place, wanted, name)
+        if finish is not None:
+            finish(found.counting)
         with pipe_may_close():
-            _print(str(path), place, found, wanted, echo)
+            _print(name, place, found, wanted, echo)
         if wanted.write_wrong is not None:
             _write_wrong(place, found, wanted, wanted.write_wrong)
         return found.exit_code, found.counting.interrupted

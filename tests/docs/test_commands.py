@@ -89,6 +89,7 @@ NOT_RUN = {
     "source": "changes the user's own shell",
     "python3": "makes an environment",
     "pip": "installs into one",
+    "vxqual verify --live": "captures a NIC of the user; tests/verify/test_live.py captures one",
     "ethtool": "changes a NIC",
     "tcpdump": "captures until it is stopped",
 }
@@ -104,6 +105,7 @@ PLACEHOLDERS = {
     "~/.ssh/id_ed25519": "the user's key",
     "my-policy.yaml": "another policy of the user",
     "capture.pcapng": "the user's capture",
+    "eth0": "the user's interface",
     "a.pcap": "another one",
     "wrong.pcapng": "where wrong frames go",
     "b.pcap": "another one",
@@ -133,9 +135,8 @@ PLACEHOLDERS = {
 
 def key(command: Command) -> str:
     """What `RUN` and `NOT_RUN` know a command by."""
-    first, *rest = command.words
-    two = f"{first} {rest[0]}" if rest else first
-    return two if two in {*RUN, *NOT_RUN} else first
+    starts = (" ".join(command.words[:count]) for count in (3, 2))
+    return next((start for start in starts if start in {*RUN, *NOT_RUN}), command.words[0])
 
 
 def ids(some: Iterable[Command]) -> list[str]:

@@ -90,11 +90,17 @@ def unwritable(path: Path, error: OSError) -> AgentProblem:
     )
 
 
+def key_of(interface: str) -> str:
+    """Returns what identifies an interface of this network namespace: for its journal and lease."""
+    namespace = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
+    return f"{namespace}-{interface}"
+
+
 class Journal:
     """The list of the changes of one NIC to undo; last in, first out.
 
     Args:
-        key: Identifies the NIC on this host: namespace and interface.
+        key: Identifies the NIC on this host; see `key_of`.
         undos: The functions that undo, by name; they take JSON values.
         patience: Seconds to wait for another agent to end its work on the NIC.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 from qualification.agent.capture import native_capture
 from qualification.agent.host import counters, facts, features, links, neighbours
 from qualification.agent.host.checks.preflight import checks
-from qualification.agent.host.journal import Journal, check_writable
+from qualification.agent.host.journal import Journal, check_writable, key_of
 from qualification.agent.host.tunnels import Tunnels
 from qualification.agent.serve import Context
 from qualification.agent.traffic.raw_sockets import RawSockets
@@ -77,7 +76,7 @@ class _Agent:
         self.calls = CallOperations(self._tunnel)
         self.throughput = ThroughputOperations(self._tunnel)
         self.port_probe = PortProbeOperations()
-        self.leases = LeaseOperations(self._key, UNDOS)
+        self.leases = LeaseOperations(key_of, UNDOS)
         self.link = LinkOperations(lambda: (self._interface, self._lease()))
 
     # Reading
@@ -180,7 +179,7 @@ class _Agent:
             AgentProblem: A run other than that of `lessee` has the NIC.
         """
         with self.leases.leased(interface, lessee):
-            journal = Journal(self._key(interface), UNDOS_BY_HAND)
+            journal = Journal(key_of(interface), UNDOS_BY_HAND)
             report = journal.recovered
             try:
                 report = [line for line in report if not left_changed([line])]
@@ -254,12 +253,6 @@ class _Agent:
 
     def _name(self) -> str:
         return self._interface
-
-    @staticmethod
-    def _key(interface: str) -> str:
-        """Returns the name of an interface's journal, and of its lease."""
-        namespace = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116
-        return f"{namespace}-{interface}"
 
     def _lease(self) -> Journal:
         if self._journal is None:

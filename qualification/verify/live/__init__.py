@@ -1,0 +1,1 @@
+"""`vxqual verify --live`: an interface is captured and judged at the same time."""
