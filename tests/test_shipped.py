@@ -109,4 +109,4 @@ def test_a_wheel_has_the_migrations_of_the_store(wheel: Path, tmp_path: Path) ->
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "alembic_version cells matrices nics runs\n"
+    assert done.stdout == "alembic_version cells handouts matrices nics runs\n"

@@ -79,7 +79,7 @@ def gate(
     from datetime import datetime
 
     from qualification.config.reading import load_as
-    from qualification.results import rejudge, run_directory
+    from qualification.results import handouts, rejudge, run_directory
     from qualification.results.gate import certificate, decision, lines, paper
     from qualification.results.gate.policy import POLICY
     from qualification.results.run_argument import resolve
@@ -98,4 +98,7 @@ def gate(
         certified = certificate.certify(decided, judged.matrix, stored.directory)
         written = paper.write(certificate.document(certified), out, key, with_pdf=with_pdf)
         click.echo(f"\ncertificate: {', '.join(map(str, written))}")
+        warning = handouts.record(handouts.CERTIFICATE, out, stored.directory, store)
+        if warning:
+            click.echo(f"warning: {warning}", err=True)
     sys.exit(decided.exit_code(mitigation_ok=mitigation_ok))

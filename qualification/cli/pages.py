@@ -68,11 +68,11 @@ _SITE_CODES = codes(
 @click.argument("store", metavar="STORE")
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 def site(store: str, directory: Path) -> None:
-    """Write the lab's site: the newest word on every NIC, its history, and a page for each run.
+    """Write the lab's site: the newest result of every NIC, its history, and pages of all runs.
 
     STORE is a directory of runs, such as --out of `vxqual run` names, an SQLite file, or the URL of
-    a database. DIR is served by any web server, or opened from disk. A second call reads only the
-    runs that are new.
+    a database. DIR is served by any web server, or opened from disk. Each driver, NIC model (PCI
+    id), run, certificate and bundle has a page. A second call reads only what is new.
     """
     from qualification.errors import UsageError
     from qualification.results.site.write import write
@@ -134,6 +134,7 @@ def bundle(
     id of a run in out or in the store. CELL is the id of a failing cell, or what ids begin with,
     such as a pair; by default, the most telling cell of each fault is taken.
     """
+    from qualification.results import handouts
     from qualification.results.bundle.write import write
     from qualification.results.run_argument import resolve
 
@@ -143,3 +144,6 @@ def bundle(
     for path in sorted(place.iterdir()):
         click.echo(f"  {path.name}")
     click.echo(f"bundle: {place}, {archive}")
+    warning = handouts.record(handouts.BUNDLE, place, directory, store)
+    if warning:
+        click.echo(f"warning: {warning}", err=True)

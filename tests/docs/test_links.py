@@ -25,7 +25,13 @@ RUN = {
     ),
     *("my-lab.yaml", "again/matrix.json", "expectations.yaml", "allure/", "out/", "OUT/"),
     *("junit.xml", "out/latest", "policy.yaml"),
-    *("certificate.json", "certificate.html", "certificate.pdf", "certificate.json.sig"),
+    *(
+        "certificate.json",
+        "certificate.html",
+        "certificate.pdf",
+        "certificate.json.sig",
+        "bundle.json",
+    ),
 }
 """Files of a run, and of the user."""
 _NAMED = re.compile(r"[\w.-]+(/[\w.-]+)*/?")

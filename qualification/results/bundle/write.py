@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from qualification.results.gate.paper import pdf
 from qualification.results.pcapng import pcapng
 from qualification.shipped import PACKAGE, REPORTS
 
+from . import manifest
 from .choice import chosen
 from .content import Made, make
 from .masking import mask_of
@@ -53,9 +55,11 @@ def write(
     rows = chosen(matrix, names)
     run = run_directory.read(directory)
     mask = mask_of(run.campaign, on=redact)
-    made = contents(make(run, matrix, rows, mask))
+    bundle = make(run, matrix, rows, mask)
+    made = contents(bundle)
     if with_pdf:
         made[_PDF] = pdf(made[_HTML].decode())
+    made[manifest.NAME] = manifest.manifest(bundle.document, made)
     pair = re.sub(r"[^\w.+-]", "_", mask.text(rows[0].pair))
     place = out or Path(f"bundle-{run.campaign.run_id}-{pair}")
     archive = place.with_name(f"{place.name}.zip")
@@ -69,7 +73,7 @@ def write(
         place.mkdir(parents=True, exist_ok=True)
         for name, octets in made.items():
             files.replace(place / name, octets)
-        files.replace(archive, _zipped(made, place.name, run.campaign.started))
+        files.replace(archive, zipped(made, place.name, run.campaign.started))
     except OSError as error:
         raise UsageError(
             f"the bundle cannot be written: {error.strerror}",
@@ -103,8 +107,14 @@ def _rendered(name: str, document: dict[str, Any]) -> str:
     return environment.get_template(f"bundle/{name}.j2").render(bundle=document)
 
 
-def _zipped(made: dict[str, bytes], folder: str, started: str) -> bytes:
-    """Returns a zip of files in a folder, dated like the run, so that it is always the same."""
+def zipped(made: Mapping[str, bytes], folder: str, started: str) -> bytes:
+    """Returns a zip of files in a folder, dated like the run, so that it is always the same.
+
+    Args:
+        made: The files by name.
+        folder: The folder that they are in.
+        started: When the run began (ISO 8601).
+    """
     when = datetime.fromisoformat(started).timetuple()[:6]
     octets = io.BytesIO()
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     event,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration; a database that is made new has its tables at once."""
 
 FAILING = ("FAIL", "LOSS", "KNOWN")
@@ -95,6 +95,19 @@ NICS = Table(
     Column("known", Integer, nullable=False),
     Column("not_judged", Integer, nullable=False),
     Index("ix_nics_driver", "driver", "pci_id"),
+)
+
+# Of a run by its id: its row is made anew when it is continued, and its handouts stay.
+HANDOUTS = Table(
+    "handouts",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),  # "certificate" or "bundle"
+    Column("run", String(64), nullable=False, index=True),
+    Column("machine", Text, nullable=False),  # on which the directory is
+    Column("directory", Text, nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256 of the JSON file
+    Column("content", LargeBinary, nullable=False),  # that file, by zlib
 )
 
 CELLS = Table(

@@ -19,6 +19,7 @@ from qualification.shipped import PACKAGE, REPORTS, report_file
 from .history import HEIGHT, LEFT, WIDTH
 
 _TONES = {"QUALIFIED": "PASS", "NOT QUALIFIED": "FAIL"}
+"""Shapes of outcomes; all others are neither good nor bad."""
 
 
 def slug(name: str) -> str:
@@ -33,12 +34,17 @@ class Pages:
     """Makes pages of the templates of `reports/site/`, and writes those that have changed."""
 
     def __init__(self, site: Path) -> None:
-        self._site, self.written = site, 0
+        self.site, self.written = site, 0
         names = ("page/common.css", "site/site.css")
         style = "".join(report_file(name).read_text(encoding="utf-8") for name in names)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader(PACKAGE, f"{REPORTS}/site"),
+            loader=jinja2.ChoiceLoader(
+                [
+                    jinja2.PackageLoader(PACKAGE, f"{REPORTS}/site"),
+                    jinja2.PackageLoader(PACKAGE, REPORTS),
+                ]
+            ),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -66,11 +72,19 @@ class Pages:
         up = "../" * path.count("/")
         text = self._environment.get_template(f"{template}.html.j2").render(up=up, **values)
         content = text.encode(errors="replace")
-        target = self._site / path
+        self.written += self.put(path, content)
+
+    def put(self, path: str, content: bytes) -> bool:
+        """Writes a file for everybody to read, completely or not at all; returns whether it did.
+
+        A file that has this content already stays as it is.
+        """
+        target = self.site / path
         if target.exists() and target.read_bytes() == content:
-            return
+            return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}")
-        part.write_bytes(content)  # for everybody to read; it can be made again, and is not synced
+        part = target.with_name(f".{target.name[:100]}.{os.getpid()}")
+        part.write_bytes(content)  # it can be made again, and is not synced
+        part.chmod(0o644)
         part.replace(target)
-        self.written += 1
+        return True

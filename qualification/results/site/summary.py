@@ -87,7 +87,7 @@ def summary_of(made: Matrix) -> RunSummary:
     run = made.run
     return RunSummary(
         run.id,
-        _utc(run.started),
+        utc(run.started),
         str(run.outcome),
         run.plan,
         run.topology,
@@ -96,7 +96,7 @@ def summary_of(made: Matrix) -> RunSummary:
     )
 
 
-def _utc(text: str) -> str:
+def utc(text: str) -> str:
     """Returns a time in UTC; what is no time, as no run writes it, stays as it is."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")

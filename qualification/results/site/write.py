@@ -11,7 +11,7 @@ from qualification.progress import Progress
 from qualification.results.page.address import PAGE
 from qualification.results.stored import files as stored_files
 
-from . import collect, fleet
+from . import collect, fleet, handout_pages
 from .fleet import Model, Sighting
 from .history import history
 from .pages import Pages, slug
@@ -69,13 +69,20 @@ def write(store: str | Path, site: Path, say: Progress) -> Written:
     )
     pages.write("runs.html", "runs", runs=runs)
     _write_nics(pages, seen, models)
+    of_run, changed = handout_pages.write(
+        pages,
+        str(store),
+        {run.id: run for run in runs},
+        [Path(one.directory) for one in read],
+    )
     for entry in read:
-        if entry.run is None:
+        run = entry.run
+        if run is None:
             continue
-        page = _run_page(entry.run)
-        if entry.name in new or not (site / page).exists():
-            whole = _copied(Path(entry.directory, PAGE), site / "page" / slug(entry.run.id) / PAGE)
-            pages.write(page, "run", run=entry.run, whole=whole)
+        page = _run_page(run)
+        if entry.name in new or run.id in changed or not (site / page).exists():
+            whole = _copied(pages, Path(entry.directory, PAGE), f"page/{slug(run.id)}/{PAGE}")
+            pages.write(page, "run", run=run, whole=whole, handouts=of_run.get(run.id, []))
     collect.keep(site, read)
     return Written(len(runs), len(new), pages.written, len(unread))
 
@@ -107,15 +114,12 @@ def _write_nic(pages: Pages, path: str, seen: list[Sighting], **about: Any) -> N
     )
 
 
-def _copied(source: Path, target: Path) -> bool:
+def _copied(pages: Pages, source: Path, target: str) -> bool:
     """Copies the page of a run, for everybody to read; returns whether there is one."""
     try:
-        content = stored_files.content(source)
+        pages.put(target, stored_files.content(source))
     except UsageError:  # there is none, or a link that leads out of the run
         return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    target.chmod(0o644)
     return True
 
 

@@ -49,7 +49,7 @@ def test_no_file_has_a_secret(bundle: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         archive.extractall(unpacked)
     paths = [*bundle.iterdir(), *(unpacked / "bundle").iterdir()]
-    assert len(paths) == 8
+    assert len(paths) == 10
     for path in paths:
         content = path.read_bytes().lower()
         for secret in (*SECRETS, WRITTEN):

@@ -119,7 +119,7 @@ def test_nothing_that_a_host_says_acts(
     seen = Seen(page(certificate(evil, directory), "ab" * 32))
     assert not seen.tags & {"script", "img", "b", "link", "iframe", "object"}
     assert not seen.refers
-    assert "<b>i40e , firmware 8.30 </td><script>alert(1)</script><img src=" in seen.text
+    assert "<b>i40e, firmware 8.30 </td><script>alert(1)</script><img src=" in seen.text
     assert "{{ 7*7 }}" in seen.text
     assert r"\u202e\x1b[31m" in seen.text
     assert "\u202e" not in seen.text

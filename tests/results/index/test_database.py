@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
 import stat
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -18,6 +17,7 @@ from alembic.script import ScriptDirectory
 from qualification.errors import LabError, UsageError
 from qualification.results.index import queries
 from qualification.results.index.database import Database, url_of
+from qualification.results.index.handouts import handouts
 from qualification.results.index.migrate import config, upgrade
 from qualification.results.index.tables import CELLS, METADATA, NICS, REVISION, RUNS
 from qualification.results.index.writing import index
@@ -105,24 +105,18 @@ def test_what_a_newer_vxqual_made_is_left_alone(database: Database) -> None:
 
 
 def test_a_store_of_an_older_vxqual_is_brought_up_to_date(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, night: Nights, tmp_path: Path
 ) -> None:
-    """As long as there is one migration, an older store is one whose migration is to come."""
-    assert database.path is not None
-    database.path.parent.mkdir()
-    connection = sqlite3.connect(database.path)
-    connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
-    connection.execute("INSERT INTO alembic_version VALUES ('0000')")
-    connection.commit()
-    connection.close()
-    applied = []
-
-    def note(connection: sqlalchemy.Connection) -> None:
-        applied.append(connection)
-
-    monkeypatch.setattr("qualification.results.index.migrate.upgrade", note)
+    """One of the first migration gets what has come since, by reading too, and keeps its runs."""
+    index(database, night(0), written(night(0), tmp_path))
     with database.writing() as connection:
-        assert applied == [connection]
+        connection.execute(sqlalchemy.text("DROP TABLE handouts"))
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '0001'"))
+    assert handouts(database) == []
+    assert queries.ids(database) == {night(0).run.id}
+    with database.reading() as connection:
+        found = connection.scalar(sqlalchemy.text("SELECT version_num FROM alembic_version"))
+    assert found == REVISION
 
 
 def test_what_is_no_database_file_is_said(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_database_gives_the_same_site(night: Night, tmp_path: Path) -> None:
     done = write(tmp_path / "lab.sqlite", tmp_path / "other", quiet)
     assert (done.runs, done.new) == (3, 3)
     files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.html")}
-    assert len(files) == 2 + 1 + 1 + 3 + 1
+    assert len(files) == 3 + 1 + 1 + 3 + 1
     for name in files:
         assert (tmp_path / "one" / name).read_text() == (tmp_path / "other" / name).read_text()
     assert write(tmp_path / "lab.sqlite", tmp_path / "other", quiet).new == 0
