@@ -17,8 +17,13 @@ _LAST_LINES = 40
 
 def hostile(setting: Setting) -> Iterator[Trial]:
     """Runs the tests of malicious agents, of invented input and of markup, with many examples."""
+    tests = sorted(_ROOT.glob("tests/**/test_*.py"))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "hostile", "-p", "no:cacheprovider", "tests"],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-m", "hostile", "-p", "no:cacheprovider"),
+            f"--numprocesses={os.cpu_count()}",
+            *(str(path) for path in tests if "pytest.mark.hostile" in path.read_text()),
+        ],
         cwd=_ROOT,
         env=os.environ | {"VXQUAL_EXAMPLES": str(setting.examples)},
         capture_output=True,

@@ -20,7 +20,7 @@ from .statistics import UNKNOWN, Rate, rate_after
 class Verdict(StrEnum):
     """How a cell ends."""
 
-    PASS = "PASS"  # noqa: S105
+    PASS = "PASS"  # noqa: S105  (no password)
     FAIL = "FAIL"
     LOSS = "LOSS"
     INCONCLUSIVE = "INCONCLUSIVE"

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qualification.errors import AgentError
@@ -106,7 +106,8 @@ def test_a_refusal_that_is_a_book_is_cut() -> None:
     assert all(len(note) < 20_010 for note in error.__notes__)
 
 
-def _survives(line: bytes) -> None:
+@given(LINES)
+def test_any_line_is_read_or_refused(line: bytes) -> None:
     try:
         message = reply(line, 7)
         if message is not None and message[0] == "error":
@@ -121,15 +122,3 @@ def _survives(line: bytes) -> None:
         greeting(line)
     except ReplyError as error:
         assert str(error)
-
-
-@given(LINES)
-def test_any_line_is_read_or_refused(line: bytes) -> None:
-    _survives(line)
-
-
-@pytest.mark.slow
-@given(LINES)
-@settings(max_examples=10_000, deadline=None)
-def test_any_line_is_read_or_refused_at_length(line: bytes) -> None:
-    _survives(line)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from qualification.campaign import Campaign
@@ -31,6 +31,7 @@ from qualification.results.directories import RunDirectory
 from qualification.results.run_files import EVIDENCE, MATRIX, RUN
 from qualification.results.stored import files as stored_files
 from qualification.results.terminal.report import report
+from tests.examples import examples
 
 from .test_run_directory import BAD, TODAY, run, stored
 
@@ -218,11 +219,20 @@ def _change(document: Any, data: st.DataObject) -> None:
         document.append(copy.deepcopy(document[last]))
 
 
-def _survives(made: Path, data: st.DataObject) -> None:
+@pytest.fixture
+def kept(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target: Path = tmp_path_factory.mktemp("hostile") / "run"
+    shutil.copytree(made, target)
+    return target
+
+
+@examples(25, list(HealthCheck))
+@given(data=st.data())
+def test_a_run_with_anything_in_it_is_judged_or_refused(kept: Path, data: st.DataObject) -> None:
     """Changes some values of a run; it is judged, or refused, with a sentence that is harmless."""
-    there = made.parent / "copy"
+    there = kept.parent / "copy"
     shutil.rmtree(there, ignore_errors=True)
-    shutil.copytree(made, there)
+    shutil.copytree(kept, there)
     document = json.loads((there / RUN).read_text())
     lines = [json.loads(line) for line in (there / EVIDENCE).read_text().splitlines()]
     for _ in range(data.draw(st.integers(1, 3))):
@@ -237,30 +247,6 @@ def _survives(made: Path, data: st.DataObject) -> None:
         return
     for line in report(result.matrix, 100, result.findings, result.culprits):
         assert printable(line.text, lines=True) == line.text
-
-
-@pytest.fixture
-def kept(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target: Path = tmp_path_factory.mktemp("hostile") / "run"
-    shutil.copytree(made, target)
-    return target
-
-
-@given(data=st.data())
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_a_run_with_anything_in_it_is_judged_or_refused(kept: Path, data: st.DataObject) -> None:
-    _survives(kept, data)
-
-
-@pytest.mark.slow
-@given(data=st.data())
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_run_with_anything_in_it_is_judged_or_refused_at_length(
-    kept: Path, data: st.DataObject
-) -> None:
-    _survives(kept, data)
 
 
 def test_a_campaign_is_what_it_was(run: Campaign, made: Path) -> None:
