@@ -9,6 +9,8 @@ from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
 from qualification.messages.host import Feature
 
+_UPPER_DISABLES = ("rx-lro",)
+
 
 def read(interface: str) -> dict[str, Feature]:
     """Returns every feature of an interface, in the kernel's order."""
@@ -42,6 +44,16 @@ def request(interface: str, wanted: Mapping[str, bool]) -> dict[str, Feature]:
         with suppress(NotSupportedError):
             ethtool.set_features(features)
     return read(interface)
+
+
+def taken_by_upper(interface: str) -> dict[str, bool]:
+    """Returns the requested features that the kernel ends for good as a device is put on top.
+
+    `netdev_sync_lower_features` (net/core/dev.c) clears NETIF_F_UPPER_DISABLES, which is LRO, in
+    what is requested of the NIC below a VLAN device, and nothing requests it again.
+    """
+    found = read(interface)
+    return {name: True for name in _UPPER_DISABLES if name in found and found[name].wanted}
 
 
 def learn_dependencies(

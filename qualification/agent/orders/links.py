@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qualification.agent.host import link_snapshot, links, mtu, tc_vlan, vlan_device
+from qualification.agent.host import features, link_snapshot, links, mtu, tc_vlan, vlan_device
 from qualification.agent.host.checks.our_session import carries_ssh
 from qualification.agent.host.journal import Journal
 from qualification.agent.serve import Context
@@ -90,6 +90,9 @@ class LinkOperations:
             "clsact": tc_vlan.has_clsact(interface),
         }
         if undo != self._tagged:  # one entry undoes it, even if it is made several times
+            taken = features.taken_by_upper(interface)
+            if taken:  # undone in reverse order: once the device is gone
+                journal.about_to("features", interface=interface, wanted=taken)
             journal.about_to("vlan", **undo)
             self._tagged = undo
         self._where[vlan.name] = vlan_device.make(interface, vlan)

@@ -1,4 +1,4 @@
-"""Measures a cell with its offloads and without any, until it is clear who corrupts its frames."""
+"""Measures a cell with its offloads and without any, to tell what the NIC does from the path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qualification.judge.blame.loss import Reference
 from qualification.judge.evidence import Burst, Evidence, total
 from qualification.plan.cells import Cell
 
-from .endpoints import Endpoints
+from .endpoints import Endpoints, Recorder
 from .offloads import Offloads
 from .vlan import insertion
 
@@ -31,10 +31,14 @@ class Comparison:
         endpoints: The pair.
         offloads: The offload set of its DUT.
         demand: Frames that a PASS takes.
+        recorder: Records the wire during the bursts of cells; None where nothing can.
     """
 
-    def __init__(self, endpoints: Endpoints, offloads: Offloads, demand: int) -> None:
+    def __init__(
+        self, endpoints: Endpoints, offloads: Offloads, demand: int, recorder: Recorder | None
+    ) -> None:
         self._ends, self._offloads, self._demand = endpoints, offloads, demand
+        self._recorder = recorder
         self._without: dict[bool, list[Burst]] = {True: [], False: []}
         self._spent = 0
 
@@ -64,15 +68,20 @@ class Comparison:
             else:
                 return evidence  # nothing arrives, or the NIC has a feature that is fixed on
 
+    def turn(self, cell: Cell) -> tuple[Burst, Burst]:
+        """Sends a burst of a cell's flow with every offload off, then one with the cell's on."""
+        return self._burst(cell, off=True), self._burst(cell, off=False)
+
     def _burst(self, cell: Cell, *, off: bool) -> Burst:
         """Sends as many frames of a cell's flow as one burst may have."""
         ends, orders, flow = self._ends, self._ends.orders, cell.flow
+        recorder = None if off else self._recorder
         if off:
             self._offloads.all_off()
         try:
             if flow.packet_set:
-                return ends.burst(partial(orders.packet_set, flow))
-            return ends.burst(partial(orders.tunnel, flow, orders.max_frames(flow)))
+                return ends.burst(partial(orders.packet_set, flow), recorder)
+            return ends.burst(partial(orders.tunnel, flow, orders.max_frames(flow)), recorder)
         finally:
             if off:
                 self._offloads.request(cell.offloads.requested | insertion(flow))

@@ -10,8 +10,8 @@ from typing import Any
 
 from qualification.errors import LabError
 from qualification.inventory import Ends, Role
-from qualification.judge.blame.loss import Reference, sends_again
-from qualification.judge.evidence import Evidence
+from qualification.judge.blame.loss import Reference, next_burst
+from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.exercised import exercised
 from qualification.judge.pace import FASTEST
 from qualification.judge.sequential import still_wanted
@@ -94,7 +94,7 @@ class PairSession:
         self.endpoints = Endpoints(name, ends, hosts, orders)
         self.offloads = Offloads(self.endpoints)
         self.states = States(self.endpoints, self.offloads, tunnels)
-        self._comparison = Comparison(self.endpoints, self.offloads, demand.frames)
+        self._comparison = Comparison(self.endpoints, self.offloads, demand.frames, recorder)
 
     @property
     def ends(self) -> Ends:
@@ -166,10 +166,15 @@ class PairSession:
     def _gather_all(self, cell: Cell, reference: Reference | None) -> Evidence:
         """Gathers the evidence of a cell, and more of it until it is clear who loses its frames."""
         evidence = self._gather(cell)
-        while sends_again(cell, evidence, reference):
-            _log.info("%s: %s lost frames: sending again", self.name, cell.id)
-            again = self._gather(cell)
-            evidence = replace(evidence, bursts=(*evidence.bursts, *again.bursts))
+        while (which := next_burst(cell, evidence, reference)) is not None:
+            _log.info("%s: %s lost frames: sending again: %s", self.name, cell.id, which)
+            if which == "turn":
+                off, on = self._comparison.turn(cell)
+                evidence = replace(evidence, without=(*evidence.without, off))
+                more: tuple[Burst, ...] = (on,)
+            else:
+                more = self._gather(cell).bursts
+            evidence = replace(evidence, bursts=(*evidence.bursts, *more))
         if cell.flow.direction == "receive":
             return evidence
         return self._comparison.settle(cell, evidence, reference)
