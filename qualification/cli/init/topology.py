@@ -52,12 +52,20 @@ _FORCE = "give another name, or overwrite it with --force"
     metavar="HOST[:INTERFACE]",
     help="The NIC at the other end of the link, which captures what the DUT sends.",
 )
-@click.option("--key", metavar="FILE", help="The private key, if not one that `ssh` would take.")
 @click.option(
-    "--ssh-config", metavar="FILE", help="OpenSSH's configuration, if not ~/.ssh/config; or none."
+    "--key",
+    metavar="FILE",
+    help="The private key, if not one that `ssh` would take; `key` in the topology.",
 )
 @click.option(
-    "--sudo", is_flag=True, help="The agent needs `sudo -n`: the user who logs in is not root."
+    "--ssh-config",
+    metavar="FILE",
+    help="OpenSSH's configuration, if not ~/.ssh/config; `config` in the topology.",
+)
+@click.option(
+    "--sudo",
+    is_flag=True,
+    help="Start the agent by `sudo -n`, for a user who is not root; `sudo` in the topology.",
 )
 @force_option
 def init_topology(
