@@ -167,8 +167,28 @@ def test_what_cannot_be_is_said(lab: Persistent, config: Path, tmp_path: Path) -
         ((), 4, "nobody answers the question 'Host of the DUT"),
         (("--dut", "al:pha:x:y/z"), 4, "is not [USER@]HOST[:INTERFACE]"),
         (("--dut", "charlie.invalid:a", "--peer", "bravo:port0"), 10, "charlie.invalid: "),
+        (("--dut", "bravo:port0", "--peer", "charlie.invalid:a"), 10, "charlie.invalid: "),
+        (("--dut", "one.invalid:a", "--peer", "two.invalid:a"), 10, "\ntwo.invalid: "),
     ):
         done = init(path, *args, *ssh)
         assert (done.returncode, what in done.stdout) == (code, True), done.stdout
         assert "Traceback" not in done.stdout
         assert not path.exists()
+
+
+def test_the_interface_of_our_own_session_is_never_offered(
+    lab: Persistent, config: Path, tmp_path: Path
+) -> None:
+    """The session comes through a proxy, so that it is the one of the default route."""
+    why = "port0 carries our own SSH session (the default route: "
+    path = tmp_path / "none.yaml"
+    lab.ip("alpha", "route", "add", "default", "dev", "port0")
+    try:
+        asked = init(path, "--dut", "alpha", "--peer", "bravo:port0", "--ssh-config", config)
+        assert f"\n  -  {why}" in asked.stdout
+        assert "vxqual: alpha: no interface of this host can be used; each has its" in asked.stdout
+        named = init(path, "--dut", "alpha:port0", "--peer", "bravo:port0", "--ssh-config", config)
+        assert f"vxqual: alpha: {why}" in named.stdout
+        assert (asked.returncode, named.returncode, path.exists()) == (10, 4, False)
+    finally:
+        lab.ip("alpha", "route", "del", "default", "dev", "port0")

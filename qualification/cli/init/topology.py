@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qualification.errors import UsageError
+from qualification.errors import LabError, UsageError
 from qualification.printable import printable
 
 from ..root import codes, examples
@@ -160,11 +160,14 @@ def _find(dut: Wanted, peer: Wanted, ways: tuple[Ssh, Ssh]) -> _Found:
     with open_agents() as agents:
         click.echo(f"asking {dut.host} and {peer.host} for their interfaces", err=True)
 
-        def meet(role: str) -> SeenHost:
-            agents[role] = open_agent(*reached[role])
-            return look(agents[role])
+        def meet(role: str) -> SeenHost | LabError:
+            try:
+                agents[role] = open_agent(*reached[role])
+                return look(agents[role])
+            except LabError as error:
+                return error
 
-        here, there = (seen for _role, seen in on_all(reached, meet))
+        here, there = _both([seen for _role, seen in on_all(reached, meet)])
         refuse(one_host_problem((dut.host, here.host), (peer.host, there.host)), peer.host)
         click.echo("looking which of them are linked, by ARP probes", err=True)
         links = sorted(linked(agents["DUT"], here, there))
@@ -191,6 +194,19 @@ def _find(dut: Wanted, peer: Wanted, ways: tuple[Ssh, Ssh]) -> _Found:
     if len(underlay[0]) == 1:
         notes.append("IPv6 is disabled on one of the NICs, so that tunnels run over IPv4 alone")
     return _Found(ends[0], ends[1], tuple(notes))
+
+
+def _both(seen: Sequence[SeenHost | LabError]) -> tuple[SeenHost, SeenHost]:
+    """Returns the two hosts.
+
+    Raises:
+        LabError: One of them could not be asked, or both: the message has each reason.
+    """
+    errors = [one for one in seen if isinstance(one, LabError)]
+    here, there = seen
+    if isinstance(here, LabError) or isinstance(there, LabError):
+        raise errors[0] if len(errors) == 1 else LabError("\n".join(map(str, errors)))
+    return here, there
 
 
 def _chosen(
