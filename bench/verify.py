@@ -110,8 +110,8 @@ def mixed(setting: Setting) -> Iterator[Row]:
             ours=Side(ours, found[ours]),
             peer=Side(peer, found[peer]),
             bar=at_least(least),
-            limit="Branches that no CPU foresees, as hardly two frames are alike; fragments, one "
-            "frame in a thousand, go through Python, and so does each frame of --frames.",
+            limit="Branches that no CPU foresees, as hardly two frames are alike; thousands of "
+            "flows, which Python adds up; and each frame of --frames becomes a line in Python.",
         )
 
 

@@ -34,7 +34,7 @@ def count_capture(
         ports: UDP ports that somebody named as those of VXLAN.
         keep: The most frames to keep of each bucket, or to hand on.
         progress: Called from time to time with the number of frames so far.
-        each: Gets the frames that would be kept, which then are not.
+        each: Gets the frames that would be kept, which then are not, until it returns False.
 
     Raises:
         CaptureFileError: The capture is damaged before its first frame. What comes later is noted

@@ -51,7 +51,7 @@ class Counting:
     Attributes:
         ports: UDP ports that somebody named as those of VXLAN.
         room: How many frames of each bucket may yet be kept.
-        each: Gets the frames that would be kept, if they are not to be.
+        each: Gets the frames that would be kept, if they are not to be, until it returns False.
         outcomes: The number of frames with each outcome.
         kept: The first frames of each bucket, in the order of the capture.
         longest_right: Bytes of the longest IP packet with a right sum above IP that fits on a wire;
@@ -92,6 +92,10 @@ class Counting:
     def take(self, number: int, record: Record) -> KeptFrame:
         """Walks through a frame and counts it."""
         walk = walk_frame(record.frame, record.wire_length, record.link, self.ports)
+        return self.taken(number, record, walk)
+
+    def taken(self, number: int, record: Record, walk: Walk) -> KeptFrame:
+        """Counts a frame whose walk is done."""
         outcome = self.known(outcome_of(walk, record.wire_length, record.direction))
         parts = tuple[int, ...]()
         if walk.fragment:
@@ -112,9 +116,8 @@ class Counting:
                 self.longest_right = max(self.longest_right, length)
         made = KeptFrame(number, record, outcome, walk, parts)
         bucket = bucket_of(outcome)
-        if bucket is not None and self.room[bucket]:
-            self.room[bucket] -= 1
-            self.keep(made)
+        if bucket is not None:
+            self.keep(bucket, made)
         return made
 
     def known(self, outcome: Outcome) -> Outcome:
@@ -124,12 +127,15 @@ class Counting:
         self.has_others = True
         return outcome._replace(addresses=b"", vni=None)
 
-    def keep(self, frame: KeptFrame) -> None:
-        """Keeps a frame, or hands it on."""
+    def keep(self, bucket: int, frame: KeptFrame) -> None:
+        """Keeps a frame or hands it on, if there is room in its bucket."""
+        if not self.room[bucket]:
+            return
+        self.room[bucket] -= 1
         if self.each is None:
             self.kept.append(frame)
-        else:
-            self.each(frame)
+        elif self.each(frame) is False:
+            self.room[:] = [0] * len(self.room)
 
 
 def bucket_of(outcome: Outcome) -> int | None:

@@ -25,13 +25,15 @@ EXPORT void vx_walk(const u8 *bytes, i64 captured, i64 wire_length, u32 link, co
 }
 
 enum { BLOCK_HEADER = 8, PACKET_FIELDS = 20, ENHANCED_PACKET = 6, FLAGS_OPTION = 2 };
-enum { LARGEST_FRAME = 1 << 26, LARGEST_ON_WIRE = 9600 };
+enum { LARGEST_FRAME = 1 << 26, LARGEST_ON_WIRE = 9600, FRAGMENT_BUCKET = 3 };
 
-/* A frame that Python looks at. `bucket`: 0 wrong, 1 a length, 2 unfinished. */
+/* A frame that is handed to Python. `bucket`: 0 wrong, 1 a length, 2 unfinished, 3 a fragment, which
+ * Python counts as well. */
 struct kept {
     i64 number, at, captured, wire_length;
     u64 time;
     u32 interface, bucket, direction, unused;
+    struct walk walk;
 };
 
 struct part {
@@ -50,8 +52,7 @@ struct part {
     struct kept *kept;
     u32 room[3];    /* how many frames of each bucket may yet be kept */
     u32 kept_capacity, kept_used;
-    u32 leave_fragments; /* 1: fragments are left to Python */
-    i32 longest_right;   /* the longest packet that no NIC has put together, as its sums are right */
+    i64 longest_right; /* the longest packet that no NIC has put together, as its sums are right */
     i64 longest_wire;
 };
 
@@ -170,6 +171,20 @@ static void outcome_key(u64 *key, struct frame frame, const struct walk *walk, u
     }
 }
 
+/* Describes a frame whose walk is already in the next free place of `kept`. */
+static void keep(struct part *part, const struct record *record, u32 bucket, u32 direction)
+{
+    struct kept *kept = &part->kept[part->kept_used++];
+    kept->number = part->number;
+    kept->at = record->start;
+    kept->captured = record->captured;
+    kept->wire_length = record->wire_length;
+    kept->time = record->time;
+    kept->interface = record->interface;
+    kept->bucket = bucket;
+    kept->direction = direction;
+}
+
 /* Judges and counts record after record. Stops at the first one that is incomplete or unusual, or
  * whose outcome has no room in the counter: that record is left to Python. */
 EXPORT void vx_count(struct part *part)
@@ -177,7 +192,7 @@ EXPORT void vx_count(struct part *part)
     struct record record;
     while (part->kept_used < part->kept_capacity && next_record(part, &record)) {
         struct frame frame = {part->data + record.start, record.captured};
-        struct walk walk;
+        struct walk *walk = &part->kept[part->kept_used].walk;
         u64 key[KEY_WORDS];
         if (part->links[record.interface] == 1 && record.captured == record.wire_length && record.captured >= 14 + 28) {
             u32 type = u16_at(frame.bytes + 12);
@@ -188,7 +203,7 @@ EXPORT void vx_count(struct part *part)
                 if (!count_key(part->outcomes, key))
                     return;
                 if (right > part->longest_right && right <= LARGEST_ON_WIRE)
-                    part->longest_right = (i32)right;
+                    part->longest_right = right;
                 if (record.wire_length > part->longest_wire)
                     part->longest_wire = record.wire_length;
                 part->number++;
@@ -196,35 +211,39 @@ EXPORT void vx_count(struct part *part)
                 continue;
             }
         }
-        walk_frame(frame, record.wire_length, part->links[record.interface], part->ports, part->port_count, &walk);
-        if (walk.fragment && part->leave_fragments)
-            return;
-        judge_walk(frame, &walk);
-        struct summary found = summarize(&walk);
-        u32 stated = 0, direction = walk.direction;
+        walk_frame(frame, record.wire_length, part->links[record.interface], part->ports, part->port_count, walk);
+        judge_walk(frame, walk);
+        if (walk->fragment) {
+            part->number++;
+            keep(part, &record, FRAGMENT_BUCKET, flags_of(part, &record));
+            part->at = record.next;
+            continue;
+        }
+        struct summary found = summarize(walk);
+        u32 stated = 0, direction = walk->direction;
         i64 length = 0;
         if (found.odd) {
             stated = flags_of(part, &record);
             direction = stated ? stated : direction;
-            i64 packet = walk.depth ? walk.packets[0].end - walk.packets[0].start : 0;
-            if (found.unfinished && walk.depth) { /* a buffer of GSO partial is longer than its IP length */
-                i64 rest = record.wire_length - walk.packets[0].start;
+            i64 packet = walk->depth ? walk->packets[0].end - walk->packets[0].start : 0;
+            if (found.unfinished && walk->depth) { /* a buffer of GSO partial is longer than its IP length */
+                i64 rest = record.wire_length - walk->packets[0].start;
                 length = rest > packet + 64 ? rest : packet;
             } else if (found.unfinished || found.is_short)
                 length = record.wire_length;
             else if (packet > LARGEST_ON_WIRE)
                 length = packet;
-            else if (walk.sums[0].how == H_LINK_TYPE)
+            else if (walk->sums[0].how == H_LINK_TYPE)
                 length = part->links[record.interface];
         } else {
             direction = 0;
             if (found.right_l4) {
-                i32 right = walk.packets[0].end - walk.packets[0].start;
+                i64 right = walk->packets[0].end - walk->packets[0].start;
                 if (right > part->longest_right && right <= LARGEST_ON_WIRE)
                     part->longest_right = right;
             }
         }
-        outcome_key(key, frame, &walk, direction, length);
+        outcome_key(key, frame, walk, direction, length);
         if (!count_key(part->outcomes, key))
             return;
         part->number++;
@@ -234,9 +253,7 @@ EXPORT void vx_count(struct part *part)
             u32 bucket = found.value ? 0 : found.length | found.is_short ? 1 : 2;
             if (part->room[bucket]) {
                 part->room[bucket]--;
-                part->kept[part->kept_used++] = (struct kept){
-                    part->number, record.start, record.captured, record.wire_length, record.time,
-                    record.interface, bucket, stated, 0};
+                keep(part, &record, bucket, stated);
             }
         }
         part->at = record.next;

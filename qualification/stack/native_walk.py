@@ -16,36 +16,24 @@ from qualification.wire.native import KeyCounter, Native, NativeMismatchError, n
 from qualification.wire.pcap import PcapReader
 from qualification.wire.pcapng import PcapngReader
 
+from .codes import How, Kind, State
 from .counting import KeptFrame
 from .judge import walk_frame
-from .outcomes import KEY_FORMAT, decode, outcome_of, summarize
+from .native_kept import FRAGMENT, KEPT_SIZE, WALK_SIZE, kept_in, walk_of
+from .outcomes import KEY_FORMAT, decode, outcome_of
 
 if TYPE_CHECKING:
     from qualification.wire.capture_reader import Reader
 
     from .counting import Counting
+    from .native_kept import Kept
+    from .walk import Walk
 
-_MOST_KEPT = 1024  # frames that C hands on at a time
+_MOST_KEPT = 256  # frames that C hands on at a time
 _MOST_OUTCOMES = 1 << 15  # distinct outcomes before they are collected
+_MOST_SORTS = 1 << 12
+_Sort = tuple[tuple[Kind, State, How, int], ...]
 _NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
-
-
-class Kept(ctypes.Structure):
-    """`struct kept`: a frame that Python looks at."""
-
-    number: int
-    at: int
-    captured: int
-    wire_length: int
-    time: int
-    interface: int
-    bucket: int
-    direction: int
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("number", "at", "captured", "wire_length")),
-        ("time", ctypes.c_uint64),
-        *((name, ctypes.c_uint32) for name in ("interface", "bucket", "direction", "unused")),
-    ]
 
 
 class Part(ctypes.Structure):
@@ -63,12 +51,11 @@ class Part(ctypes.Structure):
         ),
         ("ports", ctypes.POINTER(ctypes.c_uint16)),
         ("outcomes", ctypes.POINTER(KeyCounter)),
-        ("kept", ctypes.POINTER(Kept)),
+        ("kept", ctypes.c_void_p),
         ("room", ctypes.c_uint32 * 3),
         ("kept_capacity", ctypes.c_uint32),
         ("kept_used", ctypes.c_uint32),
-        ("leave_fragments", ctypes.c_uint32),
-        ("longest_right", ctypes.c_int32),
+        ("longest_right", ctypes.c_int64),
         ("longest_wire", ctypes.c_int64),
     ]  # fmt: skip
 
@@ -87,16 +74,25 @@ class NativeCounting:
         self._reader, self._counting = reader, counting
         self._outcomes = KeyCounter.of(_MOST_OUTCOMES, KEY_FORMAT)
         self._known: tuple[str, list[int]] | None = None
-        self._kept = (Kept * min(max(sum(counting.room), 1), _MOST_KEPT))()
+        self._confirmed: set[_Sort] = set()
+        self._kept = ctypes.create_string_buffer(_MOST_KEPT * KEPT_SIZE)
         ports = sorted(counting.ports)
+        self._ports = (ctypes.c_uint16 * len(ports))(*ports)
         self._part = Part(
-            ports=(ctypes.c_uint16 * len(ports))(*ports),
+            ports=self._ports,
             port_count=len(ports),
             outcomes=ctypes.pointer(self._outcomes),
-            kept=self._kept,
-            kept_capacity=len(self._kept),
-            leave_fragments=1,
+            kept=ctypes.addressof(self._kept),
+            kept_capacity=_MOST_KEPT,
         )
+        self._walk = library["vx_walk"]  # not the attribute, which others give other types
+        self._walk.restype = None
+        self._walk.argtypes = (
+            ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint32, ctypes.c_void_p,
+            ctypes.c_uint32, ctypes.c_void_p,
+        )  # fmt: skip
+        self._found = ctypes.create_string_buffer(WALK_SIZE)
+        counting.reassembly.walk_frame = self._walk_frame
 
     @classmethod
     def of(cls, reader: Reader, counting: Counting) -> NativeCounting | None:
@@ -124,9 +120,8 @@ class NativeCounting:
         part.longest_right, part.longest_wire = counting.longest_right, counting.longest_wire
         self._run(ctypes.byref(part))
         counting.longest_right, counting.longest_wire = part.longest_right, part.longest_wire
-        counting.room[:] = part.room
-        for kept in self._kept[: part.kept_used]:
-            self._keep(kept)
+        for kept, at in kept_in(self._kept, part.kept_used):
+            self._take(kept, at)
         progressed = bool(part.number != reader.number)
         if self._outcomes.used > self._outcomes.capacity // 2:
             self.collect()
@@ -150,19 +145,40 @@ class NativeCounting:
         part.interfaces = len(links)
         part.links = (ctypes.c_uint32 * len(links))(*links)
 
-    def _keep(self, kept: Kept) -> None:
-        """Keeps a frame after the reference has confirmed its outcome."""
-        reader = self._reader
+    def _walk_frame(self, data: bytes, wire_length: int, link: int, ports: frozenset[int]) -> Walk:
+        """Does what the reference does, for datagrams that were put together."""
+        self._walk(data, len(data), wire_length, link, self._ports, len(self._ports), self._found)
+        walk = walk_of(self._found, 0, data, link, ports)
+        self._confirm(walk, wire_length, self._reader.number)
+        return walk
+
+    def _take(self, kept: Kept, at: int) -> None:
+        """Takes a frame whose walk is at an offset in what C hands on."""
+        reader, counting = self._reader, self._counting
+        if kept.bucket != FRAGMENT and not counting.room[kept.bucket]:
+            return  # datagrams put together before it have taken the room
         frame = bytes(reader.window.data[kept.at : kept.at + kept.captured])
         link = self._part.links[kept.interface]
+        walk = walk_of(self._kept, at, frame, link, counting.ports)
+        shown = kept.bucket != FRAGMENT and counting.each is None
+        self._confirm(walk, kept.wire_length, kept.number, always=shown)
         time = reader.time_of(kept.time, kept.interface)
-        walk = walk_frame(frame, kept.wire_length, link, self._counting.ports)
-        outcome = outcome_of(walk, kept.wire_length, kept.direction)
-        found = summarize(outcome.sums)
-        if (kept.bucket == 0) != found.value or not found.odd:
-            raise NativeMismatchError(f"frame {kept.number}")
         record = Record(frame, kept.wire_length, link, time, kept.direction)
-        self._counting.keep(KeptFrame(kept.number, record, outcome, walk))
+        if kept.bucket == FRAGMENT:
+            counting.taken(kept.number, record, walk)
+            return
+        outcome = outcome_of(walk, kept.wire_length, kept.direction)
+        counting.keep(kept.bucket, KeptFrame(kept.number, record, outcome, walk))
+
+    def _confirm(self, walk: Walk, wire_length: int, number: int, *, always: bool = False) -> None:
+        """Has the reference judge a frame, unless it has already confirmed one of its sort."""
+        sort = tuple([(each.kind, each.state, each.how, each.depth) for each in walk.sums])
+        if sort in self._confirmed and not always:
+            return
+        if walk != walk_frame(walk.data, wire_length, walk.link, walk.ports):
+            raise NativeMismatchError(f"frame {number}")
+        if len(self._confirmed) < _MOST_SORTS:
+            self._confirmed.add(sort)
 
     def collect(self) -> None:
         """Adds the outcomes that C has counted, in the order first seen."""

@@ -18,6 +18,8 @@ from .outcomes import Outcome, SumCode
 from .walk import AH, FRAGMENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .walk import Walk
 
 MOST_DATAGRAMS, MOST_BYTES = 1024, 16 << 20
@@ -96,10 +98,12 @@ class Reassembly:
 
     Attributes:
         ports: UDP ports that somebody named as those of VXLAN.
+        walk_frame: Judges a datagram: the reference, or the C implementation.
     """
 
     def __init__(self, ports: frozenset[int]) -> None:
         self.ports = ports
+        self.walk_frame: Callable[[bytes, int, int, frozenset[int]], Walk] = walk_frame
         self._datagrams: dict[_Key, _Datagram] = {}
         self._bytes = 0
 
@@ -156,7 +160,7 @@ class Reassembly:
             return None
         whole = bytes(head) + payload
         link = _RAW_IPV4 if family == 4 else _RAW_IPV6
-        found = walk_frame(whole, len(whole), link, self.ports)
+        found = self.walk_frame(whole, len(whole), link, self.ports)
         outer = walk.fragment - 1
         last = datagram.outcomes[-1]
         sums = [each for each in last.sums if each.how != How.FRAGMENT]

@@ -8,6 +8,7 @@ bytes. `judge` then judges the sums.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -58,7 +59,7 @@ class Sum:
     field: int = -1
     stored: int = 0
     computed: int = 0
-    pseudo: int | None = None
+    pseudo: int | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -89,6 +90,8 @@ class Ends:
 class Walk:
     """A walk through one frame, and what it has found so far.
 
+    Walks are equal that have found the same; where they are on their way does not count.
+
     Attributes:
         data: The bytes captured.
         ports: UDP ports that somebody named as those of VXLAN.
@@ -110,10 +113,10 @@ class Walk:
 
     data: bytes
     ports: frozenset[int]
-    limit: int
-    at: int = 0
-    layer: Layer = Layer.END
-    type: int = 0
+    limit: int = field(compare=False)
+    at: int = field(default=0, compare=False)
+    layer: Layer = field(default=Layer.END, compare=False)
+    type: int = field(default=0, compare=False)
     sums: list[Sum] = field(default_factory=list)
     packets: list[IpPacket] = field(default_factory=list)
     vni: int = -1
@@ -123,7 +126,7 @@ class Walk:
     direction: int = 0
     fragment: int = 0
     link: int = 1
-    ends: Ends = field(default_factory=lambda: Ends(0, b"", b""))
+    ends: Ends = field(default_factory=lambda: Ends(0, b"", b""), compare=False)
 
     def add(self, kind: Kind, state: State, how: How, start: int, end: int) -> Sum:
         """Adds a sum and returns it; the last one there is room for says that it is too deep."""

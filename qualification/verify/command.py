@@ -19,6 +19,7 @@ from qualification.wire.capture_file import reader_of
 from .inputs import STDIN, captures_of, opened, rereadable
 from .reading import UNLIMITED, Wanted, counted, findings_in, progress_shown
 from .report import headline, report
+from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from .findings import Findings
 
+_BULK = 256
 _GRAVEST_FIRST = (EXIT_NOT_QUALIFIED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_QUALIFIED)
 
 
@@ -124,11 +126,12 @@ def judge_one(
         twice = wanted.view not in ("report", "flows") or wanted.write_wrong is not None
         place = stack.enter_context(rereadable(path)) if twice else path
         name = name or str(path)
-        found = findings_in(place, wanted, name)
+        spool = Spool(wanted.limit) if wanted.view == "frames" else None
+        found = findings_in(place, wanted, name, spool.take if spool else None)
         if finish is not None:
             finish(found.counting)
         with pipe_may_close():
-            _print(name, place, found, wanted, echo)
+            _print(name, place, found, wanted, echo, spool)
         if wanted.write_wrong is not None:
             _write_wrong(place, found, wanted, wanted.write_wrong)
         return found.exit_code, found.counting.interrupted
@@ -147,7 +150,12 @@ def pipe_may_close() -> Iterator[None]:
 
 
 def _print(
-    name: str, place: Path, found: Findings, wanted: Wanted, echo: Callable[[str], None]
+    name: str,
+    place: Path,
+    found: Findings,
+    wanted: Wanted,
+    echo: Callable[[str], None],
+    spool: Spool | None,
 ) -> None:
     said = f"{name}: {headline(found)}"
     if wanted.view == "report" and wanted.form == "text":
@@ -171,7 +179,8 @@ def _print(
             for line in tables.flows(found, wanted.form, wanted.limit):
                 echo(line)
         else:
-            _print_frames(place, wanted, tables.frame_writer(found, wanted.form, echo))
+            with _in_bulk(echo) as line:
+                _print_frames(place, wanted, tables.frame_writer(found, wanted.form, line), spool)
     finally:
         print(said, file=sys.stderr)
 
@@ -196,11 +205,36 @@ def _patterns(place: Path, found: Findings, wanted: Wanted) -> Iterator[str]:
     yield from signing.lines()
 
 
-def _print_frames(place: Path, wanted: Wanted, show: Callable[[KeptFrame], None]) -> None:
+@contextmanager
+def _in_bulk(echo: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Yields a function that prints lines, many of them at a time."""
+    lines: list[str] = []
+
+    def line(text: str) -> None:
+        lines.append(text)
+        if len(lines) == _BULK:
+            echo("\n".join(lines))
+            lines.clear()
+
+    try:
+        yield line
+    finally:
+        if lines:
+            echo("\n".join(lines))
+
+
+def _print_frames(
+    place: Path, wanted: Wanted, show: Callable[[KeptFrame], None], spool: Spool | None
+) -> None:
     """Prints every frame that is not right.
 
-    It reads the file again, as the class of a frame depends on what was found in all of it.
+    The class of a frame depends on what was found in the whole capture, which has been read by now.
+    If there are too many frames to keep them until then, it is read again.
     """
+    if spool is not None and spool.is_whole:
+        for kept in spool.kept:
+            show(kept)
+        return
     left = UNLIMITED if wanted.limit is None else wanted.limit
 
     def some(kept: KeptFrame) -> None:

@@ -55,16 +55,22 @@ class Wanted:
     write_wrong: Path | None = None
 
 
-def findings_in(path: Path, wanted: Wanted, name: str | None = None) -> Findings:
+def findings_in(
+    path: Path,
+    wanted: Wanted,
+    name: str | None = None,
+    each: Callable[[KeptFrame], object] | None = None,
+) -> Findings:
     """Judges one capture; it raises `UsageError` if it is none.
 
     Args:
         path: The file.
         wanted: Which ports carry VXLAN, and where it was captured.
         name: What the file is called in errors.
+        each: Gets all frames that are not right, instead of the first being kept.
     """
     with progress_shown() as progress:
-        counting = counted(path, wanted, _KEPT, progress, name=name)
+        counting = counted(path, wanted, UNLIMITED if each else _KEPT, progress, each, name)
     return findings_of(counting, wanted.side)
 
 
@@ -83,7 +89,7 @@ def counted(
         wanted: Which ports carry VXLAN, and which frames are wanted.
         keep: The most frames to keep of each bucket, or to hand on.
         progress: Called from time to time with the number of frames so far.
-        each: Gets the frames that would be kept.
+        each: Gets the frames that would be kept, until it returns False.
         name: What the file is called in errors.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .document import document, flow_document, frame_document
 from .findings import STATES
+from .words import ends_of, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,10 +51,26 @@ def frame_writer(
     separator = "," if form == "csv" else "\t"
 
     def write(kept: KeptFrame) -> None:
-        made = frame_document(found, kept)
-        echo(json.dumps(made) if form == "json" else _line(_cells(_FRAME, made), separator))
+        if form == "json":
+            echo(json.dumps(frame_document(found, kept)))
+        else:
+            echo(_line(_frame_cells(found, kept), separator))
 
     return write
+
+
+def _frame_cells(found: Findings, kept: KeptFrame) -> tuple[str, ...]:
+    """Returns the cells of `_FRAME` as `_cells` makes them of a document, but faster."""
+    walk = kept.walk
+    seconds = kept.record.time / 1e9
+    return (
+        str(kept.number),
+        f"{seconds:.9g}" if seconds < 1e6 else str(seconds),
+        found.class_of(kept).value,
+        "yes" if found.is_wrong(kept) else "no",
+        "; ".join([" → ".join(ends_of(packet, walk.data)) for packet in walk.packets]),
+        "; ".join(sentences(walk)),
+    )
 
 
 def _lines(names: Sequence[str], rows: Iterable[dict[str, Any]], form: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from qualification.stack.classes import Class
@@ -126,6 +127,7 @@ def _length_fault(walk: Walk, each: Sum) -> str:
     return f" does not fit into the {room} bytes that there are for it"
 
 
+@lru_cache(maxsize=1 << 12)
 def address(packed: bytes) -> str:
     """Returns an address as people write it; "?" if it is not known."""
     import ipaddress  # noqa: PLC0415, only for frames and flows that are shown

@@ -252,6 +252,19 @@ def test_a_signature(tmp_path: Path) -> None:
     assert any("no wrong frame" in line for line in said(path, view="signature")[1])
 
 
+@pytest.mark.parametrize("form", ["text", "csv", "json"])
+@pytest.mark.parametrize("limit", [None, 7])
+def test_frames_are_the_same_when_there_is_no_room_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, limit: int | None
+) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(captures.pcap(*_frames(400, broken=True)))
+    kept = said(path, view="frames", form=form, limit=limit)
+    assert len(kept[1]) >= (limit or 100)
+    monkeypatch.setattr("qualification.verify.spool._MOST_BYTES", 1 << 16)
+    assert said(path, view="frames", form=form, limit=limit) == kept
+
+
 def test_wrong_frames_are_written_with_comments(tmp_path: Path) -> None:
     path, target = tmp_path / "capture.pcap", tmp_path / "wrong.pcapng"
     path.write_bytes(WRONG)
