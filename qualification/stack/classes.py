@@ -122,6 +122,8 @@ def _own_hosts(outcomes: Mapping[Outcome, int], mtu: int, side: Side | None) -> 
     have left all of it unfinished. And on a receiver, the replies are its own: not one of them is
     filled in, the other direction has right sums, and more frames.
     """
+    if not any(summarize(outcome.sums).unfinished for outcome in outcomes):
+        return frozenset()
     frames, right, right_tcp = Counter[bytes](), Counter[bytes](), Counter[bytes]()
     unfilled, merged = Counter[bytes](), Counter[bytes]()
     for outcome, count in outcomes.items():

@@ -6,7 +6,7 @@ derived from the number of frames with each, except for the frames that are show
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .codes import MOST_PACKETS, Carrier, How, Kind, State
@@ -152,24 +152,34 @@ def _sums_of(*words: int) -> tuple[SumCode, ...]:
 
 
 @cache
-def _carriers_of(place: int, depth: int) -> tuple[Carrier, ...]:
+def _carriers_of(place: int) -> tuple[Carrier, ...]:
+    depth = place >> 50 & 7
     carriers = [Carrier(place >> 5 * i & 31) for i in range(MOST_PACKETS)]
     if depth < MOST_PACKETS and carriers[depth]:
         depth += 1
     return tuple(carriers[:depth])
 
 
-def decode(addresses: bytes, flow: int, place: int, *words: int) -> Outcome:
-    """Returns the outcome for a key of outcome_key in native_walk.c."""
+@lru_cache(maxsize=1 << 12)
+def _flow_of(flow: int) -> tuple[int, int, int, int | None, int, int | None]:
+    """Returns the length of the addresses, family, protocol, VNI, direction and noticed port."""
     vni, noticed = flow & 0x1FFFFFF, flow >> 40 & 0x1FFFF
-    return Outcome(
-        addresses[: (0, 8, 32)[flow >> 36 & 3]],
+    return (
+        (0, 8, 32)[flow >> 36 & 3],
         (0, 4, 6)[flow >> 34 & 3],
         (flow >> 25 & 0x1FF) - 1,
         vni - 1 if vni else None,
-        _carriers_of(place & 0x3FFFFFFF, place >> 50 & 7),
         flow >> 38 & 3,
         noticed - 1 if noticed else None,
-        place >> 30 & 0xFFFFF,
-        _sums_of(*words),
+    )
+
+
+def decode(addresses: bytes, flow: int, place: int, *words: int) -> Outcome:
+    """Returns the outcome for a key of outcome_key in native_walk.c."""
+    width, family, protocol, vni, direction, noticed = _flow_of(flow)
+    carriers = _carriers_of(place & ~(0xFFFFF << 30))
+    length = place >> 30 & 0xFFFFF
+    sums = _sums_of(*words)
+    return Outcome._make(
+        (addresses[:width], family, protocol, vni, carriers, direction, noticed, length, sums)
     )

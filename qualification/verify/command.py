@@ -179,8 +179,8 @@ def _print(
             for line in tables.flows(found, wanted.form, wanted.limit):
                 echo(line)
         else:
-            with _in_bulk(echo) as line:
-                _print_frames(place, wanted, tables.frame_writer(found, wanted.form, line), spool)
+            with _in_bulk(echo) as put:
+                _print_frames(place, wanted, tables.frame_writer(found, wanted.form, put), spool)
     finally:
         print(said, file=sys.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from qualification.errors import EXIT_INTERRUPTED, EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED
@@ -22,9 +23,11 @@ from qualification.stack.codes import State
 from .words import path_of, reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qualification.stack.codes import Carrier
     from qualification.stack.counting import Counting, KeptFrame
-    from qualification.stack.outcomes import SumCode
+    from qualification.stack.outcomes import Outcome, SumCode
 
 STATES = ("right", "wrong", "not filled in", "length", "no checksum", "not judged")
 """The columns of the table of layers."""
@@ -59,7 +62,6 @@ class Findings:
         tally: The number of frames by class.
         layers: For each layer, as a path through the tunnels, the number of sums by `STATES`.
         reasons: The number of frames that were not judged, by reason.
-        flows: IP frames by flow, those with the most wrong frames first, then the largest.
         noticed: UDP ports with VXLAN that nobody named, and their frames.
     """
 
@@ -68,8 +70,15 @@ class Findings:
     tally: Tally
     layers: dict[str, dict[str, int]]
     reasons: dict[str, int]
-    flows: tuple[FlowTally, ...]
     noticed: dict[int, int]
+
+    @cached_property
+    def flows(self) -> tuple[FlowTally, ...]:
+        """IP frames by flow, those with the most wrong frames first, then the largest.
+
+        There may be as many flows as outcomes, and not every report shows them.
+        """
+        return _flows_of(self.counting.outcomes, self.context)
 
     @property
     def exit_code(self) -> int:
@@ -103,7 +112,6 @@ def findings_of(counting: Counting, side: Side | None = None) -> Findings:
     context = context_of(outcomes, counting.longest_right, counting.longest_wire, side)
     layers: Counter[tuple[tuple[SumCode, ...], tuple[Carrier, ...]]] = Counter()
     reasons, noticed = Counter[str](), Counter[int]()
-    flows: dict[Flow, list[int]] = {}
     for outcome, count in outcomes.items():
         found = class_of(outcome, context)
         layers[outcome.sums, outcome.carriers] += count
@@ -112,22 +120,28 @@ def findings_of(counting: Counting, side: Side | None = None) -> Findings:
             reasons[reason(first.how, outcome)] += count
         if outcome.noticed is not None:
             noticed[outcome.noticed] += count
-        if outcome.addresses:
-            flow = Flow(outcome.addresses, outcome.vni, outcome.family, outcome.protocol)
-            tallied = flows.setdefault(flow, [0, 0, 0])
-            tallied[0] += count
-            if found in _NOT_RIGHT:
-                tallied[1] += count if is_wrong_on_wire(outcome, context) else 0
-                tallied[2] += count if found in _LOST else 0
     return Findings(
         counting,
         context,
         tally(outcomes.items(), context),
         _table(layers),
         dict(reasons.most_common()),
-        tuple(sorted((FlowTally(flow, *each) for flow, each in flows.items()), key=_worst_first)),
         dict(noticed.most_common()),
     )
+
+
+def _flows_of(outcomes: Mapping[Outcome, int], context: Context) -> tuple[FlowTally, ...]:
+    flows: dict[Flow, list[int]] = {}
+    for outcome, count in outcomes.items():
+        if outcome.addresses:
+            flow = Flow(outcome.addresses, outcome.vni, outcome.family, outcome.protocol)
+            tallied = flows.setdefault(flow, [0, 0, 0])
+            tallied[0] += count
+            found = class_of(outcome, context)
+            if found in _NOT_RIGHT:
+                tallied[1] += count if is_wrong_on_wire(outcome, context) else 0
+                tallied[2] += count if found in _LOST else 0
+    return tuple(sorted((FlowTally(flow, *each) for flow, each in flows.items()), key=_worst_first))
 
 
 _LOST = frozenset({Class.CUT, Class.UNJUDGED, Class.MERGED})

@@ -106,7 +106,7 @@ def _table(found: Findings) -> Iterator[str]:
 
 
 def _flows(found: Findings) -> Iterator[str]:
-    wrong = [each for each in found.flows if each.wrong]
+    wrong = [each for each in found.flows if each.wrong] if found.tally.wrong else []
     if wrong:
         yield ""
         yield "flows with wrong frames"

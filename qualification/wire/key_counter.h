@@ -30,12 +30,27 @@ INLINE int same_key(const u64 *one, const u64 *other)
     return !differ;
 }
 
+/* Returns 64 bits on which every bit of two words has an effect. The high half of the product matters:
+ * addresses differ in their last bytes, which are the high ones of a word on little-endian machines. */
+INLINE u64 mixed(u64 one, u64 other)
+{
+    unsigned __int128 product = (unsigned __int128)one * other;
+    return (u64)product ^ (u64)(product >> 64);
+}
+
+INLINE u64 hash_of(const u64 *key)
+{
+    const u64 salt = 0x9e3779b97f4a7c15u, pepper = 0xd6e8feb86659fd93u; /* odd, of no pattern */
+    u64 hash = 0;
+    for (int i = 0; i < KEY_WORDS; i += 2) /* independent multiplications */
+        hash = (hash << 7 | hash >> 57) ^ mixed(key[i] ^ salt, (i + 1 < KEY_WORDS ? key[i + 1] : 0) ^ pepper);
+    return mixed(hash, salt);
+}
+
 /* Counts a key. Returns 0 if the key is new and there is no room for it. */
 INLINE int count_key(struct key_counter *counter, const u64 *key)
 {
-    u64 hash = 0;
-    for (u64 i = 0; i < KEY_WORDS; i++) /* independent multiplications */
-        hash += (key[i] ^ key[i] >> 32) * (0x9e3779b97f4a7c15u + 2 * i); /* Knuth's constant */
+    u64 hash = hash_of(key);
     u32 slot = (u32)(hash >> 32) & counter->slot_mask;
     while (counter->slots[slot]) {
         struct entry *entry = &counter->entries[counter->slots[slot] - 1];
