@@ -195,9 +195,10 @@ EXPORT void vx_count(struct part *part)
         struct walk *walk = &part->kept[part->kept_used].walk;
         u64 key[KEY_WORDS];
         if (part->links[record.interface] == 1 && record.captured == record.wire_length && record.captured >= 14 + 28) {
-            u32 type = u16_at(frame.bytes + 12);
-            i64 right = type == IPV4   ? plain_key(frame, part->ports, part->port_count, key, 20)
-                        : type == IPV6 ? plain_key(frame, part->ports, part->port_count, key, 40)
+            u32 type;
+            struct frame plain = plain_part(frame, &type);
+            i64 right = type == IPV4   ? plain_key(plain, part->ports, part->port_count, key, 20)
+                        : type == IPV6 ? plain_key(plain, part->ports, part->port_count, key, 40)
                                        : -1;
             if (right >= 0) {
                 if (!count_key(part->outcomes, key))

@@ -12,6 +12,7 @@ import pytest
 from qualification.stack import capture, native_walk
 from qualification.stack.counting import Counting
 from qualification.stack.judge import walk_frame
+from qualification.stack.outcomes import summarize
 from qualification.wire.capture_file import CaptureFileError, reader_of
 from qualification.wire.native import NativeMismatchError
 from tests.wire.conftest import SHAPES
@@ -150,3 +151,19 @@ def test_an_error_of_the_c_implementation_is_found(
     monkeypatch.setattr(native_walk, "walk_frame", lambda *_: right)  # as if C were wrong
     with pytest.raises(NativeMismatchError, match="frame 2"):
         counted(content)
+
+
+@pytest.mark.parametrize("make", [pcap, pcapng])
+def test_padding_and_vlan_tags_change_nothing(library: ctypes.CDLL, make) -> None:
+    random = Random(11)
+    frames = []
+    for data, _ in some_frames(random, 1000):
+        tag = random.choice((b"", b"", b"\x81\0\0\x07", b"\x88\xa8\0\x07"))
+        made = data[:12] + tag + data[12:] + bytes(random.choice((0, 1, 6, 18)))
+        frames.append((made, len(made)))
+    content = make(frames)
+    assert_same(content)
+    found = counted(content)
+    assert isinstance(found, Counting)
+    right = sum(n for each, n in found.outcomes.items() if not summarize(each.sums).odd)
+    assert right > 300
