@@ -44,6 +44,7 @@ COMMANDS = {
     "bundle": "0 4",
     "init expectations": "0 4",
     "init lab": "0 4",
+    "init nightly": "0 4",
     "init policy": "0 4",
     "init topology": "0 4 10",
     "lab up": "0 4 10",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from qualification.shipped import report_file
+
 from .test_store import campaign, lab, vxqual
 
 __all__ = ["campaign", "lab"]
@@ -145,3 +147,31 @@ def test_a_mistake_is_told_without_secrets(lab: Path, args: list[str], what: str
     assert (done.returncode, done.stdout) == (4, "")
     assert what in done.stderr
     assert "s3cret" not in done.stderr
+
+
+# The job
+
+
+def test_a_job_is_written_and_never_overwritten(tmp_path: Path) -> None:
+    done = vxqual("init", "nightly", "--for", "github", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:2] == [
+        "written: .github/workflows/vxqual-nightly.yml",
+        "written: nightly.sh",
+    ]
+    job = tmp_path / ".github/workflows/vxqual-nightly.yml"
+    assert job.read_bytes() == report_file("nightly/github-actions.yml").read_bytes()
+    assert (tmp_path / "nightly.sh").read_bytes() == report_file("nightly/nightly.sh").read_bytes()
+    done = vxqual("init", "nightly", "--for", "systemd", ".", cwd=tmp_path)
+    assert done.stdout.splitlines()[2:] == [
+        "there already: nightly.sh",
+        "edit them: each says at its top what it needs",
+    ]
+    (tmp_path / "nightly.sh").write_text("mine")
+    done = vxqual("init", "nightly", "--for", "jenkins", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("vxqual: nightly.sh: it exists already, and is not overwritten\n")
+    assert not (tmp_path / "Jenkinsfile").exists()
+    done = vxqual("init", "nightly", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "Missing option '--for'" in done.stderr

@@ -32,6 +32,8 @@ RUN = {
         "certificate.json.sig",
         "bundle.json",
     ),
+    *(".gitlab-ci.yml", ".github/workflows/vxqual-nightly.yml", "vxqual-report/"),
+    *("comparison.md", "summary.md", "/etc/systemd/system", "/var/lib/vxqual"),
 }
 """Files of a run, and of the user."""
 _NAMED = re.compile(r"[\w.-]+(/[\w.-]+)*/?")

@@ -3,7 +3,7 @@
 `group` has the group itself, and `writing` what all of them do with a file.
 """
 
-from . import expectations, lab, policy, topology
+from . import expectations, lab, nightly, policy, topology
 from .group import init
 
-__all__ = ["expectations", "init", "lab", "policy", "topology"]
+__all__ = ["expectations", "init", "lab", "nightly", "policy", "topology"]
