@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qualification.stack.classes import Class, Side, class_of, is_excused, is_wrong_on_wire
+from qualification.stack.classes import (
+    LEAST_MTU,
+    Class,
+    Side,
+    class_of,
+    is_excused,
+    is_wrong_on_wire,
+)
 from qualification.stack.codes import How, State
 
 from .findings import STATES
@@ -150,7 +157,9 @@ def _meanings(found: Findings) -> Iterator[str]:
             yield ""
             yield f"{each.value}: {count(number)}"
             yield f"  {ADVICE[each]}"
-            if each == Class.UNFILLED:
+            if each == Class.WRONG_VALUE:
+                yield from _longer(found)
+            elif each == Class.UNFILLED:
                 yield from _whose(found, number)
             elif each == Class.MERGED:
                 yield (
@@ -160,6 +169,19 @@ def _meanings(found: Findings) -> Iterator[str]:
             shown = [kept for kept in found.counting.kept if found.class_of(kept) == each]
             if shown and not any(found.is_wrong(kept) for kept in shown):
                 yield f"  The first: {_frame_text(shown[0])}"
+
+
+def _longer(found: Findings) -> Iterator[str]:
+    """Says that LRO may have made wrong frames: NICs leave it the checksum of the first segment."""
+    mtu = max(found.context.mtu, LEAST_MTU)
+    wrong = [kept for kept in found.counting.kept if found.class_of(kept) == Class.WRONG_VALUE]
+    longer = sum(kept.walk.packets[0].end - kept.walk.packets[0].start > mtu for kept in wrong)
+    if longer:
+        yield (
+            f"  {longer} of the first {len(wrong)} {is_are(longer)} longer than {mtu:,} bytes, "
+            "which no packet with right checksums is: if LRO is on at the receiver, it may have "
+            "put them together. Capture again with: ethtool -K IF lro off rx-gro-hw off"
+        )
 
 
 def _whose(found: Findings, number: int) -> Iterator[str]:

@@ -56,10 +56,9 @@ def put(data: bytes, at: int, value: int) -> bytes:
 class Stack:
     """Builds frames; `wrong` makes it break a checksum in one of so many sums."""
 
-    def __init__(self, random: Random, wrong: float = 0.0, *, gue: bool = True) -> None:
+    def __init__(self, random: Random, wrong: float = 0.0) -> None:
         self.random = random
         self.wrong = wrong
-        self.gue = gue
 
     def sealed(self, data: bytes, at: int, covered: bytes, *, datagram: bool = False) -> bytes:
         """Returns the bytes with a right checksum, or sometimes a wrong one."""
@@ -194,8 +193,9 @@ class Stack:
     def tunnel(self, depth: int, source: bytes, target: bytes) -> tuple[int, bytes]:
         random, inner = self.random, depth - 1
         vni = struct.pack(">I", random.randrange(1 << 24) << 8)
-        kinds = ["vxlan", "vxlan", "vxlan", "other", "gpe", "geneve", "gtp", "mpls"]
-        kind = random.choice([*kinds, "gue"] if self.gue else kinds)
+        kind = random.choice(
+            ["vxlan", "vxlan", "vxlan", "other", "gpe", "geneve", "gtp", "mpls", "gue"]
+        )
         if kind == "vxlan":
             port, body = 4789, b"\x08\0\0\0" + vni + self.ethernet(inner)
         elif kind == "other":

@@ -33,7 +33,16 @@ def said(folder: Path, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("options", [(), ("--frames",), ("--json",), ("--dimensions",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--frames",),
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ((), ("--json",), ("--signature",))
+        ),
+    ],
+)
 @pytest.mark.parametrize("names", [("3", "2", "1"), ("1", "4", "2")])
 def test_the_output_is_that_of_one_process(
     folder: Path, options: tuple[str, ...], names: tuple[str, ...]

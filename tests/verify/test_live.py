@@ -82,6 +82,7 @@ def test_what_arrives_is_judged_and_gro_put_back(sides: tuple[str, str], tmp_pat
     assert found["vxlan"] + found["sent_by_capturing_host"] >= found["frames"]
 
 
+@pytest.mark.slow
 def test_a_sender_is_excused_by_direction_and_every_view_is_there(
     sides: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -120,7 +121,9 @@ def test_an_interrupt_keeps_the_counts(sides: tuple[str, str]) -> None:
     assert gro(sides[1]).endswith("on")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_gro_is_put_back_whatever_happens(sides: tuple[str, str], number: int) -> None:
     with subprocess.Popen(
         command(sides[1], "--seconds", "600", "--gro-off"), stderr=subprocess.PIPE, text=True
@@ -134,6 +137,7 @@ def test_gro_is_put_back_whatever_happens(sides: tuple[str, str], number: int) -
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_the_next_one_puts_back_what_a_killed_one_could_not(sides: tuple[str, str]) -> None:
     with subprocess.Popen(
         command(sides[1], "--seconds", "600", "--gro-off"), stderr=subprocess.PIPE, text=True

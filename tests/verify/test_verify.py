@@ -319,3 +319,14 @@ def test_starts_fast_and_imports_no_heavy_library():
     # 0.15 s from start to answer is what we want. Tests may share their machine with others, so
     # this counts the CPU's time, not the clock's.
     assert min(once() for _ in range(3)) < 0.3
+
+
+def test_a_wrong_frame_that_lro_may_have_made_is_told(verify):
+    """NICs that merge segments leave the checksum of the first one."""
+    tcp = LINK / IP(src="192.0.2.1", dst="192.0.2.2") / TCP(chksum=0x1234)
+    code, lines = verify(GOOD, bytes(tcp / Raw(bytes(4200))), bytes(tcp / Raw(bytes(42))))
+    assert code == 1
+    assert any("1 of the first 2 is longer than 1,600 bytes" in line for line in lines)
+    code, lines = verify(GOOD, bytes(tcp / Raw(bytes(42))))
+    assert code == 1
+    assert not any("LRO" in line for line in lines)
