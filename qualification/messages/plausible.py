@@ -11,6 +11,7 @@ from typing import Any
 
 from .bursts import BadFrame, CaptureResult
 from .host import MOST_LINES, MOST_SETTINGS, MOST_WIDTH, HostFacts, NicFacts, NicSettings
+from .submitted import SubmittedPacket
 
 _MOST_TEXT = 1000
 """Characters of a name, a version or a model; the kernel's own have less than 100."""
@@ -61,12 +62,28 @@ def _one(value: Any) -> str | None:
             for name, (frames, bad) in shapes.items():
                 if not 0 <= bad <= frames:
                     return f".shapes.{dimension}.{name}: {bad} frames of {frames} cannot be bad"
-    if isinstance(value, BadFrame):
-        try:
-            binascii.a2b_base64(value.data.encode("ascii"))
-        except ValueError:
-            return ".data: is not base64"
+    if isinstance(value, (BadFrame, SubmittedPacket)):
+        return _no_frame(value)
     return None
+
+
+def _no_frame(value: BadFrame | SubmittedPacket) -> str | None:
+    """Returns what of a frame or buffer cannot be."""
+    for name in ("data",) if isinstance(value, SubmittedPacket) else ("data", "twin"):
+        length = _length(getattr(value, name))
+        if length is None:
+            return f".{name}: is not base64"
+        if isinstance(value, SubmittedPacket) and length > value.length:
+            return f".data: has {length} bytes of a packet of {value.length}"
+    return None
+
+
+def _length(text: str) -> int | None:
+    """Returns how many bytes base64 text stands for; None if it is none."""
+    try:
+        return len(binascii.a2b_base64(text.encode("ascii")))
+    except ValueError:
+        return None
 
 
 def _too_much(settings: NicSettings) -> str | None:

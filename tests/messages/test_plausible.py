@@ -9,6 +9,7 @@ import pytest
 from qualification.messages.bursts import BadFrame, CaptureResult, Delivered, Received
 from qualification.messages.host import HostFacts
 from qualification.messages.plausible import implausible
+from qualification.messages.submitted import SubmittedPacket
 
 pytestmark = pytest.mark.hostile
 
@@ -28,6 +29,11 @@ def received(**captured: Any) -> Received:
         ),
         ({"samples": (BadFrame("AA", (), ()),)}, "captured.samples[0].data: is not base64"),
         ({"samples": (BadFrame("é", (), ()),)}, "captured.samples[0].data: is not base64"),
+        ({"samples": (BadFrame("", (), (), "A"),)}, "captured.samples[0].twin: is not base64"),
+        (
+            {"samples": (BadFrame("", (), (), "", SubmittedPacket("AAAA", 2, True)),)},
+            "captured.samples[0].submitted.data: has 3 bytes of a packet of 2",
+        ),
     ],
 )
 def test_what_cannot_be(captured: dict[str, Any], why: str) -> None:

@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import SEGMENT, BadFrame, CaptureOrder, CaptureResult
-from qualification.wire.flow_frames import FOREIGN, LATE, OURS, mistagged, outer_changed, whose_is
+from qualification.wire.flow_frames import (
+    FOREIGN,
+    LATE,
+    OURS,
+    mistagged,
+    of_flow,
+    outer_changed,
+    whose_is,
+)
 from qualification.wire.native import NativeMismatchError
 from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
 
@@ -22,8 +30,13 @@ if TYPE_CHECKING:
     from ctypes import CDLL
 
     from qualification.agent.traffic.expected_frames import ExpectedFrames
+    from qualification.wire.dissect import Layout
 
 _ETHERNET = 14
+_TWINS = 4
+"""Bad frames beside which a right one is kept."""
+_BLOCKS = 8
+"""Blocks of the ring in which it is looked for."""
 
 
 class PeerCapture(Capture[NativeJudge]):
@@ -118,7 +131,9 @@ class PeerCapture(Capture[NativeJudge]):
                 findings = [difference] if difference else []
                 if findings and expected is not None and layout is not None:
                     findings += expected.explain(data, layout)
-                self._samples.append(replace(sample, findings=(*sample.findings, *findings)))
+                twin = self._twin(frame, layout) if len(self._samples) < _TWINS else ""
+                findings = [*sample.findings, *findings]
+                self._samples.append(replace(sample, findings=tuple(findings), twin=twin))
         elif checked.unjudged:
             self._unjudged[checked.reason or "unknown"] += 1
             return
@@ -136,9 +151,48 @@ class PeerCapture(Capture[NativeJudge]):
             f"{name} checksum is 0 (no checksum), though the flow requires one"
             for name in _names(absent)
         ]
-        if frame.vlan is not None:
-            data = data[:12] + frame.vlan + data[12:]
-        return BadFrame(base64.b64encode(data).decode("ascii"), names, tuple(findings))
+        return BadFrame(_encoded(frame, data), names, tuple(findings))
+
+    def _twin(self, bad: RingFrame, layout: Layout | None) -> str:
+        """Returns a right frame of the flow, as long as a bad one, that the ring has beside it.
+
+        One of the same connection is best. It is looked for in the block that is being read and in
+        those before it, whose bytes are still there, so that a burst without bad frames costs
+        nothing.
+        """
+        ring, here = self._ring, self._position()
+        port, other = (None if layout is None else layout.outer.source_port), ""
+        for back in range(min(_BLOCKS, ring.block_count)):
+            for frame in ring.block((here - back) % ring.block_count):
+                if frame.wire_length != bad.wire_length or frame.csum_not_ready:
+                    continue
+                data = bytes(frame.data)
+                found = self._right(frame, data)
+                if found is not None and found.outer.source_port == port:
+                    return _encoded(frame, data)
+                other = other or (_encoded(frame, data) if found is not None else "")
+        return other
+
+    def _right(self, frame: RingFrame, data: bytes) -> Layout | None:
+        """Returns the layout of a frame of the flow in which nothing is wrong, else None."""
+        checked = check(data, frame.wire_length, self._ports)
+        order, layout = self._order, checked.layout
+        if (
+            layout is None
+            or whose_is(order, layout, data) != OURS
+            or of_flow(order, layout) is None
+        ):
+            return None
+        if checked.bad or checked.unjudged or checked.absent & self._must_have:
+            return None
+        if self._must_not_have & ~checked.absent & checked.good:
+            return None
+        if mistagged(order.vlan, frame.vlan):
+            return None
+        if outer_changed(order.tunnel_ttl, order.vni, layout, data):
+            return None
+        expected = self._expected
+        return None if expected is not None and expected.explain(data, layout) else layout
 
     def finish(self) -> CaptureResult:
         """Ends the capture and returns its result."""
@@ -167,6 +221,13 @@ class PeerCapture(Capture[NativeJudge]):
             shapes=self._shapes.tally(),
             paths=self._paths.tally(),
         )
+
+
+def _encoded(frame: RingFrame, data: bytes) -> str:
+    """Returns the bytes of a frame, with the VLAN tag that was stripped from it, as base64."""
+    if frame.vlan is not None:
+        data = data[:12] + frame.vlan + data[12:]
+    return base64.b64encode(data).decode("ascii")
 
 
 def _names(layers: int) -> tuple[str, ...]:

@@ -149,15 +149,33 @@ class Ring:
     def frames(self) -> Iterator[RingFrame]:
         """Yields the frames of every ready block, and gives each block back to the kernel."""
         while self.ready():
-            start = self.next * self.BLOCK
-            _status, count, first = _BLOCK.unpack_from(self._view, start)
-            at = start + first
-            for _ in range(count):
-                frame, step = self.frame_at(at)
-                yield frame
-                at += step
-            struct.pack_into("=I", self._view, start + _STATUS_AT, 0)
+            yield from self.block(self.next)
+            struct.pack_into("=I", self._view, self.next * self.BLOCK + _STATUS_AT, 0)
             self.next = (self.next + 1) % self.block_count
+
+    def block(self, number: int) -> Iterator[RingFrame]:
+        """Yields the frames of a block, which must be ready or given back to the kernel.
+
+        Args:
+            number: The block, from 0.
+        """
+        start = number * self.BLOCK
+        _status, count, first = _BLOCK.unpack_from(self._view, start)
+        at = start + first
+        for _ in range(count):
+            frame, step = self.frame_at(at)
+            yield frame
+            at += step
+
+    def history(self) -> Iterator[RingFrame]:
+        """Yields the frames that were read before and are still in memory, the oldest first.
+
+        The kernel clears the count of a block when it begins to fill it (net/packet/af_packet.c,
+        prb_open_block), and leaves the bytes of all others. The ring must be at rest. Frames of
+        earlier captures may be among them.
+        """
+        for place in range(self.block_count):
+            yield from self.block((self.next + place) % self.block_count)
 
     def frame_at(self, at: int) -> tuple[RingFrame, int]:
         """Returns the frame whose struct tpacket3_hdr is at `at`, and the distance to the next."""

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from qualification.messages.bursts import CaptureOrder, Submitted
+from qualification.messages.submitted import SubmittedPacket
 from qualification.wire.dissect import dissect
 from qualification.wire.flow_frames import OURS, of_flow, whose_is
 from qualification.wire.packet import TCP, Packet
@@ -14,6 +15,7 @@ from .native_capture import NativeTxCounter
 from .paths import PathCounter
 from .ring import RingFrame, Rings
 from .ring_capture import Capture, NativeT
+from .submitted import Search
 
 if TYPE_CHECKING:
     from ctypes import CDLL
@@ -77,6 +79,18 @@ class TxTap(Capture[NativeT]):
 
     def _count(self, packet: Packet, payload: int, csum_partial: bool) -> None:
         raise NotImplementedError
+
+    def submitted(self, frames: list[bytes], segment: int) -> list[SubmittedPacket | None]:
+        """Returns the buffers that some frames were made of, once the capture has ended.
+
+        It must be asked before another capture begins, which may take the ring.
+
+        Args:
+            frames: Frames of the burst, as they arrived.
+            segment: Payload bytes of each segment of a datagram's super-packet; 0 for a crafted
+                packet set.
+        """
+        return Search(self._order, segment).find(self._ring, frames)
 
 
 class BulkTxTap(TxTap[NativeTxCounter]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from qualification.agent.capture.crafted import CraftedCapture, CraftedTxTap
@@ -30,6 +31,7 @@ from qualification.messages.bursts import (
     Submitted,
 )
 from qualification.messages.protocol import AgentProblem
+from qualification.messages.submitted import SubmittedPacket, SubmittedPackets
 
 from .ending import Step
 
@@ -65,6 +67,7 @@ class BurstOperations:
         self._watched: tuple[PeerCapture, Receiver | None, CounterChanges] | None = None
         self._reverse: ReverseSender | None = None
         self._sink: ReverseSink | None = None
+        self._tapped: Callable[[list[bytes]], list[SubmittedPacket | None]] | None = None
 
     @property
     def table(self) -> Mapping[str, Callable[..., Any]]:
@@ -75,6 +78,7 @@ class BurstOperations:
             "listen": self.listen,
             "send": self.send,
             "send_crafted": self.send_crafted,
+            "submitted": self.submitted,
             "inject": self.inject,
         }
 
@@ -96,6 +100,7 @@ class BurstOperations:
             reverse: The reverse traffic to send meanwhile, if there is any.
         """
         self._end_watch()
+        self._tapped = None
         tunnel = self._tunnel_of(capture.vni)
         moves = CounterChanges(self._interface(), tunnel)
         if packet_set is not None:
@@ -151,6 +156,7 @@ class BurstOperations:
 
     def send(self, context: Context, *, capture: CaptureOrder, flow: FlowOrder) -> Sent:
         """Sends one burst; returns what the kernel submitted to the driver for it."""
+        self._tapped = None
         tunnel = self._tunnel_of(flow.vni)
         moves = CounterChanges(self._interface(), tunnel)
         watching = BulkTxTap(capture, self._rings)
@@ -167,6 +173,7 @@ class BurstOperations:
         finally:
             self._end_sink()
         submitted = watching.finish(sent.segment)
+        self._tapped = partial(watching.submitted, segment=flow.payload)
         return Sent(
             submitted=submitted,
             written=sent.written,
@@ -181,6 +188,7 @@ class BurstOperations:
         self, context: Context, *, capture: CaptureOrder, packet_set: CraftedOrder
     ) -> Sent:
         """Sends one crafted packet set; returns what the kernel submitted to the driver for it."""
+        self._tapped = None
         tunnel = self._tunnel_of(packet_set.vni)
         moves = CounterChanges(self._interface(), tunnel)
         start = time.monotonic()
@@ -193,10 +201,17 @@ class BurstOperations:
             )
         finally:
             submitted = watching.finish()
+        self._tapped = partial(watching.submitted, segment=0)
         seconds = time.monotonic() - start
         moved = moves.so_far()
         refused = prepared.frames - expected
         return Sent(submitted, expected, complete, seconds, moved, self._news(), refused=refused)
+
+    def submitted(self, _context: Context, *, frames: tuple[str, ...]) -> SubmittedPackets:
+        """Returns the buffers that frames (base64) of the burst sent last were made of."""
+        if self._tapped is None:
+            return SubmittedPackets((None,) * len(frames))
+        return SubmittedPackets(tuple(self._tapped(list(map(base64.b64decode, frames)))))
 
     def inject(self, _context: Context, *, frames: tuple[str, ...], pace: int = 0) -> int:
         """Sends finished frames (base64), of which the NIC has to change nothing."""

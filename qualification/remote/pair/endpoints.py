@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 
 from qualification.inventory import Ends, Role, other
 from qualification.judge.evidence import Burst, held_back
-from qualification.messages.bursts import CaptureOrder, CraftedOrder, Received, Sent
+from qualification.messages.bursts import (
+    CaptureOrder,
+    CaptureResult,
+    CraftedOrder,
+    Received,
+    Sent,
+)
+from qualification.messages.submitted import SubmittedPackets
 from qualification.remote.agent_client import AgentClient
 from qualification.remote.closing import close_all
 from qualification.remote.lab_checks import refuse
@@ -24,6 +31,8 @@ Recorder = Callable[[CaptureOrder, Callable[[], Burst]], Burst]
 """Has a burst sent, and adds what a recording of the wire shows of it."""
 
 _REQUEST_SECONDS = 90.0
+_SUBMITTED = 4
+"""Bad frames of a burst for which the DUT is asked what was submitted to its driver."""
 MOST_TRIES = 3
 """Tries that may fail to show anything before the result is taken as it is."""
 
@@ -176,7 +185,21 @@ class Endpoints:
             "%s: burst to port %d: %d frames submitted to the driver, %d captured, %d bad",
             *(self.name, orders.flow.port, sent.submitted.frames, seen.frames, seen.bad),
         )
+        received = replace(received, captured=self._with_submitted(seen))
         return _only_strange_paths(Burst(sent, received))
+
+    def _with_submitted(self, seen: CaptureResult) -> CaptureResult:
+        """Returns a capture's result with what the DUT submitted for the first bad frames of it."""
+        first = seen.samples[:_SUBMITTED]
+        if not first:
+            return seen
+        frames = [frame.data for frame in first]
+        answer = self.ask("dut", SubmittedPackets, "submitted", frames=frames)
+        samples = [
+            replace(frame, submitted=one)
+            for frame, one in zip(first, answer.packets, strict=False)  # an agent may answer less
+        ]
+        return replace(seen, samples=(*samples, *seen.samples[len(samples) :]))
 
     def collect(self, frames: int, pace: int) -> Received:
         """Returns what the peer saw, once that many frames have arrived or the wire is quiet.

@@ -22,9 +22,8 @@ from qualification.results.page.evidence_model import PageDetail
 from qualification.results.run_directory import StoredRun
 from qualification.results.terminal.culprit_lines import Remedy, remedies
 
-from .files import capture_name
+from .captures import CellCaptures, captures
 from .found import facts, pci
-from .frames import masked_frame
 from .masking import Mask
 from .reproduction import Reproduction, not_shown, reproduction
 
@@ -57,18 +56,14 @@ class Annex:
     Attributes:
         row: Its result.
         detail: What the verdict rests on.
-        capture: Name of the capture with its wrong frames; empty if the run kept none.
-        frames: How many wrong frames are in it.
-        findings: What is wrong with the first of them.
+        captures: Its captures; of the findings those of the first frames.
         command: How its features are set by hand.
         unshown: Why reproduce.py does not show what is wrong here; empty if it does.
     """
 
     row: CellRow
     detail: PageDetail
-    capture: str
-    frames: int
-    findings: tuple[tuple[str, ...], ...]
+    captures: CellCaptures
     command: str
     unshown: str
 
@@ -125,12 +120,12 @@ class Made:
 
     Attributes:
         document: The `Bundle` as JSON types: masked, and each text harmless to show.
-        frames: The wrong frames of each capture, masked, by its name.
+        captures: The capture files by name, masked.
         reproduction: See `Bundle`; masked.
     """
 
     document: dict[str, Any]
-    frames: dict[str, list[BadFrame]]
+    captures: dict[str, bytes]
     reproduction: Reproduction | None
 
 
@@ -152,14 +147,13 @@ def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) 
     ends = run.campaign.ends(pair)
     cost = next((cost for cost in matrix.costs if cost.pair == pair), None)
     found = run.culprits.get(pair)
-    frames: dict[str, list[BadFrame]] = {}
+    files: dict[str, bytes] = {}
     annexes = []
     shows = reproduction(chosen, rows)
     for row in chosen:
-        kept = [masked_frame(frame, _port(row), mask) for frame in _samples(_evidence(run, row))]
-        name = capture_name(mask.text(row.id)) if kept else ""
-        frames |= {name: kept} if kept else {}
-        annexes.append(_annex(run, row, dut, name, kept, not_shown(row, shows)))
+        said, made = captures(mask.text(row.id), _samples(_evidence(run, row)), _port(row), mask)
+        files |= made
+        annexes.append(_annex(run, row, dut, said, not_shown(row, shows)))
     bundle = Bundle(
         version=__version__,
         masked=mask.on,
@@ -200,26 +194,17 @@ def make(run: StoredRun, matrix: Matrix, chosen: Sequence[CellRow], mask: Mask) 
         reproduction=shows,
     )
     document = mask.value(inert(_ADAPTER.dump_python(bundle, mode="json")))
-    return Made(document, frames, replace(shows, cell=mask.text(shows.cell)) if shows else None)
+    return Made(document, files, replace(shows, cell=mask.text(shows.cell)) if shows else None)
 
 
-def _annex(
-    run: StoredRun,
-    row: CellRow,
-    dut: NicRow,
-    name: str,
-    kept: Sequence[BadFrame],
-    unshown: str,
-) -> Annex:
+def _annex(run: StoredRun, row: CellRow, dut: NicRow, said: CellCaptures, unshown: str) -> Annex:
     evidence = _evidence(run, row)
     detail = detail_of(evidence, _port(row), run.campaign.demand.confidence)
     switches = [f"{name} {'on' if on else 'off'}" for name, on in row.requested.items()]
     return Annex(
         row,
         replace(detail, frame=None),  # which is not masked
-        name,
-        len(kept),
-        tuple(frame.findings for frame in kept[:_FRAMES_SHOWN]),
+        replace(said, findings=said.findings[:_FRAMES_SHOWN]),
         f"ethtool -K {dut.interface} {' '.join(switches)}" if switches else "",
         unshown,
     )

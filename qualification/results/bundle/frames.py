@@ -13,6 +13,7 @@ import re
 from dataclasses import replace
 
 from qualification.messages.bursts import BadFrame
+from qualification.messages.submitted import SubmittedPacket
 from qualification.wire.checksum import pseudo_sum
 from qualification.wire.dissect import Layout, dissect
 from qualification.wire.packet import ICMP, ICMPV6, TCP, UDP, Packet
@@ -23,6 +24,8 @@ from .masking import Mask
 
 _LEAST_SEGMENT = 48
 """Bytes of payload from which on a sum is taken for that of a super-packet's pseudo-header."""
+_LONGEST = 1 << 17
+"""Bytes of the longest buffer that kernels submit, and some more."""
 _FIELD = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 """Offset of the checksum in the L4 header."""
 _CHECKSUM = re.compile(r"(?P<field>.*checksum) is 0x[0-9a-f]{4}, should be 0x[0-9a-f]{4}")
@@ -53,13 +56,34 @@ def masked_frame(frame: BadFrame, port: int, mask: Mask) -> BadFrame:
     return replace(frame, data=base64.b64encode(made).decode(), findings=findings)
 
 
-def masked(data: bytes, ports: frozenset[int], mask: Mask) -> bytes:
+def masked_right(twin: str, port: int, mask: Mask) -> bytes:
+    """Returns the bytes of a right frame, given as base64, with its addresses masked."""
+    data = base64.b64decode(twin)
+    return masked(data, frozenset({port} if port else ()), mask) if mask.on else data
+
+
+def masked_submitted(packet: SubmittedPacket, port: int, mask: Mask) -> bytes:
+    """Returns the first bytes of a buffer that was submitted, with its addresses masked.
+
+    What is missing of it counts as zeros: a sum that is made over it is then wrong by as much as
+    before, and so it is what it would be for the whole buffer.
+    """
+    data = base64.b64decode(packet.data)
+    if not mask.on:
+        return data
+    whole = data + bytes(max(0, min(packet.length, _LONGEST) - len(data)))
+    ports = frozenset({port} if port else ())
+    return masked(whole, ports, mask, unfinished=packet.csum_partial)[: len(data)]
+
+
+def masked(data: bytes, ports: frozenset[int], mask: Mask, *, unfinished: bool = False) -> bytes:
     """Returns the bytes of a frame with all addresses masked and all checksums as they were.
 
     Args:
         data: The frame, from the destination MAC on.
         ports: UDP destination ports of VXLAN.
         mask: The mask.
+        unfinished: Whether the innermost checksum was left to the NIC.
     """
     layout = dissect(data, None, ports)
     made = bytearray(data)
@@ -73,8 +97,9 @@ def masked(data: bytes, ports: frozenset[int], mask: Mask) -> bytes:
             at = made.find(secret, at + 1)
     if layout is not None:
         if layout.inner is not None:  # first, as the outer sum covers it
-            _correct(data, made, layout.inner, None)
-        _correct(data, made, layout.outer, layout.inner)
+            _correct(data, made, layout.inner, None, unfinished=unfinished)
+            unfinished = False
+        _correct(data, made, layout.outer, layout.inner, unfinished=unfinished)
     return bytes(made)
 
 
@@ -92,7 +117,9 @@ def _addresses(data: bytes, layout: Layout | None) -> list[tuple[int, int]]:
     return found
 
 
-def _correct(data: bytes, made: bytearray, packet: Packet, inner: Packet | None) -> None:
+def _correct(
+    data: bytes, made: bytearray, packet: Packet, inner: Packet | None, *, unfinished: bool
+) -> None:
     """Makes the checksums of one packet of the masked frame as they were in the frame.
 
     Args:
@@ -100,6 +127,7 @@ def _correct(data: bytes, made: bytearray, packet: Packet, inner: Packet | None)
         made: The masked one, in which those of the inner packet are made already.
         packet: The packet, as it is in the frame.
         inner: The packet in it, if it is the outer one.
+        unfinished: Whether its checksum holds the sum of a pseudo-header, of whatever length.
     """
     if packet.l4 == packet.start or packet.trouble == "length":
         return
@@ -114,6 +142,10 @@ def _correct(data: bytes, made: bytearray, packet: Packet, inner: Packet | None)
     made[at : at + 2] = data[at : at + 2]  # which `l4_checksum` takes off
     new = _readdressed(made, packet)
     found, right = l4_checksum(data, packet)
+    if unfinished:
+        sum_now = (found + _seed(new) - _seed(packet) - 1) % 65535 + 1
+        made[at : at + 2] = sum_now.to_bytes(2, "big")
+        return
     _, now = l4_checksum(bytes(made), new)
     known = [(right, now), (_seed(packet), _seed(new))]
     if inner is not None and _has_sum(data, inner):

@@ -16,7 +16,6 @@ from qualification.errors import UsageError
 from qualification.printable import code, markdown
 from qualification.results import files, run_argument, run_directory
 from qualification.results.gate.paper import pdf
-from qualification.results.pcapng import pcapng
 from qualification.shipped import PACKAGE, REPORTS
 
 from . import manifest
@@ -91,7 +90,7 @@ def contents(made: Made) -> dict[str, bytes]:
     }
     if made.reproduction is not None:
         found[_REPRODUCER] = source(made.reproduction).encode()
-    return found | {name: pcapng(frames) for name, frames in made.frames.items()}
+    return found | made.captures
 
 
 def _rendered(name: str, document: dict[str, Any]) -> str:

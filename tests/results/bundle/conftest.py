@@ -14,6 +14,7 @@ from qualification.judge.evidence import Burst, Evidence
 from qualification.judge.verdict import Verdict
 from qualification.messages.bursts import BadFrame, Received
 from qualification.messages.host import NicSettings
+from qualification.messages.submitted import SubmittedPacket
 from qualification.plan.features import TNL_CSUM
 from qualification.results import matrix
 from qualification.results.conclusion import RunOutcome
@@ -123,9 +124,15 @@ def stored(campaign: Make, tmp_path: Path) -> Path:
 def secret_evidence() -> Evidence:
     """The evidence of 30 wrong frames, and a log that names everything."""
     frame = tunnel_frame()
-    kept = BadFrame(base64.b64encode(frame).decode(), ("outer L4",), tuple(explain(frame)))
+    encoded = base64.b64encode(frame).decode()
+    right = int(next(iter(explain(frame))).rpartition("0x")[2], 16)
+    twin = base64.b64encode(tunnel_frame(right)).decode()
+    handed = SubmittedPacket(base64.b64encode(frame[:100]).decode(), len(frame), True)
+    kept = BadFrame(encoded, ("outer L4",), tuple(explain(frame)))
     made_up = evidence(frame)
     burst = made_up.bursts[0]
-    captured = replace(burst.received.captured, samples=(kept,) * 3)
+    captured = replace(
+        burst.received.captured, samples=(replace(kept, twin=twin, submitted=handed), kept, kept)
+    )
     received: Received = replace(burst.received, captured=captured, kernel_log=(LOG,))
     return replace(made_up, bursts=(Burst(burst.sent, received),))

@@ -14,7 +14,8 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 
 from qualification.messages.bursts import BadFrame
-from qualification.results.bundle.frames import masked, masked_frame
+from qualification.messages.submitted import SubmittedPacket
+from qualification.results.bundle.frames import masked, masked_frame, masked_submitted
 from qualification.results.bundle.masking import Mask
 from qualification.wire.checksum import pseudo_sum
 from qualification.wire.dissect import VXLAN_PORTS
@@ -142,3 +143,33 @@ def test_an_inner_sum_that_was_not_made_shows_as_such(segments: int) -> None:
     right = l4_checksum(shown, now.inner)[1].to_bytes(2, "big")
     repaired = shown[: inner.l4 + 16] + right + shown[inner.l4 + 18 :]
     assert check(repaired).bad == 0
+
+
+@pytest.mark.parametrize(("outer", "inner"), list(product((4, 6), (4, 6))))
+@pytest.mark.parametrize("l4", ["tcp", "udp"])
+@pytest.mark.parametrize("cut", [150, 256, 2000])
+@pytest.mark.parametrize("partial", [False, True])
+def test_what_was_submitted_is_masked_as_the_frame_that_it_made(
+    outer: int, inner: int, l4: str, cut: int, partial: bool
+) -> None:
+    """The outer sum counts on an inner one that the NIC makes right (`lco_csum`)."""
+    mask = Mask({})
+    frame = made(outer, inner, l4, b"xy" * 500)
+    arrived = masked(frame, VXLAN_PORTS, mask)
+    layouts = check(frame).layout, check(arrived).layout
+    submitted, expected = bytearray(frame), bytearray(arrived)
+    for layout, data in zip(layouts, (submitted, expected), strict=True):
+        assert layout is not None
+        assert layout.inner is not None
+        at = layout.inner.l4 + (16 if l4 == "tcp" else 6)
+        if partial:
+            data[at : at + 2] = _seed(layout.inner).to_bytes(2, "big")
+    packet = SubmittedPacket(base64.b64encode(submitted[:cut]).decode(), len(frame), partial)
+    assert masked_submitted(packet, 4789, mask) == expected[:cut]
+    assert masked_submitted(packet, 4789, Mask({}, on=False)) == submitted[:cut]
+
+
+@given(st.binary(max_size=120), st.integers(0, 200_000), st.booleans())
+def test_whatever_was_submitted(data: bytes, length: int, partial: bool) -> None:
+    packet = SubmittedPacket(base64.b64encode(data).decode(), length, partial)
+    assert len(masked_submitted(packet, 4789, Mask({}))) == len(data)

@@ -20,7 +20,7 @@ from qualification.results.bundle.write import write
 from qualification.wire.capture_file import read_frames
 from qualification.wire.verify import OUTER_L4, check
 from tests.browser import accessibility_faults, opened, sideways
-from tests.results.page.conftest import FAILING
+from tests.results.page.conftest import FAILING, tunnel_frame
 
 from .conftest import LOG, PCI, SECRETS, WRITTEN
 
@@ -49,7 +49,7 @@ def test_no_file_has_a_secret(bundle: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         archive.extractall(unpacked)
     paths = [*bundle.iterdir(), *(unpacked / "bundle").iterdir()]
-    assert len(paths) == 10
+    assert len(paths) == 14
     for path in paths:
         content = path.read_bytes().lower()
         for secret in (*SECRETS, WRITTEN):
@@ -136,6 +136,25 @@ def test_the_capture_shows_the_fault(bundle: Path) -> None:
         assert re.fullmatch("outer UDP checksum is 0x[0-9a-f]{4}, should be 0x[0-9a-f]{4}", comment)
         assert (udp.split(",")[0], ip) == ("0", "1,1")  # bad; both IP headers good
         assert source.split(",")[0] == "192.0.2.1"
+
+
+def test_beside_it_are_right_frames_and_what_was_submitted(bundle: Path) -> None:
+    right, submitted = (CAPTURE.replace("tcp.", f"tcp.{kind}.") for kind in ("right", "submitted"))
+    [(twin, _)] = read_frames(bundle / right)
+    assert (check(twin).bad, len(twin)) == (0, len(tunnel_frame()))
+    [(handed, length)] = read_frames(bundle / submitted)
+    assert (len(handed), length) == (100, len(tunnel_frame()))
+    text = (bundle / "report.md").read_text()
+    assert right in text
+    assert submitted in text
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        pytest.skip("needs tshark")
+    for name, told in ((right, "right, in the flow"), (submitted, "pseudo-header sum")):
+        words = [tshark, "-r", str(bundle / name), "-T", "fields", "-e", "frame.comment"]
+        said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert told in said
+        assert f"frame 1 of {CAPTURE}" in said
 
 
 def test_the_reproducer_has_the_cell(bundle: Path) -> None:

@@ -1,0 +1,15 @@
+"""Results of two captures of the same frames, which differ in the right frames that they keep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qualification.messages.bursts import CaptureResult
+
+
+def without_twins(seen: CaptureResult) -> CaptureResult:
+    """Returns a result without the right frames beside wrong ones.
+
+    Which right frames are near a wrong one depends on how each ring is filled.
+    """
+    return replace(seen, samples=tuple(replace(sample, twin="") for sample in seen.samples))
