@@ -9,7 +9,8 @@ On the host that receives, then on the host whose NIC is to be looked at, both a
 Both interfaces need an address of the outer family, and nothing else may use the tunnel's UDP port.
 The sender sets the features below by ethtool, makes a VXLAN device, and sends the kernel's own TCP
 or UDP through it. The receiver captures each frame as it comes from the wire and computes every
-checksum again. Both put back what they have changed, also when they are interrupted.
+checksum again. Where the fault is that frames are lost, it counts those that did not arrive, or
+that TCP had to send again. Both put back what they have changed, also when they are interrupted.
 
 Exit code 1: the fault shows; 0: every frame is right; 2: it could not be judged.
 
@@ -44,6 +45,7 @@ CONTROL, DATA = 5650, 5651
 MERGING = ("rx-gro", "rx-lro", "rx-gro-hw")
 FAULT, GOOD, NOT_JUDGED = 1, 0, 2
 ETH_P_ALL, SOL_PACKET, PACKET_AUXDATA, PACKET_OUTGOING = 3, 263, 8, 4
+PACKET_STATISTICS, TCP_INFO_SIZE, SENT_AGAIN, SEGMENTS = 6, 192, 100, 156
 SO_RCVBUFFORCE, SO_MAX_PACING_RATE, UDP_SEGMENT = 33, 47, 103
 CSUM_NOT_READY = 1 << 3
 FEATURE = re.compile(
@@ -252,7 +254,7 @@ class Capture:
 
     def __init__(self, interface: str, own: str) -> None:
         self._own, self._stop = ipaddress.ip_address(own).packed, False
-        self.frames = self.bad = self.merged = 0
+        self.frames = self.bad = self.merged = self.dropped = 0
         self.first: list[str] = []
         mtu = json.loads(run("ip", "-json", "link", "show", "dev", interface))[0]["mtu"]
         self._longest = mtu + 14 + 4
@@ -268,6 +270,8 @@ class Capture:
         """Takes what has arrived, and ends."""
         self._stop = True
         self._thread.join()
+        statistics = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+        self.dropped = struct.unpack("=II", statistics)[1]
         self._socket.close()
 
     def _take(self) -> None:
@@ -363,11 +367,30 @@ def verdict(capture: Capture, sent: dict[str, int]) -> tuple[int, str]:
         counts += f"; {capture.merged} were merged or unfinished, and are not judged"
     if not sent:
         return NOT_JUDGED, f"NOT JUDGED: the sender went away; {counts}"
+    if PARAMETERS["loss"] and not capture.bad:
+        return lost(capture, sent)
     if capture.bad:
         shown = "".join(f"\n  {text}" for text in capture.first)
         return FAULT, f"FAULT: {counts}; the first:{shown}"
     if capture.frames < sent["frames"] // 2:
         return NOT_JUDGED, f"NOT JUDGED: too few of {sent['frames']} frames arrived; {counts}"
+    return GOOD, f"GOOD: {counts}"
+
+
+def lost(capture: Capture, sent: dict[str, int]) -> tuple[int, str]:
+    """Returns the exit code, and how many frames were lost."""
+    gone = sent["again"] if PARAMETERS["l4"] == "tcp" else max(0, sent["sent"] - capture.frames)
+    share = gone / sent["sent"] if sent["sent"] else 0.0
+    how = "had to be sent again" if PARAMETERS["l4"] == "tcp" else "never arrived"
+    counts = f"{gone} of {sent['sent']} frames {how} ({100 * share:.3g} %)"
+    if capture.merged or capture.dropped:
+        why = f"the receiver merged {capture.merged} frames and its capture lost {capture.dropped}"
+        return NOT_JUDGED, f"NOT JUDGED: {why}; {counts}"
+    if not sent["sent"]:
+        return NOT_JUDGED, "NOT JUDGED: nothing was sent"
+    # Of what a path loses by itself a fraction is allowed: the run found the fault above that.
+    if share > PARAMETERS["loss"] / 4:
+        return FAULT, f"FAULT: {counts}"
     return GOOD, f"GOOD: {counts}"
 
 
@@ -395,8 +418,9 @@ def send(
         if lines.readline() != "ready\n":
             raise CannotJudgeError("the receiver went away")
         flow = send_tcp if PARAMETERS["l4"] == "tcp" else send_udp
-        flow(inner, asked.frames, asked.pace)
-        lines.write(json.dumps({"frames": asked.frames}) + "\n")
+        sent, again = flow(inner, asked.frames, asked.pace)
+        count = {"frames": asked.frames, "sent": sent, "again": again}
+        lines.write(json.dumps(count) + "\n")
         lines.flush()
         answer = json.loads(lines.readline() or "{}")
     print(answer.get("text", "NOT JUDGED: the receiver went away"))
@@ -411,9 +435,29 @@ def payload_of() -> int:
     return mtu - (20 if PARAMETERS["inner"] == 4 else 40) - header
 
 
-def send_udp(address: str, frames: int, pace: int) -> None:
-    """Sends datagrams of many sizes, segmented by UDP_SEGMENT if the fault needs it."""
-    full, sent, began = payload_of(), 0, time.monotonic()
+def await_neighbour(address: str) -> int:
+    """Sends datagrams until the receiver's MAC address is known; returns how many.
+
+    The kernel drops datagrams that have to wait for it when there are many.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        for count in range(1, 101):
+            with contextlib.suppress(ConnectionRefusedError):
+                sock.sendto(b"x", (address, DATA))
+            time.sleep(0.05)
+            if "lladdr" in run("ip", "neigh", "show", "to", address, "dev", DEVICE):
+                return count
+    raise CannotJudgeError(f"{address} does not answer through the tunnel")
+
+
+def send_udp(address: str, frames: int, pace: int) -> tuple[int, int]:
+    """Sends datagrams of many sizes, segmented by UDP_SEGMENT if the fault needs it.
+
+    Returns the number of frames that they make, and 0: nothing is sent again.
+    """
+    sent = await_neighbour(address) if PARAMETERS["loss"] else 0
+    full, began = payload_of(), time.monotonic()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sizes = [full, 1, 2, 3, 17, 18, 19, 64, 511, full - 1]
     with contextlib.ExitStack() as stack:
@@ -433,13 +477,17 @@ def send_udp(address: str, frames: int, pace: int) -> None:
                 sent += count
             number += 1
             time.sleep(max(0.0, began + sent / pace - time.monotonic()))
+    return sent, 0
 
 
-def send_tcp(address: str, frames: int, pace: int) -> None:
-    """Sends eight streams; those that a fault keeps from proceeding end after some seconds."""
+def send_tcp(address: str, frames: int, pace: int) -> tuple[int, int]:
+    """Sends eight streams; those that a fault keeps from proceeding end after some seconds.
+
+    Returns the number of data segments, and how many of them were sent again.
+    """
     full, streams = payload_of(), 8
     share, ends = full * frames // streams, time.monotonic() + 20 + 3 * frames / pace
-    written = [0] * streams
+    written, counts = [0] * streams, [(0, 0)] * streams
     chunk = os.urandom(1 << 16)
 
     def stream(number: int) -> None:
@@ -448,17 +496,24 @@ def send_tcp(address: str, frames: int, pace: int) -> None:
             sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, full * pace // streams)
             sock.settimeout(5)
             sock.connect((address, DATA))
-            while written[number] < share and time.monotonic() < ends:
-                written[number] += sock.send(chunk[: share - written[number]])
-            sock.shutdown(socket.SHUT_WR)
-            sock.settimeout(max(1.0, ends - time.monotonic()))
-            sock.recv(1)
+            try:
+                while written[number] < share and time.monotonic() < ends:
+                    written[number] += sock.send(chunk[: share - written[number]])
+                sock.shutdown(socket.SHUT_WR)
+                sock.settimeout(max(1.0, ends - time.monotonic()))
+                sock.recv(1)
+            finally:
+                # data_segs_out and total_retrans of struct tcp_info, include/uapi/linux/tcp.h
+                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
+                both = [struct.unpack_from("=I", info, at)[0] for at in (SEGMENTS, SENT_AGAIN)]
+                counts[number] = both[0], both[1]
 
     threads = [threading.Thread(target=stream, args=(n,), daemon=True) for n in range(streams)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return sum(sent for sent, _ in counts), sum(again for _, again in counts)
 
 
 def positive(text: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from qualification import __version__
-from qualification.judge.result_row import CellRow, FlowRow
+from qualification.judge.result_row import CellRow
 from qualification.messages.bursts import Family, Protocol
 from qualification.plan.features import SENDING, SUPPORT
 from qualification.plan.flows import Flow
@@ -40,6 +40,7 @@ class Reproduction:
         culprit: The features whose turning off heals; empty where they are not known.
         rate: The share of wrong frames in the run.
         frames: How many frames are sent.
+        loss: The share of frames that the run lost, where that is the fault; else 0.
     """
 
     cell: str
@@ -55,25 +56,27 @@ class Reproduction:
     culprit: tuple[str, ...]
     rate: float
     frames: int
+    loss: float = 0.0
 
 
 def reproduction(chosen: Sequence[CellRow], rows: Sequence[CellRow]) -> Reproduction | None:
-    """Returns what shows the fault of chosen cells; None where no frame sent in a tunnel is wrong.
+    """Returns what shows the fault of chosen cells; None where what is sent in a tunnel is right.
 
     A cell that fails with the kernel's own traffic is best: a chosen one, or one with the same
     culprit. Traffic of a crafted packet set is replaced by the kernel's, which need not show it.
+    Where no frame is wrong, lost ones are the fault.
 
     Args:
         chosen: The chosen cells, the most telling one first.
         rows: All cells of the NIC.
     """
     culprits = [row.culprit for row in chosen if row.culprit]
-    alike = [row for row in rows if row.verdict == "FAIL" and row.culprit in culprits]
-    for row in (*chosen, *alike):
-        if _bulk(row.flow) and row.bad:
-            return _of(row, exact=True)
-    sent = (r for r in chosen if r.bad and r.flow.tunnel and r.flow.direction == "send")
-    return next((_of(row, exact=False) for row in sent), None)
+    alike = [row for row in rows if row.verdict in ("FAIL", "LOSS") and row.culprit in culprits]
+    sent = [r for r in (*chosen, *alike) if r.flow.tunnel and r.flow.direction == "send"]
+    for faulty in ([r for r in sent if r.bad], [r for r in sent if r.lost]):
+        for row in (*filter(_bulk, faulty), *(r for r in faulty if r in chosen)):
+            return _of(row, exact=_bulk(row))
+    return None
 
 
 def not_shown(row: CellRow, shown: Reproduction | None) -> str:
@@ -88,7 +91,7 @@ def not_shown(row: CellRow, shown: Reproduction | None) -> str:
         return "it judges what a NIC sends, and here the NIC is wrong about what it receives"
     if not flow.tunnel:
         return "it sends through a tunnel, and here there is none"
-    if not row.bad:
+    if not row.bad and not (row.lost and shown is not None and shown.loss):
         return "it judges the frames that arrive, and here frames are lost or refused"
     if shown is None or shown.cell == row.id:
         return ""
@@ -107,14 +110,16 @@ def source(shown: Reproduction) -> str:
     return f"{head}{_BEGIN}\nPARAMETERS: dict[str, Any] = {{\n{lines}\n}}\n{_END}\n{tail}"
 
 
-def _bulk(flow: FlowRow) -> bool:
+def _bulk(row: CellRow) -> bool:
     """Returns whether a flow is the kernel's own traffic through a tunnel, and nothing else."""
+    flow = row.flow
     special = flow.packet_set or flow.state or flow.vlan or flow.load
     return flow.tunnel and flow.direction == "send" and not special
 
 
 def _of(row: CellRow, *, exact: bool) -> Reproduction:
     flow, low = row.flow, row.rate_low or row.rate or 1e-3
+    loss = 0.0 if row.bad else row.lost / (row.frames + row.lost)
     outer: Family = 4 if flow.outer == 4 else 6
     inner: Family = 4 if flow.inner == 4 else 6
     l4: Protocol = "tcp" if flow.l4 == "tcp" else "udp"
@@ -133,7 +138,8 @@ def _of(row: CellRow, *, exact: bool) -> Reproduction:
         features=on | {name: value for name, value in row.requested.items() if name in SENDING},
         culprit=_sending(row.culprit or ()),
         rate=row.rate or 0.0,
-        frames=min(_MOST, max(_LEAST, math.ceil(_TIMES / low))),
+        frames=min(_MOST, max(_LEAST, math.ceil(_TIMES / (loss or low)))),
+        loss=loss,
     )
 
 

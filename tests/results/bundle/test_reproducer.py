@@ -210,6 +210,25 @@ def test_a_fault_that_lets_nothing_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize(
+    ("l4", "segmented"),
+    [
+        ("udp", False),
+        pytest.param("udp", True, marks=pytest.mark.slow),
+        pytest.param("tcp", False, marks=pytest.mark.slow),
+    ],
+)
+def test_it_shows_that_frames_are_lost(tmp_path: Path, l4: str, *, segmented: bool) -> None:
+    flow = replace(TCP4, l4=l4, segmented=segmented, rate=0.0, loss=0.2)
+    for lab in _lab(model="silent-drop", p=0.2):
+        code, text = shown(lab, flow, tmp_path, "alpha")
+        assert (code, "FAULT: " in text) == (FAULT, True), text
+        assert ("had to be sent again" if l4 == "tcp" else "never arrived") in text
+        code, text = shown(lab, flow, tmp_path, "bravo", "--pace", "5000")
+        assert (code, "GOOD: " in text) == (GOOD, True), text
+
+
+@pytest.mark.lab
 def test_without_a_receiver_it_is_not_judged(lab: RunningLab, tmp_path: Path) -> None:
     (tmp_path / "reproduce.py").write_text(source(TCP4))
     before = state_of(lab, "alpha")

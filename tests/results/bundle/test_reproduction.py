@@ -39,6 +39,18 @@ def test_other_kinds_of_faults(changed: dict[str, str], why: str) -> None:
     assert why in not_shown(row, shown)
 
 
-def test_loss_is_not_shown() -> None:
-    lost = replace(failing(), verdict="LOSS", bad=0, lost=12)
-    assert "frames are lost" in not_shown(lost, reproduction([lost], [lost]))
+def test_loss_is_shown_where_no_frame_is_wrong() -> None:
+    lost = replace(failing(), verdict="LOSS", bad=0, lost=250, frames=750)
+    shown = reproduction([lost], [lost])
+    assert shown is not None
+    assert (shown.loss, shown.exact, shown.cell) == (0.25, True, lost.id)
+    assert not_shown(lost, shown) == ""
+    wrong = reproduction([lost, OTHER], [lost, OTHER])
+    assert wrong is not None
+    assert (wrong.loss, wrong.cell) == (0.0, OTHER.id)
+    assert "frames are lost" in not_shown(lost, wrong)
+
+
+def test_frames_that_were_refused_are_not_shown() -> None:
+    none = replace(failing(), verdict="LOSS", bad=0, lost=0)
+    assert "frames are lost or refused" in not_shown(none, reproduction([none], [none]))
