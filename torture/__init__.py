@@ -4,6 +4,7 @@ Scenarios are in `scenarios.py`. Each is a function that yields one `Trial` for 
 was tried, on loopback labs of its own; a trial that does not hold says what did not.
 
 - `lab.py`: a persistent lab, the state of its hosts, and the processes of a run on them.
+- `side_by_side.py`: several labs on which trials are made at the same time.
 - `runs.py`: the run that is disturbed, and the one that goes on with it afterwards.
 - `kills.py`: SIGKILL of the agent, sshd, the soft NIC, a worker and the controller.
 - `mishaps.py`: a link that flaps, a host that is gone, a full disk, a clock that is set back.

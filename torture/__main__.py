@@ -15,6 +15,7 @@ import click
 from qualification.errors import EXIT_INTERRUPTED, EXIT_LAB, EXIT_QUALIFIED, VxqualError
 
 from .scenarios import SCENARIOS
+from .side_by_side import Labs
 from .trial import Setting, Trial
 
 _FAILED = 1
@@ -26,7 +27,7 @@ Scenarios:
 \b
 Examples:
   scripts/torture                       all of them, 20 minutes on two cores
-  scripts/torture --short               a few trials of each, 3 minutes; what CI runs
+  scripts/torture --short               a few trials of each, under 3 minutes; what CI runs
   scripts/torture kills --times 20 --seed 7
 
 \b
@@ -42,7 +43,11 @@ Exit codes:
 @click.argument("names", nargs=-1, type=click.Choice(list(SCENARIOS)), metavar="[SCENARIO]...")
 @click.option("--times", type=click.IntRange(1), metavar="N",
               help="How often a process is killed; 100 by default, 5 with --short.")  # fmt: skip
-@click.option("--short", is_flag=True, help="A few trials of each scenario, as CI runs them.")
+@click.option(
+    "--short",
+    is_flag=True,
+    help="A few trials of each, as CI runs them; hostile only if named: scripts/test has it.",
+)
 @click.option("--seed", type=int, help="Of moments and victims; printed at the start.")
 def main(names: Sequence[str], times: int | None, short: bool, seed: int | None) -> None:
     """Disturb runs on loopback labs in every way, and count how often all was well afterwards.
@@ -55,10 +60,15 @@ def main(names: Sequence[str], times: int | None, short: bool, seed: int | None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     click.echo(f"torture: seed {seed}")
     failed = 0
-    with tempfile.TemporaryDirectory(prefix="vxqual-torture-") as scratch:
-        setting = Setting(times, random.Random(seed), Path(scratch), 200 if short else 10_000, _say)
+    chosen = names or [name for name, one in SCENARIOS.items() if not (short and one.tested)]
+    with (
+        tempfile.TemporaryDirectory(prefix="vxqual-torture-") as scratch,
+        Labs(Path(scratch), _say) as labs,
+    ):
+        examples = 200 if short else 10_000
+        setting = Setting(times, random.Random(seed), Path(scratch), examples, labs)
         try:
-            for name in names or SCENARIOS:
+            for name in chosen:
                 failed += _try(name, setting)
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)

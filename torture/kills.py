@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 from .lab import (
     GONE_SECONDS,
@@ -22,13 +19,14 @@ from .lab import (
     command_line,
     descendants,
     kill,
-    lab,
+    labs_of,
 )
-from .runs import FAULT, Run, complete, fresh, started, stored, verdicts, vxqual
+from .runs import Run, complete, fresh, started, stored, verdicts, vxqual
+from .side_by_side import Calm
 from .trial import Setting, Trial
 
 _RESTORED = 0
-_LABS = 2
+_ATTEMPTS = 6
 
 
 def _agents(lab: Lab, _run: Run) -> list[int]:
@@ -65,30 +63,23 @@ def kills(setting: Setting) -> Iterator[Trial]:
     """Kills a process of a run at a random moment, and goes on with the run.
 
     After it the hosts have to be as they were, as soon as they are contacted again, no finished
-    cell may be lost, and the verdicts have to be those of a run that nothing disturbed. Two
-    labs are tortured at the same time, as a run waits for more than it computes.
+    cell may be lost, and the verdicts have to be those of a run that nothing disturbed. The contact
+    is by turns `vxqual restore` and the run that goes on.
     """
-    with contextlib.ExitStack() as stack:
-        labs: SimpleQueue[Lab] = SimpleQueue()
-        for number in range(_LABS):
-            labs.put(stack.enter_context(lab(setting.scratch, f"kills-{number}", FAULT)))
-        calm = setting.scratch / "calm"
-        with _taken(labs) as built:
-            start = time.monotonic()
-            vxqual(*fresh(built.topology, calm))
-            duration, wanted = time.monotonic() - start, verdicts(calm)
-        setting.say(f"a run that nothing disturbs takes {duration:.0f} s, {len(wanted)} cells")
-        names = itertools.islice(itertools.cycle(VICTIMS), setting.times)
-        plans = [
-            _Plan(number, name, setting.random.uniform(0, duration), setting.random.random())
-            for number, name in enumerate(names)
-        ]
-
-        def trial(plan: _Plan) -> Trial:
-            with _taken(labs) as built:
-                return _kill(setting.scratch / f"kill-{plan.number}", built, plan, wanted)
-
-        yield from stack.enter_context(ThreadPoolExecutor(_LABS)).map(trial, plans)
+    plans = [
+        _Plan(
+            number,
+            victim,
+            setting.random.random(),
+            setting.random.random(),
+            workers="1" if victim == "worker" or turn % 3 == 2 else "0",
+            restore=turn % 2 == 1,
+        )
+        for number in range(setting.times)
+        for turn, victim in [(number // len(VICTIMS), list(VICTIMS)[number % len(VICTIMS)])]
+    ]
+    calm = setting.labs.calm
+    yield from setting.labs.try_all(partial(_kill, setting.scratch, calm), plans)
 
 
 @dataclass(frozen=True)
@@ -98,48 +89,64 @@ class _Plan:
     Attributes:
         number: Its number.
         victim: What is killed, a key of `VICTIMS`.
-        moment: Seconds after the start of the run.
+        moment: When, as a share of the time that the run takes undisturbed.
         which: Where among several processes, from 0 to 1.
+        workers: How many workers the run has.
+        restore: Whether hosts are put back by `vxqual restore` before the run goes on.
     """
 
     number: int
     victim: str
     moment: float
     which: float
+    workers: str
+    restore: bool
 
 
-@contextlib.contextmanager
-def _taken(labs: SimpleQueue[Lab]) -> Iterator[Lab]:
-    """Takes a lab that nobody uses, for the time of a context."""
-    built = labs.get()
-    try:
-        yield built
-    finally:
-        labs.put(built)
-
-
-def _kill(out: Path, lab: Lab, plan: _Plan, wanted: Mapping[str, str]) -> Trial:
+def _kill(scratch: Path, calm: Calm, lab: Lab, plan: _Plan) -> Trial:
     # A soft NIC that is killed is a NIC that was pulled out: the run of a lab that it built itself
     # goes on in another one.
-    name = plan.victim
-    topology = lab.source if name == "soft NIC" else lab.topology
-    before, victims = lab.state(), VICTIMS[name]
-    with started(out, *fresh(topology, out)) as run:
-        await_that(run.ended, plan.moment)
-        await_that(lambda: run.ended() or bool(victims(lab, run)), GONE_SECONDS)
-        found = victims(lab, run)
-        chosen = found[int(plan.which * len(found))] if found else 0
-        hit = bool(found) and not run.ended() and kill(chosen, signal.SIGKILL)
-        what = f"{name} killed after {plan.moment:.1f} s" if hit else f"{name}: the run had ended"
-        problems = run.wait()
+    topology = lab.source if plan.victim == "soft NIC" else lab.topology
+    before, start = lab.state(), time.monotonic()
+    for attempt in range(_ATTEMPTS):  # a run that has ended cannot be killed: once more, earlier
+        out = scratch / f"kill-{plan.number}-{attempt}"
+        moment = plan.moment * calm.seconds[plan.workers] / 2**attempt
+        with started(out, *fresh(topology, out, plan.workers)) as run:
+            await_that(run.ended, moment)
+            hit = _strike(lab, run, plan)
+            problems = run.wait()
+        if hit or problems:
+            break
+        shutil.rmtree(out, ignore_errors=True)
+    problems += [] if hit else ["it was never there to be killed"]
     kept = stored(out)
-    what += f", {len(kept.finished) if kept else 0} of {len(wanted)} cells finished"
+    finished = len(kept.finished) if kept else 0
     problems += lab.left()
-    done = vxqual("restore", lab.topology)
-    if done.returncode != _RESTORED:
-        problems.append(f"vxqual restore ended with {done.returncode}: {done.stdout}")
-    problems += lab.changed(before)
-    problems += complete(topology, out, wanted)
-    problems += lab.changed(before)
+    problems += labs_of(run.process.pid) if plan.victim == "soft NIC" else []
+    whole = run.process.returncode >= 0 and verdicts(out) == calm.verdicts
+    if whole or plan.restore:
+        done = vxqual("restore", lab.topology)
+        if done.returncode != _RESTORED:
+            problems.append(f"vxqual restore ended with {done.returncode}: {done.stdout}")
+        problems += lab.changed(before)
+    if not whole:
+        problems += complete(topology, out, calm.verdicts, plan.workers)
+        problems += lab.left()
+        problems += lab.changed(before)
     shutil.rmtree(out, ignore_errors=True)
-    return Trial(what, tuple(problems))
+    went_on = "the run went on by itself" if whole else "resumed"
+    return Trial(
+        f"{plan.victim} killed after {moment:.1f} s, {finished} of {len(calm.verdicts)} cells "
+        f"finished, {went_on}, {time.monotonic() - start:.0f} s",
+        tuple(problems),
+    )
+
+
+def _strike(lab: Lab, run: Run, plan: _Plan) -> bool:
+    """Kills the victim, once there is one; returns whether it was killed within the run."""
+    victims = partial(VICTIMS[plan.victim], lab, run)
+    await_that(lambda: run.ended() or bool(victims()), GONE_SECONDS)
+    found = victims()
+    if not found or run.ended():
+        return False
+    return kill(found[int(plan.which * len(found))], signal.SIGKILL)

@@ -19,10 +19,12 @@ class Scenario:
     Attributes:
         title: What must hold.
         trials: Yields one trial for each time that it is tried.
+        tested: Whether scripts/test tries it as well, with fewer examples.
     """
 
     title: str
     trials: Callable[[Setting], Iterator[Trial]]
+    tested: bool = False
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -30,5 +32,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "mishaps": Scenario("links, hosts, disks and clocks that fail blame nobody", mishaps),
     "controllers": Scenario("of two controllers one qualifies, and the other stops", controllers),
     "pairs": Scenario("pairs of the same two hosts have each their own faults", pairs),
-    "hostile": Scenario("hostile input ends as an error or a result", hostile),
+    "hostile": Scenario("hostile input ends as an error or a result", hostile, tested=True),
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from .lab import HOSTS, lab
-from .runs import FAULT, fresh, started, verdicts, vxqual
+from .lab import HOSTS, Lab
+from .runs import fresh, started, verdicts, vxqual
 from .trial import Setting, Trial
 
 _LEASED = re.compile(r"in use by|is leased|has the lease|another vxqual", re.IGNORECASE)
@@ -15,39 +17,42 @@ _LEASED = re.compile(r"in use by|is leased|has the lease|another vxqual", re.IGN
 
 def controllers(setting: Setting) -> Iterator[Trial]:
     """Starts two controllers at the same moment: one qualifies, the other stops and says who."""
-    with lab(setting.scratch, "controllers", FAULT) as built:
-        calm = setting.scratch / "calm-controllers"
-        vxqual(*fresh(built.topology, calm))
-        wanted, before = verdicts(calm), built.state()
-        for number in range(max(1, setting.times // 5)):
-            outs = [setting.scratch / f"both-{number}-{which}" for which in "ab"]
-            with (
-                started(outs[0], *fresh(built.topology, outs[0])) as one,
-                started(outs[1], *fresh(built.topology, outs[1])) as two,
-            ):
-                problems = [*one.wait(), *two.wait()]
-                runs = sorted((one, two), key=lambda run: run.process.returncode)
-                codes = [run.process.returncode for run in runs]
-                said = [run.said() for run in runs]
-            if codes == [1, 10]:
-                if not _LEASED.search(said[1]):
-                    problems.append(f"the second did not say who has the NICs: {said[1][-1500:]}")
-                if verdicts(runs[0].out) != wanted:
-                    problems.append("the first has other verdicts than alone")
-                if (runs[1].out / "latest/matrix.json").exists() and verdicts(runs[1].out):
-                    ran = {v for v in verdicts(runs[1].out).values() if v in ("PASS", "FAIL")}
-                    problems += [f"the second judged cells: {ran}"] if ran else []
-            elif codes == [1, 1]:  # the second began after the first had ended
-                problems += [
-                    "a run has other verdicts than alone"
-                    for run in runs
-                    if verdicts(run.out) != wanted
-                ]
-            else:
-                problems.append(f"exit codes {codes}: {said[0][-1000:]} {said[1][-1500:]}")
-            problems += built.left()
-            problems += built.changed(before)
-            yield Trial(f"two controllers at once, exit codes {codes}", tuple(problems))
+    wanted = setting.labs.calm.verdicts
+
+    def trial(lab: Lab, number: int) -> Trial:
+        return _controllers(setting.scratch / f"both-{number}", lab, wanted)
+
+    yield from setting.labs.try_all(trial, range(max(1, setting.times // 5)))
+
+
+def _controllers(scratch: Path, lab: Lab, wanted: Mapping[str, str]) -> Trial:
+    before, problems = lab.state(), []
+    scratch.mkdir()
+    outs = [scratch / which for which in "ab"]
+    with (
+        started(outs[0], *fresh(lab.topology, outs[0])) as one,
+        started(outs[1], *fresh(lab.topology, outs[1])) as two,
+    ):
+        problems += [*one.wait(), *two.wait()]
+        runs = sorted((one, two), key=lambda run: run.process.returncode)
+        codes = [run.process.returncode for run in runs]
+        said = [run.said() for run in runs]
+    if codes == [1, 10]:
+        if not _LEASED.search(said[1]):
+            problems.append(f"the second did not say who has the NICs: {said[1][-1500:]}")
+        if verdicts(runs[0].out) != wanted:
+            problems.append("the first has other verdicts than alone")
+        ran = {v for v in verdicts(runs[1].out).values() if v in ("PASS", "FAIL")}
+        problems += [f"the second judged cells: {ran}"] if ran else []
+    elif codes == [1, 1]:  # the second began after the first had ended
+        others = [run for run in runs if verdicts(run.out) != wanted]
+        problems += ["a run has other verdicts than alone" for _ in others]
+    else:
+        problems.append(f"exit codes {codes}: {said[0][-1000:]} {said[1][-1500:]}")
+    problems += lab.left()
+    problems += lab.changed(before)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return Trial(f"two controllers at once, exit codes {codes}", tuple(problems))
 
 
 def pairs(setting: Setting) -> Iterator[Trial]:

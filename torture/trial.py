@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from .side_by_side import Labs
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Setting:
         random: Where moments and victims come from.
         scratch: A directory that is removed at the end.
         examples: How many inputs are invented for each test of hostile input.
-        say: Prints a line of progress.
+        labs: The labs on which trials are made side by side.
     """
 
     times: int
     random: random.Random
     scratch: Path
     examples: int
-    say: Callable[[str], object]
+    labs: Labs

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from torture import runs
+from torture import mishaps, runs
 from torture.kills import VICTIMS, kills
 from torture.lab import await_that, children, command_line, descendants, kill
 from torture.scenarios import SCENARIOS
+from torture.side_by_side import Labs
 from torture.trial import Setting, Trial
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +57,31 @@ def test_a_traceback_that_a_user_sees_is_a_problem() -> None:
     assert runs.traces("NOT QUALIFIED") == []
 
 
+def test_a_clock_goes_back_and_what_waits_by_another_does_not_notice(tmp_path: Path) -> None:
+    back = tmp_path / "back"
+    code = """if True:
+        import pathlib, sys, time
+        before = time.time(), time.monotonic()
+        pathlib.Path(sys.argv[1]).touch()
+        time.sleep(0.01)
+        print(round(time.time() - before[0]), round(time.monotonic() - before[1]))"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, back],
+        env={"LD_PRELOAD": str(mishaps.clock_library(tmp_path)), "VXQUAL_CLOCK_BACK": str(back)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    hour, nothing = map(int, done.stdout.split())
+    assert -3600 <= hour < -3500
+    assert 0 <= nothing < 100
+
+
 @pytest.mark.lab
 @pytest.mark.slow
 def test_each_kind_of_process_is_killed_once(tmp_path: Path) -> None:
     said: list[str] = []
-    setting = Setting(len(VICTIMS), random.Random(7), tmp_path, 100, said.append)
-    trials: list[Trial] = list(kills(setting))
+    with Labs(tmp_path, said.append) as labs:
+        setting = Setting(len(VICTIMS), random.Random(7), tmp_path, 100, labs)
+        trials: list[Trial] = list(kills(setting))
     assert [trial.problems for trial in trials] == [()] * len(VICTIMS), trials
