@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -155,6 +156,17 @@ def test_beside_it_are_right_frames_and_what_was_submitted(bundle: Path) -> None
         said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
         assert told in said
         assert f"frame 1 of {CAPTURE}" in said
+
+
+def test_lost_frames_are_told(stored: Path, tmp_path: Path) -> None:
+    results = json.loads((stored / "matrix.json").read_text())
+    cell = next(one for one in results["cells"] if one["id"] == FAILING)
+    cell |= {"verdict": "LOSS", "frames": 750, "bad": 0, "lost": 250, "culprit": None}
+    (stored / "matrix.json").write_text(json.dumps(results))
+    place, _ = write(stored, (), tmp_path / "lost")
+    assert "250 of 1000 frames are lost" in (place / "report.md").read_text()
+    assert "250 of 1000 frames are lost" in (place / "report.html").read_text()
+    assert '"loss": 0.25,' in (place / "reproduce.py").read_text()
 
 
 def test_the_reproducer_has_the_cell(bundle: Path) -> None:
