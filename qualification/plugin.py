@@ -82,6 +82,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="where each run makes a directory for its results and its log (default: out)",
     )
+    group.addoption(
+        "--vx-allure",
+        metavar="DIR",
+        help="write result files of Allure to this directory at the end of the run",
+    )
     group.addoption("--vx-open", action="store_true", help="open the page of the run in a browser")
     group.addoption(
         "--vx-resume",

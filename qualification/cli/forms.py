@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .root import COLOURS
+
 if TYPE_CHECKING:
     from qualification.results.index.database import Database
     from qualification.results.matrix import Matrix
+    from qualification.results.run_directory import StoredRun
 
 metrics_option = click.option(
     "--metrics",
@@ -29,6 +32,13 @@ ocptv_option = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write it as OCP Test & Validation output, JSON lines; needs vxqual[ocptv].",
+)
+
+allure_option = click.option(
+    "--allure",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write result files of Allure to DIR and, with npm's allure, its site to DIR/site.",
 )
 
 
@@ -85,6 +95,33 @@ def write_ocptv(made: Matrix, path: Path) -> None:
         ) from None
     writing.write(ocptv.document(made), path)
     click.echo(f"\nocptv: {path}")
+
+
+def write_allure(made: Matrix, stored: StoredRun | None, directory: Path) -> None:
+    """Writes a run as result files of Allure, makes its site, and says so.
+
+    Without npm's allure, or where that fails, it says what is missing: the result files are there.
+    """
+    import os
+
+    from qualification.errors import LabError, UsageError
+    from qualification.results.forms.allure import site, writing
+
+    try:
+        count = writing.write(made, stored, directory, os.environ)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}",
+            where=str(directory),
+            hint="give a directory that you can write to, or one that can be created",
+        ) from None
+    click.echo(f"\nallure: {directory}, {count:,} results")
+    try:
+        allure = site.command()
+        click.echo("making the site, which takes some seconds", err=True)
+        click.echo(f"site: {site.make(directory, allure)}")
+    except LabError as error:
+        click.secho(f"note: no site: {error}", fg=COLOURS["doubt"])
 
 
 def write_junit(made: Matrix, path: Path) -> None:

@@ -90,6 +90,12 @@ _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be as
     help="Open the page of the run in a browser, where it follows the run.",
 )
 @click.option(
+    "--allure",
+    "--alluredir",
+    metavar="DIR",
+    help="Write result files of Allure to this directory, as `vxqual report --allure` does later.",
+)
+@click.option(
     "--wait",
     type=click.FloatRange(0),
     default=0,
@@ -121,6 +127,7 @@ def run(
     out: str,
     resume: str | None,
     opened: bool,
+    allure: str | None,
     wait: float,
     parallel: str,
     store: str | None,
@@ -136,8 +143,8 @@ def run(
     result are kept, and the controls are run again. It takes the topology and all options from
     that run; those that are given must be the same.
 
-    The run is a pytest session, and further options are those of pytest, such as --junitxml=FILE,
-    --alluredir=DIR and:
+    The run is a pytest session, and further options are those of pytest, such as --junitxml=FILE
+    and:
 
     \b
       -k 'all-on and tcp'   only cells whose id matches; the run is PARTIAL then, see --partial-ok
@@ -156,6 +163,7 @@ def run(
     chosen = [f"--vx-pair={name}" for name in pair]
     chosen += ["--vx-partial-ok"] if partial_ok else []
     chosen += ["--vx-open"] if opened else []
+    chosen += [f"--vx-allure={allure}"] if allure is not None else []
     chosen += [f"--vx-wait={wait:g}"] if wait else []
     chosen += [f"--vx-seed={seed}"] if seed is not None else []
     chosen += [f"--vx-expectations={expectations}"] if expectations is not None else []

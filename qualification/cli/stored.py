@@ -57,6 +57,7 @@ vxqual report out --out again            and makes its files there again
 vxqual report out --metrics nics.prom    and writes metrics for Prometheus
 vxqual report out --junit nics.xml       and a report for Jenkins or GitLab
 vxqual report out --ocptv nics.jsonl     or for the tools of the Open Compute Project
+vxqual report out --allure allure        or result files of Allure, and its site
 vxqual report out --summary              one screen of Markdown for a chat or a CI job""")
 
 
@@ -128,6 +129,7 @@ def judge(
 @forms.metrics_option
 @forms.junit_option
 @forms.ocptv_option
+@forms.allure_option
 @click.option(
     "--summary",
     is_flag=True,
@@ -141,6 +143,7 @@ def report(
     metrics: Path | None,
     junit: Path | None,
     ocptv: Path | None,
+    allure: Path | None,
     *,
     summary: bool,
     verbose: bool,
@@ -175,6 +178,8 @@ def report(
         forms.write_junit(made, junit)
     if ocptv is not None:
         forms.write_ocptv(made, ocptv)
+    if allure is not None:
+        forms.write_allure(made, stored, allure)
     if out is None:
         return
     click.echo(f"\nresults: {rejudge.write(made, out)}")

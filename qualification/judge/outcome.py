@@ -53,6 +53,13 @@ class Outcome:
         return not self.blames_nic and self.judgement.verdict not in SETTLED
 
 
+def control_verdict(result: ControlResult) -> Verdict:
+    """Returns the verdict that a control amounts to."""
+    if result.trusted:
+        return Verdict.PASS
+    return Verdict.UNSUPPORTED if result.blocked else Verdict.UNTRUSTED
+
+
 def never_ran(cell: Cell, unready: Mapping[str, str]) -> Outcome:
     """Returns the outcome of a cell without any result.
 

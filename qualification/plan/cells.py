@@ -106,7 +106,7 @@ class Cell:
         return f"{self.pair}/{self.set_id}/{self.flow.id}"
 
     def __repr__(self) -> str:
-        # Allure identifies a test's history by a hash of this: it must not change with firmware.
+        # CI tells by the names of tests since when one fails: they do not change with firmware.
         return self.id
 
 

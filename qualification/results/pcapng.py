@@ -44,6 +44,7 @@ def commented(frames: Iterable[Commented]) -> bytes:
         with PcapNgWriter(str(file)) as writer:
             for frame in frames:
                 packet = Ether(frame.data)
+                packet.time = 0  # which is not known; scapy would write the time of now
                 packet.comments = [comment.encode() for comment in frame.comments]
                 packet.wirelen = frame.length
                 writer.write(packet)

@@ -14,6 +14,7 @@ from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings
+from qualification.judge.evidence import Evidence
 from qualification.judge.symptom import Runs
 from qualification.messages.untrusted import UntrustedError
 from qualification.plan.cells import Cell
@@ -59,6 +60,7 @@ class StoredRun:
             part in which such a cell could not be confirmed has a newer entry without any.
         troubles: Errors of the lab that belong to no cell, since the run was last continued.
         culprits: What the search found on each failing pair.
+        proofs: The evidence of the cells that were run for that, by the ids made for them.
         costs: What the mitigation of each pair was measured to cost.
         symptoms: The calls that were made on each pair.
         selection: What narrowed the run to these cells.
@@ -78,6 +80,7 @@ class StoredRun:
     finished: Mapping[str, tuple[int, CellEntry]] = field(default_factory=dict)
     troubles: tuple[str, ...] = ()
     culprits: Mapping[str, CulpritFindings] = field(default_factory=dict)
+    proofs: Mapping[str, Evidence] = field(default_factory=dict)
     costs: Mapping[str, CostTurns] = field(default_factory=dict)
     symptoms: Mapping[str, Runs] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
@@ -139,6 +142,7 @@ def read(directory: Path) -> StoredRun:
         part_of=read.part_of,
         finished=read.finished,
         troubles=tuple(read.troubles),
+        proofs=read.proofs,
         culprits=read.culprits,
         costs=read.costs,
         symptoms=read.symptoms,

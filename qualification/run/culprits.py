@@ -19,7 +19,6 @@ from qualification.judge.verdict import Verdict
 from qualification.plan.cells import Cell
 from qualification.plan.features import FeatureSpace
 from qualification.plan.flows import Direction, Flow
-from qualification.results import allure_report
 from qualification.results.run_files import CostEntry, CulpritEntry, Entry, ProofEntry, dump_entry
 
 from .cell_runner import CellRunner
@@ -158,29 +157,8 @@ def _cost(found: CulpritFindings, runner: CellRunner) -> CostTurns | None:
         return None
 
 
-def conclude(searched: CulpritSearch, runner: CellRunner) -> None:
+def conclude(searched: CulpritSearch) -> None:
     """Ends the running test: passed if every failing cell has its culprit, skipped if not."""
-    pair, found = searched.findings.pair, searched.findings
-    names = sorted({" ".join(finding.off) for finding in found.findings if finding.off})
-    reason = searched.unproved or (f"culprit: {', '.join(names)}" if names else "no cell failed")
-    allure_report.label(runner.ends(pair), pair, None, reason)
-    if searched.steps:
-        allure_report.attach_search(
-            _FINDINGS.dump_python(found, mode="json"),
-            [
-                {
-                    "id": step.id,
-                    "on": sorted(step.observation.cell.offloads.on),
-                    "verdict": step.observation.verdict,
-                    "wrong": step.observation.wrong,
-                    "frames": step.observation.frames,
-                    "reason": step.reason,
-                }
-                for step in searched.steps
-            ],
-        )
-    if searched.cost is not None:
-        allure_report.attach_json("cost.json", _COST.dump_python(searched.cost, mode="json"))
     if searched.unproved:
         pytest.skip(searched.unproved)
 

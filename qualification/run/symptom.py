@@ -7,35 +7,22 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from qualification.inventory import Ends
 from qualification.judge.symptom import Runs, Symptom, summarise
-from qualification.results import allure_report
 from qualification.results.run_files import SymptomEntry, dump_entry
 
 CALLS = "vxqual_calls"
 """An attribute of a test report, the entry of the store; xdist sends it with it."""
 
-_SYMPTOM = TypeAdapter(Symptom)
 _ENTRY = TypeAdapter(SymptomEntry)
-_RUNS = TypeAdapter(Runs)
 
 LEFT_OUT = "not requested: only the plans standard and full include it; give --symptom"
 
 
-def conclude_symptom(pair: str, runs: Runs | None, ends: Ends) -> Symptom:
+def conclude_symptom(pair: str, runs: Runs | None) -> Symptom:
     """Ends the running test: with the figures of its calls, or skipped if a control failed."""
     if runs is None:
         pytest.skip("a control failed, so calls would show nothing about the NIC")
-    symptom = summarise(pair, runs)
-    allure_report.label(ends, pair, None, f"{symptom.errors}\n\n{symptom.pace}")
-    allure_report.attach_json(
-        "symptom.json",
-        {
-            "symptom": _SYMPTOM.dump_python(symptom, mode="json"),
-            "runs": _RUNS.dump_python(runs, mode="json"),
-        },
-    )
-    return symptom
+    return summarise(pair, runs)
 
 
 def properties(symptom: Symptom) -> list[tuple[str, object]]:

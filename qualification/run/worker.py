@@ -18,7 +18,6 @@ from qualification.judge.outcome import Outcome
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
-from qualification.results import allure_report
 
 from . import culprits, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
@@ -198,12 +197,7 @@ def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Ou
         request.node.stash[OUTCOME] = outcome
         request.node.stash[STORED] = runner.stored(outcome)
         request.node.stash[CONTROLS] = outcome.cell.pair, runner.unreported(outcome.cell.pair)
-        stash = request.config.stash
-        directory = stash.get(KEPT, None) or Path(
-            request.config.getoption("vx_out"), stash[CAMPAIGN].run_id
-        )
-        allure_report.link(directory, outcome.cell.id)
-        pytest_outcome.conclude(outcome, runner.ends(outcome.cell.pair))
+        pytest_outcome.conclude(outcome)
 
     return end
 
@@ -216,19 +210,19 @@ def conclude_control(
 
     def end(pair: str, result: ControlResult) -> None:
         request.node.stash[CONTROLS] = pair, runner.unreported(pair)
-        pytest_outcome.conclude_control(pair, result, runner.ends(pair))
+        pytest_outcome.conclude_control(pair, result)
 
     return end
 
 
 @pytest.fixture
 def conclude_symptom(
-    request: pytest.FixtureRequest, runner: CellRunner
+    request: pytest.FixtureRequest,
 ) -> Callable[[str, Runs | None], None]:
     """Returns a function that ends the test of a symptom, which reports it and never fails."""
 
     def end(pair: str, runs: Runs | None) -> None:
-        found = symptom.conclude_symptom(pair, runs, runner.ends(pair))
+        found = symptom.conclude_symptom(pair, runs)
         if runs is not None:
             request.node.stash[CALLS] = pair, runs
         request.node.user_properties += symptom.properties(found)
@@ -242,6 +236,6 @@ def conclude_culprit(request: pytest.FixtureRequest) -> Callable[[str, CellRunne
 
     def end(pair: str, runner: CellRunner) -> None:
         found = request.node.stash[CULPRIT] = culprits.search(pair, runner)
-        culprits.conclude(found, runner)
+        culprits.conclude(found)
 
     return end

@@ -69,12 +69,26 @@ def test_the_incident_has_one_culprit(tmp_path: Path, browser: Browser) -> None:
     (result,) = (
         made
         for path in allure.glob("*-result.json")
-        if (made := json.loads(path.read_text()))["name"] == "test_culprit[faulty/culprit]"
+        if (made := json.loads(path.read_text()))["fullName"] == "faulty/culprit"
     )
     attached = {one["name"]: allure / one["source"] for one in result["attachments"]}
-    steps = json.loads(attached["steps.json"].read_text())
-    assert {step["id"] for step in steps} == set(extra)
-    assert json.loads(attached["culprits.json"].read_text())["mitigation"]["off"] == [TNL_CSUM]
+    runs = result["steps"][-1]["steps"]
+    assert {step["name"].partition(": ")[0] for step in runs} == set(extra)
+    found = json.loads(attached["faulty.culprits.json"].read_text())
+    assert found["mitigation"]["off"] == [TNL_CSUM]
+
+    (told,) = (
+        made
+        for path in allure.glob("*-result.json")
+        if (made := json.loads(path.read_text()))["fullName"] == "faulty/outcome"
+    )
+    incident = told["statusDetails"]["message"] + told["statusDetails"]["trace"]
+    for what in (
+        *("NOT QUALIFIED: tun, firmware 8.30 0x8000af86, on charlie port0", "outer L4"),
+        *(f"culprit {TNL_CSUM}", f"mitigation on charlie: ethtool -K port0 {TNL_CSUM} off"),
+    ):
+        assert what in incident, incident
+    assert re.search(r"frames are wrong \([23]\d(\.\d)? %, ", incident), incident
 
     # Allure and JUnit lead to the evidence of each cell.
     linked = {

@@ -119,7 +119,13 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
         properties = {p.get("name"): p.get("value") for p in case.iter("property")}
         assert properties["verdict"] == "PASS"
         assert int(properties["frames"]) >= 45
-    assert len(list(allure.glob("*-result.json"))) == len(ids)
+    told = [json.loads(path.read_text())["fullName"] for path in allure.glob("*-result.json")]
+    others = {f"soft/control/{name}" for name in (*CONTROLS, TAGGED)} | {"soft/outcome"}
+    assert sorted(told) == sorted(ids | others)
+    again = vxqual("report", out, "--allure", tmp_path / "again")
+    assert again.returncode == 0, again.stdout
+    for path in allure.iterdir():  # what the run itself wrote
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path
     assert "soft.firmware=good" in (allure / "environment.properties").read_text().splitlines()
     (namespace,) = re.findall(r"host alpha: namespace (\S+)", done.stdout)
     assert namespace not in run("ip", "netns"), "the lab is down"

@@ -220,4 +220,4 @@ def test_a_lab_that_fails_proves_nothing_and_blames_nobody(runner: CellRunner) -
     assert [step.id for step in found.steps] == ["x710/all-off/outer4-csum/inner4/tcp#off-1"]
     assert "came out ERROR; " in found.unproved
     with pytest.raises(pytest.skip.Exception, match="came out ERROR"):
-        culprits.conclude(found, runner)
+        culprits.conclude(found)

@@ -1,1 +1,1 @@
-"""The results of a run in the forms that other tools read: Prometheus, OCP Test & Validation."""
+"""The results of a run in the forms that other tools read: JUnit, Allure, Prometheus and OCP."""

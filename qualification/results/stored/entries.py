@@ -8,6 +8,7 @@ from qualification.errors import UsageError
 from qualification.judge.controls import ControlResult
 from qualification.judge.culprit.cost import CostTurns
 from qualification.judge.culprit.findings import CulpritFindings
+from qualification.judge.evidence import Evidence
 from qualification.judge.symptom import Runs
 from qualification.judge.verdict import Verdict
 from qualification.results.conclusion import RunEnd
@@ -48,6 +49,7 @@ class EntryReader:
         self.finished: dict[str, tuple[int, CellEntry]] = {}
         self.troubles: list[str] = []
         self.past: list[str] = []
+        self.proofs: dict[str, Evidence] = {}
         self.culprits: dict[str, CulpritFindings] = {}
         self.costs: dict[str, CostTurns] = {}
         self.symptoms: dict[str, Runs] = {}
@@ -63,8 +65,8 @@ class EntryReader:
         if self.end is not None and not isinstance(entry, ResumedEntry):
             raise UsageError("the run ends before this line", where=where)
         match entry:
-            case ProofEntry():
-                pass  # supports what the findings say; no verdict rests on it
+            case ProofEntry(id_, evidence):
+                self.proofs[id_] = evidence  # supports the findings; no verdict rests on it
             case CulpritEntry(found):
                 self.culprits[found.pair] = found
             case TroubleEntry(text):

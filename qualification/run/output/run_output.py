@@ -14,8 +14,9 @@ import pytest
 from qualification.campaign import Campaign
 from qualification.errors import UsageError, VxqualError
 from qualification.progress import Progress
-from qualification.results import allure_report, matrix
+from qualification.results import matrix, run_directory
 from qualification.results.directories import JUNIT, RunDirectory, unwritable
+from qualification.results.forms.allure import writing as allure
 from qualification.results.page.address import PAGE
 from qualification.results.run_argument import STORE
 from qualification.results.run_files import MATRIX
@@ -39,7 +40,7 @@ class RunOutput:
         self._directory: RunDirectory | None = None
         self._page: LivePage | None = None
         self._show_page = False
-        self._allure: str | None = None
+        self._allure: Path | None = None
         self._store: str | Path = ""
         self._not_stored: str | None = None
         self.keep = False
@@ -81,7 +82,7 @@ class RunOutput:
             raise
         self._page = LivePage(self._directory.path / PAGE)
         self._show_page = config.option.vx_open
-        self._allure = getattr(config.option, "allure_report_dir", None)
+        self._allure = config.option.vx_allure and Path(config.option.vx_allure)
         if getattr(config.option, "xmlpath", "") is None:
             config.option.xmlpath = str(self._directory.path / JUNIT)
         return self._directory.path
@@ -135,7 +136,7 @@ class RunOutput:
             self._page.write(made, found, live=live, troubles=results.troubles)
 
     def write(self, results: RunResults, campaign: Campaign | None) -> None:
-        """Writes the matrix, its page and what Allure is told, and puts the run into the store."""
+        """Writes the matrix, its page and files for Allure, and puts the run into the store."""
         made = None if campaign is None else results.matrix(campaign)
         if self._directory is None or campaign is None or made is None:
             return
@@ -143,13 +144,22 @@ class RunOutput:
             self._write_page(made, results, live=False)
         try:
             matrix.write(made, self._directory.path / MATRIX)
-            if self._allure:
-                allure_report.finish(Path(self._allure), campaign)
         except OSError as error:
             self.note(error)
         else:
             if self.keep:
                 self._not_stored = store.put(self._store, made, self._directory.path)
+        if self._allure is not None:
+            self._write_allure(made, self._directory.path, self._allure)
+
+    def _write_allure(self, made: matrix.Matrix, run: Path, to: Path) -> None:
+        """Writes the run for Allure by what is stored of it, as it can be written at any time."""
+        try:
+            allure.write(made, run_directory.read(run), to, os.environ)
+        except OSError as error:
+            self.failure = self.failure or unwritable(to, error)
+        except UsageError as error:
+            self.failure = self.failure or error
 
     @contextmanager
     def junit(self, config: pytest.Config) -> Generator[None]:
