@@ -197,6 +197,8 @@ class Tools extends Component {
 
 const Legend = () => html`<footer>
   <ul class="legend">${Object.entries(VERDICTS).map(([v, [, text]]) => html`<li><${Verdict} verdict=${v} /> ${text}</li>`)}</ul>
+  <p>A row is outside ▸ inside: there, csum says that an outer UDP checksum is asked for, no csum that it is 0, and plain that there is no tunnel.</p>
+  ${FEATURES.length > 0 && html`<p>Features: ${FEATURES.map(([name, short], f) => `${f ? ", " : ""}${short} is ${name}`)}.</p>`}
   <p><b>●</b> in effect <b>○</b> off. Click a cell, or press Enter on it, for its evidence; arrows move, → opens a row and ← closes it, / searches, Esc closes.</p>
 </footer>`;
 

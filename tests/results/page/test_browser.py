@@ -45,6 +45,9 @@ def test_it_tells_the_incident_at_sight(browser: Browser, file: Path) -> None:
         cell = page.locator(f"[data-at='{FAILING}']")
         expect(cell).to_have_text("FAIL3 %")
         assert "QUALIFIED" in page.inner_text("section.nic.good")
+        legend = page.inner_text("footer")
+        assert f"tnl-csum-seg is {TNL_CSUM}" in legend
+        assert "no csum that it is 0" in legend
         # The culprit is marked among the features, and is in effect where it fails.
         culprit = page.locator("tr.culprit")
         expect(culprit.locator("th")).to_have_text("tnl-csum-seg culprit")
