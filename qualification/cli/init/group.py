@@ -21,4 +21,5 @@ def init() -> None:
       vxqual init lab            examples; loopback.yaml runs on this machine alone
       vxqual init policy         what `vxqual gate` demands of a NIC
       vxqual init expectations   failures that are known, with a reason and a last day
+      vxqual init nightly        a job that qualifies a lab every night, for a CI or systemd
     """  # noqa: D301  (\b is a backspace, by which click keeps the lines)

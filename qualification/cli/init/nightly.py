@@ -42,7 +42,7 @@ def init_nightly(directory: Path | None, kind: str) -> None:
     """
     from qualification.shipped import report_file
 
-    from .writing import write_new
+    from .writing import make_folder, write_new
 
     named = {**FILES[kind], SCRIPT: SCRIPT}
     contents = {
@@ -52,7 +52,7 @@ def init_nightly(directory: Path | None, kind: str) -> None:
     there = {file for file, content in contents.items() if _is(file, content)}
     # One that stands in the way is refused before another one is written.
     for file in sorted(contents.keys() - there, key=lambda file: not file.exists()):
-        _make_folder(file.parent)
+        make_folder(file.parent)
         write_new(file, contents[file], hint="remove it, or write the job to another directory")
     for file in contents:
         click.echo(f"{'there already' if file in there else 'written'}: {file}")
@@ -61,12 +61,3 @@ def init_nightly(directory: Path | None, kind: str) -> None:
 
 def _is(file: Path, content: bytes) -> bool:
     return file.is_file() and file.read_bytes() == content
-
-
-def _make_folder(folder: Path) -> None:
-    from qualification.errors import UsageError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot be made: {error.strerror}", where=str(folder)) from None

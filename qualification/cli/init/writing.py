@@ -42,6 +42,18 @@ def write_new(file: Path, content: bytes, *, force: bool = False, hint: str = _H
         raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from None
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a directory and those above it, if it is not there.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot be made: {error.strerror}", where=str(folder)) from None
+
+
 def write_all(files: Mapping[Path, bytes], *, force: bool = False) -> None:
     """Writes several files and their directories: all of them, or none if one is there already.
 
@@ -52,8 +64,5 @@ def write_all(files: Mapping[Path, bytes], *, force: bool = False) -> None:
         for file in files:
             refuse_existing(file, f"{_HINT}, or overwrite all with --force")
     for file, content in files.items():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"cannot be made: {error.strerror}", where=str(file.parent)) from None
+        make_folder(file.parent)
         write_new(file, content, force=force)
