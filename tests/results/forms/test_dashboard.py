@@ -13,6 +13,9 @@ from typing import Any
 
 import promql_parser
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from ruamel.yaml import YAML
 
 from qualification.results.forms import metrics
@@ -135,6 +138,35 @@ def test_its_form() -> None:
         above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert beside or above, f"{one} is over {other}"
         assert one["x"] + one["w"] <= 24
+
+
+def lost(one: Any, other: Any, place: str = "") -> Iterator[str]:
+    """What of a JSON value is not in another one."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key, inside in one.items():
+            if key in other:
+                yield from lost(inside, other[key], f"{place}/{key}")
+            else:
+                yield f"{place}/{key}"
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (inside, same) in enumerate(zip(one, other, strict=True)):
+            yield from lost(inside, same, f"{place}/{number}")
+    elif one != other:
+        yield place
+
+
+def through_grafana(board: dict[str, Any]) -> Any:
+    """A dashboard as Grafana's own model of one, generated from its schema, understands it."""
+    register_default_plugins()
+    return json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
+
+
+def test_grafanas_model_knows_every_key_of_it() -> None:
+    # The definition of a variable is what its page shows; the model has its query alone.
+    shown = {f"/templating/list/{n}/definition" for n in (1, 2)}
+    assert set(lost(BOARD, through_grafana(BOARD))) == shown
+    mistaken = {**BOARD, "panles": []}
+    assert set(lost(mistaken, through_grafana(mistaken))) == {*shown, "/panles"}
 
 
 @pytest.mark.slow

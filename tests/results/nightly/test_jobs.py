@@ -76,6 +76,15 @@ def test_the_jenkinsfile_is_a_declarative_pipeline() -> None:
     assert found["pipeline/post/always"] == {"junit", "archiveArtifacts"}
 
 
+@pytest.mark.slow
+def test_the_jenkinsfile_is_groovy() -> None:
+    groovy = shutil.which("npm-groovy-lint")
+    if groovy is None:
+        pytest.skip("npm-groovy-lint is a package of npm, and needs Java")
+    only = ("--noserver", "--parse", "--failon", "error")
+    lint(groovy, *only, "--path", JOBS, "--files", "**/Jenkinsfile")
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_every_job_runs_the_script_and_keeps_its_report(kind: str) -> None:
     said = "".join((JOBS / name).read_text() for name in FILES[kind])
