@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from qualification.errors import UsageError
+from qualification.progress import Progress
 from qualification.results.bundle.write import zipped
 from qualification.results.files import replace
 from qualification.results.gate.paper import NAMESPACE
@@ -37,7 +38,11 @@ _KEPT = TypeAdapter(_Kept)
 
 
 def write(
-    pages: Pages, store: str, runs: Mapping[str, RunSummary], directories: Sequence[Path]
+    pages: Pages,
+    store: str,
+    runs: Mapping[str, RunSummary],
+    directories: Sequence[Path],
+    say: Progress,
 ) -> tuple[dict[str, list[Handout]], set[str]]:
     """Writes what is new of the handouts of a site.
 
@@ -46,6 +51,7 @@ def write(
         store: A directory of runs, an SQLite file, or the URL of a database.
         runs: The runs of the site by id; handouts of others are left out.
         directories: The directories of the runs.
+        say: See `handouts.found`.
 
     Returns:
         The handouts of each run, and the ids of runs whose handouts are others than before.
@@ -58,7 +64,7 @@ def write(
     all_: list[Handout] = []
     of_run: dict[str, list[Handout]] = {}
     pages_of: set[str] = set()
-    for one in found(store, list(directories)):
+    for one in found(store, list(directories), say):
         kept = before.get((one.kind, one.place))
         handout = kept if kept is not None and kept.stamp == one.stamp else read(one)
         all_.append(handout)

@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from qualification.errors import UsageError
+from qualification.errors import UsageError, VxqualError
 from qualification.messages.untrusted import UntrustedError
+from qualification.progress import Progress
 from qualification.results.bundle.manifest import ADAPTER as MANIFEST
 from qualification.results.gate.certificate import Certificate
 from qualification.results.handouts import CERTIFICATE, FILES, MOST_BYTES
@@ -87,25 +88,29 @@ class Handout:
         return f"{self.kind}/{self.name}.html"
 
 
-def found(store: str, runs: list[Path]) -> Iterator[Found]:
+def found(store: str, runs: list[Path], say: Progress) -> Iterator[Found]:
     """Yields the handouts of a store's runs, each once for each place in which it is.
 
     Args:
         store: A directory of runs, an SQLite file, or the URL of a database.
         runs: The directories of the runs.
+        say: Is told where the store of a directory of runs, which the site can do without, fails.
 
     Raises:
-        LabError: The database fails.
+        LabError: The database fails, and the store is one.
     """
     from qualification.results.index.database import FILE  # noqa: PLC0415  (loads slowly)
 
     place = Path(store)
     if place.is_dir():
-        yield from _recorded(str(place)) if (place / FILE).exists() else ()
+        try:
+            yield from list(_recorded(str(place))) if (place / FILE).exists() else ()
+        except VxqualError as error:
+            say(f"handouts that only {place / FILE} knows are left out: {error.what}")
         beside, ours = [place], [place.resolve().parent]
     else:
         yield from _recorded(store)
-        beside, ours = ([place.resolve().parent] if place.is_file() else []), []
+        beside, ours = [], ([place.resolve().parent] if place.is_file() else [])
     seen: set[str] = set()
     for directory in dict.fromkeys((*runs, *beside, *ours)):
         for one in _below(directory):
@@ -186,7 +191,7 @@ def _below(place: Path) -> Iterator[Found]:
 
 
 def _is_ours(directory: Path | None) -> bool:
-    """Returns whether a directory is this user's, and nobody else can write to it."""
+    """Returns whether a directory is this user's, and not everybody can write to it."""
     if directory is None:
         return False
     status = directory.lstat()

@@ -74,6 +74,7 @@ def write(store: str | Path, site: Path, say: Progress) -> Written:
         str(store),
         {run.id: run for run in runs},
         [Path(one.directory) for one in read],
+        say,
     )
     for entry in read:
         run = entry.run

@@ -120,8 +120,10 @@ def test_without_a_store_they_are_found_beside_the_runs(stored: Path, tmp_path: 
 def test_what_others_left_beside_the_runs_is_not_taken(stored: Path, tmp_path: Path) -> None:
     made, _ = bundle(stored, (), tmp_path / "vendor")
     made.chmod(0o777)
-    site(stored.parent, tmp_path / "site")
-    assert not (tmp_path / "site/bundle").exists()
+    shutil.copy(indexed(stored) / "runs.sqlite", tmp_path / "lab.sqlite")
+    for store in (stored.parent, tmp_path / "lab.sqlite"):
+        site(store, tmp_path / "site")
+        assert not (tmp_path / "site/bundle").exists()
     made.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(made, 12345, 12345)
@@ -189,3 +191,14 @@ def test_a_store_keeps_one_of_each_directory(stored: Path, policy: Path, tmp_pat
     assert len(list((tmp_path / "site/certificate").iterdir())) == 1, "the store has its content"
     copied = [file.name for file in (tmp_path / "site/files").rglob("*") if file.is_file()]
     assert copied == ["certificate.json"]
+
+
+def test_a_store_that_fails_costs_no_site(stored: Path, tmp_path: Path) -> None:
+    """Beside the runs it is an index, and all that is in their directories is shown without it."""
+    (stored.parent / "runs.sqlite").write_text("this is text, and long enough to be a page\n" * 9)
+    bundle(stored, (), stored / "vendor")
+    told: list[str] = []
+    done = write(stored.parent, tmp_path / "site", told.append)
+    assert done.runs == 1
+    assert len(list((tmp_path / "site/bundle").iterdir())) == 1
+    assert [line for line in told if "runs.sqlite knows are left out: " in line]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from qualification.inventory import Inventory
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL_CSUM
 from qualification.results import matrix
+from qualification.results.bundle.write import write as bundle
 from qualification.results.conclusion import RunOutcome
 from qualification.results.index.database import Database, url_of
 from qualification.results.index.writing import index
@@ -134,6 +136,8 @@ def test_a_model_has_a_page_by_its_pci_id(night: Night, tmp_path: Path) -> None:
         assert f'href="model/{slug(pci_id)}.html"' in index
         assert f'href="../model/{slug(pci_id)}.html"' in driver
     assert len(list((site / "model").iterdir())) == 2
+    assert f'href="../model/{slug(MODEL)}.html"' in (site / "run/2026-0000.html").read_text()
+    assert "/model/" not in (site / "run/2026-0006.html").read_text()
     assert "since 2026-01-04, " not in index[index.index("NIC models") :]
     assert "of 2 seen" in index
 
@@ -223,10 +227,19 @@ def test_names_become_addresses_that_stay_apart() -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_runs(night: Night, tmp_path: Path) -> None:
-    """Under a minute for all, five seconds for one more, and a first page of 300 KB at most."""
+def test_a_thousand_runs(night: Night, stored: Path, tmp_path: Path) -> None:
+    """Under a minute for all, five seconds for one more, and a first page of 300 KB at most.
+
+    Each tenth run has a bundle.
+    """
+    manifest = json.loads((bundle(stored, (), tmp_path / "vendor")[0] / "bundle.json").read_text())
     for number in range(1000):
-        night(number, f"8.{number // 100}", number % 3 != 0, cells=500)  # type: ignore[call-arg]
+        path = night(number, f"8.{number // 100}", number % 3 != 0, cells=500)
+        if number % 10 == 0:
+            read = json.loads((path / "matrix.json").read_text())["run"]
+            shutil.copytree(tmp_path / "vendor", path / "vendor")
+            about = {**manifest, "run": read["id"], "started": read["started"]}
+            (path / "vendor/bundle.json").write_text(json.dumps(about))
     start = time.process_time()
     write(tmp_path / "out", tmp_path / "site", quiet)
     whole = time.process_time() - start
@@ -236,7 +249,8 @@ def test_a_thousand_runs(night: Night, tmp_path: Path) -> None:
     one = time.process_time() - start
     size = (tmp_path / "site/index.html").stat().st_size
     print(f"\n1,000 runs: {whole:.1f} s, one more: {one:.2f} s, first page: {size / 1e3:.0f} KB")
-    assert (done.runs, done.new) == (1001, 1)
+    assert (done.runs, done.new) == (1002, 1), "and the one that the bundle is of"
+    assert len(list((tmp_path / "site/bundle").iterdir())) == 101, "the first lies beside the runs"
     assert whole < 60
     assert one < 5
     assert size < 300_000
