@@ -10,7 +10,9 @@ Both interfaces need an address of the outer family, and nothing else may use th
 The sender sets the features below by ethtool, makes a VXLAN device, and sends the kernel's own TCP
 or UDP through it. The receiver captures each frame as it comes from the wire and computes every
 checksum again. Where the fault is that frames are lost, it counts those that did not arrive, or
-that TCP had to send again. Both put back what they have changed, also when they are interrupted.
+that TCP had to send again. Where it is that the NIC is wrong about what it receives, the NIC to be
+looked at is that of the receiver: finished datagrams with right and wrong checksums are sent to it.
+Both put back what they have changed, also when they are interrupted.
 
 Exit code 1: the fault shows; 0: every frame is right; 2: it could not be judged.
 
@@ -330,29 +332,39 @@ def drain(data: socket.socket, over: threading.Event) -> None:
                         sock.close()
 
 
-def receive(interface: str, undo: contextlib.ExitStack) -> int:
+def receive(interface: str, asked: argparse.Namespace, undo: contextlib.ExitStack) -> int:
     """Receives one run of the sender, and judges it."""
     own = address_of(interface, PARAMETERS["outer"])
     inner = INNER[PARAMETERS["inner"]][0]
-    set_features(interface, dict.fromkeys(MERGING, False), undo)
+    looked_at = PARAMETERS["receives"]
+    if looked_at:
+        print(run("ethtool", "-i", interface).rstrip())
+    wanted = PARAMETERS["features"] if looked_at else dict.fromkeys(MERGING, False)
+    set_features(interface, {**wanted, **dict.fromkeys(asked.off, False)}, undo)
     make_device(interface, own, None, 0, undo)
-    kind = socket.SOCK_STREAM if PARAMETERS["l4"] == "tcp" else socket.SOCK_DGRAM
+    stream = PARAMETERS["l4"] == "tcp" and not looked_at
+    kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
     data = undo.enter_context(listener(inner, DATA, kind))
+    data.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     control = undo.enter_context(listener(own, CONTROL, socket.SOCK_STREAM))
     over = threading.Event()
     undo.callback(over.set)
-    threading.Thread(target=drain, args=(data, over), daemon=True).start()
+    if not looked_at:
+        threading.Thread(target=drain, args=(data, over), daemon=True).start()
     control.setblocking(True)
     print(f"waiting: python3 reproduce.py send INTERFACE {own}", flush=True)
     peer, _ = control.accept()
     with peer, peer.makefile("rw", encoding="utf-8") as lines:
-        capture = Capture(interface, own)
-        lines.write("ready\n")
+        capture = None if looked_at else Capture(interface, own)
+        lines.write(f"ready {mac_of(DEVICE)} {mac_of(interface)}\n")
         lines.flush()
         sent = json.loads(lines.readline() or "{}")
         time.sleep(1)  # what is on its way
-        capture.close()
-        code, text = verdict(capture, sent)
+        if capture is None:
+            code, text = delivered(data, sent)
+        else:
+            capture.close()
+            code, text = verdict(capture, sent)
         print(text)
         lines.write(json.dumps({"code": code, "text": text}) + "\n")
         lines.flush()
@@ -375,6 +387,30 @@ def verdict(capture: Capture, sent: dict[str, int]) -> tuple[int, str]:
     if capture.frames < sent["frames"] // 2:
         return NOT_JUDGED, f"NOT JUDGED: too few of {sent['frames']} frames arrived; {counts}"
     return GOOD, f"GOOD: {counts}"
+
+
+def delivered(data: socket.socket, sent: dict[str, int]) -> tuple[int, str]:
+    """Returns the exit code, and which datagrams were delivered that must not be, or were not."""
+    seen: dict[str, set[bytes]] = {kind: set() for kind in KINDS}
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            payload = data.recv(1 << 16)
+            kind = payload[4:20].rstrip(b" ").decode("ascii", "replace")
+            if payload[:4] == MAGIC and kind in seen:
+                seen[kind].add(payload[20:24])
+    counts, faults = [], []
+    for kind, (right, what) in KINDS.items():
+        got, of = len(seen[kind]), sent.get(kind, 0)
+        counts.append(f"\n  {got} of {of} delivered: {what}")
+        if got and not right:
+            faults.append(f"{got} of {of} were delivered: {what}")
+        if right and of - got > of // 50:  # a path may lose a few
+            faults.append(f"{of - got} of {of} were not delivered: {what}")
+    if not sent or not any(seen[kind] for kind, (right, _) in KINDS.items() if right):
+        return NOT_JUDGED, "NOT JUDGED: none of the right datagrams was delivered" + "".join(counts)
+    if faults:
+        return FAULT, f"FAULT: {'; '.join(faults)}" + "".join(counts)
+    return GOOD, "GOOD: all is as it should be" + "".join(counts)
 
 
 def lost(capture: Capture, sent: dict[str, int]) -> tuple[int, str]:
@@ -403,11 +439,14 @@ def send(
         raise CannotJudgeError(
             f"the fault needs an IPv{PARAMETERS['outer']} address of the receiver"
         )
+    if PARAMETERS["receives"] and asked.off:
+        raise CannotJudgeError("the receiver's NIC is looked at: give --off there")
     own = address_of(interface, PARAMETERS["outer"])
-    print(run("ethtool", "-i", interface).rstrip())
-    wanted = {**PARAMETERS["features"], **dict.fromkeys(asked.off, False)}
-    set_features(interface, wanted, undo)
-    make_device(interface, own, remote, 1, undo)
+    if not PARAMETERS["receives"]:
+        print(run("ethtool", "-i", interface).rstrip())
+        wanted = {**PARAMETERS["features"], **dict.fromkeys(asked.off, False)}
+        set_features(interface, wanted, undo)
+        make_device(interface, own, remote, 1, undo)
     inner = INNER[PARAMETERS["inner"]][0]
     try:
         control = undo.enter_context(socket.create_connection((remote, CONTROL), 10))
@@ -415,11 +454,16 @@ def send(
         raise CannotJudgeError(f"no receiver at {remote}, TCP port {CONTROL}: {error}") from None
     control.settimeout(60)
     with control.makefile("rw", encoding="utf-8") as lines:
-        if lines.readline() != "ready\n":
+        ready, *macs = lines.readline().split() or [""]
+        if ready != "ready":
             raise CannotJudgeError("the receiver went away")
-        flow = send_tcp if PARAMETERS["l4"] == "tcp" else send_udp
-        sent, again = flow(inner, asked.frames, asked.pace)
-        count = {"frames": asked.frames, "sent": sent, "again": again}
+        if PARAMETERS["receives"]:
+            make = Maker(interface, own, remote, macs)
+            count = send_finished(interface, make, asked.frames, asked.pace)
+        else:
+            flow = send_tcp if PARAMETERS["l4"] == "tcp" else send_udp
+            sent, again = flow(inner, asked.frames, asked.pace)
+            count = {"frames": asked.frames, "sent": sent, "again": again}
         lines.write(json.dumps(count) + "\n")
         lines.flush()
         answer = json.loads(lines.readline() or "{}")
@@ -516,6 +560,80 @@ def send_tcp(address: str, frames: int, pace: int) -> tuple[int, int]:
     return sum(sent for sent, _ in counts), sum(again for _, again in counts)
 
 
+MAGIC = b"vxrp"
+KINDS = {
+    "right": (True, "right checksums"),
+    "zero-outer": (True, "no outer checksum, a right one inside"),
+    "padded": (True, "right checksums, and zeros behind the packet inside"),
+    "outer": (False, "a wrong outer checksum"),
+    "inner": (False, "a wrong checksum inside, the outer one right over it"),
+    "both": (False, "wrong checksums, outside and inside"),
+}
+"""Datagrams for the receiver: whether they are to be delivered, and what is about them."""
+
+
+def mac_of(interface: str) -> str:
+    """Returns the MAC address of an interface."""
+    mac: str = json.loads(run("ip", "-json", "link", "show", "dev", interface))[0]["address"]
+    return mac
+
+
+class Maker:
+    """Makes finished frames for a receiver's tunnel."""
+
+    def __init__(self, interface: str, own: str, remote: str, macs: list[str]) -> None:
+        inside, outside = (bytes.fromhex(mac.replace(":", "")) for mac in macs)
+        kinds = {4: b"\x08\x00", 6: b"\x86\xdd"}
+        source = bytes.fromhex(mac_of(interface).replace(":", ""))
+        self._outer = outside + source + kinds[PARAMETERS["outer"]]
+        self._inner = inside + b"\x02\0\0\0\0\x01" + kinds[PARAMETERS["inner"]]
+        self._outer_ends = [ipaddress.ip_address(one).packed for one in (own, remote)]
+        receiver, sender = INNER[PARAMETERS["inner"]]
+        self._inner_ends = [ipaddress.ip_address(one).packed for one in (sender, receiver)]
+
+    def frame(self, kind: str, number: int) -> bytes:
+        """Returns a frame of a kind."""
+        size = 0 if kind == "padded" else number * 37 % 1200
+        head = MAGIC + kind.ljust(16).encode() + struct.pack("!I", number)
+        inner = self._inner + packet(
+            self._inner_ends, 40_000, DATA, head + os.urandom(size), kind in ("inner", "both")
+        )
+        inner += bytes(6) if kind == "padded" else b""
+        vxlan = struct.pack("!II", 0x08000000, PARAMETERS["vni"] << 8)
+        spoilt = None if kind == "zero-outer" else kind in ("outer", "both")
+        port, source = PARAMETERS["port"], 49_152 + number % 64
+        return self._outer + packet(self._outer_ends, source, port, vxlan + inner, spoilt)
+
+
+def packet(
+    ends: list[bytes], source: int, destination: int, payload: bytes, spoilt: bool | None
+) -> bytes:
+    """Returns an IP packet with a datagram; its checksum is spoilt, right, or (None) not there."""
+    size = 8 + len(payload)
+    header = struct.pack("!HHHH", source, destination, size, 0)
+    total = ones(ends[0] + ends[1]) + 17 + size + ones(header) + ones(payload)
+    found = 65535 - total % 65535
+    found = 0 if spoilt is None else found ^ 0x1234 or 0x4321 if spoilt else found
+    datagram = header[:6] + struct.pack("!H", found) + payload
+    if len(ends[0]) == 16:
+        return struct.pack("!IHBB", 6 << 28, size, 17, 64) + ends[0] + ends[1] + datagram
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0x4000, 64, 17, 0) + ends[0] + ends[1]
+    return ip[:10] + struct.pack("!H", (65535 - ones(ip)) % 65535) + ip[12:] + datagram
+
+
+def send_finished(interface: str, make: Maker, frames: int, pace: int) -> dict[str, int]:
+    """Sends frames of every kind in turn; returns how many of each."""
+    sent, began = dict.fromkeys(KINDS, 0), time.monotonic()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+        raw.bind((interface, 0))
+        for number in range(max(frames, len(KINDS))):
+            kind = list(KINDS)[number % len(KINDS)]
+            raw.send(make.frame(kind, number))
+            sent[kind] += 1
+            time.sleep(max(0.0, began + number / pace - time.monotonic()))
+    return sent
+
+
 def positive(text: str) -> int:
     """Returns a number above 0."""
     number = int(text)
@@ -532,7 +650,8 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     receiver = commands.add_parser("receive", help="on the host that receives")
     receiver.add_argument("interface")
-    sender = commands.add_parser("send", help="on the host whose NIC is looked at")
+    receiver.add_argument("--off", action="append", default=[], metavar="FEATURE")
+    sender = commands.add_parser("send", help="on the host that sends")
     sender.add_argument("interface")
     sender.add_argument("address", help="the receiver's address on its interface")
     sender.add_argument("--frames", type=positive, default=PARAMETERS["frames"])
@@ -551,7 +670,7 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as undo:
             if asked.command == "receive":
-                return receive(asked.interface, undo)
+                return receive(asked.interface, asked, undo)
             return send(asked.interface, asked.address, asked, undo)
     except CannotJudgeError as problem:
         print(f"NOT JUDGED: {problem}", file=sys.stderr)

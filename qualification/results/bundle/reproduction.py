@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from qualification import __version__
 from qualification.judge.result_row import CellRow
 from qualification.messages.bursts import Family, Protocol
-from qualification.plan.features import SENDING, SUPPORT
+from qualification.plan.features import RECEIVING, SENDING, SUPPORT
 from qualification.plan.flows import Flow
 from qualification.shipped import report_file
 
@@ -41,6 +41,7 @@ class Reproduction:
         rate: The share of wrong frames in the run.
         frames: How many frames are sent.
         loss: The share of frames that the run lost, where that is the fault; else 0.
+        receives: Whether the NIC is wrong about what it receives.
     """
 
     cell: str
@@ -57,6 +58,7 @@ class Reproduction:
     rate: float
     frames: int
     loss: float = 0.0
+    receives: bool = False
 
 
 def reproduction(chosen: Sequence[CellRow], rows: Sequence[CellRow]) -> Reproduction | None:
@@ -64,7 +66,8 @@ def reproduction(chosen: Sequence[CellRow], rows: Sequence[CellRow]) -> Reproduc
 
     A cell that fails with the kernel's own traffic is best: a chosen one, or one with the same
     culprit. Traffic of a crafted packet set is replaced by the kernel's, which need not show it.
-    Where no frame is wrong, lost ones are the fault.
+    Where no frame is wrong, lost ones are the fault. What a NIC does wrong when it receives comes
+    last: datagrams of some kinds show it, of which the run has tried more.
 
     Args:
         chosen: The chosen cells, the most telling one first.
@@ -76,7 +79,8 @@ def reproduction(chosen: Sequence[CellRow], rows: Sequence[CellRow]) -> Reproduc
     for faulty in ([r for r in sent if r.bad], [r for r in sent if r.lost]):
         for row in (*filter(_bulk, faulty), *(r for r in faulty if r in chosen)):
             return _of(row, exact=_bulk(row))
-    return None
+    received = (r for r in chosen if r.flow.direction == "receive" and r.flow.tunnel)
+    return next((_of(row, exact=False) for row in received if row.bad or row.lost), None)
 
 
 def not_shown(row: CellRow, shown: Reproduction | None) -> str:
@@ -87,15 +91,21 @@ def not_shown(row: CellRow, shown: Reproduction | None) -> str:
         shown: What it shows; None where there is none.
     """
     flow = row.flow
+    if shown is not None and shown.cell == row.id:
+        return ""
     if flow.direction == "receive":
+        if shown is not None and shown.receives:
+            return f"it sends datagrams as in {shown.cell}, which need not show this fault"
         return "it judges what a NIC sends, and here the NIC is wrong about what it receives"
     if not flow.tunnel:
         return "it sends through a tunnel, and here there is none"
+    if shown is not None and shown.receives:
+        return "it judges what the NIC receives, and here it is wrong about what it sends"
     if not row.bad and not (row.lost and shown is not None and shown.loss):
         return "it judges the frames that arrive, and here frames are lost or refused"
-    if shown is None or shown.cell == row.id:
+    if shown is None:
         return ""
-    if row.culprit and _sending(row.culprit) == shown.culprit:
+    if shown.culprit and shown.culprit == _sending(row.culprit or ()):
         return ""
     return f"it sends the traffic of {shown.cell}, which need not show this fault"
 
@@ -119,12 +129,14 @@ def _bulk(row: CellRow) -> bool:
 
 def _of(row: CellRow, *, exact: bool) -> Reproduction:
     flow, low = row.flow, row.rate_low or row.rate or 1e-3
-    loss = 0.0 if row.bad else row.lost / (row.frames + row.lost)
+    receives = flow.direction == "receive"
+    loss = 0.0 if row.bad or receives else row.lost / (row.frames + row.lost)
     outer: Family = 4 if flow.outer == 4 else 6
     inner: Family = 4 if flow.inner == 4 else 6
     l4: Protocol = "tcp" if flow.l4 == "tcp" else "udp"
     named = Flow(outer, flow.outer_checksum, inner, l4, flow.segmentation, flow.port)
-    on = dict.fromkeys(SUPPORT, True)
+    names = RECEIVING if receives else SENDING
+    on = {} if receives else dict.fromkeys(SUPPORT, True)
     return Reproduction(
         cell=row.id,
         exact=exact,
@@ -135,11 +147,12 @@ def _of(row: CellRow, *, exact: bool) -> Reproduction:
         segmented=flow.segmentation and l4 == "udp",
         port=flow.port,
         vni=named.vni,
-        features=on | {name: value for name, value in row.requested.items() if name in SENDING},
-        culprit=_sending(row.culprit or ()),
+        features=on | {name: value for name, value in row.requested.items() if name in names},
+        culprit=tuple(name for name in row.culprit or () if name in names),
         rate=row.rate or 0.0,
         frames=min(_MOST, max(_LEAST, math.ceil(_TIMES / (loss or low)))),
         loss=loss,
+        receives=receives,
     )
 
 

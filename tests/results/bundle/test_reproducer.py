@@ -228,6 +228,28 @@ def test_it_shows_that_frames_are_lost(tmp_path: Path, l4: str, *, segmented: bo
         assert (code, "GOOD: " in text) == (GOOD, True), text
 
 
+RECEIVING = [
+    ("rx-level", 4, 4, "were delivered: a wrong checksum inside"),
+    ("rx-blind", 6, 6, "were delivered: a wrong outer checksum"),
+    ("rx-strict", 4, 6, "were not delivered: no outer checksum"),
+]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("model", "outer", "inner", "told"),
+    [RECEIVING[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in RECEIVING[1:])],
+)
+def test_what_a_nic_receives(tmp_path: Path, model: str, outer: int, inner: int, told: str) -> None:
+    flow = replace(TCP4, outer=outer, inner=inner, features={}, culprit=(), receives=True)
+    for lab in _lab(model=model):
+        code, text = shown(lab, flow, tmp_path, "bravo")  # to alpha, whose NIC has the fault
+        assert (code, "FAULT: " in text) == (FAULT, True), text
+        assert told in text
+        code, text = shown(lab, flow, tmp_path, "alpha")
+        assert (code, "GOOD: " in text) == (GOOD, True), text
+
+
 @pytest.mark.lab
 def test_without_a_receiver_it_is_not_judged(lab: RunningLab, tmp_path: Path) -> None:
     (tmp_path / "reproduce.py").write_text(source(TCP4))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from qualification.judge.verdict import Verdict
 from qualification.plan.features import TNL_CSUM
 from qualification.results.bundle.reproduction import not_shown, reproduction
@@ -25,18 +23,27 @@ def test_it_shows_the_chosen_cell_and_those_of_the_same_culprit() -> None:
     assert f"sends the traffic of {failing().id}" in not_shown(OTHER, shown)
 
 
-@pytest.mark.parametrize(
-    ("changed", "why"),
-    [
-        ({"direction": "receive"}, "wrong about what it receives"),
-        ({"tunnel": False}, "here there is none"),
-    ],
-)
-def test_other_kinds_of_faults(changed: dict[str, str], why: str) -> None:
-    row = replace(failing(), flow=replace(failing().flow, **changed))  # type: ignore[arg-type]
+def test_plain_traffic_is_not_shown() -> None:
+    row = replace(failing(), flow=replace(failing().flow, tunnel=False))
+    assert reproduction([row], [row]) is None
+    assert "here there is none" in not_shown(row, None)
+
+
+def test_what_a_nic_receives_is_shown_where_it_sends_rightly() -> None:
+    requested = {"rx-checksum": True, "tx-checksum-ip-generic": False}
+    flow = replace(failing().flow, direction="receive")
+    row = replace(failing(), id="x710/rx", flow=flow, requested=requested, culprit=["rx-checksum"])
     shown = reproduction([row], [row])
-    assert shown is None
-    assert why in not_shown(row, shown)
+    assert shown is not None
+    assert (shown.receives, shown.cell, shown.loss) == (True, row.id, 0.0)
+    assert (shown.features, shown.culprit) == ({"rx-checksum": True}, ("rx-checksum",))
+    assert not_shown(row, shown) == ""
+    assert "need not show" in not_shown(replace(row, id="x710/rx2"), shown)
+    assert "wrong about what it sends" in not_shown(failing(), shown)
+    sends = reproduction([row, failing()], [row, failing()])
+    assert sends is not None
+    assert not sends.receives
+    assert "wrong about what it receives" in not_shown(row, sends)
 
 
 def test_loss_is_shown_where_no_frame_is_wrong() -> None:
