@@ -184,15 +184,15 @@ class BadFrame:
         data: The bytes, base64; a VLAN tag that the receiving NIC has stripped is restored.
         layers: Names of the layers that are wrong.
         findings: A sentence for each finding, with the value found and the right one.
-        twin: A right frame of the same flow and length that arrived near it, base64; empty where
-            there was none, or none was looked for.
+        counterpart: A right frame of the same flow and length that arrived near it, base64; empty
+            where there was none, or none was looked for.
         submitted: What the sender submitted to the driver for it; None where that is unknown.
     """
 
     data: str
     layers: tuple[str, ...]
     findings: tuple[str, ...]
-    twin: str = ""
+    counterpart: str = ""
     submitted: SubmittedPacket | None = None
 
 

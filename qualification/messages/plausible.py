@@ -69,7 +69,7 @@ def _one(value: Any) -> str | None:
 
 def _no_frame(value: BadFrame | SubmittedPacket) -> str | None:
     """Returns what of a frame or buffer cannot be."""
-    for name in ("data",) if isinstance(value, SubmittedPacket) else ("data", "twin"):
+    for name in ("data",) if isinstance(value, SubmittedPacket) else ("data", "counterpart"):
         length = _length(getattr(value, name))
         if length is None:
             return f".{name}: is not base64"

@@ -29,7 +29,10 @@ def received(**captured: Any) -> Received:
         ),
         ({"samples": (BadFrame("AA", (), ()),)}, "captured.samples[0].data: is not base64"),
         ({"samples": (BadFrame("é", (), ()),)}, "captured.samples[0].data: is not base64"),
-        ({"samples": (BadFrame("", (), (), "A"),)}, "captured.samples[0].twin: is not base64"),
+        (
+            {"samples": (BadFrame("", (), (), "A"),)},
+            "captured.samples[0].counterpart: is not base64",
+        ),
         (
             {"samples": (BadFrame("", (), (), "", SubmittedPacket("AAAA", 2, True)),)},
             "captured.samples[0].submitted.data: has 3 bytes of a packet of 2",

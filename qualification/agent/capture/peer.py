@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qualification.wire.dissect import Layout
 
 _ETHERNET = 14
-_TWINS = 4
+_COUNTERPARTS = 4
 """Bad frames beside which a right one is kept."""
 _BLOCKS = 8
 """Blocks of the ring in which it is looked for."""
@@ -131,9 +131,13 @@ class PeerCapture(Capture[NativeJudge]):
                 findings = [difference] if difference else []
                 if findings and expected is not None and layout is not None:
                     findings += expected.explain(data, layout)
-                twin = self._twin(frame, layout) if len(self._samples) < _TWINS else ""
+                counterpart = (
+                    self._counterpart(frame, layout) if len(self._samples) < _COUNTERPARTS else ""
+                )
                 findings = [*sample.findings, *findings]
-                self._samples.append(replace(sample, findings=tuple(findings), twin=twin))
+                self._samples.append(
+                    replace(sample, findings=tuple(findings), counterpart=counterpart)
+                )
         elif checked.unjudged:
             self._unjudged[checked.reason or "unknown"] += 1
             return
@@ -153,7 +157,7 @@ class PeerCapture(Capture[NativeJudge]):
         ]
         return BadFrame(_encoded(frame, data), names, tuple(findings))
 
-    def _twin(self, bad: RingFrame, layout: Layout | None) -> str:
+    def _counterpart(self, bad: RingFrame, layout: Layout | None) -> str:
         """Returns a right frame of the flow, as long as a bad one, that the ring has beside it.
 
         One of the same connection is best. It is looked for in the block that is being read and in

@@ -24,7 +24,7 @@ class CellCaptures:
         frames: How many there are.
         findings: What is wrong with each.
         right: The name of that with right frames of the same flow and length.
-        twins: How many there are.
+        counterparts: How many there are.
         submitted: The name of that with what was submitted to the driver.
         buffers: How many there are.
     """
@@ -33,7 +33,7 @@ class CellCaptures:
     frames: int
     findings: tuple[tuple[str, ...], ...]
     right: str
-    twins: int
+    counterparts: int
     submitted: str
     buffers: int
 
@@ -56,19 +56,19 @@ def captures(
         for frame in kept
         for data in [base64.b64decode(frame.data)]
     ]
-    twins: dict[str, list[str]] = {}
+    counterparts: dict[str, list[str]] = {}
     buffers: dict[SubmittedPacket, list[str]] = {}
     for number, sample in enumerate(samples, 1):
-        if sample.twin:
-            twins.setdefault(sample.twin, []).append(str(number))
+        if sample.counterpart:
+            counterparts.setdefault(sample.counterpart, []).append(str(number))
         if sample.submitted is not None:
             buffers.setdefault(sample.submitted, []).append(str(number))
     good = [
         Commented(
             data, (f"right, in the flow and of the length of {_of(numbers, wrong)}",), len(data)
         )
-        for twin, numbers in twins.items()
-        for data in [masked_right(twin, port, mask)]
+        for counterpart, numbers in counterparts.items()
+        for data in [masked_right(counterpart, port, mask)]
     ]
     handed = [
         Commented(

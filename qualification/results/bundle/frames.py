@@ -56,9 +56,9 @@ def masked_frame(frame: BadFrame, port: int, mask: Mask) -> BadFrame:
     return replace(frame, data=base64.b64encode(made).decode(), findings=findings)
 
 
-def masked_right(twin: str, port: int, mask: Mask) -> bytes:
+def masked_right(counterpart: str, port: int, mask: Mask) -> bytes:
     """Returns the bytes of a right frame, given as base64, with its addresses masked."""
-    data = base64.b64decode(twin)
+    data = base64.b64decode(counterpart)
     return masked(data, frozenset({port} if port else ()), mask) if mask.on else data
 
 

@@ -38,7 +38,7 @@ from qualification.messages.bursts import (
 )
 from qualification.plan.flows import Flow
 from qualification.wire.crafted.catalogue import BURST_TTLS
-from tests.agent.twins import without_twins
+from tests.agent.counterparts import without_counterparts
 from tests.wire.test_fuzz import mutated
 
 pytestmark = pytest.mark.lab
@@ -241,7 +241,7 @@ def captured(
                 watching = PeerCapture(order, kept)
             sender.inject("w0", *map(bytes, packets))
             seen.append(watching.finish())  # no wait: every frame sent has been received
-        assert without_twins(seen[0]) == without_twins(seen[1])
+        assert without_counterparts(seen[0]) == without_counterparts(seen[1])
         return seen[1]
 
     return capture
@@ -431,10 +431,10 @@ def test_a_right_frame_like_it_is_kept_beside_a_wrong_one(captured: Any) -> None
     none = spoilt(tunnel(inner(size=32)), UDP, 1)
     foreign = tunnel(inner(FLOW + 7))
     seen = captured(ORDER, foreign, right, longer, *[spoilt(tunnel(inner()), UDP, 2)] * 9, none)
-    twins = [base64.b64decode(sample.twin) for sample in seen.samples]
-    assert twins == [bytes(right)] * 4 + [b""] * 6
+    counterparts = [base64.b64decode(sample.counterpart) for sample in seen.samples]
+    assert counterparts == [bytes(right)] * 4 + [b""] * 6
     seen = captured(ORDER, none, foreign, longer, none)
-    assert [sample.twin for sample in seen.samples] == ["", ""]
+    assert [sample.counterpart for sample in seen.samples] == ["", ""]
 
 
 def test_a_stripped_vlan_tag_is_put_back(captured: Any) -> None:

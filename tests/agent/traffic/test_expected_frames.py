@@ -34,7 +34,7 @@ from qualification.wire.crafted.maker import Maker
 from qualification.wire.crafted.packet import Path, canonical
 from qualification.wire.dissect import dissect
 from qualification.wire.packet import TCP, UDP
-from tests.agent.twins import without_twins
+from tests.agent.counterparts import without_counterparts
 from tests.built import built
 from tests.wire.test_fuzz import mutated
 
@@ -222,7 +222,7 @@ def wire(net: Any) -> Iterator[Callable[..., CaptureResult]]:
             with left.inside():
                 raw.inject(frames, "w0")
             found.append(watching.finish())
-        assert without_twins(found[0]) == without_twins(found[1])
+        assert without_counterparts(found[0]) == without_counterparts(found[1])
         assert not found[0].drops
         return found[0]
 

@@ -77,15 +77,15 @@ def samples(session: PairSession, flow: Flow) -> tuple[BadFrame, ...]:
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.id)
 def test_what_is_kept_beside_bad_frames(session: PairSession, flow: Flow) -> None:
     kept = samples(session, flow)
-    assert {(frame.twin, frame.submitted) for frame in kept[4:]} == {("", None)}
-    assert sum(bool(frame.twin) for frame in kept[:4]) >= (1 if flow is TCP4 else 0)
+    assert {(frame.counterpart, frame.submitted) for frame in kept[4:]} == {("", None)}
+    assert sum(bool(frame.counterpart) for frame in kept[:4]) >= (1 if flow is TCP4 else 0)
     assert all(frame.submitted for frame in kept[:4])
     for frame in kept[:4]:
         bad = base64.b64decode(frame.data)
-        if frame.twin:
-            twin = base64.b64decode(frame.twin)
-            right = check(twin, None, PORTS)
-            assert (right.bad, right.unjudged, len(twin)) == (0, 0, len(bad))
+        if frame.counterpart:
+            counterpart = base64.b64decode(frame.counterpart)
+            right = check(counterpart, None, PORTS)
+            assert (right.bad, right.unjudged, len(counterpart)) == (0, 0, len(bad))
         layout, handed = dissect(bad, None, PORTS), frame.submitted
         assert layout and layout.inner and handed
         data = base64.b64decode(handed.data)

@@ -126,13 +126,14 @@ def secret_evidence() -> Evidence:
     frame = tunnel_frame()
     encoded = base64.b64encode(frame).decode()
     right = int(next(iter(explain(frame))).rpartition("0x")[2], 16)
-    twin = base64.b64encode(tunnel_frame(right)).decode()
+    counterpart = base64.b64encode(tunnel_frame(right)).decode()
     handed = SubmittedPacket(base64.b64encode(frame[:100]).decode(), len(frame), True)
     kept = BadFrame(encoded, ("outer L4",), tuple(explain(frame)))
     made_up = evidence(frame)
     burst = made_up.bursts[0]
     captured = replace(
-        burst.received.captured, samples=(replace(kept, twin=twin, submitted=handed), kept, kept)
+        burst.received.captured,
+        samples=(replace(kept, counterpart=counterpart, submitted=handed), kept, kept),
     )
     received: Received = replace(burst.received, captured=captured, kernel_log=(LOG,))
     return replace(made_up, bursts=(Burst(burst.sent, received),))

@@ -141,8 +141,8 @@ def test_the_capture_shows_the_fault(bundle: Path) -> None:
 
 def test_beside_it_are_right_frames_and_what_was_submitted(bundle: Path) -> None:
     right, submitted = (CAPTURE.replace("tcp.", f"tcp.{kind}.") for kind in ("right", "submitted"))
-    [(twin, _)] = read_frames(bundle / right)
-    assert (check(twin).bad, len(twin)) == (0, len(tunnel_frame()))
+    [(counterpart, _)] = read_frames(bundle / right)
+    assert (check(counterpart).bad, len(counterpart)) == (0, len(tunnel_frame()))
     [(handed, length)] = read_frames(bundle / submitted)
     assert (len(handed), length) == (100, len(tunnel_frame()))
     text = (bundle / "report.md").read_text()

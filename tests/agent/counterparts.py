@@ -7,9 +7,9 @@ from dataclasses import replace
 from qualification.messages.bursts import CaptureResult
 
 
-def without_twins(seen: CaptureResult) -> CaptureResult:
+def without_counterparts(seen: CaptureResult) -> CaptureResult:
     """Returns a result without the right frames beside wrong ones.
 
     Which right frames are near a wrong one depends on how each ring is filled.
     """
-    return replace(seen, samples=tuple(replace(sample, twin="") for sample in seen.samples))
+    return replace(seen, samples=tuple(replace(sample, counterpart="") for sample in seen.samples))
