@@ -46,8 +46,8 @@ KINDS: dict[str, Kind] = {
         "vxqual verify on a mixed capture",
         "A capture file as people have them: plain TCP and UDP of all lengths, VLANs, VXLAN, "
         "Geneve, GRE, GTP-U, ICMP, ARP, and one fragment in a thousand frames. With --frames and "
-        "--json, one frame in a hundred is wrong. tcpdump and tshark are run as above; tshark, and "
-        "--frames, get the first 200,000 of a million frames, and are compared by the frame.",
+        "--json, one frame in a hundred is wrong. tcpdump and tshark are run as above; tshark gets "
+        "the first 200,000 of a million frames, and is compared by the frame.",
         3,
         verify.mixed,
     ),

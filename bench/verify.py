@@ -88,7 +88,7 @@ def mixed(setting: Setting) -> Iterator[Row]:
         _OURS: ((VXQUAL, "verify"), many, 0.0),
         tcpdump: (TCPDUMP, many, 0.0),
         tshark: (TSHARK_ALL, few, 0.0),
-        f"{_OURS} --frames": ((VXQUAL, "verify", "--frames"), few, 0.01),
+        f"{_OURS} --frames": ((VXQUAL, "verify", "--frames"), many, 0.01),
         f"{_OURS} --json": ((VXQUAL, "verify", "--json"), many, 0.01),
     }
     found = setting.in_turn(

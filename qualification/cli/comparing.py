@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -65,6 +64,8 @@ def compare(
     elif form == "markdown":
         click.echo("\n".join(markdown.page(comparison)))
     else:
+        import shutil
+
         columns = shutil.get_terminal_size().columns
         for number, line in enumerate(text.lines(comparison, min(columns, 200))):
             click.secho(line.text, fg=COLOURS.get(line.tone), bold=number == 0 or None)

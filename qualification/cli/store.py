@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
@@ -104,6 +103,8 @@ def runs(store: str | None, as_json: bool, **wanted: Any) -> None:
     given = {name: value for name, value in wanted.items() if value is not None}
     found = queries.runs(database, queries.Filter(**given))
     if as_json:
+        import json
+
         click.echo(json.dumps([asdict(run) for run in found], indent=1))
         return
     for line in listing.table(found) if found else ("no run of the store is like that",):
@@ -166,6 +167,8 @@ def history(model: str, store: str | None, as_json: bool) -> None:
 
     found = of_model(_open(store), model)
     if as_json:
+        import json
+
         click.echo(json.dumps([asdict(one) for one in found], indent=1))
         return
     for line in listing.models(found) if found else ("no run of the store has such a NIC",):

@@ -100,6 +100,11 @@ def summarize(sums: tuple[SumCode, ...]) -> Summary:
     )
 
 
+@lru_cache(maxsize=1 << 12)
+def _codes_of(sums: tuple[tuple[Kind, State, How, int], ...]) -> tuple[SumCode, ...]:
+    return tuple(SumCode(*each) for each in sums)
+
+
 def outcome_of(walk: Walk, wire_length: int, direction: int = 0) -> Outcome:
     """Returns the outcome of a walk.
 
@@ -108,7 +113,7 @@ def outcome_of(walk: Walk, wire_length: int, direction: int = 0) -> Outcome:
         wire_length: Length of the frame on the wire.
         direction: By the capture; the link type's header may say it as well.
     """
-    sums = tuple(SumCode(each.kind, each.state, each.how, each.depth) for each in walk.sums)
+    sums = _codes_of(tuple([(each.kind, each.state, each.how, each.depth) for each in walk.sums]))
     found, packets = summarize(sums), walk.packets
     length = 0
     if found.unfinished and packets:

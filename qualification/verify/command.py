@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,20 +17,19 @@ from qualification.errors import (
 )
 from qualification.wire.capture_file import reader_of
 
+from .frames import Spool, in_bulk, print_frames
 from .inputs import STDIN, captures_of, opened, rereadable
 from .reading import UNLIMITED, Wanted, counted, findings_in, progress_shown
 from .report import headline, report
-from .spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from qualification.stack.counting import Counting, KeptFrame
+    from qualification.stack.counting import Counting
 
     from .findings import Findings
 
-_BULK = 256
 _GRAVEST_FIRST = (EXIT_NOT_QUALIFIED, EXIT_INTERRUPTED, EXIT_LAB, EXIT_QUALIFIED)
 
 
@@ -123,6 +123,7 @@ def judge_one(
         UsageError: The file cannot be read as a capture file.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_without_collector())
         twice = wanted.view not in ("report", "flows") or wanted.write_wrong is not None
         place = stack.enter_context(rereadable(path)) if twice else path
         name = name or str(path)
@@ -135,6 +136,18 @@ def judge_one(
         if wanted.write_wrong is not None:
             _write_wrong(place, found, wanted, wanted.write_wrong)
         return found.exit_code, found.counting.interrupted
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keeps Python from looking for cycles in what is kept of a capture, where there are none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager
@@ -179,8 +192,8 @@ def _print(
             for line in tables.flows(found, wanted.form, wanted.limit):
                 echo(line)
         else:
-            with _in_bulk(echo) as put:
-                _print_frames(place, wanted, tables.frame_writer(found, wanted.form, put), spool)
+            with in_bulk(echo) as put:
+                print_frames(place, wanted, tables.frame_writer(found, wanted.form, put), spool)
     finally:
         print(said, file=sys.stderr)
 
@@ -203,53 +216,6 @@ def _patterns(place: Path, found: Findings, wanted: Wanted) -> Iterator[str]:
         each=lambda kept: signing.take(kept) if found.is_wrong(kept) else None,
     )
     yield from signing.lines()
-
-
-@contextmanager
-def _in_bulk(echo: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Yields a function that prints lines, many of them at a time."""
-    lines: list[str] = []
-
-    def line(text: str) -> None:
-        lines.append(text)
-        if len(lines) == _BULK:
-            echo("\n".join(lines))
-            lines.clear()
-
-    try:
-        yield line
-    finally:
-        if lines:
-            echo("\n".join(lines))
-
-
-def _print_frames(
-    place: Path, wanted: Wanted, show: Callable[[KeptFrame], None], spool: Spool | None
-) -> None:
-    """Prints every frame that is not right.
-
-    The class of a frame depends on what was found in the whole capture, which has been read by now.
-    If there are too many frames to keep them until then, it is read again.
-    """
-    if spool is not None and spool.is_whole:
-        for kept in spool.kept:
-            show(kept)
-        return
-    left = UNLIMITED if wanted.limit is None else wanted.limit
-
-    def some(kept: KeptFrame) -> None:
-        nonlocal left
-        if not left:
-            raise _EnoughError
-        left -= 1
-        show(kept)
-
-    with contextlib.suppress(_EnoughError):
-        counted(place, wanted, UNLIMITED, each=some)
-
-
-class _EnoughError(Exception):
-    """As many frames were shown as are wanted."""
 
 
 def _write_wrong(place: Path, found: Findings, wanted: Wanted, target: Path) -> None:

@@ -261,7 +261,7 @@ def test_frames_are_the_same_when_there_is_no_room_for_all_of_them(
     path.write_bytes(captures.pcap(*_frames(400, broken=True)))
     kept = said(path, view="frames", form=form, limit=limit)
     assert len(kept[1]) >= (limit or 100)
-    monkeypatch.setattr("qualification.verify.spool._MOST_BYTES", 1 << 16)
+    monkeypatch.setattr("qualification.verify.frames._MOST_BYTES", 1 << 16)
     assert said(path, view="frames", form=form, limit=limit) == kept
 
 
