@@ -10,7 +10,7 @@ import pytest
 
 
 def run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, timeout=30)
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
 
 
 @pytest.fixture

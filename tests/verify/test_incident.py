@@ -34,12 +34,15 @@ with socket.create_server(("10.42.0.2", 5000)) as server:
     while left:
         left -= len(connection.recv(65536))
 """
+THE_END = b"the traffic has ended"
 SEND = f"""
-import random, socket
+import random, socket, sys
 with socket.create_connection(("10.42.0.2", 5000)) as connection:
     connection.sendall(random.Random(1).randbytes({BYTES}))
     connection.shutdown(socket.SHUT_WR)
     connection.recv(1)
+with socket.socket(type=socket.SOCK_DGRAM) as end:
+    end.sendto({THE_END!r}, (sys.argv[1], 9))
 """
 
 
@@ -48,17 +51,17 @@ def captured(namespace: str, path: Path) -> Iterator[None]:
     """Captures the interface of a host with tcpdump, and checks that nothing was lost."""
     with subprocess.Popen(
         ["ip", "netns", "exec", namespace, "tcpdump", "-Z", "root", "-i", "port0", "-s", "0", "-U",
-         "-B", "65536", "--immediate-mode", "-w", str(path), "udp", "port", "4789"],
+         "-B", "65536", "--immediate-mode", "-w", str(path), "udp"],
         stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None
         assert any("listening on" in line for line in iter(process.stderr.readline, ""))
         try:
             yield
-            size = -1
-            while size != path.stat().st_size:  # until it has written what it has captured
-                size = path.stat().st_size
-                time.sleep(0.5)
+            until = time.monotonic() + 60
+            while THE_END not in path.read_bytes():  # what is in its ring would be lost
+                assert time.monotonic() < until
+                time.sleep(0.1)
         finally:
             process.terminate()
         assert "\n0 packets dropped by kernel" in process.stderr.read()
@@ -82,20 +85,16 @@ def tunnel(lab: RunningLab, hosts: tuple[str, str], underlay: str) -> tuple[str,
     return found[0], found[1]
 
 
-@contextmanager
-def traffic(sender: str, receiver: str) -> Iterator[None]:
-    """Sends a stream of TCP through the tunnel, and waits until all of it has arrived."""
+def traffic(sender: str, receiver: str, address: str) -> None:
+    """Sends a stream of TCP through the tunnel until all of it has arrived, then `THE_END`."""
     with subprocess.Popen(
         ["ip", "netns", "exec", receiver, "python3", "-c", RECEIVE],
         stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        subprocess.run(
-            ["ip", "netns", "exec", sender, "python3", "-c", SEND], check=True, timeout=120
-        )
+        run("ip", "netns", "exec", sender, "python3", "-c", SEND, address)
         assert process.wait(timeout=60) == 0
-        yield
 
 
 def captures(
@@ -107,7 +106,7 @@ def captures(
     with ExitStack() as stack:
         stack.enter_context(captured(sender, files[0]))
         stack.enter_context(captured(receiver, files[1]))
-        stack.enter_context(traffic(sender, receiver))
+        traffic(sender, receiver, f"{underlay}.2")
     return files
 
 
