@@ -43,6 +43,22 @@ def count_capture(
     """
     counting = Counting(ports, [keep] * 3, each)
     fast = NativeCounting.of(reader, counting)
+    try:
+        _count(reader, counting, fast, progress)
+        if fast is not None:
+            fast.collect()
+    finally:
+        if fast is not None:
+            fast.close()
+    return counting
+
+
+def _count(
+    reader: Reader,
+    counting: Counting,
+    fast: NativeCounting | None,
+    progress: Callable[[int], None] | None,
+) -> None:
     number = 0
     while True:
         try:
@@ -68,6 +84,3 @@ def count_capture(
         except KeyboardInterrupt:
             counting.interrupted = True
             break
-    if fast is not None:
-        fast.collect()
-    return counting

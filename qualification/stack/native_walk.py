@@ -180,6 +180,14 @@ class NativeCounting:
         if len(self._confirmed) < _MOST_SORTS:
             self._confirmed.add(sort)
 
+    def close(self) -> None:
+        """Gives the count back to the reference.
+
+        Without that, what both have of each other would stay until the garbage collector comes, and
+        the window, of megabytes, with it.
+        """
+        self._counting.reassembly.walk_frame = walk_frame
+
     def collect(self) -> None:
         """Adds the outcomes that C has counted, in the order first seen."""
         counting = self._counting

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import io
 import struct
+import weakref
 from random import Random
 
 import pytest
@@ -167,3 +169,18 @@ def test_padding_and_vlan_tags_change_nothing(library: ctypes.CDLL, make) -> Non
     assert isinstance(found, Counting)
     right = sum(n for each, n in found.outcomes.items() if not summarize(each.sums).odd)
     assert right > 300
+
+
+def test_a_count_leaves_no_window_behind(library: ctypes.CDLL) -> None:
+    """With a directory of captures, megabytes of each would wait for the garbage collector."""
+    frame = SHAPES["4in4-tcp-100"]
+    reader = reader_of(io.BytesIO(pcap([(frame, len(frame))])))
+    window = weakref.ref(reader.window)
+    gc.disable()
+    try:
+        found = capture.count_capture(reader, PORTS)
+        del reader
+        assert window() is None
+    finally:
+        gc.enable()
+    assert found.outcomes.total() == 1
