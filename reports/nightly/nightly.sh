@@ -6,6 +6,7 @@
 # VXQUAL_STORE    the store of runs, which outlives this directory; by default out/runs.sqlite
 # VXQUAL_NOTIFY   whom to tell, as URLs of apprise with blanks between; by default nobody
 # VXQUAL_WHEN     of what: changed (by default), failed or always
+# VXQUAL_METRICS  the file for node_exporter's textfile collector, NAME.prom; by default none
 #
 # It leaves vxqual-report/: summary.md, comparison.md, nics.xml (JUnit), certificate/, and the run
 # itself. Its exit code is 1 where a NIC regressed, and otherwise that of `vxqual gate`.
@@ -37,6 +38,7 @@ compared=$?
 vxqual gate "$run" --policy "$policy" --mitigation-ok --out "$report/certificate"
 gated=$?
 vxqual report "$run" --junit "$report/nics.xml" >/dev/null
+[ -z "${VXQUAL_METRICS:-}" ] || vxqual report "$run" --store "$VXQUAL_STORE" --metrics "$VXQUAL_METRICS" >/dev/null
 vxqual report "$run" --store "$VXQUAL_STORE" --summary | tee "$report/summary.md"
 tell "$run" --store "$VXQUAL_STORE" --when "${VXQUAL_WHEN:-changed}"
 cp -R "$run" "$report/"

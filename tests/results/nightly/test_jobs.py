@@ -147,8 +147,9 @@ def test_two_nights_on_the_loopback_lab(tmp_path: Path) -> None:
 
     lab.write_text(re.sub(r"# (firmwares:|  alpha.port0: \{)", r"\1", text))
     assert "  firmwares:\n" in lab.read_text()
-    done = night(tmp_path, "lab.yaml", "policy.yaml", *some)
+    done = night(tmp_path, "lab.yaml", "policy.yaml", *some, VXQUAL_METRICS="nics.prom")
     assert done.returncode == 1
+    assert 'vxqual_outcome{driver="tun"' in (tmp_path / "nics.prom").read_text()
     summary = (report / "summary.md").read_text()
     assert summary.startswith("# NOT QUALIFIED: soft (tun, firmware random-p")
     assert f"## Since run {first}\n\nREGRESSED: soft (tun, firmware good → random-p" in summary
