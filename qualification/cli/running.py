@@ -92,6 +92,7 @@ _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be as
 @click.option(
     "--allure",
     "--alluredir",
+    type=click.Path(file_okay=False),
     metavar="DIR",
     help="Write result files of Allure to this directory, as `vxqual report --allure` does later.",
 )

@@ -141,8 +141,12 @@ def test_a_run_ends_as_it_did(campaign: Make, outcome: RunOutcome, end: dict[str
 def test_it_is_valid_by_the_schema_of_the_specification(campaign: Make) -> None:
     place = os.environ.get(SPEC)
     if place is None:
-        pytest.skip(f"{SPEC} names no copy of the specification's schemas")
+        pytest.skip(
+            "needs the schemas of the specification: clone opencomputeproject/ocp-diag-core, "
+            f"then set {SPEC} to its json_spec/output"
+        )
     schemas = [json.loads(path.read_text()) for path in Path(place).glob("*.json")]
+    assert schemas, f"{SPEC}={place} has no schemas: json_spec/output of ocp-diag-core has them"
     registry = Registry().with_resources(
         [(schema["$id"], Resource.from_contents(schema)) for schema in schemas]
     )
