@@ -82,8 +82,8 @@ def test_the_help_has_a_group_of_ours(pytester: pytest.Pytester) -> None:
     options = re.findall(r"^  (--vx-[\w-]+)", group, re.MULTILINE)
     assert options == [
         "--vx-topology", "--vx-plan", "--vx-rate", "--vx-confidence",
-        "--vx-pair", "--vx-partial-ok", "--vx-out", "--vx-open", "--vx-resume", "--vx-store",
-        "--vx-wait",
+        "--vx-pair", "--vx-partial-ok", "--vx-out", "--vx-allure", "--vx-open",
+        "--vx-resume", "--vx-store", "--vx-wait",
         "--vx-expectations", "--vx-seed",
         "--vx-kernel", "--vx-modules", "--vx-wire-check", "--vx-symptom",
     ]  # fmt: skip

@@ -134,7 +134,10 @@ def test_a_cell_has_its_steps_and_its_evidence(written: Path) -> None:
 
     base = FAILING.replace("/", "_")
     files = {one["name"]: (one["type"], written / one["source"]) for one in found["attachments"]}
-    assert list(files) == [f"{base}.txt", f"{base}.evidence.json", f"{base}.pcapng"]
+    assert list(files) == [
+        *(f"{base}.txt", f"{base}.evidence.json", f"{base}.pcapng"),
+        *(f"{base}.right.pcapng", f"{base}.submitted.pcapng"),
+    ]
     kind, text = files[f"{base}.txt"]
     assert (kind, text.read_text().splitlines()[0]) == ("text/plain", SENTENCE)
     kind, evidence = files[f"{base}.evidence.json"]

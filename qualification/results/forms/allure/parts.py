@@ -9,13 +9,16 @@ from pydantic import TypeAdapter
 
 from qualification.judge.evidence import Evidence
 from qualification.printable import printable
-from qualification.results.bundle.files import capture_name, file_name
+from qualification.results.bundle.captures import captures
+from qualification.results.bundle.files import file_name
+from qualification.results.bundle.masking import Mask
 from qualification.results.matrix import NicRow
-from qualification.results.pcapng import pcapng
 
 from .model import AllureFile
 
 _EVIDENCE = TypeAdapter(Evidence)
+_UNMASKED = Mask({}, on=False)
+_PCAPNG = "application/x-pcapng"
 
 
 def model_of(nic: NicRow) -> str:
@@ -70,7 +73,7 @@ def json_file(name: str, document: Any) -> AllureFile:
 
 
 def evidence_files(name: str, evidence: Evidence) -> list[AllureFile]:
-    """Returns evidence as attachments: as JSON, and its wrong frames as a capture.
+    """Returns evidence as attachments: JSON, and captures of wrong frames as a bundle has them.
 
     Args:
         name: What it is the evidence of, such as the id of a cell.
@@ -79,9 +82,8 @@ def evidence_files(name: str, evidence: Evidence) -> list[AllureFile]:
     found = [json_file(f"{name}.evidence", _EVIDENCE.dump_python(evidence, mode="json"))]
     bad = [frame for burst in evidence.bursts for frame in burst.received.captured.samples]
     bad += [frame for burst in evidence.received for frame in burst.samples]
-    if bad:
-        found.append(AllureFile(capture_name(name), "application/x-pcapng", pcapng(bad)))
-    return found
+    _, files = captures(name, bad, 0, _UNMASKED)
+    return found + [AllureFile(file, _PCAPNG, content) for file, content in files.items()]
 
 
 def text_file(name: str, text: str) -> AllureFile:
