@@ -144,10 +144,17 @@ def test_a_model_has_a_page_by_its_pci_id(night: Night, tmp_path: Path) -> None:
 
 def test_runs_that_say_nothing_are_marked_as_such(night: Night, tmp_path: Path) -> None:
     """A NIC of which no cell was judged is not drawn as one that excludes 100 %."""
-    read = matrix.read(night(0, "8.30", True) / "matrix.json")
+    path = night(0, "8.30", True) / "matrix.json"
+    read = matrix.read(path)
     cells = [replace(cell, verdict=Verdict.INCONCLUSIVE) for cell in read.cells]
-    seen = fleet.sightings([summary_of(replace(read, cells=tuple(cells)))])
+    unjudged = replace(read, cells=tuple(cells))
+    seen = fleet.sightings([summary_of(unjudged)])
     assert [mark.kind for mark in history(seen).marks] == ["unjudged"]
+    matrix.write(unjudged, path)
+    write(tmp_path / "out", tmp_path / "site", quiet)
+    run = (tmp_path / "site/run/2026-0000.html").read_text()
+    assert "they exclude no rate" in run
+    assert "100 %" not in run
 
 
 def test_a_link_in_a_run_leads_nowhere(night: Night, tmp_path: Path) -> None:
