@@ -35,6 +35,8 @@ _LONGEST_CUT = 1400
 class Class(Enum):
     """What is said of a frame; the value is its name for people."""
 
+    __hash__ = object.__hash__  # Enum's own is a Python function
+
     WRONG_VALUE = "wrong value"
     LENGTH = "length error"
     UNFILLED = "never filled in"
@@ -43,6 +45,10 @@ class Class(Enum):
     UNJUDGED = "not judged"
     RIGHT = "right"
     NOTHING = "no checksum"
+
+
+_CAN_BE_WRONG = (Class.WRONG_VALUE, Class.LENGTH, Class.UNFILLED)
+"""The classes of frames that can have been wrong on the wire; the last, unless it is excused."""
 
 
 class Side(Enum):
@@ -185,7 +191,7 @@ def is_wrong_on_wire(outcome: Outcome, context: Context) -> bool:
     found = class_of(outcome, context)
     if found == Class.UNFILLED:
         return not is_excused(outcome, context)
-    return found in (Class.WRONG_VALUE, Class.LENGTH)
+    return found in _CAN_BE_WRONG
 
 
 @dataclass(frozen=True)
@@ -220,9 +226,10 @@ def tally(outcomes: Iterable[tuple[Outcome, int]], context: Context) -> Tally:
     for outcome, count in outcomes:
         found = class_of(outcome, context)
         classes[found] += count
-        wrong += count if is_wrong_on_wire(outcome, context) else 0
         if found == Class.UNFILLED and is_excused(outcome, context):
             excused += count
+        elif found in _CAN_BE_WRONG:
+            wrong += count
         tunnelled += count if any(outcome.carriers) else 0
         vxlan += count if _has_vxlan(outcome.carriers, outcome.sums) else 0
     lost = (Class.MERGED, Class.CUT, Class.UNJUDGED)
