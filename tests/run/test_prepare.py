@@ -59,7 +59,7 @@ def test_only_a_qemu_lab_boots_a_kernel() -> None:
 
 @pytest.mark.parametrize(
     ("cpus", "memory", "workers"),
-    [(2, 256, 1), (8, 256, 1), (8, 512, 2), (2, 512, 1), (16, 2048, 3)],
+    [(2, 320, 1), (8, 512, 1), (8, 640, 2), (2, 640, 1), (16, 2048, 3)],
 )
 def test_pairs_that_share_guests_need_cpus_and_memory_there(
     monkeypatch: pytest.MonkeyPatch, cpus: int, memory: int, workers: int
