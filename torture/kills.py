@@ -27,6 +27,8 @@ from .trial import Setting, Trial
 
 _RESTORED = 0
 _ATTEMPTS = 6
+_EXECNET = "exec(eval(sys.stdin.readline()))"
+"""What execnet, by which xdist starts its workers, has them run at first (execnet.gateway_io)."""
 
 
 def _agents(lab: Lab, _run: Run) -> list[int]:
@@ -42,8 +44,7 @@ def _soft_nics(_lab: Lab, run: Run) -> list[int]:
 
 
 def _workers(_lab: Lab, run: Run) -> list[int]:
-    found = children(run.process.pid)
-    return [pid for pid in found if "execnet" in command_line(pid) or "-c" in command_line(pid)]
+    return [pid for pid in children(run.process.pid) if _EXECNET in command_line(pid)]
 
 
 def _controller(_lab: Lab, run: Run) -> list[int]:

@@ -18,7 +18,7 @@ import pytest
 from qualification import topology
 from qualification.campaign import Campaign
 from qualification.config.reading import load_as
-from qualification.errors import EXIT_LAB, UsageError, VxqualError
+from qualification.errors import EXIT_LAB, LabError, UsageError, VxqualError
 from qualification.judge.known.expectations import EXPECTATIONS
 from qualification.judge.verdict import Demand
 from qualification.progress import Progress
@@ -30,6 +30,7 @@ from qualification.results.store import Store
 from qualification.results.terminal import report
 from qualification.run.screen.screen import Screen
 
+from .ending.refused import refuse
 from .ending.workers import Workers
 from .hosts.leases import Leases
 from .output import log
@@ -120,28 +121,27 @@ class Controller:
                 self._before = run_directory.read(path)  # what it has found, now that it is locked
             self._results = RunResults(Store(path), self._selection, self._before)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> Generator[None, None, None]:
         """Builds the lab and asks every host what it is, once, before any worker starts."""
         log.endure(session.config)
         self._session = session
-        reporter = session.config.pluginmanager.getplugin("terminalreporter")
-        self._screen = Screen(reporter)
-        say = self._screen.say
+        self._screen = Screen(session.config.pluginmanager.getplugin("terminalreporter"))
         end_as_by_ctrl_c(self._lab)
         self._output.keep = True
         try:
-            session.config.stash[CAMPAIGN] = self._prepare(say)
+            session.config.stash[CAMPAIGN] = self._prepare(self._screen.say)
             if self._before is not None:
                 session.config.stash[KEPT] = self._before.directory
         except VxqualError as error:
-            _LOG.error("the lab is not ready, exit code %d: %s", error.exit_code, error)
             # With invalid input nothing was touched: this was no run.
             self._output.keep = self._before is not None or not isinstance(error, UsageError)
-            say(str(error))
-            if reporter is not None:  # it would print what follows a second time
-                session.config.pluginmanager.unregister(reporter)
-            pytest.exit("the lab is not ready, nothing was judged", returncode=error.exit_code)
+            refuse(session.config, self._screen.say, error)
+        try:
+            yield
+        except (EOFError, BrokenPipeError):  # of execnet, by which xdist starts workers
+            early = LabError("a worker process ended before it had begun")
+            refuse(session.config, self._screen.say, early)
 
     def _prepare(self, say: Progress) -> Campaign:
         options = self._options
