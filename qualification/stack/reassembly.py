@@ -61,13 +61,19 @@ class _Datagram:
             self.length = end
         elif len(payload) % 8:
             self.broken = True
-        if self.parts.get(offset) == payload:
-            return  # captured twice
+        if not payload or self.parts.get(offset) == payload:
+            return  # a fragment without bytes is discarded (ip_frag_queue); captured twice
         for start, other in self.parts.items():
             self.broken |= start < end and offset < start + len(other)
         self.broken |= end > _LONGEST
         self.parts[offset] = payload
         self.size += len(payload)
+
+    def give_up(self) -> None:
+        """Lets go of what was collected: fragments that follow are no longer put together."""
+        self.broken = True
+        for collected in (self.parts, self.outcomes, self.numbers):
+            collected.clear()
 
     def whole(self) -> bytes | None:
         """Returns the datagram behind its headers, if all of it is there."""
@@ -137,8 +143,8 @@ class Reassembly:
         if whole is not None:
             self._drop(key)
             return self._judge(datagram, walk, whole)
-        if datagram.broken or len(datagram.parts) > _LONGEST // 8:
-            datagram.parts.clear()
+        if datagram.broken or len(datagram.numbers) > _LONGEST // 8:
+            datagram.give_up()
         while len(self._datagrams) > MOST_DATAGRAMS or self._bytes > MOST_BYTES:
             self._drop(next(iter(self._datagrams)))
         return None

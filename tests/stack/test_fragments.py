@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from random import Random
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from qualification.stack import native_walk
 from qualification.stack.counting import Counting
+from qualification.stack.judge import walk_frame
+from qualification.stack.outcomes import outcome_of
+from qualification.stack.reassembly import Reassembly, Whole
 from qualification.wire.native import NativeMismatchError
 
 from .any_stack import MACS, Stack, csum, put
@@ -103,3 +107,36 @@ def test_an_error_of_the_c_implementation_in_a_datagram_is_found(
     monkeypatch.setattr(native_walk, "walk_frame", other)  # as if C were wrong
     with pytest.raises(NativeMismatchError, match="frame"):
         counted(content)
+
+
+def fragment(at: int, data: bytes, *, more: bool) -> bytes:
+    """Returns a frame with a fragment of one IPv4 datagram of UDP."""
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(data), 7, more << 13 | at // 8, 64, 17, 0)
+    head += bytes((192, 0, 2, 1, 192, 0, 2, 2))
+    return MACS + b"\x08\0" + put(head, 10, csum(head)) + data
+
+
+def taken(reassembly: Reassembly, frame: bytes, number: int = 0) -> Whole | None:
+    walk = walk_frame(frame, len(frame), 1, frozenset())
+    assert walk.fragment
+    return reassembly.take(walk, outcome_of(walk, len(frame)), number, 0)
+
+
+def test_a_fragment_that_is_sent_again_and_again_is_not_kept_each_time() -> None:
+    reassembly = Reassembly(frozenset())
+    frame = fragment(8, bytes(8), more=True)
+    walk = walk_frame(frame, len(frame), 1, frozenset())
+    outcome = outcome_of(walk, len(frame))
+    for number in range(20_000):
+        assert reassembly.take(walk, outcome, number, 0) is None
+    assert sys.getrefcount(outcome) < 10_000
+
+
+def test_a_fragment_without_bytes_replaces_none() -> None:
+    reassembly = Reassembly(frozenset())
+    udp = struct.pack(">HHHH", 1, 2, 24, 0) + bytes(16)
+    assert taken(reassembly, fragment(0, udp[:16], more=True)) is None
+    assert taken(reassembly, fragment(0, b"", more=True)) is None
+    whole = taken(reassembly, fragment(16, udp[16:], more=False))
+    assert whole is not None
+    assert whole.walk.data[20:] == udp
