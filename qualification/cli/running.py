@@ -91,7 +91,6 @@ _PLAN_CODES = codes(c0="the plan is printed", c4=USAGE, c10="a host cannot be as
 )
 @click.option(
     "--allure",
-    "--alluredir",
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="Write result files of Allure to this directory, as `vxqual report --allure` does later.",
@@ -144,8 +143,8 @@ def run(
     result are kept, and the controls are run again. It takes the topology and all options from
     that run; those that are given must be the same.
 
-    The run is a pytest session, and further options are those of pytest, such as --junitxml=FILE
-    and:
+    The run is a pytest session, and further options are those of pytest, such as --junitxml=FILE,
+    --alluredir=DIR and:
 
     \b
       -k 'all-on and tcp'   only cells whose id matches; the run is PARTIAL then, see --partial-ok

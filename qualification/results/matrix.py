@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qualification.campaign import Campaign
 from qualification.errors import UsageError
-from qualification.inventory import Role
+from qualification.inventory import Nic, Role
 from qualification.judge.culprit.cost import Cost
 from qualification.judge.pace import PaceFound
 from qualification.judge.result_row import CellRow
@@ -143,6 +143,39 @@ class Matrix:
 _ADAPTER = TypeAdapter(Matrix)
 
 
+def nic_row(pair: str, role: Role, nic: Nic, pace: PaceFound | None = None) -> NicRow:
+    """Returns what is told of a NIC.
+
+    Args:
+        pair: Its pair.
+        role: Its part in the pair.
+        nic: The NIC.
+        pace: The pace that the controls found; told of a DUT.
+    """
+    pace = pace if role == "dut" else None
+    return NicRow(
+        pair,
+        role,
+        nic.name.split(".", maxsplit=1)[0],
+        nic.facts.interface,
+        nic.driver,
+        nic.facts.driver_version,
+        nic.firmware,
+        nic.facts.bus,
+        nic.host.kernel,
+        nic.facts.mtu,
+        nic.host.verifier,
+        nic.host.hypervisor,
+        nic.host.machine,
+        nic.host.hardware_version,
+        pace.pace if pace else None,
+        pace.reason if pace else "",
+        nic.facts.pci_id,
+        nic.serial,
+        nic.facts.pci_subsystem,
+    )
+
+
 def build(
     campaign: Campaign,
     cells: Iterable[CellRow],
@@ -165,35 +198,12 @@ def build(
         resumed: When it was continued.
         costs: What the mitigations cost.
     """
-    nics = []
     roles: tuple[Role, Role] = ("dut", "peer")
-    for pair in campaign.pairs:
-        for role in roles:
-            nic = campaign.ends(pair).nic(role)
-            pace = paces.get(pair) if role == "dut" else None
-            nics.append(
-                NicRow(
-                    pair,
-                    role,
-                    nic.name.split(".", maxsplit=1)[0],
-                    nic.facts.interface,
-                    nic.driver,
-                    nic.facts.driver_version,
-                    nic.firmware,
-                    nic.facts.bus,
-                    nic.host.kernel,
-                    nic.facts.mtu,
-                    nic.host.verifier,
-                    nic.host.hypervisor,
-                    nic.host.machine,
-                    nic.host.hardware_version,
-                    pace.pace if pace else None,
-                    pace.reason if pace else "",
-                    nic.facts.pci_id,
-                    nic.serial,
-                    nic.facts.pci_subsystem,
-                )
-            )
+    nics = [
+        nic_row(pair, role, campaign.ends(pair).nic(role), paces.get(pair))
+        for pair in campaign.pairs
+        for role in roles
+    ]
     run = RunRow(
         campaign.run_id,
         campaign.started,

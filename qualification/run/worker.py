@@ -14,7 +14,7 @@ import pytest
 
 from qualification.campaign import Campaign
 from qualification.judge.controls import ControlResult
-from qualification.judge.outcome import Outcome
+from qualification.judge.outcome import Outcome, control_verdict
 from qualification.judge.symptom import Runs
 from qualification.plan.cells import Cell
 from qualification.plan.flows import STATES
@@ -23,7 +23,7 @@ from . import culprits, pytest_outcome, report_data, symptom
 from .cell_runner import CellRunner
 from .ending import left_changed
 from .ending.workers import RUNNER, put_hosts_back
-from .output import log
+from .output import live_allure, log
 from .resume.kept import Kept
 from .stash_keys import CALLS, CAMPAIGN, CONTROLS, CULPRIT, KEPT, OUTCOME, STORED
 
@@ -197,6 +197,10 @@ def conclude(request: pytest.FixtureRequest, runner: CellRunner) -> Callable[[Ou
         request.node.stash[OUTCOME] = outcome
         request.node.stash[STORED] = runner.stored(outcome)
         request.node.stash[CONTROLS] = outcome.cell.pair, runner.unreported(outcome.cell.pair)
+        cell, judgement, ends = outcome.cell, outcome.judgement, runner.ends(outcome.cell.pair)
+        live_allure.tell(
+            request.config, ends, cell.id, judgement.verdict, judgement.reason, outcome.evidence
+        )
         pytest_outcome.conclude(outcome)
 
     return end
@@ -210,6 +214,10 @@ def conclude_control(
 
     def end(pair: str, result: ControlResult) -> None:
         request.node.stash[CONTROLS] = pair, runner.unreported(pair)
+        verdict, name = control_verdict(result), f"{pair}/control/{result.name}"
+        live_allure.tell(
+            request.config, runner.ends(pair), name, verdict, result.reason, result.evidence
+        )
         pytest_outcome.conclude_control(pair, result)
 
     return end

@@ -28,7 +28,7 @@ def test_the_incident_has_one_culprit(tmp_path: Path, browser: Browser) -> None:
     text = four_only((TOPOLOGIES / "incident.yaml").read_text())
     topology.write_text(text.replace("p: 0.03", "p: 0.3"))
     done = vxqual(
-        *("run", "-t", topology, *SMALL, "-v", "-n", "2", "--out", out, f"--alluredir={allure}"),
+        *("run", "-t", topology, *SMALL, "-v", "-n", "2", "--out", out, f"--allure={allure}"),
         *("-k", f"{CELLS} or culprit"),
     )
     assert done.returncode == 1, done.stdout

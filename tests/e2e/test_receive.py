@@ -16,7 +16,7 @@ def test_a_blind_nic_fails_and_is_judged_again(tmp_path: Path) -> None:
     topology, out, allure = tmp_path / "lab.yaml", tmp_path / "out", tmp_path / "allure"
     text = four_only((TOPOLOGIES / "loopback.yaml").read_text())
     topology.write_text(text + "  firmwares: {alpha.port0: {model: rx-blind}}\n")
-    run = ("run", "-t", topology, *SMALL, "--no-symptom", "--out", out, f"--alluredir={allure}")
+    run = ("run", "-t", topology, *SMALL, "--no-symptom", "--out", out, f"--allure={allure}")
     done = vxqual(*run, "-k", "rx/ or culprit", "-m", "receive or not crafted")
     assert done.returncode == 1, done.stdout
     found = rows(out)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qualification.errors import EXIT_NO_CELL, EXIT_PARTIAL
-from qualification.plan.cells import CONTROLS, TAGGED
+from qualification.plan.cells import CONTROLS_OF
 from qualification.plan.features import TNL_CSUM, TSO, TSO6, USO
 from qualification.results.matrix import read
 from qualification.run.versions import commit_of
@@ -59,6 +59,7 @@ def pytest_runtest_teardown(item):
 
 def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     out, junit, allure = tmp_path / "out", tmp_path / "junit.xml", tmp_path / "allure"
+    live = tmp_path / "live"
     done = vxqual(
         *("run", "-t", TOPOLOGIES / "loopback.yaml", *SMALL, "--seed", "7", "--out", out),
         *(
@@ -67,7 +68,8 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
             "-m",
             "not crafted",
             f"--junitxml={junit}",
-            f"--alluredir={allure}",
+            f"--allure={allure}",
+            f"--alluredir={live}",
             "-v",
         ),
     )
@@ -112,7 +114,7 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
     assert {entry["id"] for entry in cells} == ids
     assert all(entry["evidence"]["bursts"] for entry in cells)
     controls = [entry["result"] for entry in evidence if entry["kind"] == "control"]
-    assert [control["name"] for control in controls] == [*CONTROLS, TAGGED]
+    assert [control["name"] for control in controls] == [*CONTROLS_OF["send"]]
     assert all(control["bursts"] or control["received"] for control in controls)
 
     for case in ET.parse(junit).iter("testcase"):
@@ -120,8 +122,20 @@ def test_the_loopback_lab_qualifies(tmp_path: Path) -> None:
         assert properties["verdict"] == "PASS"
         assert int(properties["frames"]) >= 45
     told = [json.loads(path.read_text())["fullName"] for path in allure.glob("*-result.json")]
-    others = {f"soft/control/{name}" for name in (*CONTROLS, TAGGED)} | {"soft/outcome"}
+    others = {f"soft/control/{name}" for name in CONTROLS_OF["send"]} | {"soft/outcome"}
     assert sorted(told) == sorted(ids | others)
+    # While the run went on, allure-pytest told of each cell, with the time that it took.
+    for path in live.glob("*-result.json"):
+        test = json.loads(path.read_text())
+        labels = {label["name"]: label["value"] for label in test["labels"]}
+        assert (labels["driver"], labels["firmware"], labels["verdict"]) == ("tun", "good", "PASS")
+        assert {"name": "firmware", "value": "good", "excluded": True} in [
+            {**one, "value": one["value"].strip("'")} for one in test["parameters"]
+        ]
+        assert test["stop"] > test["start"]
+        (name,) = (one["name"] for one in test["attachments"])
+        assert name.endswith(".evidence.json")
+    assert len(list(live.glob("*-result.json"))) == len(ids)
     again = vxqual("report", out, "--allure", tmp_path / "again")
     assert again.returncode == 0, again.stdout
     for path in allure.iterdir():  # what the run itself wrote
@@ -499,7 +513,7 @@ def test_the_symptom_is_reported_with_the_verdicts(tmp_path: Path) -> None:
 
     done = vxqual(
         *(*small, "-k", "test_symptom or tso6/outer4-csum/inner4/udp]", "-n", "1", "--symptom"),
-        *(f"--junitxml={junit}", f"--alluredir={allure}", SOME),
+        *(f"--junitxml={junit}", f"--allure={allure}", SOME),
     )
     assert done.returncode == 0, f"it gives no verdict: {done.stdout}"
     found = read(out / "latest/matrix.json")
