@@ -328,7 +328,7 @@ def test_the_environment_stays_out_of_it() -> None:
         (AFTER, f"    features: {{{TSO}: on}}\n{AFTER}", "must be true or false, not 'on'"),
         (AFTER, f"    reason: twice\n{AFTER}", "8:5: known.slow.reason: duplicate key 'reason'"),
         ("version: 1", "version: 2", "1:10: version: must be 1, not 2"),
-        (FILE, "", " the file is empty\n  next: begin from reports/expectations.example.yaml"),
+        (FILE, "", " the file is empty\n  next: begin from what `vxqual init expectations` writes"),
         (FILE, "version: 1\n", "'known' is missing"),
         (FILE, "- 1\n", "must be a mapping"),
     ],
@@ -342,5 +342,7 @@ def test_errors_name_their_place(old: str, new: str, said: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no such file\n.*expectations\.example\.yaml"):
+    with pytest.raises(
+        UsageError, match=r"there is no such file\n.*`vxqual init expectations` writes one"
+    ):
         load_as(EXPECTATIONS, tmp_path / "missing.yaml")
