@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from pyroute2 import IPRoute
 
@@ -26,22 +26,11 @@ REACH_SECONDS = 35.0
 
 def arp_probe(interface: str, target: bytes) -> str | None:
     """Returns the MAC address that answers ARP probes for an IPv4 address within 0.4 s, or None."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
-        probe.bind((interface, _ETH_P_ARP))
-        mac = probe.getsockname()[4]
-        frame = _arp_request(mac, target)
-        for _ in range(2):
-            probe.send(frame)
-            end = time.monotonic() + 0.2
-            while time.monotonic() < end:
-                probe.settimeout(max(0.001, end - time.monotonic()))
-                try:
-                    answer = probe.recv(128)
-                except socket.timeout:  # noqa: UP041  (until Python 3.10 they were two)
-                    break
-                sender_mac, sender = answer[22:28], answer[28:32]
-                if sender == target and sender_mac != mac:
-                    return sender_mac.hex(":")
+    with contextlib.closing(_heard(interface, [target])) as heard:
+        for mac, answer in heard:
+            sender_mac, sender = answer[22:28], answer[28:32]
+            if sender == target and sender_mac != mac:
+                return sender_mac.hex(":")
     return None
 
 
@@ -57,6 +46,15 @@ def answering(interface: str, targets: Sequence[bytes]) -> list[str]:
         targets: The addresses, of 4 bytes each.
     """
     found: dict[str, None] = {}
+    for mac, answer in _heard(interface, targets):
+        is_reply = answer[20:22] == b"\0\2"
+        if is_reply and answer[:6] == mac and answer[28:32] in targets:
+            found.setdefault(answer[22:28].hex(":"))
+    return list(found)
+
+
+def _heard(interface: str, targets: Sequence[bytes]) -> Generator[tuple[bytes, bytes], None, None]:
+    """Yields our MAC address and each ARP frame heard in 0.4 s, while it probes for addresses."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ARP)) as probe:
         probe.bind((interface, _ETH_P_ARP))
         mac = probe.getsockname()[4]
@@ -70,10 +68,7 @@ def answering(interface: str, targets: Sequence[bytes]) -> list[str]:
                     answer = probe.recv(128)
                 except socket.timeout:  # noqa: UP041  (until Python 3.10 they were two)
                     break
-                is_reply = answer[20:22] == b"\0\2"
-                if is_reply and answer[:6] == mac and answer[28:32] in targets:
-                    found.setdefault(answer[22:28].hex(":"))
-    return list(found)
+                yield mac, answer
 
 
 def _arp_request(mac: bytes, target: bytes) -> bytes:
