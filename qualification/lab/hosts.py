@@ -20,7 +20,8 @@ from .records import Record
 
 # The files that an agent leaves on its host are below the lab's directory, and are removed with the
 # lab. The hosts share this machine's file system; without directories of their own, each would find
-# the files of the others.
+# the files of the others. A home of their own keeps the user's shell start-up files out: they may
+# take longer than an agent, and may hold locks that a killed session leaves behind.
 _SSHD_CONFIG = """\
 HostKey {home}/host_key
 AuthorizedKeysFile {user_key}.pub
@@ -35,7 +36,7 @@ PrintLastLog no
 PidFile none
 LogLevel ERROR
 Subsystem sftp internal-sftp
-SetEnv XDG_CACHE_HOME={home}/cache VXQUAL_RUN={home}/journals
+SetEnv HOME={home} XDG_CACHE_HOME={home}/cache VXQUAL_RUN={home}/journals
 """
 
 

@@ -1,12 +1,12 @@
 """Several processes say of several captures what one process says."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ def test_a_directory_without_captures_is_told_behind_what_comes_before(folder: P
     assert "empty: the directory holds no capture" in one[2]
 
 
-@contextmanager
+@contextlib.contextmanager
 def reading_a_pipe(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Yields a process, and that of its children that reads a pipe with two frames up to here."""
     pipe = folder / "pipe"
@@ -88,10 +88,12 @@ def _reader(parent: int, pipe: Path) -> int:
     until = time.monotonic() + 30
     while time.monotonic() < until:
         for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-            files = [path.readlink() for path in Path(f"/proc/{child}/fd").iterdir()]
-            waits = Path(f"/proc/{child}/wchan").read_text() in ("pipe_read", "anon_pipe_read")
-            if pipe in files and waits:
-                return int(child)
+            # The child opens and closes files meanwhile, and one that has no more to do ends.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                files = [path.readlink() for path in Path(f"/proc/{child}/fd").iterdir()]
+                waits = Path(f"/proc/{child}/wchan").read_text() in ("pipe_read", "anon_pipe_read")
+                if pipe in files and waits:
+                    return int(child)
         time.sleep(0.05)
     raise AssertionError("no child reads the pipe")
 
