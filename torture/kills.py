@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from qualification.remote.install import LOADING
+
 from .lab import (
     GONE_SECONDS,
     HOSTS,
@@ -32,7 +34,13 @@ _EXECNET = "exec(eval(sys.stdin.readline()))"
 
 
 def _agents(lab: Lab, _run: Run) -> list[int]:
-    return [p for host in HOSTS for p, line in lab.processes(host).items() if ".pyz" in line]
+    # Not the shell that sshd has start it, nor the probe before it.
+    return [
+        pid
+        for host in HOSTS
+        for pid, line in lab.processes(host).items()
+        if line.startswith("python3") and LOADING.decode() in line
+    ]
 
 
 def _sshds(lab: Lab, _run: Run) -> list[int]:

@@ -83,7 +83,7 @@ NOT_RUN = {
     "scripts/test": "is what runs this test",
     "scripts/qualify": "qualifies a lab; it is `vxqual run`, and its options are checked as such",
     "scripts/bench": "measures for minutes; tests/bench runs it on small inputs",
-    "scripts/torture": "disturbs labs for minutes; tests/torture runs parts of it",
+    "scripts/torture": "disturbs labs for minutes; tests/torture and .ci/run run it",
     "scripts/wheel": "fetches a compiler and builds a release",
     ".ci/run": "is what runs this test",
     "source": "changes the user's own shell",

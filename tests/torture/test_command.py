@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from qualification.remote.host import open_agent
+from qualification.topology import load
 from torture import mishaps, runs
 from torture.kills import VICTIMS, kills
-from torture.lab import await_that, children, command_line, descendants, kill
+from torture.lab import await_that, children, command_line, descendants, kill, lab
 from torture.scenarios import SCENARIOS
 from torture.side_by_side import Labs
 from torture.trial import Setting, Trial
@@ -85,3 +88,20 @@ def test_each_kind_of_process_is_killed_once(tmp_path: Path) -> None:
         setting = Setting(len(VICTIMS), random.Random(7), tmp_path, 100, labs)
         trials: list[Trial] = list(kills(setting))
     assert [trial.problems for trial in trials] == [()] * len(VICTIMS), trials
+
+
+@pytest.mark.lab
+def test_the_agents_of_a_run_are_found(tmp_path: Path) -> None:
+    with (
+        lab(tmp_path, "lab") as built,
+        runs.started(tmp_path / "out", "--version") as run,
+        contextlib.ExitStack() as stack,
+    ):
+        agents = [
+            stack.enter_context(open_agent(name, host.ssh))
+            for name, host in load(built.topology).hosts.items()
+            if host.ssh
+        ]
+        pids = {agent.greeting.pid for agent in agents}
+        assert len(pids) == 2
+        assert set(VICTIMS["agent"](built, run)) == pids
