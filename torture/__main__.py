@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sys
@@ -66,9 +65,6 @@ def main(names: Sequence[str], times: int | None, short: bool, seed: int | None)
         tempfile.TemporaryDirectory(prefix="vxqual-torture-") as scratch,
         Labs(Path(scratch), _say) as labs,
     ):
-        # Without it, every start compiles all of Python again: a third of what a run computes.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = f"{scratch}/bytecode"
         examples = 200 if short else 10_000
         setting = Setting(times, random.Random(seed), Path(scratch), examples, labs)
         try:

@@ -14,6 +14,7 @@ import traceback
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from qualification.messages.bursts import CaptureOrder
+from qualification.messages.protocol import AgentProblem
 
 from .bpf import sender_filter
 from .native_capture import NativeCapture, native
@@ -97,14 +98,25 @@ class Capture(Generic[NativeT]):
         self._take(frame)
 
     def _close(self) -> int:
-        """Ends the capture and returns the number of frames that the ring has lost."""
+        """Ends the capture and returns the number of frames that the ring has lost.
+
+        Raises:
+            AgentProblem: The link was down meanwhile, so that what was lost says nothing of a NIC.
+        """
         os.close(self._ending)
         self._thread.join()
         os.close(self._end)
         try:
-            drops = self._ring.drops()
+            drops, went_down = self._ring.drops(), self._ring.broken()
         finally:
             self._rings.give_back(self._ring)
         if self._failure is not None:
             raise self._failure
+        if went_down:
+            interface = self._order.interface
+            raise AgentProblem(
+                "no-link",
+                f"{interface} was set down during a burst",
+                hint=f"see who does that: ip monitor link dev {interface}",
+            )
         return drops

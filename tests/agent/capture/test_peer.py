@@ -36,6 +36,7 @@ from qualification.messages.bursts import (
     FlowOrder,
     Submitted,
 )
+from qualification.messages.protocol import AgentProblem
 from qualification.plan.flows import Flow
 from qualification.wire.crafted.catalogue import BURST_TTLS
 from tests.agent.counterparts import without_counterparts
@@ -600,6 +601,23 @@ def test_a_ring_whose_link_was_down_is_not_kept(net: Any, kept: Rings, until: An
     until(lambda: not sender.inject("w0", packet) and another.wait(0.01))
     assert read(another, until, 1)[0] == packet
     kept.give_back(another)
+
+
+@pytest.mark.parametrize(("kind", "segment"), [(PeerCapture, ()), (BulkTxTap, (0,))])
+def test_a_capture_whose_link_was_down_says_so(
+    net: Any, kept: Rings, kind: Any, segment: tuple[int, ...]
+) -> None:
+    """What is lost meanwhile is nobody's: the cell is tried once more."""
+    _, host = net.wire()
+    with host.inside():
+        watching = kind(ORDER, kept)
+    for state in ("down", "up"):
+        host.ip("link", "set", "w0", state)
+    with pytest.raises(AgentProblem, match="w0 was set down during a burst") as raised:
+        watching.finish(*segment)
+    assert raised.value.kind == "no-link"  # sessions.py tries such a cell once more
+    with host.inside():
+        kind(ORDER, kept).finish(*segment)
 
 
 # The sender's capture
