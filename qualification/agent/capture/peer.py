@@ -83,6 +83,11 @@ class PeerCapture(Capture[NativeJudge]):
         """Frames received so far from the NIC under test that are neither late nor foreign."""
         return self._arrived + (self._native.counts.arrived if self._native else 0)
 
+    @property
+    def bad(self) -> int:
+        """Frames found wrong so far."""
+        return self._bad + (self._native.counts.bad if self._native else 0)
+
     def _take_in_python(self, frame: RingFrame) -> None:
         """Judges by the reference, which decides, a frame that C finds wrong."""
         assert self._native is not None

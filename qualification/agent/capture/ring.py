@@ -27,6 +27,7 @@ _TP_STATUS_VLAN_TPID_VALID = 1 << 6
 _BLOCK = struct.Struct(
     "=8xIII"
 )  # struct tpacket_block_desc: block_status, num_pkts, offset_to_first_pkt
+_SEQUENCE = struct.Struct("=24xQ")  # its seq_num, which counts how often the kernel opened one
 _FRAME = struct.Struct("=IIIIIIHH4xIH")  # struct tpacket3_hdr
 _STATUS_AT = 8
 _RETIRE_MS = 4
@@ -99,7 +100,7 @@ class Ring:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self.block_count = blocks
         self.next = 0
-        self._drops = 0
+        self._drops = self._since = 0
 
     def _filter(self, program: bytes) -> None:
         code = ctypes.create_string_buffer(program, len(program))
@@ -118,7 +119,11 @@ class Ring:
         for _ in self.frames():
             pass
         self.drops()
-        self._drops = 0
+        self._drops, self._since = 0, self._sequence(self.next)
+
+    def _sequence(self, number: int) -> int:
+        """Returns the number of a block since the ring was made, as of when it was last opened."""
+        return int(_SEQUENCE.unpack_from(self._view, number * self.BLOCK)[0])
 
     def broken(self) -> bool:
         """Returns whether the link went down or away at any time (packet_notifier)."""
@@ -168,14 +173,16 @@ class Ring:
             at += step
 
     def history(self) -> Iterator[RingFrame]:
-        """Yields the frames that were read before and are still in memory, the oldest first.
+        """Yields the frames since `watch` that are still in memory, the oldest first.
 
-        The kernel clears the count of a block when it begins to fill it (net/packet/af_packet.c,
-        prb_open_block), and leaves the bytes of all others. The ring must be at rest. Frames of
-        earlier captures may be among them.
+        The kernel clears the count of a block when it begins to fill it, and numbers it
+        (net/packet/af_packet.c, prb_open_block); it leaves the bytes of all others. The ring must
+        be at rest. The first block may have a few frames of an earlier capture.
         """
         for place in range(self.block_count):
-            yield from self.block((self.next + place) % self.block_count)
+            number = (self.next + place) % self.block_count
+            if self._sequence(number) >= self._since:
+                yield from self.block(number)
 
     def frame_at(self, at: int) -> tuple[RingFrame, int]:
         """Returns the frame whose struct tpacket3_hdr is at `at`, and the distance to the next."""

@@ -587,6 +587,22 @@ def test_a_ring_that_is_kept_starts_anew(net: Any, kept: Rings, until: Any) -> N
         kept.give_back(larger)
 
 
+def test_a_ring_remembers_what_it_captured_since_it_was_taken(
+    net: Any, kept: Rings, until: Any
+) -> None:
+    """What bad frames were made of is looked for there, in nothing older."""
+    sender, host = net.wire()
+    program = sender_filter(MAC, (17,), 4789, 0)
+    for size in (1300, 700):
+        packet = bytes(tunnel(inner(size=size)))
+        with host.inside():
+            ring = kept.take("w0", program, 64 * Ring.BLOCK)
+        sender.inject("w0", *[packet] * 300)
+        assert read(ring, until, 300) == [packet] * 300
+        kept.give_back(ring)
+        assert [bytes(frame.data) for frame in ring.history()] == [packet] * 300
+
+
 def test_a_ring_whose_link_was_down_is_not_kept(net: Any, kept: Rings, until: Any) -> None:
     sender, host = net.wire()
     program = sender_filter(MAC, (17,), 4789, 0)
