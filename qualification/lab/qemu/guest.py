@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +66,19 @@ class GuestPlan:
         return {mac_of(f"{self.name} {MANAGEMENT}"): MANAGEMENT, **named}
 
 
-def command(plan: GuestPlan, image: Image, accelerator: Accelerator) -> list[str]:
+def command(
+    plan: GuestPlan, image: Image, accelerator: Accelerator, descriptors: Mapping[str, int]
+) -> list[str]:
     """Returns the command line that runs a guest.
 
     Its disks are shared and read-only. Its only way out is the forwarded port to its SSH server,
     on a port of 127.0.0.1 that the kernel chooses.
+
+    Args:
+        plan: What it is made of.
+        image: What it boots from.
+        accelerator: How its CPU is run.
+        descriptors: That of the socket at the end of each of its wires, by `host.nic`.
     """
     management = mac_of(f"{plan.name} {MANAGEMENT}")
     disks = [image.root, image.kernel.disk] if image.kernel.disk else [image.root]
@@ -84,7 +93,7 @@ def command(plan: GuestPlan, image: Image, accelerator: Accelerator) -> list[str
         *(word for number, disk in enumerate(disks) for word in _disk(number, disk)),
         "-netdev", "user,id=management,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
         "-device", f"virtio-net-pci,netdev=management,mac={management},romfile=",
-        *(word for wire in plan.wires for word in wire.arguments()),
+        *(word for wire in plan.wires for word in wire.arguments(descriptors[wire.nic])),
     ]  # fmt: skip
 
 
@@ -100,19 +109,28 @@ class Guest:
         plan: What it is made of.
         image: What it boots from.
         accelerator: How its CPU is run.
+        cables: The socket at the end of each wire, by `host.nic`; it inherits those of its own.
 
     Raises:
         LabError: QEMU does not start.
     """
 
-    def __init__(self, plan: GuestPlan, image: Image, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        plan: GuestPlan,
+        image: Image,
+        accelerator: Accelerator,
+        cables: Mapping[str, socket.socket],
+    ) -> None:
         self.plan = plan
         self.port = 0
         self._log = plan.directory / f"{plan.name}.qemu"
+        descriptors = {wire.nic: cables[wire.nic].fileno() for wire in plan.wires}
         with self._log.open("wb") as log:
             try:
                 self._process = subprocess.Popen(
-                    command(plan, image, accelerator),
+                    command(plan, image, accelerator, descriptors),
+                    pass_fds=tuple(descriptors.values()),
                     env=image.qemu.variables,
                     cwd=plan.directory,
                     stdin=subprocess.DEVNULL,

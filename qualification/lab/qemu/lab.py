@@ -27,7 +27,7 @@ from qualification.topology import HostSpec, QemuLab, Ssh, Topology
 from .accelerator import choose
 from .guest import Guest, GuestPlan
 from .recording import WireTap
-from .wiring import MANAGEMENT, models, wires
+from .wiring import MANAGEMENT, cables, models, wires
 
 
 class RunningQemuLab:
@@ -128,14 +128,16 @@ def start(
         user_key = make_user_key(record)
         known_hosts = record.directory / "known_hosts"
         guests: dict[str, Guest] = {}
-        for name, ends in wires(topology, lab, record.directory).items():
-            plan = GuestPlan(name, record.directory, tuple(ends), lab.memory, lab.cpus)
-            _write_initrd(plan, image, user_key)
-            guests[name] = Guest(plan, image, accelerator)
-            undo.callback(guests[name].stop)
-            note_process(record, guests[name].pid)
-            nics = ", ".join(wire.model for wire in ends)
-            say(f"host {name}: a virtual machine of {lab.memory} MiB with {nics}")
+        wired = wires(topology, lab)
+        with cables(wire for ends in wired.values() for wire in ends) as sockets:
+            for name, ends in wired.items():
+                plan = GuestPlan(name, record.directory, tuple(ends), lab.memory, lab.cpus)
+                _write_initrd(plan, image, user_key)
+                guests[name] = Guest(plan, image, accelerator, sockets)
+                undo.callback(guests[name].stop)
+                note_process(record, guests[name].pid)
+                nics = ", ".join(wire.model for wire in ends)
+                say(f"host {name}: a virtual machine of {lab.memory} MiB with {nics}")
         _boot(guests)
         for name, guest in guests.items():
             _trust(known_hosts, record.directory / f"{name}.key.pub", guest.port)
@@ -171,7 +173,7 @@ def check(topology: Topology) -> tuple[QemuLab, dict[str, str]]:
                     hint="call it something else",
                 )
     chosen = models(topology, lab)
-    wires(topology, lab, Path("/"))
+    wires(topology, lab)
     if os.geteuid() != 0:
         raise LabError("labs are recorded in /run, which is root's", hint="run as root")
     return lab, chosen

@@ -1,16 +1,19 @@
 """Which NIC of a topology is of which model, its MAC address, and what it is cabled to.
 
-A cable is a pair of unix datagram sockets (`-netdev dgram`): one frame, one datagram, and nothing
-beside its bytes. Back ends with a virtio-net header would hand unfinished checksums and
-super-packets from guest to guest, which no cable carries.
+A cable is a pair of connected unix datagram sockets (`-netdev dgram`): one frame, one datagram, and
+nothing beside its bytes. Back ends with a virtio-net header would hand unfinished checksums and
+super-packets from guest to guest, which no cable carries. Sockets that find each other by their
+paths are not connected, and always seem ready to send (unix_dgram_poll, net/unix/af_unix.c): where
+the other end's queue is full, QEMU tries again and again, for which it takes a CPU of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from qualification.errors import UsageError
 from qualification.lab.qemu.image.emulator import device
@@ -18,8 +21,6 @@ from qualification.topology import QemuLab, Topology
 
 MANAGEMENT = "mgmt"
 """The interface that carries SSH; QEMU's user network is behind it."""
-
-_SOCKET_PATH_MAX = 107  # sun_path, unix(7), with its closing zero byte
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Wire:
         interface: What the guest calls it.
         mac: Its MAC address, the same in every run.
         netdev: QEMU's id of the back end, by which it is recorded.
-        local: The socket that it takes frames from.
-        remote: The socket that it sends them to.
+        remote: The NIC at the other end, as `host.nic`; None where the cable leads nowhere.
     """
 
     nic: str
@@ -41,15 +41,15 @@ class Wire:
     interface: str
     mac: str
     netdev: str
-    local: Path
-    remote: Path
+    remote: str | None
 
-    def arguments(self) -> list[str]:
-        """Returns QEMU's options for it. Without a boot ROM the firmware starts at once."""
-        back_end = (
-            f"dgram,id={self.netdev},local.type=unix,local.path={self.local},"
-            f"remote.type=unix,remote.path={self.remote}"
-        )
+    def arguments(self, descriptor: int) -> list[str]:
+        """Returns QEMU's options for it. Without a boot ROM the firmware starts at once.
+
+        Args:
+            descriptor: That of the socket at its end of the cable, which QEMU inherits.
+        """
+        back_end = f"dgram,id={self.netdev},local.type=fd,local.str={descriptor}"
         front_end = f"{device(self.model)},netdev={self.netdev},mac={self.mac},romfile="
         return ["-netdev", back_end, "-device", front_end]
 
@@ -78,13 +78,12 @@ def models(topology: Topology, lab: QemuLab) -> dict[str, str]:
     return {name: model_of(lab, name) for name in names}
 
 
-def wires(topology: Topology, lab: QemuLab, directory: Path) -> dict[str, list[Wire]]:
-    """Cables a topology.
+def wires(topology: Topology, lab: QemuLab) -> dict[str, list[Wire]]:
+    """Says how a topology is cabled.
 
     Args:
         topology: The topology.
         lab: Its lab.
-        directory: Where the sockets are.
 
     Returns:
         The wires of each host, in the topology's order. A NIC of no pair has a cable that leads
@@ -95,10 +94,6 @@ def wires(topology: Topology, lab: QemuLab, directory: Path) -> dict[str, list[W
     """
     ends = dict(_ends(topology))
     order = [f"{host}.{nic}" for host, spec in topology.hosts.items() for nic in spec.nics]
-    sockets = {nic: directory / f"wire{number}" for number, nic in enumerate(order)}
-    longest = directory / f"wire{len(order)}"
-    if len(str(longest)) > _SOCKET_PATH_MAX:
-        raise UsageError("the path is too long for a socket", where=str(longest))
     made: dict[str, list[Wire]] = {host: [] for host in topology.hosts}
     for number, nic in enumerate(order):
         made[topology.host_of(nic)].append(
@@ -108,11 +103,29 @@ def wires(topology: Topology, lab: QemuLab, directory: Path) -> dict[str, list[W
                 interface=topology.nic(nic).interface,
                 mac=mac_of(nic),
                 netdev=f"wire{number}",
-                local=sockets[nic],
-                remote=sockets[ends[nic]] if nic in ends else directory / "nowhere",
+                remote=ends.get(nic),
             )
         )
     return made
+
+
+@contextlib.contextmanager
+def cables(ends: Iterable[Wire]) -> Iterator[dict[str, socket.socket]]:
+    """Makes the cables: yields the socket at the end of each wire, by `host.nic`.
+
+    The sockets are closed at the end of the context; the guests have inherited them by then.
+    """
+    with contextlib.ExitStack() as stack:
+        made: dict[str, socket.socket] = {}
+        for wire in ends:
+            if wire.nic not in made:
+                here, there = map(
+                    stack.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+                )
+                made[wire.nic] = here
+                if wire.remote is not None:
+                    made[wire.remote] = there
+        yield made
 
 
 def mac_of(nic: str) -> str:

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import struct
 import threading
-from pathlib import Path
+from collections.abc import Callable
 
 ETHERNET, IPV4, IPV6, UDP, VXLAN = 14, 20, 40, 8, 8
 INNER = ETHERNET + IPV4 + UDP + VXLAN
@@ -93,30 +93,32 @@ def segments(frame: bytes) -> list[bytes]:
     return made
 
 
-class Relay(threading.Thread):
-    """Takes frames at a socket, mends them, and hands them on.
+class Relay:
+    """Takes frames from a guest, mends them, and hands them on; the others pass as they are.
 
     Args:
-        local: The socket.
-        remote: Where frames go.
+        guest: The end of a cable that leads to the guest.
+        wire: The end of one that leads to its peer.
         drop: Of how many segments of super-packets one is dropped; 0 for none.
     """
 
-    def __init__(self, local: Path, remote: Path, drop: int = 0) -> None:
-        super().__init__(daemon=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(local))
-        self._remote, self._drop = str(remote), drop
+    def __init__(self, guest: socket.socket, wire: socket.socket, drop: int = 0) -> None:
+        self._drop = drop
         self._pieces: list[bytes] = []
         self.cut = self.mended = self.dropped = 0
-        self.start()
+        for way in ((guest, wire, self._mended), (wire, guest, lambda frame: [frame])):
+            threading.Thread(target=self._pass_on, args=way, daemon=True).start()
 
-    def run(self) -> None:
+    def _pass_on(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        made_of: Callable[[bytes], list[bytes]],
+    ) -> None:
         while True:
-            frame = self._socket.recv(1 << 17)
-            for made in self._mended(frame):
+            for made in made_of(source.recv(1 << 17)):
                 with contextlib.suppress(OSError):  # the guest is not there yet, or no longer
-                    self._socket.sendto(made, self._remote)
+                    target.send(made)
 
     def _mended(self, frame: bytes) -> list[bytes]:
         if frame[12:14] != b"\x08\x00" or frame[ETHERNET] != 0x45 or frame[ETHERNET + 9] != 17:

@@ -6,12 +6,13 @@ verdicts are about super-packets that the kernel prepared for a real driver.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
 from qualification.lab.qemu import lab, wiring
-from qualification.topology import QemuLab, Topology, dump
+from qualification.topology import Topology, dump
 from qualification.wire.verify import check
 
 from .repair import Relay, segments
@@ -54,18 +55,18 @@ def relayed(
     relays: list[Relay] = []
     drop = 0
 
-    def cabled(topology: Topology, found: QemuLab, directory: Path) -> dict[str, list[wiring.Wire]]:
-        made = wiring.wires(topology, found, directory)
-        if directory != Path("/"):
-            [one] = made["alpha"]
-            relays.append(Relay(directory / "relay", one.remote, drop))
-            made["alpha"] = [replace(one, remote=directory / "relay")]
-        return made
+    @contextlib.contextmanager
+    def cabled(ends: Iterable[wiring.Wire]) -> Iterator[dict[str, socket.socket]]:
+        with wiring.cables(ends) as made:
+            here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            relays.append(Relay(there, made["alpha.igb"].dup(), drop))
+            with here:
+                yield made | {"alpha.igb": here}
 
     def run(every: int) -> tuple[Relay, dict[str, Any]]:
         nonlocal drop
         drop = every
-        monkeypatch.setattr(lab, "wires", cabled)
+        monkeypatch.setattr(lab, "cables", cabled)
         with lab.start(guests("igb")) as running:
             file = tmp_path / "topology.yaml"
             file.write_text(dump(running.topology))

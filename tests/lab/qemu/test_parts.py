@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import multiprocessing
+import select
 import shutil
 import struct
 import subprocess
@@ -184,15 +185,39 @@ def test_processes_wait_for_the_one_that_makes_it(tmp_path: Path) -> None:
 def test_the_two_ends_of_a_cable_know_each_other(guests: Guests) -> None:
     topology = guests("igb", "virtio-net")
     assert isinstance(topology.lab, QemuLab)
-    cabled = wiring.wires(topology, topology.lab, Path("/run/lab"))
-    ends = {wire.nic: wire for host in cabled.values() for wire in host}
-    for model in ("igb", "virtio-net"):
-        one, other = ends[f"alpha.{model}"], ends[f"bravo.{model}"]
-        assert (one.local, one.remote) == (other.remote, other.local)
-    assert len({wire.local for wire in ends.values()}) == 4
+    ends = {
+        wire.nic: wire for host in wiring.wires(topology, topology.lab).values() for wire in host
+    }
+    with wiring.cables(ends.values()) as sockets:
+        assert list(sockets) == ["alpha.igb", "bravo.igb", "alpha.virtio-net", "bravo.virtio-net"]
+        for model in ("igb", "virtio-net"):
+            one, other = (sockets[f"{host}.{model}"] for host in ("alpha", "bravo"))
+            one.send(b"a frame")
+            other.send(b"another")
+            assert (other.recv(100), one.recv(100)) == (b"a frame", b"another")
     assert len({wire.mac for wire in ends.values()}) == 4
     assert all(int(wire.mac[:2], 16) & 3 == 2 for wire in ends.values())  # local, unicast
-    assert "virtio-net-pci,netdev=wire1," in ends["alpha.virtio-net"].arguments()[3]
+    words = ends["alpha.virtio-net"].arguments(7)
+    assert words[1] == "dgram,id=wire1,local.type=fd,local.str=7"
+    assert "virtio-net-pci,netdev=wire1," in words[3]
+
+
+def test_a_cable_that_is_full_is_not_ready_to_send(guests: Guests) -> None:
+    """QEMU waits until it is, and would else try again and again."""
+    topology = guests("igb")
+    assert isinstance(topology.lab, QemuLab)
+    (one,), (other,) = wiring.wires(topology, topology.lab).values()
+    with wiring.cables([one, other]) as sockets:
+        sender = sockets[one.nic]
+        sender.setblocking(False)
+        sent = 0
+        with pytest.raises(BlockingIOError):
+            while True:
+                sent += sender.send(bytes(1500))
+        assert select.select([], [sender], [], 0)[1] == []
+        while sent:
+            sent -= len(sockets[other.nic].recv(2000))
+        assert select.select([], [sender], [], 20)[1] == [sender]
 
 
 def test_one_cable_to_a_nic(guests: Guests) -> None:
@@ -225,10 +250,11 @@ def test_the_name_of_the_management_interface_is_taken(guests: Guests) -> None:
 def test_a_guest_shares_its_disks_and_listens_on_this_machine_alone(guests: Guests) -> None:
     topology = guests("igb")
     assert isinstance(topology.lab, QemuLab)
-    ends = wiring.wires(topology, topology.lab, Path("/run/lab"))["alpha"]
+    ends = wiring.wires(topology, topology.lab)["alpha"]
     kernel = Kernel(Path("/k/vmlinux"), None, None, "")
     image = Image(Qemu("/q", "10.0", frozenset()), kernel, Path("/r/root.img"))
-    words = command(GuestPlan("alpha", Path("/run/lab"), tuple(ends), 256, 2), image, "tcg")
+    plan = GuestPlan("alpha", Path("/run/lab"), tuple(ends), 256, 2)
+    words = command(plan, image, "tcg", {"alpha.igb": 7})
     text = " ".join(words)
     assert "file=/r/root.img,format=raw,read-only=on" in text
     assert "ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-:22" in text
