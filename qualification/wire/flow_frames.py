@@ -7,6 +7,7 @@ import struct
 from qualification.messages.bursts import CaptureOrder
 
 from .dissect import Layout
+from .layers import INNER_L4, OUTER_L4
 from .packet import Packet
 
 _VXLAN_WORD = b"\x08\0\0\0"
@@ -21,6 +22,17 @@ OURS, LATE, FOREIGN = "ours", "late", "foreign"
 def of_flow(order: CaptureOrder, layout: Layout) -> Packet | None:
     """Returns the packet that carries the flow: inner, or outer if the flow has no tunnel."""
     return layout.outer if order.vni is None else layout.inner
+
+
+def required(order: CaptureOrder) -> int:
+    """Returns the layers, as bits, whose checksum a frame of the burst must have.
+
+    A field of 0 means "no checksum" (`Checked.absent`), which is wrong where the flow has one. The
+    kernel's sockets always send the innermost one.
+    """
+    if order.vni is None:
+        return OUTER_L4
+    return INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
 
 
 def whose_is(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .flow_frames import FOREIGN, LATE, whose_is
+from .flow_frames import FOREIGN, LATE, OURS, required, whose_is
 from .layers import LAYERS
 from .verify import check
 
@@ -53,6 +53,7 @@ def tally(frames: Iterable[tuple[bytes, int]], order: CaptureOrder, keep: int = 
     """
     mac = bytes.fromhex(order.source_mac.replace(":", ""))
     ports = frozenset({order.vxlan_port}) if order.vxlan_port else frozenset[int]()
+    must_have = required(order)
     layers: Counter[str] = Counter()
     unjudged: Counter[str] = Counter()
     judged = bad = fragments = 0
@@ -65,13 +66,14 @@ def tally(frames: Iterable[tuple[bytes, int]], order: CaptureOrder, keep: int = 
             continue
         whose = whose_is(order, checked.layout, frame)
         # As in the capture on the peer: a wrong frame may no longer show its flow.
-        if whose == LATE or (whose == FOREIGN and not checked.bad):
+        wrong = checked.bad | (checked.absent & must_have if whose == OURS else 0)
+        if whose == LATE or (whose == FOREIGN and not wrong):
             continue
         if checked.layout.outer.trouble == "fragment":
             fragments += 1
-        elif checked.bad:
+        elif wrong:
             judged, bad = judged + 1, bad + 1
-            layers.update(name for bit, name in LAYERS.items() if checked.bad & bit)
+            layers.update(name for bit, name in LAYERS.items() if wrong & bit)
             if len(samples) < keep:
                 samples.append(base64.b64encode(frame).decode("ascii"))
         elif checked.unjudged or checked.reason:

@@ -48,6 +48,17 @@ def test_wrong_frames_are_counted_by_layer(tmp_path: Path) -> None:
     assert [base64.b64decode(each) for each in found.samples] == [bytes(wrong)] * 2
 
 
+def test_a_checksum_that_the_flow_requires_and_that_is_0_is_wrong(tmp_path: Path) -> None:
+    """As a NIC leaves it that does not send 0xffff for a sum of 0 (RFC 768)."""
+    none = Ether(bytes(tunnelled(inner())))
+    none[UDP].chksum = 0
+    assert recorded(tmp_path, none, tunnelled(inner())).bad_layers == {"outer L4": 1}
+    assert recorded(tmp_path, none, order=replace(ORDER, outer_checksum=False)).bad == 0
+    assert recorded(tmp_path, tunnelled(inner(chksum=0))).bad_layers == {"inner L4": 1}
+    other = tunnelled(inner(30_000, chksum=0))  # of another flow, which may have none
+    assert recorded(tmp_path, other).frames == 0
+
+
 @pytest.mark.parametrize(
     "frame",
     [

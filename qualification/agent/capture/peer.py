@@ -15,10 +15,11 @@ from qualification.wire.flow_frames import (
     mistagged,
     of_flow,
     outer_changed,
+    required,
     whose_is,
 )
 from qualification.wire.native import NativeMismatchError
-from qualification.wire.verify import INNER_L4, LAYERS, OUTER_L4, check, explain
+from qualification.wire.verify import LAYERS, OUTER_L4, check, explain
 
 from .dimensions import ShapeCounter
 from .native_capture import NativeJudge
@@ -57,12 +58,7 @@ class PeerCapture(Capture[NativeJudge]):
         self._bad_layers: Counter[str] = Counter()
         self._unjudged: Counter[str] = Counter()
         self._samples: list[BadFrame] = []
-        # A checksum field of 0 means "no checksum", which is wrong where the flow has one. The
-        # kernel's sockets always send the innermost one.
-        if order.vni is None:
-            self._must_have = OUTER_L4
-        else:
-            self._must_have = INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
+        self._must_have = required(order)
         self._must_not_have = OUTER_L4 if order.vni is not None and not order.outer_checksum else 0
         self._longest = _ETHERNET + order.mtu
         self._shapes = ShapeCounter(self._longest)

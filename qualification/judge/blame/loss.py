@@ -103,13 +103,13 @@ def loss_of(cell: Cell, evidence: Evidence, reference: Reference | None) -> Loss
         return Loss(False, True, f"{text}: sent faster than the path carries: {pace}")
     p = fisher(lost, sums.submitted, reference.lost, reference.frames)
     if p < LEVEL:
-        if cell.all_off:
-            return Loss(False, False, f"{text} before: the path loses frames at times")
         bursts, turns = evidence.bursts, len(evidence.without)
         if _once_only(bursts):
             # A host that got no CPU for a while loses many frames at once, and then no more.
             text += f", all in one burst, and none in {len(bursts) - 1} more"
             return Loss(False, len(bursts) > _ENOUGH, text)
+        if cell.all_off:
+            return Loss(False, False, f"{text} before: the path loses frames at times")
         if _against_turns(evidence) >= _TURNS_LEVEL:
             text += f", which took turns with it {turns} times: the path loses frames at times"
             return Loss(False, False, text)
@@ -131,7 +131,7 @@ def next_burst(
     """
     bursts, turns = evidence.bursts, len(evidence.without)
     lost = _lost_of(bursts)  # what the peer dropped is the peer's
-    if reference is None or not lost or total(bursts).bad or cell.all_off:
+    if reference is None or not lost or total(bursts).bad:
         return None
     found = loss_of(cell, evidence, reference)
     compared = reference.extended(evidence.without)
@@ -143,6 +143,8 @@ def next_burst(
             return "on"
         if _once_only(bursts):
             return None
+    if cell.all_off:
+        return None
     settled = found.blamed or _against_turns(evidence) >= _HOPELESS
     return None if turns >= (_LEAST_TURNS if settled else _MOST_TURNS) else "turn"
 

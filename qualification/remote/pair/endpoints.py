@@ -132,8 +132,8 @@ class Endpoints:
         """Sends and captures a burst; repeats it while frames are lost before or behind the wire.
 
         Where the captures lose frames it is repeated as it was. Where a queue of the DUT's kernel
-        drops frames before they reach the driver, it is repeated at half the pace, which all later
-        bursts keep.
+        drops frames before they reach the driver, it is repeated more slowly, at a pace that all
+        later bursts keep.
 
         Args:
             order: Builds the orders of one try; each try needs a port of its own.

@@ -108,12 +108,12 @@ class OrderBuilder:
         self.pace, self.slow = found.pace, found.lowered
 
     def slow_down(self, achieved: int) -> None:
-        """Halves the pace of all bursts from now on.
+        """Slows all bursts down from now on, to less than the sender came to.
 
         Args:
             achieved: Frames per second that the sender came to, which may be less than the pace.
         """
-        self.pace = max(SLOWEST, min(self.pace, achieved) // 2)
+        self.pace = max(SLOWEST, min(self.pace, achieved) * 3 // 4)
 
     def max_frames(self, flow: Flow) -> int:
         """Returns the largest number of frames of one burst."""

@@ -112,6 +112,18 @@ def test_a_loss_has_to_recur() -> None:
     assert judged(*once[:2]).verdict is Verdict.INCONCLUSIVE
 
 
+def test_an_all_off_cell_is_sent_again_and_blames_nobody() -> None:
+    off = replace(CELL, offloads=OffloadSet(frozenset(), FeatureSpace(frozenset({CSUM}))))
+    assert off.all_off
+    assert again(burst(400), of=off) and again(burst(400), burst(0), of=off)
+    once, always = (burst(400), burst(0), burst(0)), (burst(400), burst(400))
+    assert not again(*once, of=off) and not again(*always, of=off)
+    assert judged(*always, of=off).verdict is Verdict.INCONCLUSIVE
+    found = judged(*once, of=off)
+    assert "all in one burst, and none in 2 more" in found.reason
+    assert "path loses" not in found.reason
+
+
 @pytest.mark.parametrize("frames", [N, 400])
 def test_a_rare_loss_that_recurs_is_seen(frames: int) -> None:
     """One frame in a thousand of bulk; the same frame of every crafted packet set."""
@@ -150,7 +162,7 @@ def test_what_is_lost_with_every_offload_off_is_no_offload_s_doing() -> None:
     off = replace(CELL, offloads=OffloadSet(frozenset(), CELL.offloads.space))
     found = settled(lambda _: 12, of=off)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.reason.startswith("12 of 7,200 frames")
+    assert found.reason.startswith("24 of 14,400 frames")
     assert ", none of 21,000 with all offloads off before: the path loses" in found.reason
 
 

@@ -83,7 +83,7 @@ def test_a_burst_that_captures_lost_frames_of_is_sent_again(
     assert "try 3 of 3" in second
 
 
-def test_a_burst_that_a_queue_of_the_kernel_dropped_frames_of_is_sent_at_half_the_pace(
+def test_a_burst_that_a_queue_of_the_kernel_dropped_frames_of_is_sent_more_slowly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "vxqual.pair")
@@ -98,12 +98,12 @@ def test_a_burst_that_a_queue_of_the_kernel_dropped_frames_of_is_sent_at_half_th
         return ends.orders.tunnel(FLOW, 9)
 
     assert ends.burst(order).sent.submitted.frames == 9
-    # Half of what the sender came to, which is less than the pace; then half of the pace.
-    assert paces == [100_000, 3_000, 1_500]
-    assert ends.orders.pace == 1_500
+    # Three quarters of what the sender came to, which is less than the pace; then of the pace.
+    assert paces == [100_000, 4_500, 3_375]
+    assert ends.orders.pace == 3_375
     assert caplog.messages[0] == (
         "soft: a queue of the DUT's kernel dropped 3 of 9 frames at 100,000 frames/s; "
-        "the pace is 3,000 from now on: sending the burst again, try 2 of 3"
+        "the pace is 4,500 from now on: sending the burst again, try 2 of 3"
     )
 
 
