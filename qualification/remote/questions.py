@@ -17,6 +17,7 @@ from .closing import refuse_changes
 from .lab_checks import clock_problem, tell_time
 
 T = TypeVar("T")
+Name = TypeVar("Name", bound=str)
 
 _log = logging.getLogger("vxqual.pair")
 
@@ -35,8 +36,12 @@ def nics_of(topology: Topology, pairs: Iterable[str]) -> dict[str, list[str]]:
     return hosts
 
 
-def on_all(hosts: Iterable[str], ask: Callable[[str], T]) -> list[tuple[str, T]]:
-    """Does the same for every host at once; returns the answers in the order of the hosts."""
+def on_all(hosts: Iterable[Name], ask: Callable[[Name], T]) -> list[tuple[Name, T]]:
+    """Does the same for every host at once; returns the answers in the order of the hosts.
+
+    Raises:
+        Exception: What `ask` raised for the first of them, once all have ended.
+    """
     names = list(hosts)
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
         return list(zip(names, pool.map(ask, names), strict=True))

@@ -18,6 +18,7 @@ from qualification.remote.closing import close_all
 from qualification.remote.host import open_host
 from qualification.remote.leases import lessee
 from qualification.remote.pair.session import PairSession
+from qualification.remote.questions import on_all
 from qualification.remote.restoring import restore
 from qualification.run.ending.left_changed import LeftChanged
 from qualification.run.wire_check import recorder
@@ -160,8 +161,11 @@ class Sessions:
         start = time.monotonic()
         with contextlib.ExitStack() as undo:
             undo.callback(self.left_changed.closing, pair, lambda: close_all(hosts.values()))
-            for role, nic in nics.items():
-                hosts[role] = open_host(topology, topology.host_of(nic))
+
+            def reach(role: Role) -> None:
+                hosts[role] = open_host(topology, topology.host_of(nics[role]))
+
+            on_all(nics, reach)
             session = PairSession(
                 pair,
                 self.campaign.ends(pair),
