@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .codes import INBOUND, OUTBOUND, Carrier, How, Kind, State
-from .outcomes import LARGEST_ON_WIRE, summarize
+from .outcomes import LARGEST_ON_WIRE, Outcome, summarize
 from .walk import TCP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .outcomes import Outcome, SumCode
+    from .outcomes import SumCode
 
 LEAST_MTU = 1600
 """What a wire is taken to carry if no long packet is right: 1500 bytes in a tunnel's headers."""
@@ -75,13 +75,34 @@ class Context:
     own: frozenset[bytes] = field(default_factory=frozenset)
 
 
+def of_all_flows(outcomes: Mapping[Outcome, int]) -> Counter[Outcome]:
+    """Adds up the outcomes that differ in their addresses alone.
+
+    A capture has thousands of flows, and a few dozen outcomes beside that. Where a sum is
+    unfinished the addresses stay, as they tell whether the capturing host sent the frame.
+    """
+    found = Counter[Outcome]()
+    nowhere = (b"",)
+    for outcome, count in outcomes.items():
+        if summarize(outcome.sums).unfinished:
+            found[outcome] += count
+        else:
+            found[Outcome._make(nowhere + outcome[1:])] += count
+    return found
+
+
 def context_of(
-    outcomes: Mapping[Outcome, int], longest_right: int, longest_wire: int, side: Side | None
+    outcomes: Mapping[Outcome, int],
+    flows: Mapping[Outcome, int],
+    longest_right: int,
+    longest_wire: int,
+    side: Side | None,
 ) -> Context:
     """Finds out what the outcomes of a capture together say about each of them.
 
     Args:
-        outcomes: The number of frames with each outcome.
+        outcomes: The number of frames with each outcome, from `of_all_flows`.
+        flows: The same with the addresses of every flow.
         longest_right: Bytes of the longest packet with a right sum above IP.
         longest_wire: Bytes of the longest frame.
         side: Where the capture was taken.
@@ -97,7 +118,10 @@ def context_of(
         if count >= 0.9 * short.total() and length == longest_wire <= _LONGEST_CUT:
             cut_at = length
     mtu = _mtu(outcomes, longest_right)
-    own = frozenset[bytes]() if side == Side.SENDER else _own_hosts(outcomes, mtu, side)
+    unfinished = any(summarize(outcome.sums).unfinished for outcome in outcomes)
+    own = frozenset[bytes]()
+    if unfinished and side != Side.SENDER:
+        own = _own_hosts(flows, mtu, side)
     return Context(mtu, side, cut_at, own)
 
 
@@ -128,8 +152,6 @@ def _own_hosts(outcomes: Mapping[Outcome, int], mtu: int, side: Side | None) -> 
     have left all of it unfinished. And on a receiver, the replies are its own: not one of them is
     filled in, the other direction has right sums, and more frames.
     """
-    if not any(summarize(outcome.sums).unfinished for outcome in outcomes):
-        return frozenset()
     frames, right, right_tcp = Counter[bytes](), Counter[bytes](), Counter[bytes]()
     unfilled, merged = Counter[bytes](), Counter[bytes]()
     for outcome, count in outcomes.items():

@@ -16,6 +16,7 @@ from qualification.stack.classes import (
     class_of,
     context_of,
     is_wrong_on_wire,
+    of_all_flows,
     tally,
 )
 from qualification.stack.codes import State
@@ -108,8 +109,10 @@ class Findings:
 
 def findings_of(counting: Counting, side: Side | None = None) -> Findings:
     """Derives all that is reported of a capture from what was counted."""
-    outcomes = counting.outcomes
-    context = context_of(outcomes, counting.longest_right, counting.longest_wire, side)
+    outcomes = of_all_flows(counting.outcomes)
+    context = context_of(
+        outcomes, counting.outcomes, counting.longest_right, counting.longest_wire, side
+    )
     layers: Counter[tuple[tuple[SumCode, ...], tuple[Carrier, ...]]] = Counter()
     reasons, noticed = Counter[str](), Counter[int]()
     for outcome, count in outcomes.items():
