@@ -38,6 +38,8 @@ _SYSCTLS = {
     "ipv4/tcp_slow_start_after_idle": "0",
 }
 _LINGER_SECONDS = 10.0
+_PROBE_SECONDS = 5.0
+"""The probe of another pair of this host has the port for a moment (`traffic.port_probe`)."""
 _DROPPED = 1
 """The group of devices that are deleted together (`ip link set group`)."""
 
@@ -128,16 +130,22 @@ class Tunnels:
     @staticmethod
     def _configure(route: IPRoute, order: TunnelOrder) -> None:
         index = links.index_of(order.name)
-        try:
-            route.link("set", index=index, state="up")  # this binds its UDP port
-        except NetlinkError as error:
-            if error.code == errno.EADDRINUSE:
-                raise AgentProblem(
-                    "port-taken",
-                    f"UDP port {order.port} is in use on this host",
-                    hint="stop what uses it, or give the pair another port in the topology",
-                ) from error
-            raise
+
+        def up() -> bool:
+            try:
+                route.link("set", index=index, state="up")  # this binds its UDP port
+            except NetlinkError as error:
+                if error.code == errno.EADDRINUSE:
+                    return False
+                raise
+            return True
+
+        if not await_condition(up, _PROBE_SECONDS, lambda: False):
+            raise AgentProblem(
+                "port-taken",
+                f"UDP port {order.port} is in use on this host",
+                hint="stop what uses it, or give the pair another port in the topology",
+            )
         links.configure_device(route, index, order.addresses, order.neighbours, order.remote_mac)
 
     def drop(self, names: Sequence[str]) -> None:

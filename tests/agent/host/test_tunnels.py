@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
@@ -173,6 +174,17 @@ def test_a_socket_has_the_port(underlay: Any, tunnels: Any, family: int) -> None
             tunnels(host, order(family, True))
     assert refused.value.kind == "port-taken"
     assert "another port" in (refused.value.hint or "")
+
+
+def test_a_socket_has_the_port_for_a_moment(underlay: Any, tunnels: Any) -> None:
+    """As the probe of another pair of this host does, which begins at the same time."""
+    host, _ = underlay
+    with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", 4789))
+        ending = threading.Timer(0.5, other.close)
+        ending.start()
+        tunnels(host, order(4, True)).close()
+        ending.join()
 
 
 def test_another_tunnel_has_the_vni(underlay: Any, tunnels: Any) -> None:
