@@ -73,10 +73,8 @@ def undisturbed(faulty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize(
-    ("number", "workers"),
-    [(signal.SIGKILL, "0"), pytest.param(signal.SIGTERM, "1", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow  # CI's scripts/torture --short kills runs and goes on with them, too
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGKILL, "0"), (signal.SIGTERM, "1")])
 def test_a_run_that_is_continued_equals_an_undisturbed_one(
     faulty: Path, undisturbed: Path, tmp_path: Path, number: int, workers: str
 ) -> None:
