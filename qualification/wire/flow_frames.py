@@ -7,7 +7,7 @@ import struct
 from qualification.messages.bursts import CaptureOrder
 
 from .dissect import Layout
-from .layers import INNER_L4, OUTER_L4
+from .layers import INNER_L4, OUTER_L4, Checked
 from .packet import Packet
 
 _VXLAN_WORD = b"\x08\0\0\0"
@@ -33,6 +33,18 @@ def required(order: CaptureOrder) -> int:
     if order.vni is None:
         return OUTER_L4
     return INNER_L4 | (OUTER_L4 if order.outer_checksum else 0)
+
+
+def wrong_layers(checked: Checked, whose: str, must_have: int) -> int:
+    """Returns the wrong layers of a frame, as bits.
+
+    Args:
+        checked: The frame.
+        whose: Whose it is. Whether a checksum is required is known for the burst's flow only:
+            another tunnel may send none.
+        must_have: What is `required` of the burst.
+    """
+    return checked.bad | (checked.absent & must_have if whose == OURS else 0)
 
 
 def whose_is(order: CaptureOrder, layout: Layout | None, data: bytes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .flow_frames import FOREIGN, LATE, OURS, required, whose_is
+from .flow_frames import FOREIGN, LATE, required, whose_is, wrong_layers
 from .layers import LAYERS
 from .verify import check
 
@@ -66,7 +66,7 @@ def tally(frames: Iterable[tuple[bytes, int]], order: CaptureOrder, keep: int = 
             continue
         whose = whose_is(order, checked.layout, frame)
         # As in the capture on the peer: a wrong frame may no longer show its flow.
-        wrong = checked.bad | (checked.absent & must_have if whose == OURS else 0)
+        wrong = wrong_layers(checked, whose, must_have)
         if whose == LATE or (whose == FOREIGN and not wrong):
             continue
         if checked.layout.outer.trouble == "fragment":

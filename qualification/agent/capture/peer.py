@@ -17,6 +17,7 @@ from qualification.wire.flow_frames import (
     outer_changed,
     required,
     whose_is,
+    wrong_layers,
 )
 from qualification.wire.native import NativeMismatchError
 from qualification.wire.verify import LAYERS, OUTER_L4, check, explain
@@ -97,9 +98,7 @@ class PeerCapture(Capture[NativeJudge]):
         data = bytes(frame.data)
         checked = check(data, frame.wire_length, self._ports)
         whose = whose_is(self._order, checked.layout, data)
-        # Whether a checksum is required is known for the burst's flow only: another tunnel may
-        # send none.
-        bad = checked.bad | (checked.absent & self._must_have if whose == OURS else 0)
+        bad = wrong_layers(checked, whose, self._must_have)
         if whose == LATE:
             self._late += 1
             return

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -93,7 +93,7 @@ class Tunnels:
             outer["vxlan_port_range"] = {"low": order.source_port, "high": order.source_port + 1}
         link = links.index_of(order.link)
 
-        def made() -> bool:
+        def make() -> None:
             try:
                 route.link(
                     "add",
@@ -110,17 +110,14 @@ class Tunnels:
                     **outer_checksum,
                 )
             except NetlinkError as error:
-                if error.code == errno.EEXIST:
-                    return False
                 if error.code == errno.EOPNOTSUPP:
                     raise AgentProblem(
                         "no-vxlan", "this kernel cannot make VXLAN devices", hint="modprobe vxlan"
                     ) from error
                 raise
-            return True
 
         # The kernel removes the namespace of a dead agent a little after its death.
-        if not await_condition(made, _LINGER_SECONDS, lambda: False):
+        if not _done(make, errno.EEXIST, _LINGER_SECONDS):
             raise AgentProblem(
                 "port-taken",
                 f"another tunnel of this host has VNI {order.vni} on UDP port {order.port}",
@@ -131,16 +128,10 @@ class Tunnels:
     def _configure(route: IPRoute, order: TunnelOrder) -> None:
         index = links.index_of(order.name)
 
-        def up() -> bool:
-            try:
-                route.link("set", index=index, state="up")  # this binds its UDP port
-            except NetlinkError as error:
-                if error.code == errno.EADDRINUSE:
-                    return False
-                raise
-            return True
+        def set_up() -> None:
+            route.link("set", index=index, state="up")  # this binds its UDP port
 
-        if not await_condition(up, _PROBE_SECONDS, lambda: False):
+        if not _done(set_up, errno.EADDRINUSE, _PROBE_SECONDS):
             raise AgentProblem(
                 "port-taken",
                 f"UDP port {order.port} is in use on this host",
@@ -172,3 +163,24 @@ class Tunnels:
                 self.drop(self._made)
             os.close(self._namespace)
             self._namespace = -1
+
+
+def _done(change: Callable[[], None], refusal: int, seconds: float) -> bool:
+    """Makes a change, again and again while the kernel refuses it; returns whether it was made.
+
+    Args:
+        change: Makes it; raises `NetlinkError` where the kernel refuses.
+        refusal: The errno with which it does as long as something else is in the way.
+        seconds: How long that is waited for.
+    """
+
+    def made() -> bool:
+        try:
+            change()
+        except NetlinkError as error:
+            if error.code == refusal:
+                return False
+            raise
+        return True
+
+    return await_condition(made, seconds, lambda: False)
