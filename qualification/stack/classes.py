@@ -82,12 +82,14 @@ def of_all_flows(outcomes: Mapping[Outcome, int]) -> Counter[Outcome]:
     unfinished the addresses stay, as they tell whether the capturing host sent the frame.
     """
     found = Counter[Outcome]()
-    nowhere = (b"",)
+    elsewhere = Counter[tuple[object, ...]]()
     for outcome, count in outcomes.items():
         if summarize(outcome.sums).unfinished:
             found[outcome] += count
         else:
-            found[Outcome._make(nowhere + outcome[1:])] += count
+            elsewhere[outcome[1:]] += count
+    for others, count in elsewhere.items():
+        found[Outcome._make((b"", *others))] += count
     return found
 
 

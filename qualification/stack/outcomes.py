@@ -166,25 +166,22 @@ def _carriers_of(place: int) -> tuple[Carrier, ...]:
 
 
 @lru_cache(maxsize=1 << 12)
-def _flow_of(flow: int) -> tuple[int, int, int, int | None, int, int | None]:
-    """Returns the length of the addresses, family, protocol, VNI, direction and noticed port."""
+def _beside_addresses(flow: int, place: int, *words: int) -> tuple[int, tuple[object, ...]]:
+    """Returns the length of the addresses, and every field of the outcome that follows them."""
     vni, noticed = flow & 0x1FFFFFF, flow >> 40 & 0x1FFFF
-    return (
-        (0, 8, 32)[flow >> 36 & 3],
+    return (0, 8, 32)[flow >> 36 & 3], (
         (0, 4, 6)[flow >> 34 & 3],
         (flow >> 25 & 0x1FF) - 1,
         vni - 1 if vni else None,
+        _carriers_of(place & ~(0xFFFFF << 30)),
         flow >> 38 & 3,
         noticed - 1 if noticed else None,
+        place >> 30 & 0xFFFFF,
+        _sums_of(*words),
     )
 
 
-def decode(addresses: bytes, flow: int, place: int, *words: int) -> Outcome:
+def decode(addresses: bytes, *key: int) -> Outcome:
     """Returns the outcome for a key of outcome_key in native_walk.c."""
-    width, family, protocol, vni, direction, noticed = _flow_of(flow)
-    carriers = _carriers_of(place & ~(0xFFFFF << 30))
-    length = place >> 30 & 0xFFFFF
-    sums = _sums_of(*words)
-    return Outcome._make(
-        (addresses[:width], family, protocol, vni, carriers, direction, noticed, length, sums)
-    )
+    width, others = _beside_addresses(*key)
+    return Outcome._make((addresses[:width], *others))

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 ETHERNET, RAW_IP, COOKED, COOKED_V2 = 1, 101, 113, 276
 
-_WINDOW = 256 << 10
-"""Bytes of a file that are in memory at a time: they fit into the second-level cache of any CPU."""
+_WINDOW = 512 << 10
+"""Bytes of a file that are in memory at a time: they fit into the second-level cache of most CPUs,
+and as few calls to C are made for a file as that allows."""
 
 
 class CaptureFileError(ValueError):
