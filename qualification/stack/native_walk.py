@@ -191,5 +191,5 @@ class NativeCounting:
     def collect(self) -> None:
         """Adds the outcomes that C has counted, in the order first seen."""
         counting = self._counting
-        for addresses, *words, count in self._outcomes.drain():
-            counting.outcomes[counting.known(decode(addresses, *words))] += count
+        for addresses, key, count in self._outcomes.drain():
+            counting.outcomes[counting.known(decode(addresses, key))] += count

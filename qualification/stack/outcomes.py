@@ -6,6 +6,7 @@ derived from the number of frames with each, except for the frames that are show
 
 from __future__ import annotations
 
+import struct
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,8 +21,8 @@ LARGEST_ON_WIRE = 9600
 REAL = (How.VALUE, How.FLAG)
 """How a sum is wrong that no NIC has yet to fill in."""
 
-KEY_FORMAT = "32sQQQQQ"
-"""A key of outcome_key in native_walk.c, as `struct` format."""
+KEY_FORMAT = "32s40s"
+"""A key of outcome_key in native_walk.c, as `struct` format: addresses, and what flows share."""
 
 
 class SumCode(NamedTuple):
@@ -166,8 +167,9 @@ def _carriers_of(place: int) -> tuple[Carrier, ...]:
 
 
 @lru_cache(maxsize=1 << 12)
-def _beside_addresses(flow: int, place: int, *words: int) -> tuple[int, tuple[object, ...]]:
+def _beside_addresses(key: bytes) -> tuple[int, tuple[object, ...]]:
     """Returns the length of the addresses, and every field of the outcome that follows them."""
+    flow, place, *words = struct.unpack("=5Q", key)
     vni, noticed = flow & 0x1FFFFFF, flow >> 40 & 0x1FFFF
     return (0, 8, 32)[flow >> 36 & 3], (
         (0, 4, 6)[flow >> 34 & 3],
@@ -181,7 +183,7 @@ def _beside_addresses(flow: int, place: int, *words: int) -> tuple[int, tuple[ob
     )
 
 
-def decode(addresses: bytes, *key: int) -> Outcome:
+def decode(addresses: bytes, key: bytes) -> Outcome:
     """Returns the outcome for a key of outcome_key in native_walk.c."""
-    width, others = _beside_addresses(*key)
+    width, others = _beside_addresses(key)
     return Outcome._make((addresses[:width], *others))
