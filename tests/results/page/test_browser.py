@@ -231,14 +231,17 @@ def test_five_thousand_cells(browser: Browser, campaign: Make, tmp_path: Path) -
         opening = worked() - start
 
         def filtering() -> list[float]:
-            """Seconds of work until what is typed is painted, for several words."""
-            times = []
-            for text in ("flow7", "flow12 fail", "no such cell", ""):
+            """Seconds of work until what is typed is painted, for several words.
+
+            The least of three: what others do to this machine's caches only adds to it.
+            """
+            times: dict[str, list[float]] = {}
+            for text in 3 * ("flow7", "flow12 fail", "no such cell", ""):
                 page.evaluate(SETTLED)
                 before = worked()
                 page.evaluate(TYPED, text)
-                times.append(worked() - before)
-            return times
+                times.setdefault(text, []).append(worked() - before)
+            return [min(those) for those in times.values()]
 
         closed = filtering()
         page.get_by_role("button", name="expand all").click()
