@@ -96,6 +96,22 @@ def test_a_path_without_tags_affects_the_tagged_flows_only(tmp_path: Path) -> No
     assert judged.stdout.startswith("PARTIAL: ")
 
 
+@pytest.mark.parametrize("frames", [300, 400])
+def test_a_path_that_has_yet_to_learn_the_vlan(tmp_path: Path, frames: int) -> None:
+    """What the control for tags loses once, in part or whole, says nothing about the path."""
+    out = tmp_path / "out"
+    topology = lab_of(tmp_path, f"late-vlan, frames: {frames}")
+    done = vxqual(
+        *("run", "-t", topology, *SMALL, "--no-symptom", "--out", out),
+        *("-k", "all-on and outer4-csum-vlan and inner4 and udp and lengths or test_control", SOME),
+    )
+    assert done.returncode == 0, done.stdout
+    found = rows(out)
+    assert {cell["verdict"] for cell in found.values()} == {"PASS"}
+    assert {cell["flow"]["vlan"] for cell in found.values()} == {"nic", "kernel"}
+    assert "control, try 1 of 3: " in (out / "latest/vxqual.log").read_text()
+
+
 def test_jumbo_frames_where_the_link_has_them(tmp_path: Path) -> None:
     out = tmp_path / "out"
     topology = lab_of(tmp_path, "good", more="  mtu: 9000\n")

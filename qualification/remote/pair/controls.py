@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import replace
 from functools import partial
@@ -31,9 +32,13 @@ from .pace import find_pace
 from .receive import receive_at_own_pace
 from .session import SPARE, PairSession
 
+_log = logging.getLogger("vxqual.pair")
+
 _PLAIN: tuple[tuple[Protocol, bool], ...] = (("udp", False), ("udp", True), ("tcp", False))
 """The shapes of plain traffic: protocol, and whether it is segmented."""
-_INJECTIONS = 3
+_TRIES = 3
+"""How often a control sends what does not get through, as a link that comes back, or a switch that
+has yet to learn a VLAN, loses it once and says nothing about the path."""
 _TAGGED_FRAMES = 400
 _NO_VLAN = "no-vlan"
 _REFUSALS = frozenset({_NO_VLAN, "vlan-taken", "address-taken", "name-taken"})
@@ -151,7 +156,7 @@ def _until_blocked(
     orders: Mapping[str, Callable[[], BurstOrders]],
     why_blocked: Callable[[str, Burst], str | None],
 ) -> dict[str, Burst]:
-    """Runs bursts up to the first that does not get through, after which the others show no more.
+    """Runs bursts up to the first that never gets through, after which the others show no more.
 
     Args:
         pair: The pair.
@@ -160,8 +165,13 @@ def _until_blocked(
     """
     bursts: dict[str, Burst] = {}
     for name, order in orders.items():
-        bursts[name] = pair.endpoints.burst(order)
-        if why_blocked(name, bursts[name]) is not None:
+        for attempt in range(1, _TRIES + 1):
+            bursts[name] = pair.endpoints.burst(order)
+            why = why_blocked(name, bursts[name])
+            if why is None:
+                break
+            _log.info("%s: control, try %d of %d: %s", pair.name, attempt, _TRIES, why)
+        else:
             break
     return bursts
 
@@ -171,7 +181,7 @@ def _run_injected(pair: PairSession) -> ControlResult:
 
     Every frame of the control has to be seen, and a path may lose one now and then.
     """
-    for _ in range(_INJECTIONS):
+    for _ in range(_TRIES):
         result = _inject(pair)
         if not result.lost:
             break

@@ -178,7 +178,7 @@ def test_every_fault_is_there() -> None:
         "path-corrupt",
     }
     assert {"good", "constant-ip-id", "reorder-flows", "slow-link", "lossy"} <= set(known)
-    assert "untagged-only" in known
+    assert {"untagged-only", "late-vlan"} <= set(known)
     assert all(model.summary.endswith(".") for model in known.values())
 
 
@@ -525,7 +525,7 @@ def test_good_firmwares_never_send_a_wrong_frame(
     if loaded.path:
         frames = loaded.path(frames) + loaded.path([])
     assert bad(frames) <= {0}
-    if model.name not in ("lossy", "untagged-only"):
+    if model.name not in ("lossy", "untagged-only", "late-vlan"):
         assert len(frames) == len(finish(work))
 
 
@@ -560,6 +560,15 @@ def test_constant_id_under_df_only() -> None:
         frames = sent("constant-ip-id", work)
         for at in (18, 68):
             assert len({bytes(frame[at : at + 2]) for frame in frames}) == count
+
+
+def test_a_vlan_is_learnt_late() -> None:
+    path = firmwares.check("late-vlan", {"frames": 3}).load("n").path
+    assert path
+    plain, tagged = bytearray(bytes(packet())), bytearray(bytes(packet(tags=(7, 0))))
+    assert path([tagged, plain, tagged]) == [plain]
+    assert path([tagged, tagged]) == [tagged]
+    assert path([plain, tagged]) == [plain, tagged]
 
 
 def test_an_access_port_lets_no_tag_through() -> None:

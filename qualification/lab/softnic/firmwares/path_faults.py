@@ -51,6 +51,22 @@ def untagged_only(frames: list[bytearray], _state: FirmwareState) -> list[bytear
     return [frame for frame in frames if frame[12:14] != _VLAN]
 
 
+@firmware("late-vlan", acts="path", good=True, frames=400)
+def late_vlan(frames: list[bytearray], state: FirmwareState) -> list[bytearray]:
+    """Drops the first `frames` frames with a VLAN tag, as a switch that has yet to learn the VLAN.
+
+    A switch learns it from announcements of its neighbours (MVRP, IEEE 802.1Q-2018, 11.2).
+    """
+    passed = []
+    for frame in frames:
+        seen = int(state.memory.get("seen", 0))  # type: ignore[call-overload]
+        if frame[12:14] == _VLAN and seen < int(state.knobs["frames"]):
+            state.memory["seen"] = seen + 1
+        else:
+            passed.append(frame)
+    return passed
+
+
 def _is_dropped(frame: bytearray, state: FirmwareState) -> bool:
     tunnel = tunnel_in(frame)
     return (
