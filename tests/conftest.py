@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from qualification.lab.hosts import sshd
 from tests.examples import examples
 
 from .browser import chromium
+
+# A job in the background of a shell, or of nohup, ignores these, and so would all that tests start.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile(

@@ -121,8 +121,10 @@ def test_what_turning_features_off_costs(lab: RunningLab) -> None:
         assert SECONDS <= turn.seconds < 10 * SECONDS
     assert all(turn.octets > 1_000_000 and turn.cpu_seconds > 0 for turn in turns.mitigated)
     found = summarise_cost(turns)
-    assert found.throughput_mitigated.median > 2 * found.throughput_all_on.median
-    assert re.fullmatch(r"gives (over 100|\d+(\.\d)?) times the throughput, .+", str(found))
+    # By how much depends on the CPU that others leave: tens of times, or not even twice.
+    assert found.throughput_mitigated.median > 1.2 * found.throughput_all_on.median
+    many, few = r"gives (over 100|\d+(\.\d)?) times the throughput", r"gains \d+ % of throughput"
+    assert re.fullmatch(rf"({many}|{few}), .+", str(found))
 
 
 @pytest.mark.slow
