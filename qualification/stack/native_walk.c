@@ -2,7 +2,7 @@
 
 #define KEY_WORDS 9
 #include "stack/plain.h"
-#include "wire/key_counter.h"
+#include "stack/key_queue.h"
 
 /* The sum, the judgement of VXLAN (wire/verify.h) and a walk through a single frame; used by tests. */
 EXPORT u32 vx_ones_sum(const u8 *data, size length)
@@ -185,15 +185,14 @@ static void keep(struct part *part, const struct record *record, u32 bucket, u32
     kept->direction = direction;
 }
 
-/* Judges and counts record after record. Stops at the first one that is incomplete or unusual, or
- * whose outcome has no room in the counter: that record is left to Python. */
-EXPORT void vx_count(struct part *part)
+/* Judges record after record, and queues their outcomes. */
+static void judge_records(struct part *part, struct key_queue *queue)
 {
     struct record record;
-    while (part->kept_used < part->kept_capacity && next_record(part, &record)) {
+    while (part->kept_used < part->kept_capacity && has_room(part->outcomes) && next_record(part, &record)) {
         struct frame frame = {part->data + record.start, record.captured};
         struct walk *walk = &part->kept[part->kept_used].walk;
-        u64 key[KEY_WORDS];
+        u64 *key = next_key(queue);
         if (part->links[record.interface] == 1 && record.captured == record.wire_length && record.captured >= 14 + 28) {
             u32 type;
             struct frame plain = plain_part(frame, &type);
@@ -201,8 +200,7 @@ EXPORT void vx_count(struct part *part)
                         : type == IPV6 ? plain_key(plain, part->ports, part->port_count, key, 40)
                                        : -1;
             if (right >= 0) {
-                if (!count_key(part->outcomes, key))
-                    return;
+                push_key(part->outcomes, queue);
                 if (right > part->longest_right && right <= LARGEST_ON_WIRE)
                     part->longest_right = right;
                 if (record.wire_length > part->longest_wire)
@@ -245,8 +243,7 @@ EXPORT void vx_count(struct part *part)
             }
         }
         outcome_key(key, frame, walk, direction, length);
-        if (!count_key(part->outcomes, key))
-            return;
+        push_key(part->outcomes, queue);
         part->number++;
         if (record.wire_length > part->longest_wire)
             part->longest_wire = record.wire_length;
@@ -259,4 +256,14 @@ EXPORT void vx_count(struct part *part)
         }
         part->at = record.next;
     }
+}
+
+/* Judges and counts record after record. Stops at the first one that is incomplete or unusual, or where
+ * the counter may have no room for another outcome: that record is left to Python. */
+EXPORT void vx_count(struct part *part)
+{
+    struct key_queue queue;
+    queue.pushed = queue.counted = 0;
+    judge_records(part, &queue);
+    count_rest(part->outcomes, &queue);
 }

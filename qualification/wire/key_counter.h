@@ -47,11 +47,12 @@ INLINE u64 hash_of(const u64 *key)
     return mixed(hash, salt);
 }
 
-/* Counts a key. Returns 0 if the key is new and there is no room for it. */
-INLINE int count_key(struct key_counter *counter, const u64 *key)
+INLINE u32 slot_of(const struct key_counter *counter, u64 hash) { return (u32)(hash >> 32) & counter->slot_mask; }
+
+/* Counts a key whose hash is known. Returns 0 if the key is new and there is no room for it. */
+INLINE int count_hashed(struct key_counter *counter, const u64 *key, u64 hash)
 {
-    u64 hash = hash_of(key);
-    u32 slot = (u32)(hash >> 32) & counter->slot_mask;
+    u32 slot = slot_of(counter, hash);
     while (counter->slots[slot]) {
         struct entry *entry = &counter->entries[counter->slots[slot] - 1];
         if (same_key(entry->key, key)) {
@@ -69,5 +70,7 @@ INLINE int count_key(struct key_counter *counter, const u64 *key)
     counter->slots[slot] = ++counter->used;
     return 1;
 }
+
+INLINE int count_key(struct key_counter *counter, const u64 *key) { return count_hashed(counter, key, hash_of(key)); }
 
 #endif

@@ -112,6 +112,22 @@ def test_more_flows_than_c_has_room_for(library) -> None:
     assert len(found.outcomes) == number_of
 
 
+@pytest.mark.parametrize("flows", [1, 7, 8, 9, 16, 17, 40])
+def test_a_counter_that_is_often_full(
+    library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, flows: int
+) -> None:
+    """Keys that wait in C's queue are counted in order, whenever it stops."""
+    monkeypatch.setattr("qualification.stack.native_walk._MOST_OUTCOMES", 16)
+    good = SHAPES["4in4-udp-3"]
+    numbers = [number % flows for number in range(3 * flows + 1)]
+    frames = [good[:46] + number.to_bytes(3, "big") + good[49:] for number in numbers]
+    content = pcap([(data, len(data)) for data in frames])
+    assert_same(content)
+    found = counted(content)
+    assert isinstance(found, Counting)
+    assert list(found.outcomes.values()) == [4] + [3] * (flows - 1)
+
+
 def test_flows_without_end_are_bounded(
     library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
