@@ -10,11 +10,12 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from multiprocessing import active_children, get_context
+from queue import Empty, Queue
 from signal import SIGTERM
 
 from qualification.errors import UsageError
@@ -177,15 +178,21 @@ def selftest(
     with ExitStack() as undo:
         # SIGTERM acts as Ctrl-C does: labs are taken down before the process ends.
         undo.callback(signal.signal, SIGTERM, signal.signal(SIGTERM, signal.default_int_handler))
-        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker)
+        context = get_context("spawn")
+        results: Queue[tuple[int, TrialResult]] = undo.enter_context(context.Manager()).Queue()
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_worker)
         undo.enter_context(pool)
-        running = {
-            pool.submit(_judge, trial): (trial.model, expected) for trial, expected in trials
-        }
+        running = [
+            pool.submit(_judge, number, trial, results) for number, (trial, _) in enumerate(trials)
+        ]
         try:
-            for future in as_completed(running):
-                for result in future.result():
-                    yield FirmwareResult(*running[future], result)
+            while not all(trial.done() for trial in running) or not results.empty():
+                with suppress(Empty):
+                    number, result = results.get(timeout=1)
+                    trial, expected = trials[number]
+                    yield FirmwareResult(trial.model, expected, result)
+            for ended in running:
+                ended.result()  # raises the error of a worker that died
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in active_children():
@@ -204,9 +211,10 @@ def _worker() -> None:
     signal.signal(SIGTERM, end)
 
 
-def _judge(trial: Trial) -> tuple[TrialResult, ...]:
+def _judge(number: int, trial: Trial, results: Queue[tuple[int, TrialResult]]) -> None:
     if (
         signal.getsignal(SIGTERM) is signal.SIG_IGN
     ):  # a trial that was queued when the process was to end
         sys.exit(1)
-    return tuple(judge(trial, DEMAND))
+    for result in judge(trial, DEMAND):
+        results.put((number, result))

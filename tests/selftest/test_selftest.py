@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qualification.errors import UsageError
@@ -72,3 +74,14 @@ def test_a_fault_is_detected_with_its_signature_and_culprit() -> None:
     assert seen.culprits == ((TNL_CSUM,),)
     assert all("-csum" in flow for flow in seen.flows)
     assert PAIR == "trial"
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_each_seed_is_told_when_it_is_done() -> None:
+    """At a hundredth of the pace the ten seeds of a lab take half an hour."""
+    results = selftest(["no-offloads"], 2, 1, 1)
+    assert next(results).missing == ""
+    begun = time.monotonic()
+    (second,) = results
+    assert time.monotonic() - begun > second.result.seconds / 2
