@@ -113,7 +113,15 @@ def cases() -> None:
     show_default=True,
     help="Frames per second of the bursts, or full, tenth or hundredth of what a run begins with.",
 )
-def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int, pace: int) -> None:
+@click.option(
+    "--cells",
+    type=click.IntRange(1),
+    show_default="all",
+    help="How many cells to try each seed of a good firmware with, drawn at random by the seed.",
+)
+def selftest(
+    firmware: tuple[str, ...], seeds: int, seed: int, jobs: int, pace: int, cells: int | None
+) -> None:
     """Test the suite itself against soft NICs with known faults: is every fault detected?
 
     Each FIRMWARE, or all if none is given, runs in a loopback lab of its own, which needs root.
@@ -125,7 +133,7 @@ def selftest(firmware: tuple[str, ...], seeds: int, seed: int, jobs: int, pace: 
     missed, count = [], 0
     good: Counter[str] = Counter()
     click.echo(HEADING)
-    for tried in try_firmwares(firmware, seeds, jobs, seed, pace):
+    for tried in try_firmwares(firmware, seeds, jobs, seed, pace, cells):
         result = tried.result
         count += 1
         click.echo(

@@ -138,7 +138,12 @@ class FirmwareResult:
 
 
 def selftest(
-    wanted: Sequence[str], seeds: int, jobs: int, seed: int, pace: int = FASTEST
+    wanted: Sequence[str],
+    seeds: int,
+    jobs: int,
+    seed: int,
+    pace: int = FASTEST,
+    cells: int | None = None,
 ) -> Iterator[FirmwareResult]:
     """Tests the suite against firmwares, several at a time; yields each result as it is complete.
 
@@ -148,6 +153,8 @@ def selftest(
         jobs: How many labs run at a time.
         seed: The first seed.
         pace: Frames per second at which the search for the path's pace begins.
+        cells: How many cells each seed of a good firmware is tried with, drawn at random by it;
+            None for all. Faulty ones are tried with all, as few of them may show the fault.
 
     Raises:
         UsageError: There is no such firmware.
@@ -168,7 +175,8 @@ def selftest(
         at_once = _SEEDS_A_WAITING_LAB if name == _WAITS else _SEEDS_A_LAB
         for first in range(seed, end, at_once):
             some = tuple(range(first, min(first + at_once, end)))
-            trials.append((Trial(name, {}, port, some, pace), expected))
+            drawn = None if expected else cells
+            trials.append((Trial(name, {}, port, some, pace, drawn), expected))
     # Trials that mostly wait alternate with trials that do not, so that all CPUs are busy.
     # Those that wait longest come first, so that CPUs are not idle at the end.
     lossy = [one for one in trials if one[0].model == _WAITS]

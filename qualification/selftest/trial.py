@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
 
 from qualification.campaign import Campaign
 from qualification.errors import LabError, VxqualError
@@ -17,6 +19,7 @@ from qualification.judge.signature.sign import sign
 from qualification.judge.verdict import Demand, Verdict
 from qualification.lab import build
 from qualification.lab.softnic.firmwares import Knob
+from qualification.plan.cells import Cell
 from qualification.remote.discover import Found, discover
 from qualification.run.cell_runner import CellRunner
 from qualification.run.culprits import search
@@ -39,6 +42,7 @@ class Trial:
         pace: Frames per second at which the search for the path's pace begins.
         seeds: Seeds of the payloads; every cell runs once with each. The firmware's own random
             numbers are seeded with the first one, and continue.
+        cells: How many cells run with each seed, drawn at random by it; None for all.
     """
 
     model: str
@@ -46,6 +50,14 @@ class Trial:
     port: int
     seeds: tuple[int, ...]
     pace: int = FASTEST
+    cells: int | None = None
+
+    def drawn(self, seed: int, cells: Sequence[Cell]) -> list[Cell]:
+        """Returns the cells that run with a seed, in their order."""
+        if self.cells is None or self.cells >= len(cells):
+            return list(cells)
+        places = sorted(Random(seed).sample(range(len(cells)), self.cells))
+        return [cells[place] for place in places]
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def judge(trial: Trial, demand: Demand) -> Iterator[TrialResult]:
             try:
                 for seed in trial.seeds:
                     runner.begin(seed)
-                    result = _judged(runner, run)
+                    result = _judged(runner, run, partial(trial.drawn, seed))
                     now = time.monotonic()
                     yield replace(result, seconds=now - start)
                     start = now
@@ -110,9 +122,11 @@ def _silent(_line: str) -> None:
     """Takes what a run would say on its progress."""
 
 
-def _judged(runner: CellRunner, run: Campaign) -> TrialResult:
+def _judged(
+    runner: CellRunner, run: Campaign, drawn: Callable[[Sequence[Cell]], list[Cell]]
+) -> TrialResult:
     controls = runner.controls(PAIR)
-    cells = [cell for cell in run.cells(PAIR) if cell.set_id == "all-on"]
+    cells = drawn([cell for cell in run.cells(PAIR) if cell.set_id == "all-on"])
     failed = first_untrusted(controls)
     if failed is not None:
         # Cells of what it receives are still judged if possible, and may show the reason.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from qualification.errors import UsageError
 from qualification.judge.verdict import Demand
 from qualification.lab.softnic import firmwares
-from qualification.plan.features import RULES, TNL_CSUM
+from qualification.plan.cells import receive_cells
+from qualification.plan.features import GRO, RULES, TNL_CSUM, FeatureSpace
+from qualification.plan.flows import receive_flows
 from qualification.selftest.run import EXPECTED_DETECTIONS, FirmwareResult, selftest
 from qualification.selftest.table import HEADING, line
 from qualification.selftest.trial import PAIR, Trial, TrialResult, judge
@@ -74,6 +77,20 @@ def test_a_fault_is_detected_with_its_signature_and_culprit() -> None:
     assert seen.culprits == ((TNL_CSUM,),)
     assert all("-csum" in flow for flow in seen.flows)
     assert PAIR == "trial"
+
+
+def test_some_cells_are_drawn_anew_with_each_seed() -> None:
+    space = FeatureSpace(frozenset({GRO}), driver="tun")
+    cells = receive_cells("soft", space, receive_flows((4, 6), 4789))
+    trial = Trial("good", {}, 4789, (1, 2), cells=5)
+    drawn = {seed: trial.drawn(seed, cells) for seed in (1, 2)}
+    assert drawn == {seed: trial.drawn(seed, cells) for seed in (1, 2)}
+    assert drawn[1] != drawn[2]
+    for some in drawn.values():
+        assert [cell for cell in cells if cell in some] == some
+        assert len(some) == 5
+    assert replace(trial, cells=10_000).drawn(1, cells) == list(cells)
+    assert replace(trial, cells=None).drawn(1, cells) == list(cells)
 
 
 @pytest.mark.lab
