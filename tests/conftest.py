@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     They share labs, and two labs are as many as two CPUs run without one delaying the other.
     """
     for item in items:
-        if item.get_closest_marker("lab") is not None:
+        if any(map(item.get_closest_marker, ("lab", "real_drivers", "postgresql"))):
             folder = item.path.relative_to(Path(__file__).parent).parts[0]
             item.add_marker(pytest.mark.xdist_group(folder))
 
