@@ -34,7 +34,8 @@ def incident(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("incident")
     topology = directory / "incident.yaml"
     text = four_only((TOPOLOGIES / "incident.yaml").read_text())
-    topology.write_text(text.replace("p: 0.03", "p: 0.3"))
+    # All frames: of a share, what gets through depends on the CPU that others leave.
+    topology.write_text(text.replace("p: 0.03", "p: 1.0"))
     done = vxqual(
         *("run", topology, *SMALL, "--pair", "faulty", "--no-symptom", "--out", directory / "out"),
         *("-k", BULK),
@@ -55,8 +56,7 @@ def test_a_mitigation_opens_the_gate_where_it_is_allowed(incident: Path, tmp_pat
     assert done.returncode == 13, done.stdout
     assert done.stdout.startswith("QUALIFIED WITH MITIGATION by policy nodes: run 20")
     assert f"\n      ethtool -K port0 {TNL_CSUM} off\n" in done.stdout
-    gain = r"gives (over 100|[\d.]+) times the throughput|gains \d+ % of throughput"
-    assert re.search(rf"\n  it ({gain}), ", done.stdout)
+    assert re.search(r"\n  it gives (over 100|[\d.]+) times the throughput, ", done.stdout)
     out = tmp_path / "certificate"
     done = vxqual(*asked, "--mitigation-ok", "--out", out, "--pdf")
     assert done.returncode == 0

@@ -110,9 +110,12 @@ def test_a_bad_nic_sends_again(symptom: Callable[[str, float], Symptom]) -> None
 
 
 def test_what_turning_features_off_costs(lab: RunningLab) -> None:
-    """On a NIC that corrupts what one feature makes, more gets through without it."""
+    """On a NIC that corrupts what one feature makes, more gets through without it.
+
+    It corrupts all of it: of a share, what gets through depends on the CPU that others leave.
+    """
     off = ("tx-udp_tnl-csum-segmentation",)
-    with _session(lab, "bad") as (session, _):
+    with _session(lab, "dead") as (session, _):
         turns = measure_cost(session, off)
         assert not session.offloads.effective[off[0]], "a mitigated turn was the last one"
     assert turns.flow == "outer4-csum/inner4/tcp"
@@ -121,10 +124,8 @@ def test_what_turning_features_off_costs(lab: RunningLab) -> None:
         assert SECONDS <= turn.seconds < 10 * SECONDS
     assert all(turn.octets > 1_000_000 and turn.cpu_seconds > 0 for turn in turns.mitigated)
     found = summarise_cost(turns)
-    # By how much depends on the CPU that others leave: tens of times, or not even twice.
-    assert found.throughput_mitigated.median > 1.2 * found.throughput_all_on.median
-    many, few = r"gives (over 100|\d+(\.\d)?) times the throughput", r"gains \d+ % of throughput"
-    assert re.fullmatch(rf"({many}|{few}), .+", str(found))
+    assert found.throughput_mitigated.median > 2 * found.throughput_all_on.median
+    assert re.fullmatch(r"gives (over 100|\d+(\.\d)?) times the throughput, .+", str(found))
 
 
 @pytest.mark.slow
