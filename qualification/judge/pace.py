@@ -29,7 +29,7 @@ class PaceTry:
     Attributes:
         pace: Frames per second.
         frames: Frames submitted to the driver.
-        lost: Of those, frames that the peer's capture did not see.
+        lost: Of those, frames that the peer's capture did not see, or its sockets had no room for.
     """
 
     pace: int

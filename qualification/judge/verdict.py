@@ -11,7 +11,8 @@ from . import pattern
 from .blame.corruption import corruption_of
 from .blame.duplication import duplication_of
 from .blame.loss import Reference, loss_of
-from .evidence import Burst, Evidence, Totals, held_back, rerouted, total
+from .delivery import delivery_of
+from .evidence import Evidence, Totals, held_back, rerouted, total
 from .exercised import evidence_on, exercised
 from .notes import notes_of
 from .statistics import UNKNOWN, Rate, rate_after
@@ -74,7 +75,7 @@ class Judgement:
     rate: Rate = UNKNOWN
 
 
-def judge(  # noqa: PLR0912  (one check each, in an order that matters)
+def judge(  # noqa: PLR0912, PLR0915  (one check each, in an order that matters)
     cell: Cell, evidence: Evidence, demand: Demand, reference: Reference | None = None
 ) -> Judgement:
     """Returns the verdict on one cell of a pair whose controls are trusted.
@@ -174,12 +175,11 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
         return ends(Verdict.INCONCLUSIVE, "the sender did not finish before its deadline")
     if cell.flow.load == "both" and not all(burst.sent.reverse for burst in evidence.bursts):
         return ends(Verdict.INCONCLUSIVE, "the peer sent no reverse traffic meanwhile")
-    if loss is None and any(map(_application_lacks, evidence.bursts, held)):
-        return ends(
-            Verdict.INCONCLUSIVE,
-            "every frame submitted to the driver arrived right, but the peer's application lacks "
-            "some of what was sent",
-        )
+    delivery = delivery_of(cell.flow, evidence.bursts, held, any_lost=loss is not None)
+    if delivery is not None:
+        if not delivery.accounted or delivery.received < demand.frames:
+            return ends(Verdict.INCONCLUSIVE, delivery.text)
+        notes.append(delivery.text)
     if cell.flow.packet_set and not any(burst.sent.written for burst in evidence.bursts):
         return ends(
             Verdict.NOT_EXERCISED,
@@ -225,14 +225,6 @@ def judge(  # noqa: PLR0912  (one check each, in an order that matters)
         f"none wrong of {worked.text}: a rate of {percent(measured.high)} or more is excluded "
         f"at {demand.confidence:.1%}",
     )
-
-
-def _application_lacks(burst: Burst, held: int) -> bool:
-    """Returns whether more is missing at the peer's application than never reached the driver."""
-    delivered = burst.received.delivered
-    if delivered.complete:
-        return False
-    return not held or burst.sent.written - delivered.received > held
 
 
 def _failure(sums: Totals, frames: int, measured: Rate, demand: Demand) -> str:

@@ -266,3 +266,8 @@ def receive_flows(families: frozenset[Family], port: int) -> tuple[Flow, ...]:
         Flow(outer, True, inner, l4, False, port, RECEIVE_SET, direction="receive")
         for outer, inner, l4 in product(sorted(families), _VERSIONS, _RECEIVED)
     )
+
+
+def traffic_of(flow_id: str) -> tuple[Protocol, bool]:
+    """Returns the inner protocol of a flow, and whether it goes through a tunnel, by its id."""
+    return "tcp" if "/tcp" in flow_id else "udp", not flow_id.startswith("plain")

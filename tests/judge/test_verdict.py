@@ -115,6 +115,28 @@ def test_what_a_queue_of_the_senders_kernel_dropped_is_not_missed_of_the_nic() -
     assert "the peer's application lacks" in found.reason
 
 
+def test_what_the_peers_sockets_had_no_room_for_is_not_missed_of_the_nic() -> None:
+    bulk = cell("outer4-csum/inner4/udp")
+
+    def full(received: int, no_room: int, written: int = 2 * N) -> Judgement:
+        one = udp(received, 2 * N, written)
+        counters = {"inner.Udp.MemErrors": no_room}
+        return judged(replace(one, received=replace(one.received, counters=counters)), of=bulk)
+
+    found = full(2 * N - 50, 50)
+    assert found.verdict is Verdict.PASS
+    assert "the peer's sockets had no room for 50 of the datagrams that arrived" in found.reason
+    assert full(2 * N - 50, 50, 2 * N + 7).verdict is Verdict.PASS  # 7 never reached the driver
+    for missing in (full(2 * N - 51, 50), full(2 * N - 51, 50, 2 * N + 7)):
+        assert missing.verdict is Verdict.INCONCLUSIVE
+        assert "the peer's application lacks" in missing.reason
+    # Payloads that a NIC changes under valid checksums show only in what was received.
+    assert full(N, N).verdict is Verdict.PASS
+    found = full(N - 1, N + 1)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert f"{N - 1:,} were received" in found.reason
+
+
 def test_a_packet_set_of_which_a_queue_dropped_some_is_inconclusive() -> None:
     flow = replace(FLOWS["outer4-csum/inner4/tcp"], packet_set="fields")
     crafted = replace(cell(), flow=flow)

@@ -51,6 +51,7 @@ from qualification.plan.flows import (
     receive_flows,
     second_port,
     state_flows,
+    traffic_of,
 )
 from qualification.wire.crafted.catalogue import PACKET_SETS
 
@@ -276,6 +277,21 @@ def test_the_id_of_a_flow_in_a_state() -> None:
     flows = {f.id for f in state_flows(frozenset({4}), 4789)}
     assert "outer4-csum/inner4/tcp/boundaries@reset" in flows
     assert "outer4-csum-port8472/inner6/udp/lengths@two-ports" in flows
+
+
+def test_the_id_of_a_flow_tells_its_traffic() -> None:
+    both: frozenset[Family] = frozenset({4, 6})
+    flows = (
+        *bulk_flows(both, 4789),
+        *state_flows(both, 4789),
+        *crafted_flows(both, 8472),
+        *tagged_flows(both, 4789, ("nic", "kernel")),
+        *loaded_flows(both, 4789),
+        *receive_flows(both, 4789),
+    )
+    assert len(flows) > 100
+    for flow in flows:
+        assert traffic_of(flow.id) == (flow.l4, flow.tunnel), flow.id
 
 
 def test_every_tunnel_has_a_vni_and_an_inner_network_of_its_own() -> None:

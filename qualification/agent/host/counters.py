@@ -13,12 +13,14 @@ from pyroute2.ethtool.ioctl import ETH_SS_STATS, IoctlEthtool, NotSupportedError
 from . import links, namespaces, rtnetlink
 
 _SNMP = {
-    "Udp": ("InErrors", "InCsumErrors", "RcvbufErrors", "NoPorts"),
+    "Udp": ("InErrors", "InCsumErrors", "RcvbufErrors", "MemErrors", "NoPorts"),
     "UdpLite": ("InCsumErrors",),
     "Tcp": ("InErrs", "InCsumErrors", "RetransSegs"),
     "Ip": ("InHdrErrors", "InDiscards"),
 }
-_SNMP6 = ("Udp6InErrors", "Udp6InCsumErrors", "Udp6RcvbufErrors", "Ip6InHdrErrors")
+_SNMP6 = (
+    "Udp6InErrors", "Udp6InCsumErrors", "Udp6RcvbufErrors", "Udp6MemErrors", "Ip6InHdrErrors",
+)  # fmt: skip
 _LINK = (
     "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
     "rx_missed_errors", "rx_crc_errors", "rx_over_errors", "rx_fifo_errors", "tx_carrier_errors",

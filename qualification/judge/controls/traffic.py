@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qualification.judge.delivery import no_socket_room, undelivered
 from qualification.judge.evidence import Burst, first_wrong, left_to_nic, rerouted, total
 from qualification.judge.verdict import Demand
+from qualification.plan.flows import traffic_of
 
 from .result import ControlResult
 
@@ -52,7 +54,8 @@ def judge_traffic(
     if sums.corrupt:
         return ends(False, f"{sums.corrupt:,} payloads arrived changed with every offload off")
     for flow, burst in bursts.items():
-        why = blocked(flow, burst, port)
+        # What is wrong in itself is not delivered, and was found above not to be the path's.
+        why = None if flow in dirty else blocked(flow, burst, port)
         if why is not None:
             return ends(False, why)
     if sums.drops:
@@ -71,6 +74,8 @@ def judge_traffic(
             f"{sums.frames:,} frames are too few to trust the path: it takes {demand.frames:,}",
         )
     lost = f"; {sums.lost:,} lost on the way" if sums.lost else ""
+    no_room = sum(_no_room(flow, burst) for flow, burst in bursts.items())
+    lost += f"; the peer's sockets had no room for {no_room:,} datagrams" if no_room else ""
     if left:
         return ends(
             True,
@@ -83,6 +88,8 @@ def judge_traffic(
 def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
     """Returns a sentence on why a flow of a control does not get through; None if it does.
 
+    Datagrams that the peer's sockets had no room for are no sign of a blocked path.
+
     Args:
         flow: Its id.
         burst: What was sent and seen of it.
@@ -91,6 +98,7 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
     what = f"UDP port {port}" if port else "it"
     submitted = burst.sent.submitted.frames
     arrived = burst.received.captured.frames
+    delivered = burst.received.delivered
     if submitted == 0:
         return f"nothing of {flow} left the sender"
     if arrived * 2 < submitted:
@@ -98,9 +106,25 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
             f"{submitted - arrived:,} of {submitted:,} frames of {flow} are lost: is {what} "
             "filtered on the way?"
         )
-    if arrived >= submitted and not burst.received.delivered.complete:
+    if delivered.complete:
+        return None
+    if not delivered.received:
         return (
             f"{flow} reaches the peer's NIC but not its sockets: does a firewall on the peer "
             f"drop {what}?"
         )
-    return None
+    if traffic_of(flow)[0] == "tcp":
+        whole = arrived < submitted  # one that lost frames may have run into its deadline
+        return None if whole else f"{flow} reaches the peer's NIC, but not its sockets to the end"
+    lacking = undelivered(burst) - _no_room(flow, burst)
+    if lacking <= 0:
+        return None
+    return (
+        f"{lacking:,} of {arrived:,} datagrams of {flow} reach the peer's NIC but not its sockets, "
+        f"which had room for them: does a firewall on the peer limit {what}?"
+    )
+
+
+def _no_room(flow: str, burst: Burst) -> int:
+    l4, tunnel = traffic_of(flow)
+    return no_socket_room(burst, l4, tunnel=tunnel)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from qualification.inventory import Ends, Role, other
+from qualification.judge.delivery import no_socket_room
 from qualification.judge.evidence import Burst, held_back
 from qualification.messages.bursts import (
     CaptureOrder,
@@ -132,8 +133,8 @@ class Endpoints:
         """Sends and captures a burst; repeats it while frames are lost before or behind the wire.
 
         Where the captures lose frames it is repeated as it was. Where a queue of the DUT's kernel
-        drops frames before they reach the driver, it is repeated more slowly, at a pace that all
-        later bursts keep.
+        drops frames before they reach the driver, or the peer's sockets have no room for what
+        reached its NIC, it is repeated more slowly, at a pace that all later bursts keep.
 
         Args:
             order: Builds the orders of one try; each try needs a port of its own.
@@ -146,8 +147,8 @@ class Endpoints:
         for attempt in range(2, MOST_TRIES + 2):
             orders = order()
             burst = self._recorded_burst(orders, recorder)
-            drops, held = _capture_drops(burst), _held_back(orders, burst)
-            if burst.received.captured.bad or not (any(drops) or held) or attempt > MOST_TRIES:
+            drops, overrun = _capture_drops(burst), _overrun(orders, burst)
+            if burst.received.captured.bad or not (any(drops) or overrun) or attempt > MOST_TRIES:
                 break
             if any(drops):
                 on_dut, on_peer = drops
@@ -155,9 +156,8 @@ class Endpoints:
             else:
                 self.orders.slow_down(_achieved(burst, orders.pace))
                 why = (
-                    f"a queue of the DUT's kernel dropped {held:,} of "
-                    f"{burst.sent.written:,} frames at {orders.pace:,} frames/s; the pace is "
-                    f"{self.orders.pace:,} from now on"
+                    f"{overrun} at {orders.pace:,} frames/s; the pace is {self.orders.pace:,} "
+                    "from now on"
                 )
             _log.info(
                 "%s: %s: sending the burst again, try %d of %d",
@@ -221,11 +221,18 @@ class Endpoints:
         close_all(self._agents.values())
 
 
-def _held_back(orders: BurstOrders, burst: Burst) -> int:
-    """Returns the frames that a queue of the DUT's kernel dropped, where a slower pace may help."""
-    flow = orders.flow
-    l4 = "crafted" if isinstance(flow, CraftedOrder) else flow.protocol
-    return held_back(burst.sent, l4) if orders.pace else 0
+def _overrun(orders: BurstOrders, burst: Burst) -> str:
+    """Returns a phrase on what a host had no room for, where a slower pace may help; or nothing."""
+    flow, sent = orders.flow, burst.sent
+    if not orders.pace:
+        return ""
+    held = held_back(sent, "crafted" if isinstance(flow, CraftedOrder) else flow.protocol)
+    if held:
+        return f"a queue of the DUT's kernel dropped {held:,} of {sent.written:,} frames"
+    no_room = no_socket_room(burst, flow.protocol, tunnel=flow.vni is not None)
+    if no_room:
+        return f"the peer's sockets had no room for {no_room:,} of {sent.written:,} datagrams"
+    return ""
 
 
 def _achieved(burst: Burst, pace: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from qualification.judge.delivery import no_socket_room
 from qualification.judge.evidence import Burst
 from qualification.judge.pace import PaceFound, PaceTry, first_pace, next_pace, pace_found
 from qualification.plan.flows import Flow
@@ -42,7 +43,8 @@ def find_pace(pair: PairSession) -> tuple[PaceFound, Flow, Burst]:
         burst = pair.endpoints.burst(partial(orders.tunnel, flow, frames))
         submitted, seen = burst.sent.submitted.frames, burst.received.captured
         lost = submitted - seen.frames - sum(seen.unjudged.values())
-        tries = (*tries, PaceTry(orders.pace, submitted, max(0, lost)))
+        lost = max(0, lost) + no_socket_room(burst, flow.l4, tunnel=True)
+        tries = (*tries, PaceTry(orders.pace, submitted, lost))
         _log.info(
             "%s: %d of %d frames lost at %d frames/s", pair.name, lost, submitted, orders.pace
         )

@@ -10,6 +10,7 @@ from qualification.errors import LabError
 from qualification.lab.qemu import lab
 from qualification.lab.qemu.image.prepare import prepare
 from qualification.lab.qemu.lab import RunningQemuLab
+from qualification.remote.ssh.connection import connect
 from qualification.topology import Topology
 
 
@@ -30,6 +31,16 @@ def topology(*models: str, **lab_keys: object) -> Topology:
             "lab": {"kind": "qemu", "models": list(models), **lab_keys},
         }
     )
+
+
+def ask(running: RunningQemuLab, host: str, command: str) -> str:
+    """Run a command in a guest; give what it printed."""
+    ssh = running.topology.hosts[host].ssh
+    assert ssh
+    with connect(host, ssh) as connection:
+        done = connection.run(command, timeout=60.0)
+    assert done.status == 0, done.stderr
+    return done.stdout.decode()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from qualification.remote.host import open_agent
 from qualification.remote.ssh.connection import connect
 from qualification.topology import Topology, dump
 
+from .conftest import ask
+
 pytestmark = pytest.mark.real_drivers
 
 Guests = Callable[..., Topology]
@@ -32,15 +34,6 @@ for number in range(200):
     sender.send(bytes.fromhex("ffffffffffff") + bytes.fromhex(sys.argv[2]) + b"\\x88\\xb5"
         + number.to_bytes(2, "big") * 700)
 ' """
-
-
-def ask(running: RunningQemuLab, host: str, command: str) -> str:
-    ssh = running.topology.hosts[host].ssh
-    assert ssh
-    with connect(host, ssh) as connection:
-        done = connection.run(command, timeout=60.0)
-    assert done.status == 0, done.stderr
-    return done.stdout.decode()
 
 
 def frames(file: Path, mac: str) -> list[bytes]:

@@ -107,6 +107,22 @@ def test_a_burst_that_a_queue_of_the_kernel_dropped_frames_of_is_sent_more_slowl
     )
 
 
+def test_a_burst_that_the_peers_sockets_had_no_room_for_is_sent_more_slowly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "vxqual.pair")
+    full = asdict(Received(CaptureResult(9), Delivered(6), {"inner.Udp.MemErrors": 3}))
+    whole = asdict(Received(CaptureResult(9), Delivered(9, complete=True), {}))
+    fast = asdict(Sent(Submitted(9, 9), 9, True, 0.001, {}))
+    ends = endpoints(Scripted(send=[fast] * 2), Scripted(collect=[full, whole]))
+    assert ends.burst(lambda: ends.orders.tunnel(FLOW, 9)).received.delivered.received == 9
+    assert ends.orders.pace == 6_750  # three quarters of what the sender came to
+    assert caplog.messages == [
+        "soft: the peer's sockets had no room for 3 of 9 datagrams at 100,000 frames/s; "
+        "the pace is 6,750 from now on: sending the burst again, try 2 of 3"
+    ]
+
+
 def test_only_ports_that_were_not_submitted_are_kept() -> None:
     whole = Sent(Submitted(9, 9, paths=("50000>5", "50001>6")), 9, True, 0.1, {})
     paths = {"50000>5": 4, "50001>5": 2, "50001>6": 3}
