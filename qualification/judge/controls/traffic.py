@@ -114,8 +114,9 @@ def blocked(flow: str, burst: Burst, port: int | None) -> str | None:
             f"drop {what}?"
         )
     if traffic_of(flow)[0] == "tcp":
-        whole = arrived < submitted  # one that lost frames may have run into its deadline
-        return None if whole else f"{flow} reaches the peer's NIC, but not its sockets to the end"
+        if arrived < submitted:
+            return None  # a stream that lost frames may have run into its deadline
+        return f"{flow} reaches the peer's NIC, but not its sockets to the end"
     lacking = undelivered(burst) - _no_room(flow, burst)
     if lacking <= 0:
         return None

@@ -15,8 +15,9 @@ from qualification.messages.throughput import Throughput
 from .findings import CulpritFindings
 
 _FASTER, _SHOWN = 2, 100
-"""From which ratio on a gain is told as one, and the greatest that is told as it is: of what gets
-through a NIC that corrupts nearly everything, nothing but the order of magnitude matters."""
+"""From which ratio on a gain is told as one, and the greatest that is told as it is, as is the
+inverse of the least: of what gets through a NIC that corrupts nearly everything, nothing but the
+order of magnitude matters."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,12 @@ class Cost:
         """Returns it in words: "costs 12 % of throughput, 1.4 times the CPU per byte"."""
         ratio = 1 - self.throughput_loss / 100
         if ratio >= _FASTER:
-            most = f"over {_SHOWN}" if ratio > _SHOWN else f"{ratio:.2g}"
-            throughput = f"gives {most} times the throughput"
+            throughput = f"gives {_times(ratio)} the throughput"
         elif self.throughput_loss < 0:
             throughput = f"gains {-self.throughput_loss:.0f} % of throughput"
         else:
             throughput = f"costs {self.throughput_loss:.0f} % of throughput"
-        return f"{throughput}, {1 + self.cpu_increase / 100:.2g} times the CPU per byte"
+        return f"{throughput}, {_times(1 + self.cpu_increase / 100)} the CPU per byte"
 
 
 def summarise(measured: CostTurns) -> Cost:
@@ -126,6 +126,13 @@ def costs(found: Iterable[CulpritFindings], measured: Mapping[str, CostTurns]) -
         for one in found
         if one.mitigation and one.pair in measured and measured[one.pair].off == one.mitigation.off
     )
+
+
+def _times(ratio: float) -> str:
+    """Returns a ratio in words; a NIC that lets no payload through makes one that means nothing."""
+    if ratio > _SHOWN:
+        return f"over {_SHOWN} times"
+    return f"under {1 / _SHOWN} times" if ratio < 1 / _SHOWN else f"{ratio:.2g} times"
 
 
 def _octets(turn: Throughput) -> int:

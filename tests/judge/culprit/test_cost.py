@@ -54,6 +54,15 @@ def test_what_it_says(on: int, off: int, said: str) -> None:
     assert str(summarise(turns([(on, 0.1)], [(off, 0.1)]))).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("on", "off", "said"),
+    [(0.1, 1e-7, "under 0.01"), (0.1, 0.001, "0.01"), (0.1, 0.1, "1"), (1e-3, 5.0, "over 100")],
+)
+def test_how_it_says_what_cpu_it_takes(on: float, off: float, said: str) -> None:
+    found = summarise(turns([(100, on)], [(100, off)]))
+    assert str(found) == f"costs 0 % of throughput, {said} times the CPU per byte"
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.floats(0, 1e3)), min_size=1))
 def test_it_is_always_finite_and_nothing_changes_nothing(some: list[tuple[int, float]]) -> None:
     found = summarise(turns(some, some))
