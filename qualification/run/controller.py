@@ -39,6 +39,7 @@ from .prepare import (
     end_as_by_ctrl_c,
     make_campaign,
     select_pairs,
+    what_runs,
     with_kernel,
     with_lab,
     worker_count,
@@ -171,6 +172,7 @@ class Controller:
             wires=wires if options.vx_wire_check else None,
             run_id=run_id,
         )
+        say(what_runs(self.campaign, self.workers))
         if self._before is not None:
             built = self._topology.lab is not None
             self.campaign = continued(self._before, self.campaign, say, built=built)

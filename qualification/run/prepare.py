@@ -121,7 +121,7 @@ def make_campaign(
     wires: Mapping[str, tuple[str, str]] | None = None,
     run_id: str | None = None,
 ) -> Campaign:
-    """Returns the run of what was asked and what was found, and reports what will run.
+    """Returns the run of what was asked and what was found, and reports pairs that cannot run.
 
     Args:
         resolved: The topology, with SSH settings for every host.
@@ -162,19 +162,29 @@ def make_campaign(
         )
         for fault in found.faults:
             say(str(fault))
-    cells = sum(len(made.cells(pair)) for pair in pairs)
-    groups = resolved.groups()
+    return made
+
+
+def what_runs(made: Campaign, workers: int) -> str:
+    """Returns a line on what a run will do, and about how long it takes.
+
+    Args:
+        made: The run.
+        workers: How many groups of pairs run at the same time with `-n auto`.
+    """
+    cells = sum(len(made.cells(pair)) for pair in made.pairs)
+    groups = made.topology.groups()
     longest: dict[str, float] = {}
-    for pair in pairs:
+    for pair in made.pairs:
         longest[groups[pair]] = longest.get(groups[pair], 0) + made.seconds(pair)
     total = sum(longest.values())
-    soonest = max(*longest.values(), total / worker_count(resolved, pairs))
-    side_by_side = f", {duration(soonest)} with -n auto" if len(longest) > 1 else ""
-    say(
-        f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}, plan {plan}: {cells} cells of "
-        f"{demand.frames:,} frames, seed {made.seed}; about {duration(total)}" + side_by_side
+    soonest = max(*longest.values(), total / workers)
+    side_by_side = f", {duration(soonest)} with -n auto" if workers > 1 else ""
+    return (
+        f"{len(made.pairs)} pair{'s' if len(made.pairs) > 1 else ''}, plan {made.plan}: {cells} "
+        f"cells of {made.demand.frames:,} frames, seed {made.seed}; about {duration(total)}"
+        f"{side_by_side}"
     )
-    return made
 
 
 def worker_count(lab: Topology, pairs: Sequence[str]) -> int:
@@ -213,6 +223,7 @@ def show_plan(
         found = Found(discover(resolved, pairs, say))
         demand = Demand(rate, confidence)
         made = make_campaign(resolved, path, pairs, plan, demand, None, say, found)
+    say(what_runs(made, worker_count(lab, pairs)))
     say(f"{plan}: {PLANS[plan]}")
     for pair in pairs:
         dut = made.ends(pair).dut
