@@ -40,18 +40,6 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the lab tests of a folder on one worker of xdist (--dist loadgroup), one by one.
-
-    They share labs, and two labs are as many as two CPUs run without one delaying the other.
-    """
-    for item in items:
-        if any(map(item.get_closest_marker, ("lab", "real_drivers", "postgresql"))):
-            folder = item.path.relative_to(Path(__file__).parent).parts[0]
-            item.add_marker(pytest.mark.xdist_group(folder))
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what cannot run here, but never in CI, where a skip would pass for a success."""
     if item.get_closest_marker("lab") is None:
