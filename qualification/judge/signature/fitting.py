@@ -81,22 +81,31 @@ def best_fit(kind: FieldKind, bad_fields: Sequence[BadField], *, one_amount: boo
         else _fit(hypothesis, bad_fields, tried, one_amount)
         for hypothesis in chain(first, table)
     )
-    tiers = [_most(found, len(bad_fields))]
+    named = _most(found, len(bad_fields))
+    pseudo_sums = _fit_pseudo_sums(bad_fields, tried) if kind == "sum" else None
+    tiers = [named]
     if kind != "length":
+        # The pseudo-header sum of a single super-packet is a constant, too. Frames of others, or
+        # single packets, that hold theirs tell them apart.
+        least = max(_SOME * len(bad_fields), len(_alike(pseudo_sums, named)))
         weak = (_fit_shared(each, bad_fields, tried) for each in (CONSTANT, CONSTANT_DIFFERENCE))
         tiers += [
             Fit("ip-header", fit.text, fit.hits) if kind == "header" else fit
             for fit in weak
-            if fit and len(fit.hits) >= _SOME * len(bad_fields)
+            if fit and len(fit.hits) >= least
         ]
     if kind == "sum":
-        # Behind the constants: the pseudo-header sum of a single super-packet is one, too. It takes
-        # several super-packets to tell them apart.
-        tiers.append(_fit_pseudo_sums(bad_fields, tried))
+        tiers.append(pseudo_sums)
         known = next((tier for tier in tiers if tier), None)
         tiers.append(_noise(bad_fields, known.hits if known else ()))
     most = max((len(tier.hits) for tier in tiers if tier), default=0)
     return next((tier for tier in tiers if tier and len(tier.hits) >= _NEARLY_ALL * most), None)
+
+
+def _alike(fit: Fit | None, other: Fit | None) -> frozenset[int]:
+    """Returns the frames that a fit explains, by their index, with those of one of its name."""
+    fits = [each for each in (fit, other) if fit and each and each.name == fit.name]
+    return frozenset(s.index for each in fits for s in each.hits)
 
 
 def _most(found: Iterable[Fit | None], of: int) -> Fit | None:

@@ -520,6 +520,37 @@ def test_super_packets(shape: Shape, side: str, sizes: list[list[int]], name: st
     assert "super-packet" in found.sentence
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
+@pytest.mark.parametrize("name", ["seed-left", "constant"])
+@pytest.mark.parametrize("short", [[[48, 1], [48, 48]], [[48, 48]], [[48, 48], [48, 48, 7]]])
+def test_a_long_super_packet_of_which_the_first_segments_were_kept(
+    shape: Shape, name: str, short: list[list[int]]
+) -> None:
+    """Nearly all frames hold one value then, which the few others tell from a constant."""
+    kept = list(segments(shape, [*short, [48] * 64]))[:64]
+    for frame, more in kept:
+        total = fold(parts(shape, frame, "inner")[0] + more) if name == "seed-left" else 0x1234
+        put(frame, bounds(shape, frame, "inner")[2], total)
+    found = signed(shape, [frame for frame, _ in kept])
+    assert (found.name, found.layer) == (name, "inner L4"), str(found)
+    assert found.explained >= 60
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
+@pytest.mark.parametrize("name", ["seed-left", "constant"])
+def test_a_long_super_packet_that_is_cut_off_among_single_packets(shape: Shape, name: str) -> None:
+    """Seen in a run: 39 of 64 frames hold one value, and 22 their own pseudo-header sums."""
+    rng = random.Random(5)
+    sizes = [*range(40, 180, 7), MSS, MSS + 1]  # the longest is no segment of the super-packet
+    single = [(good(shape, rng.randbytes(size), port=50001), 0) for size in sizes]
+    kept = [*single, *list(segments(shape, [[MSS] * 64]))[:39]]
+    for frame, more in kept:
+        total = fold(parts(shape, frame, "inner")[0] + more) if name == "seed-left" else 0x1234
+        put(frame, bounds(shape, frame, "inner")[2], total)
+    found = signed(shape, [frame for frame, _ in kept])
+    assert (found.name, found.layer, found.unexplained) == (name, "inner L4", 0), str(found)
+
+
 @pytest.mark.parametrize("name", ["last-exact", "super-length", "segment-length"])
 @pytest.mark.parametrize("in_sum", [True, False])
 def test_lengths_of_udp(name: str, in_sum: bool) -> None:
