@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qualification.messages.bursts import Protocol
+from qualification.messages.bursts import Delivered, Protocol
 from qualification.plan.flows import Flow
 
 from .evidence import Burst
@@ -22,7 +22,7 @@ def undelivered(burst: Burst) -> int:
     if delivered.complete:
         return 0
     right = min(burst.sent.written, seen.frames - seen.bad + sum(seen.unjudged.values()))
-    return max(0, right - (delivered.received - delivered.duplicates))
+    return max(0, right - _received_once(delivered))
 
 
 def no_socket_room(burst: Burst, l4: Protocol, *, tunnel: bool) -> int:
@@ -95,5 +95,10 @@ def _unaccounted(burst: Burst, held: int, no_room: int) -> bool:
     delivered = burst.received.delivered
     if delivered.complete:
         return False
-    missing = burst.sent.written - (delivered.received - delivered.duplicates)
+    missing = burst.sent.written - _received_once(delivered)
     return not held + no_room or missing > held + no_room
+
+
+def _received_once(delivered: Delivered) -> int:
+    """Returns what was received, each datagram once."""
+    return delivered.received - delivered.duplicates
